@@ -1,0 +1,104 @@
+"""What is remembered: of each pack what was last seen and decided, of each troubled pack what was tried.
+
+Values only; ``record`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from watchdog.model.decisions import Decision
+from watchdog.model.packs import Pack
+
+
+class Sent(StrEnum):
+    """What became of a restart request; the ``outcome`` label of ``restarts_total``."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was tried for one pack since it was last well.
+
+    ``attempts`` counts restarts for which an intent was stored, whatever became of them. ``next_restart_at`` was drawn
+    with its jitter when the wait was set and is only compared afterwards. ``gave_up_at`` is set while no more restarts
+    will be sent. ``last_error`` is the last thing that went wrong, in one cleaned line.
+    """
+
+    attempts: int = 0
+    trouble_since: datetime | None = None
+    last_restart_at: datetime | None = None
+    next_restart_at: datetime | None = None
+    gave_up_at: datetime | None = None
+    last_error: str = ""
+
+
+UNTROUBLED = History()
+"""The history of every pack that has none: one object for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """One pack as it was last seen: the status, since when it has it, and what was decided."""
+
+    account: str
+    zone: str
+    pack: Pack
+    since: datetime
+    seen_at: datetime
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneMemory:
+    """One zone: the id its name stands for, when it was last seen whole, and why not since.
+
+    ``seen_at`` is the last look that listed every pack; ``tried_at`` the last look of any kind; ``error`` is empty
+    after a good look.
+    """
+
+    account: str
+    label: str
+    id: str = ""
+    seen_at: datetime | None = None
+    tried_at: datetime | None = None
+    reason: str = ""
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """As ``ZoneRef.key``."""
+        return (self.account, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A restart that is about to be sent, as it is stored before the PATCH leaves.
+
+    ``attempt`` is its number, from 1; ``next_restart_at`` the earliest moment of the one after it.
+    """
+
+    account: str
+    zone: str
+    zone_id: str
+    pack_id: str
+    attempt: int
+    at: datetime
+    next_restart_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
+
+    at: datetime
+    event: str
+    account: str
+    zone: str
+    zone_id: str = ""
+    pack_id: str = ""
+    reason: str = ""
+    detail: str = ""

@@ -1,0 +1,85 @@
+"""Zones and certificate packs as Cloudflare shows them.
+
+Statuses and types are plain strings on purpose: Cloudflare adds new ones, and an unknown one is carried and shown,
+never a crash. The sets below are the known statuses by what they mean here (Cloudflare's API specification,
+``certificate_pack.status``).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+ADVANCED = "advanced"
+VALIDATION_TIMED_OUT = "validation_timed_out"
+
+HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
+IN_PROGRESS = frozenset(
+    {
+        "initializing",
+        "pending_validation",
+        "pending_issuance",
+        "pending_deployment",
+        "staging_deployment",
+        "holding_deployment",
+    }
+)
+OTHER_STAGE_TIMED_OUT = frozenset(
+    {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
+)
+GOING_AWAY = frozenset({"pending_deletion", "deleted", "pending_cleanup", "deactivating", "inactive"})
+PENDING_EXPIRATION = "pending_expiration"
+EXPIRED = "expired"
+
+KNOWN_STATUSES = (
+    HEALTHY | IN_PROGRESS | OTHER_STAGE_TIMED_OUT | GOING_AWAY | {VALIDATION_TIMED_OUT, PENDING_EXPIRATION, EXPIRED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneRef:
+    """A zone to watch: where the configuration or the discovery says it is.
+
+    ``account`` is the name of a credential, ``label`` what operators call the zone. ``id`` is empty until the name has
+    been looked up. ``packs`` is empty for all packs, else the ids to watch, as ``pack_key`` gives them.
+    """
+
+    account: str
+    label: str
+    id: str = ""
+    packs: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the zone is remembered under; it does not change when its id becomes known."""
+        return (self.account, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One certificate pack at one look.
+
+    ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
+    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut.
+    """
+
+    id: str
+    zone_id: str
+    type: str
+    status: str
+    hosts: tuple[str, ...]
+    certificate_authority: str = ""
+    expires_at: datetime | None = None
+    validation_errors: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, tuple[str, ...], str, str]:
+        """What stays the same if Cloudflare gives the pack another id: zone, hosts, CA and type."""
+        return (self.zone_id, self.hosts, self.certificate_authority, self.type)
+
+
+def pack_key(pack_id: str) -> str:
+    """A pack id in one spelling: UUIDs with dashes and 32 hex digits are the same pack.
+
+    >>> pack_key("3822FF90-ea29-44df-9e55-21300bb9419b")
+    '3822ff90ea2944df9e5521300bb9419b'
+    """
+    return pack_id.replace("-", "").lower()

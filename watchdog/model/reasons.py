@@ -1,0 +1,52 @@
+"""Why: the closed vocabulary. The same word is log field, metric label, JSON value and docs anchor.
+
+A reason that is not listed here does not exist; ``docs/reasons.md`` explains each, and a test keeps the two in step.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a pack was treated as it was, or why a zone could not be seen."""
+
+    # A restart is due, was made, or would have been.
+    VALIDATION_TIMED_OUT = "validation_timed_out"
+    RESTARTED = "restarted"
+    DRY_RUN = "dry_run"
+    # A restart is held.
+    BACKING_OFF = "backing_off"
+    OVER_BUDGET = "over_budget"
+    DISABLED = "disabled"
+    MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
+    STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
+    # A restart was sent and not accepted.
+    REFUSED = "refused"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    # A person is needed.
+    GAVE_UP = "gave_up"
+    OTHER_STAGE_TIMED_OUT = "other_stage_timed_out"
+    NOT_RESTARTABLE = "not_restartable"  # timed out, but not an advanced pack
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    # Nothing to do.
+    HEALTHY = "healthy"
+    IN_PROGRESS = "in_progress"
+    GOING_AWAY = "going_away"
+    UNKNOWN_STATUS = "unknown_status"
+    # Not seen.
+    NOT_FOUND = "not_found"
+    UNSEEN = "unseen"
+    CREDENTIAL_REFUSED = "credential_refused"
+
+
+NEEDS_A_PERSON = frozenset(
+    {
+        Reason.GAVE_UP,
+        Reason.OTHER_STAGE_TIMED_OUT,
+        Reason.NOT_RESTARTABLE,
+        Reason.EXPIRED,
+        Reason.NOT_FOUND,
+        Reason.CREDENTIAL_REFUSED,
+    }
+)
+"""``once`` ends with exit code 1 while a pack has one of these."""
