@@ -3,12 +3,21 @@
 Values only; ``record`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.model.decisions import Decision
-from watchdog.model.packs import Pack
+from watchdog.model.packs import HEALTHY, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.reasons import Reason
+
+
+class NotIntended(Exception):
+    """An intent could not be stored, so nothing may be sent. ``reason`` says why in a word, ``str()`` in a line."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Sent(StrEnum):
@@ -34,6 +43,38 @@ class History:
     next_restart_at: datetime | None = None
     gave_up_at: datetime | None = None
     last_error: str = ""
+
+    def after_look(self, pack: Pack, now: datetime) -> "History":
+        """The history once the pack was seen as it is.
+
+        A pack that is well again starts afresh. One that was given up and has changed its status by itself, or by a
+        person's hand, starts afresh too should it time out again; while it stays given up, nothing is forgotten.
+        """
+        if pack.status in HEALTHY:
+            return UNTROUBLED
+        if self.gave_up_at is not None and pack.status != VALIDATION_TIMED_OUT:
+            return replace(self, attempts=0, next_restart_at=None, gave_up_at=None)
+        if self.trouble_since is None and (pack.status == VALIDATION_TIMED_OUT or pack.status in OTHER_STAGE_TIMED_OUT):
+            return replace(self, trouble_since=now)
+        return self
+
+    def intended(self, now: datetime, wait: timedelta) -> "History":
+        """The history once one more restart is about to be sent; the next may follow after ``wait``."""
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            trouble_since=self.trouble_since or now,
+            last_restart_at=now,
+            next_restart_at=now + wait,
+        )
+
+    def given_up(self, now: datetime) -> "History":
+        """The history once no more restarts will be sent."""
+        return replace(self, gave_up_at=now, next_restart_at=None)
+
+    def taken_up(self) -> "History":
+        """The history when a person asks for a restart: a pack that was given up starts afresh."""
+        return replace(self, attempts=0, gave_up_at=None) if self.gave_up_at is not None else self
 
 
 UNTROUBLED = History()

@@ -1,0 +1,450 @@
+"""The composition root and the daemon's lifetime: builds the rooms from a ``Config``, starts, reloads and stops them.
+
+Here is the one reader of real time. The order of a start: configuration, state (which is locked), rooms, listener,
+signals, bell; READY is told once all of that stands. The order of a stop: no new looks, what is under way finishes,
+the memory is flushed, the listener closes, the state is unlocked.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
+
+from watchdog.cloudflare.client import Client, Heard, connect
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.cloudflare.quota import PER_ADDRESS, Allowance, Quota, Window
+from watchdog.config.changes import changes, needs_restart
+from watchdog.config.load import ConfigError, load
+from watchdog.config.schema import AccountConfig, Config, RestartPolicy
+from watchdog.cycle import AT_ONCE, Cycle, Policy, Rooms
+from watchdog.decide.checks import Rules
+from watchdog.model.clock import Clock
+from watchdog.model.events import Event
+from watchdog.model.history import Sent
+from watchdog.model.packs import ZoneRef
+from watchdog.model.reasons import Reason
+from watchdog.model.report import PassReport, pack_row, zone_row
+from watchdog.observe.roster import Roster, Search
+from watchdog.record.memory import Memory
+from watchdog.record.store import Store
+from watchdog.schedule.agenda import Agenda
+from watchdog.tell.logs import Logs, configure
+from watchdog.tell.metrics import Account, Metrics, Snapshot
+from watchdog.tell.systemd import Notifier
+
+PATIENCE = timedelta(seconds=20)
+"""How long a stop waits for what is under way; systemd's own patience (``TimeoutStopSec=30``) is longer."""
+
+BEAT = 10.0
+"""Seconds after which the main loop turns even if nothing happens."""
+
+GRACE = timedelta(seconds=60)
+"""How much longer than its length a pass may take before the daemon calls itself stuck."""
+
+TIDY_EVERY = timedelta(hours=6)
+"""How often old entries are forgotten."""
+
+
+class RealClock:
+    """Real time."""
+
+    def now(self) -> datetime:
+        """Wall time, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251  the one reader of real time
+
+    def monotonic(self) -> float:
+        """Seconds since some start."""
+        return time.monotonic()  # noqa: TID251  the one reader of real time
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Wait."""
+        await asyncio.sleep(delay.total_seconds())  # noqa: TID251  the one reader of real time
+
+
+def own_version() -> str:
+    """The installed version, or ``unknown`` when run from a bare tree."""
+    try:
+        return version("certpack-watchdog")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Tellers:
+    """Logs and metrics as the one teller of the cycle, and the ears of the clients."""
+
+    def __init__(self, logs: Logs, metrics: Metrics, clock: Clock) -> None:
+        self.logs = logs
+        self.metrics = metrics
+        self._clock = clock
+        self.progress: Callable[[], None] = lambda: None
+
+    def happened(self, events: list[Event]) -> None:
+        """Log them."""
+        for event in events:
+            self.logs.happened(event)
+
+    def restarted(self, zone: ZoneRef, sent: Sent) -> None:
+        """Count it."""
+        self.metrics.restarted(zone.account, zone.label, sent)
+
+    def looked(self, zone: ZoneRef) -> None:  # noqa: ARG002  a teller may want to know which
+        """Move the progress bar, where there is one."""
+        self.progress()
+
+    def passed(self, report: PassReport) -> None:
+        """Log and count it."""
+        self.metrics.passed(report, self._clock.now())
+        self.logs.passed(report)
+
+    def heard(self, call: Heard) -> None:
+        """Count a call, and log it if it failed."""
+        self.metrics.called(call.operation, call.status, call.seconds)
+        if call.error is not None:
+            self.metrics.failed(call.account, call.operation, call.error.code)
+            self.logs.failed(call.account, call.operation, call.error.code, str(call.error))
+
+    def rate_limited(self, account: str, seconds: float) -> None:
+        """Cloudflare told a credential to wait."""
+        self.logs.say("warning", "rate_limited", account=account, wait_seconds=seconds)
+
+
+@dataclass(slots=True)
+class House:
+    """The rooms, built, with what is only needed to rebuild or close them."""
+
+    config: Config
+    rooms: Rooms
+    tellers: Tellers
+    address: Window
+    http: Any
+
+    def take(self, config: Config, busy: Mapping[str, int]) -> None:
+        """Rebuild what another configuration changes; memory, learned quotas and turns stay.
+
+        A credential that did not change keeps its standing. One that is gone is kept while looks with it are under way.
+        """
+        old, self.config = self.config, config
+        rooms = self.rooms
+        kept = {
+            name: rooms.clients[name]
+            for name, account in config.accounts.items()
+            if name in rooms.clients and old.accounts.get(name) == account and old.api == config.api
+        }
+        leaving = {name: client for name, client in rooms.clients.items() if busy.get(name)}
+        rooms.clients = {**leaving, **clients(config, self.http, self.address, rooms, self.tellers), **kept}
+        roster = make_roster(config)
+        roster.inherit(rooms.roster)
+        rooms.roster = roster
+        rooms.policy = policies(config)
+        rooms.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
+        self.tellers.metrics.per_pack = config.metrics.per_pack
+
+
+def make_roster(config: Config) -> Roster:
+    """The zones of the configuration, and what each account is to discover, asked anew every interval."""
+    searches = {
+        name: Search(tuple(account.discover.include), tuple(account.discover.exclude))
+        for name, account in config.accounts.items()
+        if account.discover is not None
+    }
+    return Roster(tuple(config.zone_refs()), searches, config.schedule.interval)
+
+
+def policies(config: Config) -> Callable[[ZoneRef], Policy]:
+    """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
+    usual = _policy(config.restart)
+    special = {
+        ref.key: _policy(zone.restart)
+        for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
+        if zone.restart != config.restart
+    }
+    return lambda zone: special.get(zone.key, usual)
+
+
+def _policy(restart: RestartPolicy) -> Policy:
+    backoff = restart.backoff
+    rules = Rules(restart.enabled, restart.max_attempts, backoff.initial)
+    return Policy(rules, backoff.initial, backoff.factor, backoff.max, backoff.jitter, restart.max_per_hour)
+
+
+def clients(config: Config, http: Any, address: Window, rooms: Rooms, tellers: Tellers) -> dict[str, Client]:
+    """One client per account; all of them under the one limit of our address."""
+    return {
+        name: Client(
+            http,
+            base_url=config.api.base_url,
+            timeout=config.api.timeout,
+            credential=_credential(name, account, rooms.clock),
+            quota=Quota(_allowance(account), address, rooms.clock),
+            clock=rooms.clock,
+            dice=rooms.dice,
+            heard=tellers.heard,
+            rate_limited=tellers.rate_limited,
+        )
+        for name, account in config.accounts.items()
+    }
+
+
+def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
+    if account.api_token is not None:
+        return Credential.from_token(name, account.api_token.get_secret_value(), clock)
+    key = account.api_key.get_secret_value() if account.api_key else ""
+    return Credential.from_key(name, account.api_email or "", key, clock)
+
+
+def _allowance(account: AccountConfig) -> Allowance:
+    limit = account.rate_limit
+    return Allowance(limit.requests, limit.per.total_seconds(), limit.share)
+
+
+@asynccontextmanager
+async def house(
+    config: Config, store: Store, *, dry_run: bool = False, clock: Clock | None = None, agenda: Agenda | None = None
+) -> AsyncIterator[House]:
+    """The rooms for a configuration and an open store, with everything recalled. Closes all it opened."""
+    clock = clock or RealClock()
+    configure(config.log.level, config.log.format, clock)
+    metrics = Metrics(own_version(), [str(o) for o in Operation], KNOWN_CODES)
+    metrics.per_pack = config.metrics.per_pack
+    metrics.reloaded(clock.now(), successful=True)
+    tellers = Tellers(Logs(clock), metrics, clock)
+    worker = ThreadPoolExecutor(1, thread_name_prefix="state")
+    http = connect(f"certpack-watchdog/{own_version()}", AT_ONCE * max(1, len(config.accounts)))
+    memory = Memory(store, worker)
+    agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
+    dice: Random = SystemRandom()
+    rooms = Rooms(agenda, make_roster(config), {}, memory, policies(config), tellers, clock, dice, dry_run)
+    address = Window(PER_ADDRESS, 1.0)
+    rooms.clients = clients(config, http, address, rooms, tellers)
+    try:
+        await _recall(rooms, tellers)
+        yield House(config, rooms, tellers, address, http)
+    finally:
+        await http.aclose()
+        worker.shutdown()
+
+
+async def _recall(rooms: Rooms, tellers: Tellers) -> None:
+    """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once."""
+    now = rooms.clock.now()
+    for intent_id, intent in await rooms.memory.recall(now):
+        error = "the process ended before the answer came"
+        await rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
+        zone = ZoneRef(intent.account, intent.zone, intent.zone_id)
+        facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at), ("error", error))
+        event = Event("restart_failed", now, zone, None, Reason.OUTCOME_UNKNOWN, "warning", facts)
+        rooms.memory.journal([event])
+        tellers.logs.happened(event, pack_id=intent.pack_id)
+
+
+def rows(rooms: Rooms) -> Callable[[], dict[str, Any]]:
+    """A snapshot of all watched zones and their packs; call the result to have it as JSON values."""
+    snapshot = _snapshot(rooms)
+
+    def build() -> dict[str, Any]:
+        counts: dict[tuple[str, str], int] = {}
+        for known, _ in snapshot.packs:
+            key = (known.account, known.zone)
+            counts[key] = counts.get(key, 0) + 1
+        return {
+            "packs": [pack_row(known, history) for known, history in snapshot.packs],
+            "zones": [zone_row(zone, counts.get(zone.key, 0)) for zone in snapshot.zones],
+        }
+
+    return build
+
+
+def _snapshot(rooms: Rooms) -> Snapshot:
+    memory = rooms.memory
+    zones = [memory.zone(zone) for zone in rooms.roster.zones()]
+    packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
+    accounts = [Account(name, client.quota.remaining, client.quota.waited) for name, client in rooms.clients.items()]
+    return Snapshot(tuple(zones), tuple(packs), tuple(accounts))
+
+
+class Daemon:
+    """``run``: passes by the bell until told to stop."""
+
+    def __init__(self, home: House, path: Path, environ: Mapping[str, str]) -> None:
+        self._home = home
+        self._path = path
+        self._environ = environ
+        self._clock = home.rooms.clock
+        self.cycle = Cycle(home.rooms)
+        self._notify = Notifier(environ)
+        self._wake = asyncio.Event()
+        self._rung = self._reload_asked = self._stop_asked = False
+        self._pass: asyncio.Task[PassReport] | None = None
+        self._pass_due = self._clock.monotonic()
+        self._last: PassReport | None = None
+        self._tidied = self._clock.now()
+        self._state_error = ""
+
+    # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Watch until ``ask_to_stop`` or a signal."""
+        from watchdog.schedule.bell import Bell  # noqa: PLC0415  only the daemon needs APScheduler
+        from watchdog.tell.web import Web, bind  # noqa: PLC0415  only the daemon listens
+
+        config = self._home.config
+        web = Web(self, bind(config.web.listen)) if config.web.listen else None
+        bell = Bell(self._length(), self._ring)
+        self._catch_signals()
+        if web is not None:
+            web.start()
+        self.cycle.enrol()
+        self._log("started", version=own_version(), zones=len(self._home.rooms.roster.zones()), **self._where())
+        self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
+        bell.start()
+        try:
+            while not self._stop_asked:
+                await self._turn(bell.retune)
+        finally:
+            await self._stop(bell.stop, web.stop if web is not None else None)
+
+    async def _turn(self, retune: Callable[[timedelta], None]) -> None:
+        """One turn of the loop that does the work; the service manager's watchdog is fed here and nowhere else."""
+        beat = min(BEAT, (self._notify.watchdog_seconds or BEAT * 3) / 3)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(beat):
+                await self._wake.wait()
+        self._wake.clear()
+        if self.healthy()[0]:
+            self._notify.tell(WATCHDOG=1)
+        if self._reload_asked:
+            self._reload_asked = False
+            self._reload(retune)
+        if self._pass is not None and self._pass.done():
+            self._last, self._pass = self._pass.result(), None
+            await self._after_pass()
+        if self._rung and self._pass is None and not self._stop_asked:
+            self._rung = False
+            self._pass_due = self._clock.monotonic() + (self._length() + GRACE).total_seconds()
+            self._pass = asyncio.create_task(self.cycle.run_pass(self._length()))
+            self._pass.add_done_callback(lambda _: self._wake.set())
+
+    async def _after_pass(self) -> None:
+        memory = self._home.rooms.memory
+        self._notify.tell(STATUS=self.sentence())
+        if memory.error != self._state_error:
+            self._state_error = memory.error
+            self._log("state_unwritable" if memory.error else "state_writable", error=memory.error or None)
+        if self._clock.now() - self._tidied >= TIDY_EVERY:
+            self._tidied = self._clock.now()
+            await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())
+
+    async def _stop(self, stop_bell: Callable[[], None], stop_web: Callable[[], Any] | None) -> None:
+        self._log("stopping")
+        self._notify.tell(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
+        stop_bell()
+        await self.cycle.stop(PATIENCE)
+        if self._pass is not None:
+            await asyncio.wait([self._pass], timeout=1)
+        if stop_web is not None:
+            await stop_web()
+        self._log("stopped")
+
+    def _reload(self, retune: Callable[[timedelta], None]) -> None:
+        self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
+        metrics, now = self._home.tellers.metrics, self._clock.now()
+        try:
+            config = load(self._path, self._environ)
+            fixed = needs_restart(self._home.config, config)
+            if fixed:
+                raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")
+        except (ConfigError, CannotReload) as error:
+            metrics.reloaded(now, successful=False)
+            self._log("config_refused", level="error", error=str(error), kept="the configuration that was running")
+        else:
+            found = changes(self._home.config, config)
+            self._home.take(config, self.cycle.busy)
+            configure(config.log.level, config.log.format, self._clock)
+            retune(self._length())
+            self.cycle.enrol()
+            metrics.reloaded(now, successful=True)
+            self._log("config_reloaded", changes=[str(change) for change in found])
+        self._notify.tell(READY=1, STATUS=self.sentence())
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.ask_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self.ask_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.ask_to_reload)
+
+    def ask_to_stop(self) -> None:
+        """Stop at the next turn."""
+        self._stop_asked = True
+        self._wake.set()
+
+    def ask_to_reload(self) -> None:
+        """Reload the configuration at the next turn."""
+        self._reload_asked = True
+        self._wake.set()
+
+    def _ring(self) -> None:
+        self._rung = True
+        self._wake.set()
+
+    def _length(self) -> timedelta:
+        return self._home.config.schedule.attention_interval
+
+    def _where(self) -> dict[str, object]:
+        config = self._home.config
+        listen = f"http://{config.web.listen}/" if config.web.listen else None
+        return {"listen": listen, "state": config.state.url, "dry_run": self._home.rooms.dry_run or None}
+
+    def _log(self, event: str, level: str = "info", **fields: object) -> None:
+        self._home.tellers.logs.say(level, event, **fields)
+
+    # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
+
+    def sentence(self) -> str:
+        """How things stand, for ``systemctl status``."""
+        last = self._last
+        if last is None:
+            return "The first pass is under way."
+        snapshot = _snapshot(self._home.rooms)
+        troubled = sum(1 for _, history in snapshot.packs if history.trouble_since is not None)
+        given_up = sum(1 for _, history in snapshot.packs if history.gave_up_at is not None)
+        unseen = sum(1 for zone in snapshot.zones if zone.error)
+        parts = [f"Watching {len(snapshot.packs)} packs in {len(snapshot.zones)} zones: {troubled} in trouble"]
+        parts += [f"{given_up} given up"] if given_up else []
+        parts += [f"{unseen} zones unseen"] if unseen else []
+        return ", ".join(parts) + f". Last pass {last.started_at:%H:%M:%S} UTC."
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop turns and no pass hangs."""
+        if self._pass is not None and self._clock.monotonic() > self._pass_due:
+            return False, "a pass does not end"
+        return True, "ok"
+
+    async def ready(self) -> tuple[bool, str]:
+        """Whether the first pass is done and the state can be written."""
+        if self._last is None:
+            return False, "the first pass is not done"
+        if not await self._home.rooms.memory.writable():
+            return False, f"the state cannot be written: {self._home.rooms.memory.error or 'the disk refuses'}"
+        return True, "ok"
+
+    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
+        """A snapshot of the metrics."""
+        snapshot, metrics = _snapshot(self._home.rooms), self._home.tellers.metrics
+        return lambda accept: metrics.expose(snapshot, accept)
+
+    def packs(self) -> Callable[[], dict[str, Any]]:
+        """A snapshot of all rows."""
+        return rows(self._home.rooms)
+
+
+class CannotReload(Exception):
+    """The new configuration is valid, but needs a restart of the daemon."""

@@ -1,0 +1,300 @@
+"""The calls, one method each. A GET is tried a little again; a PATCH is sent once and its fate told honestly.
+
+One ``Client`` speaks with one credential; all of them share one connection pool (``connect``), keep-alive, and the
+proxy and CA settings of the environment (``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``). Redirects are never
+followed, so a credential never leaves for another host. Bodies are read up to a bound. Every failure is a
+``CloudflareError``.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Protocol, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import httpx
+import msgspec
+from httpx_aiohttp import HttpxAiohttpClient
+
+from watchdog.cloudflare import wire
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.errors import (
+    CloudflareError,
+    CloudflareFault,
+    CredentialRefused,
+    NetworkFault,
+    NotFound,
+    Operation,
+    RateLimited,
+    Unsettled,
+    translate,
+)
+from watchdog.cloudflare.quota import Quota, Urgency
+from watchdog.model.clock import Clock
+from watchdog.model.packs import Pack
+from watchdog.model.text import clean
+
+PER_PAGE = 50
+"""Packs and zones per page: the most Cloudflare allows for both lists."""
+
+MOST_PAGES = 2_000
+"""A list that is longer than this (100,000 entries) is not a list but a fault."""
+
+GET_TRIES = 3
+"""Tries of a GET whose answer was lost or a 5xx: a hiccup is bridged, an outage is left to the next pass."""
+
+WAITS_FOR_429 = 3
+"""How often one GET waits a 429 out. The wait itself is as long as Cloudflare says."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of one answer. A page of 50 packs is about 85 KB."""
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Listed = TypeVar("Listed", bound=_HasId)
+Decoded = TypeVar("Decoded")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One call that was made: for the metrics. ``status`` is the HTTP status, 0 when none came."""
+
+    account: str
+    operation: Operation
+    status: int
+    seconds: float
+    error: CloudflareError | None
+
+
+def connect(user_agent: str, connections: int) -> httpx.AsyncClient:
+    """The connection pool, of at most ``connections``. Each call bounds its own time."""
+    return HttpxAiohttpClient(
+        headers={"user-agent": user_agent, "accept": "application/json"},
+        timeout=None,
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60),
+        follow_redirects=False,
+    )
+
+
+class Client:
+    """Cloudflare as one credential sees it."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        base_url: str,
+        timeout: timedelta,
+        credential: Credential,
+        quota: Quota,
+        clock: Clock,
+        dice: Random,
+        heard: Callable[[Heard], None],
+        rate_limited: Callable[[str, float], None],
+    ) -> None:
+        self.account = credential.name
+        self.credential = credential
+        self.quota = quota
+        self._http = http
+        self._base = base_url.rstrip("/")
+        self._timeout = timeout.total_seconds()
+        self._clock = clock
+        self._dice = dice
+        self._heard = heard
+        self._rate_limited = rate_limited
+
+    async def list_packs(self, zone_id: str, urgency: Urgency) -> list[Pack]:
+        """All packs of a zone, of every status, each once."""
+
+        def decode(body: bytes) -> tuple[list[Pack], wire.PageInfo]:
+            return wire.packs(body, zone_id)
+
+        path = f"/zones/{quote(zone_id, safe='')}/ssl/certificate_packs?status=all&"
+        return await self._pages(Operation.LIST_PACKS, path, urgency, decode)
+
+    async def get_pack(self, zone_id: str, pack_id: str) -> Pack:
+        """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
+        path = _pack_path(zone_id, pack_id)
+        return await self._get(Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id))
+
+    async def restart_validation(self, zone_id: str, pack_id: str) -> Pack:
+        """Send the PATCH, once. Returns the pack as the answer shows it.
+
+        Raises ``Unsettled`` when nobody can tell whether it took effect: read the pack, do not send again. After any
+        other ``CloudflareError`` it did not.
+        """
+        path = _pack_path(zone_id, pack_id)
+        return await self._call(
+            Operation.RESTART_VALIDATION, "PATCH", path, Urgency.ACT, lambda body: wire.pack(body, zone_id), b"{}"
+        )
+
+    async def find_zone(self, name: str) -> str:
+        """The id of the zone with exactly this name. Raises ``NotFound`` when the credential sees none."""
+        path = f"/zones?name={quote(name, safe='')}"
+        zones, _ = await self._get(Operation.FIND_ZONE, path, Urgency.TROUBLED, wire.zones)
+        for zone in zones:
+            if zone.name.lower() == name.lower():
+                return zone.id
+        raise NotFound(
+            Operation.FIND_ZONE,
+            "7003",
+            f"find_zone: no zone is called {clean(name, 255)}, or the credential may not see it "
+            "(it needs the permission Zone / Zone / Read)",
+        )
+
+    async def list_zones(self) -> list[wire.ZoneSeen]:
+        """All zones the credential sees, each once."""
+        return await self._pages(Operation.LIST_ZONES, "/zones?", Urgency.CALM, wire.zones)
+
+    async def verify_token(self) -> str:
+        """What Cloudflare says of the API token: ``active``, ``disabled`` or ``expired``."""
+        return await self._get(Operation.VERIFY_TOKEN, "/user/tokens/verify", Urgency.ACT, wire.token_status)
+
+    async def _pages(
+        self,
+        operation: Operation,
+        path: str,
+        urgency: Urgency,
+        decode: Callable[[bytes], tuple[list[Listed], wire.PageInfo]],
+    ) -> list[Listed]:
+        """Read pages until the last that ``result_info`` names, a short one, or one that brings nothing new.
+
+        Whether every zone honours ``page`` is not certain, so a reader that waits for an empty page may never end.
+        """
+        found: dict[str, Listed] = {}
+        for page in range(1, MOST_PAGES + 1):
+            items, info = await self._get(operation, f"{path}page={page}&per_page={PER_PAGE}", urgency, decode)
+            before = len(found)
+            for item in items:
+                found.setdefault(item.id, item)
+            full = len(items) >= (info.per_page or PER_PAGE)
+            if not full or len(found) == before or page >= (info.total_pages or MOST_PAGES):
+                return list(found.values())
+        raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {MOST_PAGES} pages")
+
+    async def _get(
+        self, operation: Operation, path: str, urgency: Urgency, decode: Callable[[bytes], Decoded]
+    ) -> Decoded:
+        lost, waited = 0, 0
+        while True:
+            try:
+                return await self._call(operation, "GET", path, urgency, decode)
+            except RateLimited:
+                waited += 1
+                if waited > WAITS_FOR_429:
+                    raise
+            except Unsettled:
+                lost += 1
+                if lost >= GET_TRIES:
+                    raise
+                await self._clock.sleep(timedelta(seconds=self._dice.uniform(0.5, 1.5) * lost))
+
+    async def _call(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        urgency: Urgency,
+        decode: Callable[[bytes], Decoded],
+        content: bytes | None = None,
+    ) -> Decoded:
+        """One request, and what its answer says. Anything but a success is raised."""
+        if not self.credential.may_call():
+            raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
+        await self.quota.acquire(urgency)
+        began, status = self._clock.monotonic(), 0
+        headers: httpx.Headers | None = None
+        error: CloudflareError | None = None
+        try:
+            status, headers, body = await self._exchange(operation, method, path, content)
+            decoded = _read(operation, status, headers, body, decode)
+            self.credential.accepted()
+            return decoded
+        except CloudflareError as failed:
+            error = failed
+            if isinstance(failed, CredentialRefused):
+                self.credential.refused(str(failed), certain=failed.certain)
+            elif isinstance(failed, RateLimited) and headers is not None:
+                self._rate_limited(self.account, self.quota.block(headers))
+            raise
+        finally:
+            self.quota.release(headers)
+            self._heard(Heard(self.account, operation, status, self._clock.monotonic() - began, error))
+
+    async def _exchange(
+        self, operation: Operation, method: str, path: str, content: bytes | None
+    ) -> tuple[int, httpx.Headers, bytes]:
+        headers = self.credential.headers()
+        if content is not None:
+            headers = {**headers, "content-type": "application/json"}
+        try:
+            async with asyncio.timeout(self._timeout):
+                request = self._http.build_request(method, self._base + path, headers=headers, content=content)
+                response = await self._http.send(request, stream=True)
+                try:
+                    body = await _bounded(operation, response)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as fault:
+            raise _network(operation, fault) from fault
+        return response.status_code, response.headers, body
+
+
+async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _read(
+    operation: Operation, status: int, headers: httpx.Headers, body: bytes, decode: Callable[[bytes], Decoded]
+) -> Decoded:
+    prefix, ray = "", headers.get("cf-ray", "")
+    if 200 <= status < 300:
+        try:
+            return decode(body)
+        except msgspec.ValidationError as strange:
+            prefix, code = str(strange), "malformed"
+        except (msgspec.MsgspecError, RecursionError):
+            code = "not_json"
+        complaints = wire.complaints(body)
+        if not complaints:
+            said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
+            raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}")
+        raise translate(operation, status, complaints, ray=ray)
+    raise translate(
+        operation, status, wire.complaints(body), prefix=clean(body[:400].decode("utf-8", "replace"), 120), ray=ray
+    )
+
+
+def _network(operation: Operation, fault: Exception) -> NetworkFault:
+    """What went wrong on the way, by its true cause.
+
+    httpx-aiohttp calls every ``aiohttp.ClientConnectionError`` a connect time-out, a disconnect in the middle of an
+    answer among them; only aiohttp's own exception tells whether the request may have left.
+    """
+    cause = fault.__cause__ if isinstance(fault.__cause__, aiohttp.ClientError | OSError) else fault
+    said = clean(cause) or type(cause).__name__
+    if isinstance(cause, ssl.SSLError | aiohttp.ClientSSLError):
+        return NetworkFault(operation, "tls", f"{operation}: TLS failed: {said}", sent=False)
+    if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return NetworkFault(operation, "connect", f"{operation}: could not connect: {said}", sent=False)
+    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+        return NetworkFault(operation, "timeout", f"{operation}: no answer in time")
+    return NetworkFault(operation, "disconnect", f"{operation}: the connection broke: {said}")
+
+
+def _pack_path(zone_id: str, pack_id: str) -> str:
+    return f"/zones/{quote(zone_id, safe='')}/ssl/certificate_packs/{quote(pack_id, safe='')}"

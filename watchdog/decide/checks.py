@@ -1,0 +1,118 @@
+"""One function per reason, each answering one question about one pack; ``policy`` says in which order they are asked.
+
+A check returns its decision, or ``None`` when it has nothing to say.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchdog.model import packs
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.history import History
+from watchdog.model.packs import Pack
+from watchdog.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of one zone's restarts.
+
+    ``settling`` is how long the last restart is given to show before giving up: the first backoff.
+    """
+
+    enabled: bool
+    max_attempts: int
+    settling: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a decision about one pack may depend on.
+
+    ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now.
+    """
+
+    pack: Pack
+    history: History
+    rules: Rules
+    now: datetime
+    budget_free_at: datetime | None = None
+
+
+def _leave(reason: Reason) -> Decision:
+    return Decision(Do.LEAVE, reason)
+
+
+LEAVE = {reason: _leave(reason) for reason in Reason}
+"""One object per reason: a fleet of healthy packs shares it."""
+
+
+def is_going_away(case: Case) -> Decision | None:
+    """Deleted, or on the way there."""
+    return LEAVE[Reason.GOING_AWAY] if case.pack.status in packs.GOING_AWAY else None
+
+
+def is_expired(case: Case) -> Decision | None:
+    """A certificate that has run out needs a person, whatever else is true."""
+    if case.pack.status == packs.EXPIRED:
+        return LEAVE[Reason.EXPIRED]
+    if case.pack.status in packs.HEALTHY and case.pack.expires_at is not None and case.pack.expires_at <= case.now:
+        return LEAVE[Reason.EXPIRED]
+    return LEAVE[Reason.EXPIRING] if case.pack.status == packs.PENDING_EXPIRATION else None
+
+
+def is_healthy(case: Case) -> Decision | None:
+    """Nothing to do."""
+    return LEAVE[Reason.HEALTHY] if case.pack.status in packs.HEALTHY else None
+
+
+def is_in_progress(case: Case) -> Decision | None:
+    """Cloudflare is at work on it."""
+    return LEAVE[Reason.IN_PROGRESS] if case.pack.status in packs.IN_PROGRESS else None
+
+
+def is_stuck_elsewhere(case: Case) -> Decision | None:
+    """Timed out in a stage that no restart of the validation can mend."""
+    return LEAVE[Reason.OTHER_STAGE_TIMED_OUT] if case.pack.status in packs.OTHER_STAGE_TIMED_OUT else None
+
+
+def is_of_unknown_status(case: Case) -> Decision | None:
+    """A status nobody here knows never leads to a restart."""
+    return LEAVE[Reason.UNKNOWN_STATUS] if case.pack.status != packs.VALIDATION_TIMED_OUT else None
+
+
+def is_not_restartable(case: Case) -> Decision | None:
+    """Cloudflare restarts the validation of advanced packs only."""
+    return LEAVE[Reason.NOT_RESTARTABLE] if case.pack.type != packs.ADVANCED else None
+
+
+def is_disabled(case: Case) -> Decision | None:
+    """The configuration says hands off."""
+    return LEAVE[Reason.DISABLED] if not case.rules.enabled else None
+
+
+def gave_up_before(case: Case) -> Decision | None:
+    """Given up, and nothing has changed since."""
+    return Decision(Do.GIVE_UP, Reason.GAVE_UP) if case.history.gave_up_at is not None else None
+
+
+def has_no_attempts_left(case: Case) -> Decision | None:
+    """Every attempt was made, and the last one has had its time to show."""
+    if case.history.attempts < case.rules.max_attempts:
+        return None
+    last = case.history.last_restart_at
+    if last is not None and case.now < last + case.rules.settling:
+        return Decision(Do.WAIT, Reason.BACKING_OFF, last + case.rules.settling)
+    return Decision(Do.GIVE_UP, Reason.GAVE_UP)
+
+
+def is_backing_off(case: Case) -> Decision | None:
+    """The wait that was drawn after the last restart is not over."""
+    due = case.history.next_restart_at
+    return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
+
+
+def is_over_budget(case: Case) -> Decision | None:
+    """The account has sent its restarts of this hour."""
+    free = case.budget_free_at
+    return Decision(Do.WAIT, Reason.OVER_BUDGET, free) if free is not None and case.now < free else None

@@ -1,0 +1,101 @@
+"""What is reported: one row per pack and per zone, the same wherever JSON is given; and the sum of a pass."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from watchdog.model.events import rfc3339
+from watchdog.model.history import History, Remembered, ZoneMemory
+from watchdog.model.observation import Seen
+from watchdog.model.packs import VALIDATION_TIMED_OUT
+from watchdog.model.reasons import NEEDS_A_PERSON
+
+
+@dataclass
+class PassReport:
+    """The sum of one pass. ``waiting`` zones were due and not reached: the quota or the time ran out."""
+
+    started_at: datetime
+    dry_run: bool = False
+    zones: int = 0
+    unseen: int = 0
+    waiting: int = 0
+    packs: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    restarts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def counts(self) -> dict[str, object]:
+        """The fields of the ``pass_completed`` line."""
+        return {
+            "zones": self.zones,
+            "unseen": self.unseen,
+            "waiting": self.waiting,
+            "packs": self.packs.total(),
+            "timed_out": self.packs[VALIDATION_TIMED_OUT],
+            "restarts": self.restarts.total(),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def pack_row(known: Remembered, history: History) -> dict[str, Any]:
+    """One pack as JSON. Times are RFC 3339 in UTC, or null."""
+    pack, decision = known.pack, known.decision
+    return {
+        "account": known.account,
+        "zone": known.zone,
+        "zone_id": pack.zone_id,
+        "pack_id": pack.id,
+        "type": pack.type,
+        "hosts": list(pack.hosts),
+        "status": pack.status,
+        "since": rfc3339(known.since),
+        "decision": decision.do,
+        "reason": decision.reason,
+        "attempts": history.attempts,
+        "last_restart_at": _time(history.last_restart_at),
+        "next_restart_at": _time(next_restart_at(known, history)),
+        "expires_at": _time(pack.expires_at),
+        "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
+    }
+
+
+def next_restart_at(known: Remembered, history: History) -> datetime | None:
+    """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
+    if known.pack.status != VALIDATION_TIMED_OUT or history.gave_up_at is not None:
+        return None
+    return known.decision.until or history.next_restart_at
+
+
+def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
+    """One zone as JSON."""
+    return {
+        "account": zone.account,
+        "zone": zone.label,
+        "zone_id": zone.id or None,
+        "packs": packs,
+        "last_success_at": _time(zone.seen_at),
+        "last_look_at": _time(zone.tried_at),
+        "reason": zone.reason or None,
+        "last_error": zone.error or None,
+    }
+
+
+def needs_a_person(known: Remembered) -> bool:
+    """Whether nothing the watchdog may do will mend this pack."""
+    return known.decision.reason in NEEDS_A_PERSON
+
+
+def unseen(zone: ZoneMemory) -> bool:
+    """Whether the last look at the zone failed."""
+    return bool(zone.error) or zone.seen_at is None
+
+
+def packs_seen(seen: Seen) -> Counter[str]:
+    """Packs by status at one look."""
+    return Counter(pack.status for pack in seen.packs)
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,20 @@
+"""Text from outside, made fit for one line of a log or a table. Everything that comes from an API or a file is data."""
+
+import re
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
+
+LINE = 300
+"""Characters that a foreign text may take in a log line: a sentence, not a page."""
+
+
+def clean(text: object, limit: int = LINE) -> str:
+    r"""``text`` on one line, without escapes and control or direction characters, cut to ``limit`` characters.
+
+    >>> clean("bad\n\x1b[31mnews\x1b[0m")
+    'bad news'
+    """
+    raw = str(text)[: limit * 8]
+    line = " ".join(_UNPRINTABLE.sub(" ", _ANSI.sub("", raw)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,359 @@
+"""What the daemon remembers, in the process and on disk.
+
+``Memory`` answers every question from the process and writes what changed through one worker thread, so that no disk
+ever holds up the loop. Looks are written in batches (they can be looked at again); an intent is written and synced
+before ``intend`` returns (it cannot). Only ``cycle``, ``app`` and ``cli`` call it, from the loop's thread.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.events import Event
+from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
+from watchdog.model.observation import Observation, Seen
+from watchdog.model.packs import GOING_AWAY, Pack, ZoneRef, pack_key
+from watchdog.model.reasons import Reason
+from watchdog.record.store import Changes, Stale, StateError, Store
+
+BATCH = 2_000
+"""Changed packs that are gathered before they are written, when nothing more urgent asks for it."""
+
+FORGET_AFTER = timedelta(days=7)
+"""How long a pack that is gone, or a zone that is no longer watched, is remembered: a week of looking back."""
+
+KEEP_JOURNAL = timedelta(days=90)
+"""How long the journal is kept: the longest usual validity of a certificate, so one whole renewal can be told."""
+
+HOUR = timedelta(hours=1)
+
+_Answer = TypeVar("_Answer")
+_GONE = Decision(Do.LEAVE, Reason.GOING_AWAY)
+_MISSING = Decision(Do.LEAVE, Reason.NOT_FOUND)
+
+
+class Memory:
+    """Everything remembered of zones, packs and restarts."""
+
+    def __init__(self, store: Store, worker: Executor) -> None:
+        """``worker`` has one thread, and every use of ``store`` goes through it."""
+        self._store = store
+        self._worker = worker
+        self._changes = Changes()
+        self.zones: dict[tuple[str, str], ZoneMemory] = {}
+        self._packs: dict[str, dict[str, Remembered]] = {}
+        self._histories: dict[tuple[str, str], History] = {}
+        self._sent: dict[str, deque[datetime]] = {}
+        self.error = ""  # why the last write failed; empty when it did not
+
+    async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
+        """Load what was stored. Returns the restarts whose outcome nobody noted: the process died in the middle."""
+        snapshot = await self._ask(self._store.load)
+        self.zones = snapshot.zones
+        for (zone_id, pack_id), known in snapshot.packs.items():
+            self._packs.setdefault(zone_id, {})[pack_id] = known
+        self._histories = snapshot.histories
+        for account, at in await self._ask(lambda: self._store.restarts_since(now - HOUR)):
+            self._sent.setdefault(account, deque()).append(at)
+        return await self._ask(self._store.open_intents)
+
+    async def refresh(self, now: datetime) -> None:
+        """Take over what another process (the ``restart`` command) has written since."""
+        if not await self._ask(self._store.changed_elsewhere):
+            return
+        await self.flush()
+        self._histories = (await self._ask(self._store.load)).histories
+        self._sent.clear()
+        for account, at in await self._ask(lambda: self._store.restarts_since(now - HOUR)):
+            self._sent.setdefault(account, deque()).append(at)
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def history(self, pack: Pack) -> History:
+        """What was tried for this pack since it was last well."""
+        return self._histories.get((pack.zone_id, pack.id), UNTROUBLED)
+
+    def zone(self, zone: ZoneRef) -> ZoneMemory:
+        """What is known of this zone; empty when it was never looked at."""
+        return self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label, zone.id)
+
+    def zone_id(self, zone: ZoneRef) -> str:
+        """The id this zone had when it was last seen; empty when it never was."""
+        known = self.zones.get(zone.key)
+        return known.id if known else ""
+
+    def packs_of(self, zone: ZoneRef | ZoneMemory) -> Iterator[Remembered]:
+        """The packs remembered of one zone."""
+        known = self.zones.get(zone.key)
+        packs = self._packs.get(known.id, {}) if known and known.id else {}
+        return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
+
+    def troubled(self, zone: ZoneRef) -> bool:
+        """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
+        return any(_wants_attention(known) for known in self.packs_of(zone))
+
+    def budget_free_at(self, account: str, per_hour: int, now: datetime) -> datetime | None:
+        """When the account may send its next restart; ``None`` when it may now."""
+        sent = self._sent.setdefault(account, deque())
+        while sent and sent[0] <= now - HOUR:
+            sent.popleft()
+        return sent[-per_hour] + HOUR if len(sent) >= per_hour else None
+
+    # ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def take_in(self, observation: Observation, now: datetime, *, partial: bool = False) -> list[Event]:
+        """Note one look at a zone, and say what is new in it: statuses that changed, packs that are well again.
+
+        A ``partial`` look is at some packs only and says nothing of the others.
+        """
+        zone = observation.zone
+        before = self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label)
+        if not isinstance(observation, Seen):
+            self._set_zone(
+                replace(before, id=zone.id, tried_at=now, reason=observation.reason, error=observation.error)
+            )
+            again = before.reason == observation.reason
+            return [_unseen(zone, observation.reason, observation.error, now, level="debug" if again else "error")]
+        if not partial:
+            self._set_zone(ZoneMemory(zone.account, zone.label, zone.id, seen_at=now, tried_at=now))
+        known = self._packs.setdefault(zone.id, {})
+        events: list[Event] = []
+        for pack in observation.packs:
+            then = known.get(pack.id)
+            if then is None:
+                events += self._inherit(zone, pack, known, now)
+            elif then.pack.status != pack.status:
+                events.append(_changed(zone, pack, then.pack.status, now))
+            events += self._follow(zone, pack, now)
+        listed = {pack.id for pack in observation.packs}
+        if not partial and (observation.missing or not known.keys() <= listed):
+            events += self._miss(observation, known, listed, before.seen_at or now, now)
+        return events
+
+    def conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime) -> bool:
+        """Note what was decided of a pack. True when the decision is another than at the last look."""
+        known = self._packs.setdefault(zone.id, {})
+        then = known.get(pack.id)
+        since = then.since if then and then.pack.status == pack.status else now
+        if then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+            return False
+        new = Remembered(zone.account, zone.label, pack, since, now, decision)
+        known[pack.id] = new
+        self._changes.packs.append(new)
+        return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
+
+    def give_up(self, pack: Pack, now: datetime) -> None:
+        """Note that no more restarts will be sent."""
+        self._set_history(pack, self.history(pack).given_up(now))
+
+    def take_up(self, pack: Pack) -> None:
+        """A person asks for a restart: a pack that was given up starts afresh."""
+        self._set_history(pack, self.history(pack).taken_up())
+
+    def note_error(self, pack: Pack, error: str) -> None:
+        """Keep the last thing that went wrong with a pack."""
+        self._set_history(pack, replace(self.history(pack), last_error=error))
+
+    def renamed(self, old: Pack, new: Pack) -> None:
+        """A restart gave the pack another id: what was tried goes with it."""
+        if new.id != old.id:
+            self._set_history(new, self.history(old))
+
+    def journal(self, events: Iterable[Event]) -> None:
+        """Keep what happened, for looking back."""
+        for event in events:
+            if event.level == "debug":
+                continue
+            pack_id = event.pack.id if event.pack else ""
+            self._changes.journal.append(
+                Entry(event.at, event.name, *event.zone.key, event.zone.id, pack_id, event.reason or "", event.detail)
+            )
+
+    def _set_zone(self, zone: ZoneMemory) -> None:
+        self.zones[zone.key] = zone
+        self._changes.zones.append(zone)
+
+    def _set_history(self, pack: Pack, history: History) -> None:
+        key = (pack.zone_id, pack.id)
+        if history == self._histories.get(key, UNTROUBLED):
+            return
+        if history == UNTROUBLED:
+            del self._histories[key]
+        else:
+            self._histories[key] = history
+        self._changes.histories[key] = history
+
+    def _follow(self, zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
+        key = (pack.zone_id, pack.id)
+        before = self._histories.get(key)
+        if before is None and not pack.status.endswith("timed_out"):
+            return []
+        before = before or UNTROUBLED
+        after = before.after_look(pack, now)
+        self._set_history(pack, after)
+        if after is UNTROUBLED and before.trouble_since is not None:
+            took = now - before.trouble_since
+            facts = (("after_seconds", int(took.total_seconds())), ("restarts", before.attempts))
+            return [Event("recovered", now, zone, pack, Reason.HEALTHY, facts=facts)]
+        return []
+
+    def _inherit(self, zone: ZoneRef, pack: Pack, known: dict[str, Remembered], now: datetime) -> list[Event]:
+        """A pack of another id but of the same hosts, CA and type as one that was restarted: its attempts count on."""
+        if not self._histories or self.history(pack) is not UNTROUBLED:
+            return []
+        tried = [
+            (at, old)
+            for old in known.values()
+            if (at := self.history(old.pack).last_restart_at) is not None and old.pack.identity == pack.identity
+        ]
+        if not tried:
+            return []
+        _, old = max(tried, key=lambda pair: pair[0])
+        self._set_history(pack, self.history(old.pack))
+        return [_changed(zone, pack, old.pack.status, now, previous_pack_id=old.pack.id)]
+
+    def _miss(
+        self, seen: Seen, known: dict[str, Remembered], listed: set[str], last_seen: datetime, now: datetime
+    ) -> list[Event]:
+        """Packs that were there and are not, and packs the configuration asks for that never were."""
+        events: list[Event] = []
+        missing = {pack_key(pack_id): pack_id for pack_id in seen.missing}
+        identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY}
+        for pack_id in known.keys() - listed:
+            then = known[pack_id]
+            key = pack_key(pack_id)
+            wanted = missing.pop(key, None) is not None
+            if (then.account, then.zone) != seen.zone.key or (seen.zone.packs and key not in seen.zone.packs):
+                continue
+            if then.pack.identity in identities and then.pack.hosts:
+                self._forget(then.pack)  # the same pack lives on under another id
+            elif then.pack.status not in GOING_AWAY:
+                gone = replace(then.pack, status="deleted")
+                events.append(_changed(seen.zone, gone, then.pack.status, now))
+                self._put(
+                    replace(then, pack=gone, since=now, seen_at=last_seen, decision=_MISSING if wanted else _GONE)
+                )
+        for pack_id in missing.values():
+            nowhere = Pack(pack_id, seen.zone.id, type="", status="", hosts=())
+            if self.conclude(seen.zone, nowhere, _MISSING, now):
+                error = f"pack {pack_id} of the configuration is not among the packs of this zone"
+                events.append(_unseen(seen.zone, Reason.NOT_FOUND, error, now, nowhere))
+        return events
+
+    def _put(self, known: Remembered) -> None:
+        self._packs[known.pack.zone_id][known.pack.id] = known
+        self._changes.packs.append(known)
+
+    def _forget(self, pack: Pack) -> None:
+        self._packs[pack.zone_id].pop(pack.id, None)
+        self._histories.pop((pack.zone_id, pack.id), None)
+        self._changes.forgotten.append((pack.zone_id, pack.id))
+
+    # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def intend(self, intent: Intent, before: History, after: History) -> int:
+        """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
+        key = (intent.zone_id, intent.pack_id)
+        sent = self._sent.setdefault(intent.account, deque())
+        sent.append(intent.at)  # before the first await: two restarts must not share the last place in the budget
+        await self.flush()
+        try:
+            intent_id = await self._ask(lambda: self._store.intend(intent, before, after))
+        except Stale as stale:
+            self._histories[key] = stale.history
+            sent.remove(intent.at)
+            raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
+        except StateError as error:
+            self.error = str(error)
+            sent.remove(intent.at)
+            raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
+        self._histories[key] = after
+        return intent_id
+
+    async def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
+        """Store what became of a restart. If that fails the intent stays open, which counts as an attempt."""
+        await self._try(lambda: self._store.settle(intent_id, outcome, error, at))
+
+    async def withdraw(self, intent_id: int, intent: Intent, before: History) -> None:
+        """Nothing was sent after all: forget the intent and put the history back. If that fails, the attempt counts."""
+        if await self._try(lambda: self._store.withdraw(intent_id, before)):
+            key = (intent.zone_id, intent.pack_id)
+            if intent.at in self._sent.get(intent.account, ()):
+                self._sent[intent.account].remove(intent.at)
+            if before == UNTROUBLED:
+                self._histories.pop(key, None)
+            else:
+                self._histories[key] = before
+
+    # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def save(self, *, urgent: bool) -> None:
+        """Write what has gathered, if there is much of it or it is ``urgent``."""
+        if urgent or len(self._changes.packs) >= BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has gathered. What cannot be written is kept for the next time, and ``error`` says why."""
+        changes, self._changes = self._changes, Changes()
+        if changes.empty():
+            return
+        if not await self._try(lambda: self._store.save(changes)):
+            changes.merge(self._changes)
+            self._changes = changes
+
+    async def tidy(self, watched: set[tuple[str, str]], now: datetime) -> None:
+        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines."""
+        horizon = now - FORGET_AFTER
+        for zone_id, packs in self._packs.items():
+            for known in list(packs.values()):
+                unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
+                gone = known.pack.status in GOING_AWAY and known.since < horizon
+                if unwatched or (gone and known.pack.zone_id == zone_id):
+                    self._forget(known.pack)
+        await self.flush()
+        await self._try(lambda: self._store.prune(now - KEEP_JOURNAL))
+
+    async def writable(self) -> bool:
+        """Whether the disk takes writes now."""
+        return await self._ask(self._store.writable)
+
+    def _last_seen(self, known: Remembered) -> datetime:
+        zone = self.zones.get((known.account, known.zone))
+        return zone.seen_at if zone and zone.seen_at else known.seen_at
+
+    async def _try(self, write: Callable[[], object]) -> bool:
+        try:
+            await self._ask(write)
+        except StateError as error:
+            self.error = str(error)
+            return False
+        self.error = ""
+        return True
+
+    async def _ask(self, question: Callable[[], _Answer]) -> _Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+
+
+def _wants_attention(known: Remembered) -> bool:
+    if known.decision.do is Do.LEAVE:
+        return known.decision.reason is Reason.IN_PROGRESS
+    return known.decision.do is not Do.GIVE_UP
+
+
+def _changed(zone: ZoneRef, pack: Pack, before: str, now: datetime, previous_pack_id: str = "") -> Event:
+    facts: tuple[tuple[str, object], ...] = (("before", before), ("status", pack.status))
+    if previous_pack_id:
+        facts += (("previous_pack_id", previous_pack_id),)
+    level = "warning" if pack.status.endswith("timed_out") or pack.status == "expired" else "info"
+    return Event("pack_changed", now, zone, pack, level=level, facts=facts)
+
+
+def _unseen(
+    zone: ZoneRef, reason: Reason, error: str, now: datetime, pack: Pack | None = None, level: str = "error"
+) -> Event:
+    return Event("zone_unseen", now, zone, pack, reason, level, (("error", error),))

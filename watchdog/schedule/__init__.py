@@ -1,0 +1,1 @@
+"""When: a bell that only rings, and an agenda that says whose turn it is. Neither runs any work."""

@@ -1,0 +1,119 @@
+"""Which zone is due when, and whose turn comes next.
+
+A calm zone is due every ``interval``, one in trouble every ``attention``, one that could not be seen after
+``attention`` doubled by each failure in a row, at most ``interval``. When more is due than can be seen, the zone whose
+wait is longest *in proportion to how often it should be seen* comes next: troubled zones go first, and since every wait
+grows, none starves. A pure structure: it is handed the time.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+from watchdog.model.packs import ZoneRef
+
+START_STEP = timedelta(seconds=1)
+"""Zones start at most this far apart, so a small fleet is seen at once and a large one over its whole interval."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    zone: ZoneRef
+    due: datetime
+    period: timedelta
+    failures: int = 0
+    taken: bool = False
+    ticket: int = 0
+
+
+class Agenda:
+    """The turns of all zones, one queue of calm and one of urgent zones per account."""
+
+    def __init__(self, interval: timedelta, attention: timedelta) -> None:
+        self.interval = interval
+        self.attention = attention
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._queues: dict[tuple[str, bool], list[tuple[datetime, int, tuple[str, str]]]] = {}
+        self._tickets = count()
+
+    def enrol(self, zones: Iterable[ZoneRef], troubled: set[tuple[str, str]], now: datetime) -> None:
+        """Watch exactly these zones from now on.
+
+        Those already enrolled keep their turn. Of the new ones, ``troubled`` are due at once, the others spread out.
+        """
+        wanted = {zone.key: zone for zone in zones}
+        for key in self._entries.keys() - wanted.keys():
+            del self._entries[key]
+        fresh = [zone for key, zone in wanted.items() if key not in self._entries]
+        step = min(START_STEP, self.interval / max(1, len(fresh)))
+        for place, zone in enumerate(fresh):
+            urgent = zone.key in troubled
+            period = self.attention if urgent else self.interval
+            entry = _Entry(zone, now if urgent else now + place * step, period)
+            self._entries[zone.key] = entry
+            self._queue(entry)
+        for key, zone in wanted.items():
+            self._entries[key].zone = zone
+
+    def take(self, account: str, now: datetime, horizon: datetime) -> ZoneRef | None:
+        """The account's next zone that is due before ``horizon``; it is nobody else's until ``done``."""
+        best: _Entry | None = None
+        for urgent in (True, False):
+            entry = self._head(account, urgent)
+            if entry is None or entry.due >= horizon:
+                continue
+            if best is None or _lateness(entry, now) > _lateness(best, now):
+                best = entry
+        if best is None:
+            return None
+        best.taken = True
+        return best.zone
+
+    def done(self, zone: ZoneRef, now: datetime, *, troubled: bool, failed: bool) -> None:
+        """The zone was looked at (or could not be); it takes its next turn."""
+        entry = self._entries.get(zone.key)
+        if entry is None:
+            return
+        entry.zone = zone if zone.id else entry.zone
+        entry.failures = entry.failures + 1 if failed else 0
+        entry.period = self.attention if troubled else self.interval
+        if failed and not troubled:
+            entry.period = min(self.interval, self.attention * 2 ** min(entry.failures - 1, 20))
+        entry.due = now + entry.period
+        entry.taken = False
+        self._queue(entry)
+
+    def reschedule(self, interval: timedelta, attention: timedelta) -> None:
+        """Take other intervals from the next turn on; a turn already set never comes later than the new ones allow."""
+        self.interval, self.attention = interval, attention
+        for entry in self._entries.values():
+            shortened = min(entry.period, interval)
+            entry.due -= entry.period - shortened
+            entry.period = shortened
+            if not entry.taken:
+                self._queue(entry)
+
+    def waiting(self, horizon: datetime) -> int:
+        """How many zones are due before ``horizon`` and not being looked at."""
+        return sum(1 for entry in self._entries.values() if not entry.taken and entry.due < horizon)
+
+    def _queue(self, entry: _Entry) -> None:
+        entry.ticket = next(self._tickets)
+        queue = self._queues.setdefault((entry.zone.account, entry.period < self.interval), [])
+        heapq.heappush(queue, (entry.due, entry.ticket, entry.zone.key))
+
+    def _head(self, account: str, urgent: bool) -> _Entry | None:
+        queue = self._queues.get((account, urgent), [])
+        while queue:
+            _, ticket, key = queue[0]
+            entry = self._entries.get(key)
+            if entry is not None and not entry.taken and entry.ticket == ticket:
+                return entry
+            heapq.heappop(queue)
+        return None
+
+
+def _lateness(entry: _Entry, now: datetime) -> float:
+    return (now - entry.due + entry.period) / entry.period

@@ -1,0 +1,1 @@
+"""Telling people and machines: logs, metrics, HTTP. A teller that fails never fails the pass."""

@@ -1,0 +1,101 @@
+"""Structured logs on stderr: JSON lines, or coloured lines on a terminal. The event names are fixed (``docs/logs.md``).
+
+Healthy packs are never mentioned; a pass is one line, a change is one line. Texts from outside arrive cleaned and cut.
+No credential is ever handed to this room.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from watchdog.model.clock import Clock
+from watchdog.model.events import Event, shown
+from watchdog.model.report import PassReport
+
+QUIET_FOR = 60.0
+"""Seconds for which the same failing call of the same account is not logged again: an outage is not a flood."""
+
+
+def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None) -> None:
+    """Set the process's logging up. ``form`` is ``json``, ``console``, or ``auto``: console on a terminal."""
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+
+    def stamp(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        now = clock.now()
+        event["timestamp"] = now.strftime("%H:%M:%S") if console else f"{now:%Y-%m-%dT%H:%M:%S}.{now:%f}"[:-3] + "Z"
+        return event
+
+    shared: list[Any] = [structlog.stdlib.add_log_level, stamp]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=17)
+        if console
+        else structlog.processors.JSONRenderer(sort_keys=False)
+    )
+    first: list[Any] = [] if console else [_in_order]
+    structlog.configure(
+        processors=[*shared, *first, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *first, renderer],
+    )
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _in_order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    head = {name: event.pop(name) for name in ("timestamp", "level", "event")}
+    return {**head, **event}
+
+
+class Logs:
+    """The log as a teller."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._log = structlog.get_logger()
+        self._clock = clock
+        self._quiet: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    def say(self, level: str, event: str, **fields: object) -> None:
+        """One line of the daemon's own."""
+        getattr(self._log, level)(event, **{name: _field(value) for name, value in fields.items() if value is not None})
+
+    def happened(self, event: Event, pack_id: str | None = None) -> None:
+        """One line about a pack or a zone. ``pack_id`` where the event knows no more of the pack."""
+        fields: dict[str, object] = {
+            "account": event.zone.account,
+            "zone": event.zone.label,
+            "zone_id": event.zone.id or None,
+            "pack_id": event.pack.id if event.pack else pack_id,
+            "reason": event.reason,
+            **dict(event.facts),
+        }
+        self.say(event.level, event.name, **{name: value for name, value in fields.items() if value != ""})
+
+    def passed(self, report: PassReport) -> None:
+        """The line of a pass."""
+        self.say("info", "pass_completed", **report.counts(), dry_run=report.dry_run or None)
+
+    def failed(self, account: str, operation: str, code: str, error: str) -> None:
+        """A call failed. The same failure again within a minute is only counted."""
+        key, now = (account, operation, code), self._clock.monotonic()
+        since, hidden = self._quiet.get(key, (now - QUIET_FOR, 0))
+        if now - since < QUIET_FOR:
+            self._quiet[key] = (since, hidden + 1)
+            return
+        self._quiet[key] = (now, 0)
+        fields: Mapping[str, object] = {"account": account, "operation": operation, "error_code": code, "error": error}
+        self.say("warning", "api_error", **fields, repeated=hidden or None)
+
+
+def _field(value: object) -> object:
+    return value if isinstance(value, int | float | bool | list) else shown(value)

@@ -1,0 +1,199 @@
+"""What Prometheus sees: the names of ``docs/metrics.md``, and nothing else.
+
+Counters are counted as things happen. Gauges of zones and packs are made from the memory at the moment of the scrape,
+so a series of a zone or pack that is gone cannot linger. No label value is free text: accounts and zones are names of
+the configuration or of Cloudflare's zones, statuses and error codes come from closed sets, the rest is ``other``.
+"""
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from watchdog.model.history import History, Remembered, Sent, ZoneMemory
+from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.report import PassReport, next_restart_at
+
+PREFIX = "certpack_watchdog_"
+
+MOST_CODES = 200
+"""Distinct error codes counted one by one; Cloudflare has some dozens of them. What comes after is ``other``."""
+
+_CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of one account's quota at the moment of a scrape."""
+
+    name: str
+    remaining: int | None
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the gauges are made of; gathered in the loop, exposed in another thread."""
+
+    zones: tuple[ZoneMemory, ...]
+    packs: tuple[tuple[Remembered, History], ...]
+    accounts: tuple[Account, ...]
+
+
+class Metrics:
+    """Counts what happens and exposes it. ``per_pack`` is ``all``, ``troubled`` or ``none``."""
+
+    def __init__(self, version: str, operations: Iterable[str], codes: Iterable[str]) -> None:
+        self.per_pack = "all"
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._version = version
+        self._operations = tuple(operations)
+        self._codes = set(codes)
+        self._failures: Counter[tuple[str, str, str]] = Counter()
+        self._restarts: Counter[tuple[str, str, str]] = Counter()
+        self._decisions: Counter[tuple[str, str]] = Counter()
+        self._last_pass = 0.0
+        self._reload: tuple[bool, float] = (True, 0.0)
+        self._passes = Histogram(
+            f"{PREFIX}pass_duration_seconds", "Time a pass took.", registry=self.registry, buckets=_PASS_BUCKETS
+        )
+        self._calls = Histogram(
+            f"{PREFIX}api_request_duration_seconds",
+            "Time a call to Cloudflare took, by operation and HTTP status (0: no answer).",
+            ["operation", "status"],
+            registry=self.registry,
+            buckets=_CALL_BUCKETS,
+        )
+
+    def called(self, operation: str, status: int, seconds: float) -> None:
+        """A call was made."""
+        self._calls.labels(operation, str(status)).observe(seconds)
+
+    def failed(self, account: str, operation: str, code: str) -> None:
+        """A call failed."""
+        if code not in self._codes and len(self._codes) < MOST_CODES:
+            self._codes.add(code)
+        self._failures[account, operation, code if code in self._codes else "other"] += 1
+
+    def restarted(self, account: str, zone: str, sent: Sent) -> None:
+        """A restart request was sent."""
+        self._restarts[account, zone, sent] += 1
+
+    def passed(self, report: PassReport, now: datetime) -> None:
+        """A pass is over."""
+        self._passes.observe(report.seconds)
+        self._decisions.update(report.decisions)
+        self._last_pass = now.timestamp()
+
+    def reloaded(self, now: datetime, *, successful: bool) -> None:
+        """The configuration was loaded, or refused."""
+        self._reload = (successful, now.timestamp() if successful else self._reload[1])
+
+    def expose(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type, as ``Accept`` asks. Slow for large fleets: call it in another thread."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Once(lambda: self._families(snapshot)))
+        encode, content_type = choose_encoder(accept)
+        return encode(registry), content_type
+
+    def _families(self, snapshot: Snapshot) -> Iterable[Metric]:
+        yield from self.registry.collect()
+        yield from self._counters(snapshot)
+        yield from _zone_gauges(snapshot)
+        yield from self._pack_gauges(snapshot)
+        yield from self._own_gauges(snapshot)
+
+    def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
+        restarts = _counter("restarts", "Restart requests sent, by what became of them.", "account", "zone", "outcome")
+        for zone in snapshot.zones:
+            for sent in Sent:
+                restarts.add_metric([*zone.key, sent], self._restarts[zone.account, zone.label, sent])
+        yield restarts
+        failures = _counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
+        for account in snapshot.accounts:
+            for operation in self._operations:
+                for code in sorted({*self._codes, "other"}):
+                    failures.add_metric([account.name, operation, code], self._failures[account.name, operation, code])
+        yield failures
+        decisions = _counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
+        for labels, count in sorted(self._decisions.items()):
+            decisions.add_metric(labels, count)
+        yield decisions
+        waits = _counter("rate_limit_wait_seconds", "Time calls waited for their turn in the quota.", "account")
+        for account in snapshot.accounts:
+            waits.add_metric([account.name], account.waited)
+        yield waits
+
+    def _pack_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
+        labels = ("account", "zone", "pack")
+        expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
+        attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
+        upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
+        for known, history in snapshot.packs if self.per_pack != "none" else ():
+            values = (known.account, known.zone, known.pack.id)
+            troubled = history.trouble_since is not None
+            if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
+                expiry.add_metric(values, known.pack.expires_at.timestamp())
+            if troubled:
+                attempts.add_metric(values, history.attempts)
+                due = next_restart_at(known, history)
+                if due is not None:
+                    upcoming.add_metric(values, due.timestamp())
+        yield from (expiry, attempts, upcoming)
+
+    def _own_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
+        remaining = _gauge("rate_limit_remaining", "Requests left in Cloudflare's window, as it last said.", "account")
+        for account in snapshot.accounts:
+            if account.remaining is not None:
+                remaining.add_metric([account.name], account.remaining)
+        yield remaining
+        yield _single("last_pass_timestamp_seconds", "When the last pass was completed; 0 before.", self._last_pass)
+        successful, at = self._reload
+        yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))
+        yield _single("config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", at)
+        build = _gauge("build_info", "What runs; always 1.", "version", "python")
+        build.add_metric([self._version, platform.python_version()], 1)
+        yield build
+
+
+class _Once(Collector):
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        return self._collect()
+
+
+def _zone_gauges(snapshot: Snapshot) -> Iterable[Metric]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for known, _ in snapshot.packs:
+        status = known.pack.status if known.pack.status in KNOWN_STATUSES else "other"
+        counts[known.account, known.zone, status] += 1
+    packs = _gauge("packs", "Packs by status at the last look.", "account", "zone", "status")
+    for labels, count in sorted(counts.items()):
+        packs.add_metric(labels, count)
+    yield packs
+    seen = _gauge("zone_last_success_timestamp_seconds", "Last time the zone was seen whole.", "account", "zone")
+    for zone in snapshot.zones:
+        if zone.seen_at is not None:
+            seen.add_metric(zone.key, zone.seen_at.timestamp())
+    yield seen
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _single(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)

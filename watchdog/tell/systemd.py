@@ -1,0 +1,29 @@
+"""What systemd is told, by its notification protocol (``sd_notify(3)``): a datagram to ``$NOTIFY_SOCKET``.
+
+The protocol is these few lines, so no library is needed. Nothing is told when nobody asked.
+"""
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Speaks to the service manager that the environment names; silent when it names none."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        usec = environ.get("WATCHDOG_USEC", "")
+        self.watchdog_seconds = int(usec) / 1e6 if usec.isdigit() else None
+
+    def tell(self, **states: str | int) -> None:
+        """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
+        if not self._address:
+            return
+        message = "\n".join(f"{name}={value}" for name, value in states.items()).encode()
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
+        ):
+            out.sendto(message, self._address)

@@ -1,0 +1,72 @@
+"""Reports for people: tables with Rich on a terminal, plain columns when piped."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+CALM = frozenset({"healthy"})
+"""Reasons whose packs a table only counts: nobody reads ten thousand healthy lines."""
+
+_PACK_COLUMNS = ("zone", "pack", "status", "since", "decision", "reason", "attempts", "next restart")
+_ZONE_COLUMNS = ("zone", "account", "reason", "error")
+_COLOURS = {"restart": "green", "wait": "yellow", "give_up": "bold red"}
+
+
+def report(rows: dict[str, Any], stream: TextIO | None = None) -> None:
+    """Packs that are not simply healthy, zones that could not be seen, and a line that counts everything."""
+    stream = stream or sys.stdout
+    noteworthy = [row for row in rows["packs"] if row["reason"] not in CALM]
+    unseen = [row for row in rows["zones"] if row["last_error"]]
+    if noteworthy:
+        _table(stream, "Packs", _PACK_COLUMNS, (_pack(row) for row in noteworthy))
+    if unseen:
+        _table(stream, "Zones not seen", _ZONE_COLUMNS, (_zone(row) for row in unseen))
+    print(summary(rows), file=stream)
+
+
+def summary(rows: dict[str, Any]) -> str:
+    """One line: how many zones and packs, and how the packs are."""
+    reasons = Counter(row["reason"] for row in rows["packs"])
+    packs = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
+    unseen = sum(1 for row in rows["zones"] if row["last_error"])
+    return f"{len(rows['zones'])} zones ({unseen} not seen), {len(rows['packs'])} packs: {packs}"
+
+
+def _pack(row: dict[str, Any]) -> Sequence[str]:
+    until = row["next_restart_at"] or "-"
+    return (
+        row["zone"],
+        row["pack_id"],
+        row["status"] or "-",
+        row["since"],
+        row["decision"],
+        row["reason"],
+        str(row["attempts"]),
+        until,
+    )
+
+
+def _zone(row: dict[str, Any]) -> Sequence[str]:
+    return (row["zone"], row["account"], row["reason"] or "-", row["last_error"])
+
+
+def _table(stream: TextIO, title: str, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    if not stream.isatty():
+        rows = [tuple(name.upper().replace(" ", "_") for name in columns), *lines]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
+        print(file=stream)
+        return
+    from rich.console import Console  # noqa: PLC0415  only a terminal needs it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in lines:
+        style = next((colour for word, colour in _COLOURS.items() if word in row), "")
+        table.add_row(*(Text(cell) for cell in row), style=style)
+    Console(file=stream).print(table)

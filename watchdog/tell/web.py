@@ -1,0 +1,147 @@
+"""The HTTP listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/v1/packs``. It only reads.
+
+Everything slow (an exposition or a list of 100,000 packs) is made in another thread, one at a
+time; headers and connections are bounded.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+INDEX = """certpack-watchdog
+
+/metrics        for Prometheus
+/healthz        whether the process is alive and its loop turns
+/readyz         whether the first pass is done and the state can be written
+/api/v1/packs   every pack and zone, as JSON
+"""
+
+_PLAIN = "text/plain; charset=utf-8"
+_KEEP_ALIVE = 10
+_MOST_CONNECTIONS = 64
+_MOST_HEADER_BYTES = 16 * 1024
+
+
+class Answers(Protocol):
+    """What is shown; the daemon is one."""
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop turns, and a sentence."""
+
+    async def ready(self) -> tuple[bool, str]:
+        """Whether the first pass is done and the state can be written, and a sentence."""
+
+    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
+        """A snapshot of the metrics, to be rendered for an ``Accept`` header in another thread."""
+
+    def packs(self) -> Callable[[], dict[str, Any]]:
+        """A snapshot of all rows, to be made into JSON in another thread."""
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; ``str()`` says why."""
+
+
+def application(answers: Answers) -> Starlette:
+    """The listener as an ASGI application."""
+    slow = asyncio.Lock()
+
+    async def index(_: Request) -> Response:
+        return PlainTextResponse(INDEX)
+
+    async def healthz(_: Request) -> Response:
+        good, sentence = answers.healthy()
+        return PlainTextResponse(sentence + "\n", 200 if good else 503)
+
+    async def readyz(_: Request) -> Response:
+        good, sentence = await answers.ready()
+        return PlainTextResponse(sentence + "\n", 200 if good else 503)
+
+    async def metrics(request: Request) -> Response:
+        async with slow:
+            render = answers.exposition()
+            body, content_type = await asyncio.to_thread(render, request.headers.get("accept", ""))
+        return Response(body, media_type=None, headers={"content-type": content_type})
+
+    async def packs(_: Request) -> Response:
+        async with slow:
+            rows = answers.packs()
+            body = await asyncio.to_thread(lambda: msgspec.json.encode(rows()))
+        return Response(body, media_type="application/json")
+
+    def read_only(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+        return Route(path, endpoint, methods=["GET"])
+
+    return Starlette(
+        routes=[
+            read_only("/", index),
+            read_only("/healthz", healthz),
+            read_only("/readyz", readyz),
+            read_only("/metrics", metrics),
+            read_only("/api/v1/packs", packs),
+        ]
+    )
+
+
+def bind(listen: str) -> socket.socket:
+    """A socket on ``host:port``. Raises ``ListenError``."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)  # the protocol named, else asyncio leaves Nagle's delay on
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except (OSError, ValueError) as error:
+        raise ListenError(f"web.listen: cannot listen on {listen}: {error}; choose another address or port") from error
+    return sock
+
+
+class Web:
+    """The listener's life: started with the daemon, stopped with it."""
+
+    def __init__(self, answers: Answers, sock: socket.socket) -> None:
+        self._sock = sock
+        self._server = _Server(
+            uvicorn.Config(
+                application(answers),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+                limit_concurrency=_MOST_CONNECTIONS,
+                h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+                timeout_graceful_shutdown=1,
+                http="h11",
+                ws="none",
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen, in a task of its own."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._sock]))
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=2)
+        self._sock.close()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The daemon handles its signals itself."""
+        yield
