@@ -11,17 +11,12 @@ _WELL_FORMED = r"[A-Za-z0-9._\-]+"
 
 
 def named(world: World, headers: Mapping[str, str]) -> Token | None:
-    """The credential a request presents, valid or not; ``None`` for one nobody knows."""
-    bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    pair = (headers.get("x-auth-email", ""), headers.get("x-auth-key", ""))
-    return next(
-        (
-            token
-            for token in world.scenario.tokens
-            if (token.value == bearer if token.value else (token.email, token.key) == pair)
-        ),
-        None,
-    )
+    """The credential a request presents, valid or not; ``None`` for one nobody knows. A bearer token goes first."""
+    bearer, pair = headers.get("authorization"), (headers.get("x-auth-email"), headers.get("x-auth-key"))
+    for token in world.scenario.tokens:
+        if f"Bearer {token.value}" == bearer if bearer is not None else (token.email, token.key) == pair:
+            return token
+    return None
 
 
 def admit(world: World, token: Token | None, headers: Mapping[str, str], path: str) -> Token:

@@ -8,9 +8,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from watchdog.simulator import shapes
 from watchdog.simulator.credentials import require, sees
@@ -21,6 +21,7 @@ from watchdog.simulator.world import World
 
 NOT_RESTARTABLE = 1499
 _PER_PAGE = 50
+_Row = TypeVar("_Row")
 _METHODS = frozenset({"http", "cname", "txt", "email"})
 
 
@@ -73,20 +74,20 @@ def _verify(token: Token, *, account_owned: bool) -> Answer:
 
 def _list_zones(world: World, call: Call) -> Answer:
     require(world, call.token, "zone_read")
-    wanted = {"name": call.query.get("name"), "account_id": call.query.get("account.id")}
-    wanted["status"] = call.query.get("status")
+    wanted = {"name": "name", "account_id": "account.id", "status": "status"}
     found = [
-        shapes.zone(zone)
+        zone
         for zone in world.zones.values()
         if sees(call.token, zone)
-        and all(value is None or getattr(zone, name) == value for name, value in wanted.items())
+        and all(call.query.get(asked, getattr(zone, name)) == getattr(zone, name) for name, asked in wanted.items())
     ]
-    return _paged(world, call, found)
+    return _paged(world, call, found, shapes.zone)
 
 
 def _list_packs(world: World, call: Call, zone: ZoneStart) -> Answer:
     everything = call.query.get("status") == "all"
-    return _paged(world, call, [shapes.pack(p) for p in world.packs(zone.id) if everything or p.status == "active"])
+    shown = [life for life in world.packs(zone.id) if everything or life.status == "active"]
+    return _paged(world, call, shown, shapes.pack)
 
 
 def _restart(world: World, call: Call, zone: ZoneStart, pack_id: str) -> Answer:
@@ -102,7 +103,7 @@ def _restart(world: World, call: Call, zone: ZoneStart, pack_id: str) -> Answer:
         life.brand(branded=bool(body["cloudflare_branding"]))
     if life.restartable:
         return success(shapes.pack(world.restart(life)))
-    if world.scenario.unknowns.restart_when_not_timed_out == "refused":
+    if world.scenario.unknowns.restart_when_not_timed_out == "refused" and not body:
         return failure(400, (NOT_RESTARTABLE, "The certificate pack has not timed out"))
     return success(shapes.pack(life))
 
@@ -127,12 +128,12 @@ def _recheck(world: World, call: Call, zone: ZoneStart, pack_id: str) -> Answer:
     return success({"status": life.status, "validation_method": life.validation_method})
 
 
-def _paged(world: World, call: Call, rows: Sequence[Any]) -> Answer:
+def _paged(world: World, call: Call, rows: Sequence[_Row], shape: Callable[[_Row], Any]) -> Answer:
     unknowns = world.scenario.unknowns
     page, per_page = _number(call, "page", 1), min(_number(call, "per_page", unknowns.default_page_size), _PER_PAGE)
     if unknowns.page_ignored:
         page, per_page = 1, max(len(rows), 1)
-    shown = rows[(page - 1) * per_page : page * per_page]
+    shown = [shape(row) for row in rows[(page - 1) * per_page : page * per_page]]
     info = {
         "page": page,
         "per_page": per_page,

@@ -29,7 +29,10 @@ class Certificate:
 
 @dataclass(slots=True)
 class Life:
-    """One pack. ``begun`` counts the validations begun in the simulation; the last has its tokens from ``nonce``."""
+    """One pack. ``begun`` counts the validations begun in the simulation; the last has its tokens from ``nonce``.
+
+    ``renewing`` is set while a second pack is its renewal.
+    """
 
     id: str
     zone: ZoneStart
@@ -46,6 +49,7 @@ class Life:
     begun: int = field(default=0, init=False)
     fails: bool = field(default=False, init=False)
     nonce: str = field(default="", init=False)
+    renewing: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         start = self.start
@@ -106,9 +110,9 @@ class Life:
         self.hosts = tuple(host for host in self.hosts if not host.endswith(_BRAND)) + ((_BRAND,) if branded else ())
 
     def renewal_due(self) -> datetime | None:
-        """When the renewal of an active pack begins, if ever."""
+        """When the next renewal of an active pack begins, if ever."""
         after = self.start.story.renews_after
-        return self._after(after) if after is not None and self.status == "active" else None
+        return self._after(after) if after and self.status == "active" and not self.renewing else None
 
     def _begin(self) -> None:
         outcomes = self.start.story.outcomes
@@ -118,27 +122,35 @@ class Life:
 
     def _next(self) -> tuple[datetime, str] | None:
         """When the present status ends and which one follows, if any does."""
-        story, stages, steps = self.start.story, self.start.story.stages, []
-        match self.status:
-            case story.stuck_in:
-                pass
-            case "initializing":
-                steps.append((self._after(stages.initializing), "pending_validation"))
-            case "pending_validation" if self.fails:
-                steps.append((self._after(stages.timing_out), TIMED_OUT))
-            case "pending_validation":
-                steps.append((self._after(stages.pending_validation), "pending_issuance"))
-            case "pending_issuance":
-                steps.append((self._after(stages.pending_issuance), "pending_deployment"))
-            case "pending_deployment":
-                steps.append((self._after(stages.pending_deployment), "active"))
-            case "active":
+        story, steps = self.start.story, []
+        if self.status != story.stuck_in and (stage := self._stage()):
+            steps.append((self._after(stage[0]), stage[1]))
+        if self.status == "active":
+            due, in_place = self.renewal_due(), self.scenario.unknowns.failed_renewal == "same_pack"
+            if due is None or in_place:  # else the world has the renewal begin first, as a second pack
                 steps.append((self.certificates[0].expires_at, "expired"))
-                if (due := self.renewal_due()) and self.scenario.unknowns.failed_renewal == "same_pack":
-                    steps.append((due, "initializing"))
+            if due and in_place:
+                steps.append((due, "initializing"))
         if story.deleted_after is not None and self.status != "deleted":
             steps.append((self.born + story.deleted_after / self.scenario.speed, "deleted"))
         return min(steps, default=None)
+
+    def _stage(self) -> tuple[timedelta, str] | None:
+        """How long the present stage of an order lasts, and the next."""
+        stages = self.start.story.stages
+        match self.status:
+            case "initializing":
+                return stages.initializing, "pending_validation"
+            case "pending_validation" if self.fails:
+                return stages.timing_out, TIMED_OUT
+            case "pending_validation":
+                return stages.pending_validation, "pending_issuance"
+            case "pending_issuance":
+                return stages.pending_issuance, "pending_deployment"
+            case "pending_deployment":
+                return stages.pending_deployment, "active"
+            case _:
+                return None
 
     def _after(self, duration: timedelta) -> datetime:
         return self.since + duration / self.scenario.speed

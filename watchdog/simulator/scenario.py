@@ -74,7 +74,7 @@ class RateLimit(Part):
     """
 
     requests: int = 1200
-    per: Duration = timedelta(minutes=5)
+    per: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=5)
     block: Duration = timedelta(minutes=5)
     retry_after: bool = True
     others: int = 0
@@ -102,7 +102,7 @@ class Story(Part):
     errors: tuple[str, ...] = ("SERVFAIL looking up CAA",)
     stages: Stages = Stages()
     stuck_in: str = ""
-    renews_after: Duration | None = None
+    renews_after: Annotated[Duration, Field(gt=timedelta(0))] | None = None
     deleted_after: Duration | None = None
 
 
@@ -169,15 +169,15 @@ class Fault(Part):
     method: str = "*"
     path: str = "*"
     zone: str = ""
-    nth: int | None = None
-    every: int = 1
-    probability: float = 1.0
+    nth: Annotated[int, Field(ge=1)] | None = None
+    every: Annotated[int, Field(ge=1)] = 1
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     times: int | None = None
     after: Duration = timedelta(0)
     until: Duration | None = None
     takes_effect: bool = False
     delay: Duration = timedelta(0)
-    status: int = 503
+    status: Annotated[int, Field(ge=200, le=599)] = 503
     code: int = 0
     message: str = "Internal error"
     retry_after: int | None = None
@@ -192,7 +192,7 @@ class Unknowns(Part):
     restart_changes_id: bool = False
     errors_outlive_timeout: bool = True
     failed_renewal: Literal["same_pack", "second_pack"] = "same_pack"
-    default_page_size: int = 20
+    default_page_size: Annotated[int, Field(ge=1)] = 20
     page_ignored: bool = False
     result_info: bool = True
     acm_missing_status: int = 403
@@ -209,6 +209,13 @@ class Scenario(Part):
     unknowns: Unknowns = Unknowns()
     speed: Annotated[float, Field(gt=0)] = 1.0
     deleted_shows: Duration = timedelta(hours=1)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names, ids = [token.name for token in self.tokens], [zone.id for zone in self.zones]
+        if len(set(names)) < len(names) or len(set(ids)) < len(ids):
+            raise ValueError("two tokens have one name, or two zones one id")
+        return self
 
     @classmethod
     def fleet(cls, zones: int, packs: int, *, timed_out: float = 0.0, story: Story | None = None, **rest: Any) -> Self:

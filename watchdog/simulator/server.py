@@ -36,13 +36,19 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
     """Serve ``world`` and give the base URL; port 0 takes a free one. ``OSError`` if the port cannot be had."""
     app = create_app(world)
 
+    busy: set[asyncio.Task[None] | None] = set()
+
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        busy.add(task)
         try:
             await app(scope, receive, send)
-        except ConnectionCut as cut:
-            _hang_up(server, scope["client"], reset=cut.reset)
+        except (ConnectionCut, asyncio.CancelledError) as cut:  # cancelled: the server stops, and does not wait
+            _hang_up(server, scope["client"], reset=isinstance(cut, ConnectionCut) and cut.reset)
             while (await receive())["type"] != "http.disconnect":
                 pass
+        finally:
+            busy.discard(task)
 
     listener = socket.create_server((host, port))
     server = _Server(
@@ -64,6 +70,9 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
         yield f"http://{host}:{listener.getsockname()[1]}{PREFIX}"
     finally:
         server.should_exit = True
+        for task in busy:
+            if task is not None:
+                task.cancel()
         await serving
 
 

@@ -135,27 +135,28 @@ class World:
             life = Life(start.id or pack_id(zone.name, number), zone, start, self.scenario, self.dice, born)
             lives[life.id] = life
             if second and life.certificates and life.status != "active":
-                renewal = self._second(life, lives)
+                self._second(life, lives)
                 life.status = "active"
-                renewal.since = born
         return lives
 
     def _live(self, life: Life, now: datetime) -> None:
         """Go on to ``now``; where renewals are second packs, begin one when due, and retire the pack it replaces."""
-        due = life.renewal_due() if self.scenario.unknowns.failed_renewal == "second_pack" else None
-        if due and due <= now and life.id not in self._successors:
-            self._second(life, self._lives[life.zone.id]).enter("initializing", due)
         life.live(now)
+        due = life.renewal_due()
+        if due and due <= now and self.scenario.unknowns.failed_renewal == "second_pack":
+            self._second(life, self._lives[life.zone.id]).enter("initializing", due)
+            life.live(now)
         successor = self._successors.get(life.id)
         if successor and life.status != "deleted":
             self._live(successor, now)
-            if successor.status == "active":
-                life.enter("deleted", successor.since)
+            if successor.certificates:
+                life.enter("deleted", successor.certificates[0].issued_at)
 
     def _second(self, life: Life, lives: dict[str, Life]) -> Life:
         """A second pack for the renewal of one that stays active."""
         second = self._successors[life.id] = self._twin(life, lives)
         second.certificates = ()
+        life.renewing = True
         return second
 
     def _twin(self, life: Life, lives: dict[str, Life] | None = None) -> Life:
@@ -166,4 +167,7 @@ class World:
 
     def _find(self, pack_id: str) -> Life:
         lives: Iterator[Life] = (life for zone in self._lives.values() for life in zone.values())
-        return next(life for life in lives if pack_key(life.id) == pack_key(pack_id))
+        found = next((life for life in lives if pack_key(life.id) == pack_key(pack_id)), None)
+        if found is None:
+            raise KeyError(pack_id)
+        return found
