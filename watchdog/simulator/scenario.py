@@ -212,9 +212,10 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _told_apart(self) -> Self:
-        names, ids = [token.name for token in self.tokens], [zone.id for zone in self.zones]
-        if len(set(names)) < len(names) or len(set(ids)) < len(ids):
-            raise ValueError("two tokens have one name, or two zones one id")
+        names, zones = [token.name for token in self.tokens], [zone.id for zone in self.zones]
+        packs = [pack.id for zone in self.zones for pack in zone.packs if pack.id]
+        if any(len(set(each)) < len(each) for each in (names, zones, packs)):
+            raise ValueError("two tokens have one name, or two zones or two packs one id")
         return self
 
     @classmethod

@@ -35,7 +35,6 @@ class _Server(uvicorn.Server):
 async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve ``world`` and give the base URL; port 0 takes a free one. ``OSError`` if the port cannot be had."""
     app = create_app(world)
-
     busy: set[asyncio.Task[None] | None] = set()
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +49,7 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
         finally:
             busy.discard(task)
 
-    listener = socket.create_server((host, port))
+    listener = _listen(host, port)
     server = _Server(
         uvicorn.Config(
             door,
@@ -74,6 +73,18 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
             if task is not None:
                 task.cancel()
         await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # The protocol by name: asyncio sends small answers at once (TCP_NODELAY) only where it sees that it is TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _hang_up(server: uvicorn.Server, client: tuple[str, int], *, reset: bool) -> None:
