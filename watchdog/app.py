@@ -303,7 +303,7 @@ class Daemon:
         if web is not None:
             web.start()
         self.cycle.enrol()
-        self._log("started", version=own_version(), zones=len(self._home.rooms.roster.zones()), **self._where())
+        self._say_started()
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
         bell.start()
         try:
@@ -398,10 +398,16 @@ class Daemon:
     def _length(self) -> timedelta:
         return self._home.config.schedule.attention_interval
 
-    def _where(self) -> dict[str, object]:
+    def _say_started(self) -> None:
         config = self._home.config
-        listen = f"http://{config.web.listen}/" if config.web.listen else None
-        return {"listen": listen, "state": config.state.url, "dry_run": self._home.rooms.dry_run or None}
+        self._log(
+            "started",
+            version=own_version(),
+            zones=len(self._home.rooms.roster.zones()),
+            listen=f"http://{config.web.listen}/" if config.web.listen else None,
+            state=config.state.url,
+            dry_run=self._home.rooms.dry_run or None,
+        )
 
     def _log(self, event: str, level: str = "info", **fields: object) -> None:
         self._home.tellers.logs.say(level, event, **fields)

@@ -316,7 +316,7 @@ class Memory:
                 if unwatched or (gone and known.pack.zone_id == zone_id):
                     self._forget(known.pack)
         await self.flush()
-        await self._try(lambda: self._store.prune(now - KEEP_JOURNAL))
+        await self._try(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
 
     async def writable(self) -> bool:
         """Whether the disk takes writes now."""
