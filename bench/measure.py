@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +15,15 @@ from server import zone_id
 
 HERE = Path(__file__).parent
 OURS = [sys.executable, "-m", "watchdog"]
+
+# A process of its own, and a small one: a child's peak memory starts at what its parent held when it was forked.
+METER = """
+import os, sys, time
+began = time.perf_counter()
+_, status, used = os.wait4(os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ), 0)
+cost = [used.ru_utime + used.ru_stime, time.perf_counter() - began, used.ru_maxrss, os.waitstatus_to_exitcode(status)]
+os.write(int(sys.argv[1]), repr(cost).encode())
+"""
 
 
 @dataclass(frozen=True)
@@ -31,19 +38,23 @@ class Cost:
 
 def run(command: list[str], lines: str = "") -> Cost:
     """Runs one command to its end, whatever it prints kept back; shown where it dies or is used wrongly."""
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as asked:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as told:
         asked.write(lines.encode())
         asked.seek(0)
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stdin=asked, stdout=said, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in {0, 1}:
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", METER, str(told.fileno()), *command],
+            stdin=asked,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            pass_fds=[told.fileno()],
+            check=True,
+        )
+        told.seek(0)
+        cpu, wall, rss, code = json.load(told)
+        if code not in {0, 1}:
             said.seek(0)
-            sys.exit(f"{' '.join(command)}: exit {process.returncode}\n{said.read()[-2000:].decode(errors='replace')}")
-    rss = usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
-    return Cost(usage.ru_utime + usage.ru_stime, wall, rss, process.returncode)
+            sys.exit(f"{' '.join(command)}: exit {code}\n{said.read()[-2000:].decode(errors='replace')}")
+    return Cost(cpu, wall, rss / (1024 * 1024 if sys.platform == "darwin" else 1024), code)
 
 
 @contextlib.contextmanager
