@@ -16,7 +16,7 @@ COPY watchdog watchdog
 RUN /build/bin/hatchling build -t wheel -d /dist \
  && /opt/certpack-watchdog/bin/pip install --no-deps --no-index --find-links /dist certpack-watchdog \
  && /opt/certpack-watchdog/bin/pip uninstall --yes pip \
- && install -d -m 0700 /state
+ && install -d -m 0700 /state/certpack-watchdog
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="certpack-watchdog" \
@@ -27,7 +27,7 @@ ENV PATH=/opt/certpack-watchdog/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     CERTPACK_WATCHDOG_CONFIG=/etc/certpack-watchdog/config.yaml
 COPY --from=build /opt/certpack-watchdog /opt/certpack-watchdog
-COPY --from=build --chown=10001:10001 /state /var/lib/certpack-watchdog
+COPY --from=build --chown=10001:10001 /state/ /var/lib/
 USER 10001:10001
 WORKDIR /var/lib/certpack-watchdog
 VOLUME /var/lib/certpack-watchdog
