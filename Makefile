@@ -25,7 +25,7 @@ unit: $(VENV)/.installed ## the unit tests alone
 	$(PYTEST) -n 2 -m "not real" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
 test-real: $(VENV)/.installed packages ## only the tests marked "real"; each one skipped is named, with its reason
-	$(PYTEST) -m real -v $(TEST_ARGS) </dev/null
+	$(PYTEST) -m real -vv $(TEST_ARGS) </dev/null
 
 lint: $(VENV)/.installed ## ruff, mypy and import-linter
 	$(BIN)/python -m ruff check .
