@@ -1,0 +1,69 @@
+# Every target sets up what it needs (one virtual environment, .venv) and needs no keyboard.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+# What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
+DEBIAN_PACKAGES := prometheus systemd systemd-container
+
+UV_VERSION := 0.13.9
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-real unit lint bench lock packages clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed ## the daemon against the built-in simulator; no account needed (DEMO_ARGS="--for 30s")
+	@$(BIN)/certpack-watchdog demo $(DEMO_ARGS)
+
+test: lint unit ## linters, types, walls and the unit tests with branch coverage
+
+test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
+
+unit: $(VENV)/.installed ## the unit tests alone
+	$(PYTEST) -n 2 -m "not real" --cov --cov-report=term $(TEST_ARGS) </dev/null
+
+test-real: $(VENV)/.installed packages ## only the tests marked "real"; each one skipped is named, with its reason
+	$(PYTEST) -m real -vv $(TEST_ARGS) </dev/null
+
+lint: $(VENV)/.installed ## ruff, mypy and import-linter
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (BENCH_ARGS=--large for 100,000 packs)
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
+	$(BIN)/python bench/quota.py
+
+lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (LOCK_FLAGS=--upgrade for newer versions)
+	@$(PIP) install --quiet uv==$(UV_VERSION)
+	@./requirements/lock.sh $(BIN)/uv $(LOCK_FLAGS)
+
+clean: ## removes everything these targets made
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.locked: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null || \
+	  { echo "make: Python 3.11 to 3.14 is needed, and '$(PYTHON)' is not that: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV): about half a minute, once."
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "make: no virtual environment could be made (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PIP) install --quiet --no-compile --require-hashes -r requirements/dev.txt </dev/null
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e . </dev/null
+	@touch $@
+
+packages:
+	@set -e; command -v apt-get >/dev/null || { echo "no apt-get here: tests that need a missing program are skipped"; exit 0; }; \
+	missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || echo $$p; done); \
+	[ -n "$$missing" ] || exit 0; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	echo "installing" $$missing; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } </dev/null \
+	  || echo "could not install" $$missing": the tests that need them are skipped"

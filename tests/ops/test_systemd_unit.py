@@ -1,0 +1,215 @@
+"""The unit as systemd itself reads it, and the daemon under a systemd that was booted for it."""
+# ruff: noqa: TID251 - a real systemd takes real time
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nspawn import CannotBootError, Machine, booted, lacking, until
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd" / "certpack-watchdog.service"
+NAME = "certpack-watchdog.service"
+HOME = "/opt/certpack-watchdog"
+PYTHON = "/usr/bin/python3"  # the daemon's user cannot enter a Python under /root
+
+pytestmark = pytest.mark.real
+analyze = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd-analyze not installed (Debian: systemd)"
+)
+
+CONFIG = """\
+accounts:
+  main:
+    api_token_file: ${CREDENTIALS_DIRECTORY}/token
+    discover: {include: ["*"]}
+api: {base_url: "http://127.0.0.1:8787/client/v4"}
+diagnosis: {enabled: false}
+log: {level: LEVEL}
+"""
+SIMULATOR = f"""\
+[Unit]
+# Also keeps the unit loaded once it has stopped, so that systemd still says how it ended.
+Before={NAME}
+[Service]
+ExecStart={HOME}/bin/certpack-watchdog simulate --port 8787
+DynamicUser=yes
+"""
+SHORT = """\
+[Service]
+WatchdogSec=2
+TimeoutAbortSec=1
+RestartSec=100ms
+"""
+ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9909/healthz', timeout=5).status)"
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, its program replaced by one that is here: systemd-analyze looks for it."""
+    copy = tmp_path / NAME
+    copy.write_text(UNIT.read_text().replace(f"{HOME}/bin/certpack-watchdog run", "/bin/true run"))
+    return copy
+
+
+@analyze
+def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@analyze
+def test_the_exposure_of_the_unit_is_at_most_1_5(unit: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def install(work: Path) -> Path:
+    """What an installation puts on a machine, under `work/setup`: the program, the unit, the configuration."""
+    setup = work / "setup"
+    venv, etc = setup / HOME.strip("/"), setup / "etc"
+    dist = work / "dist"
+    for command in (
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)],
+        [PYTHON, "-m", "venv", str(venv)],
+        [str(venv / "bin/pip"), "install", "-q", "--require-hashes", "-r", str(ROOT / "requirements/runtime.txt")],
+        [str(venv / "bin/pip"), "install", "-q", "--no-deps", "--no-index", "-f", str(dist), "certpack-watchdog"],
+    ):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    script = venv / "bin" / "certpack-watchdog"
+    script.write_text(script.read_text().replace(str(venv), HOME))  # it is made here and moved there
+    system = etc / "systemd" / "system"
+    system.mkdir(parents=True)
+    shutil.copy(UNIT, system / NAME)
+    (system / "simulator.service").write_text(SIMULATOR)
+    ours = etc / "certpack-watchdog"
+    ours.mkdir()
+    (ours / "token").write_text("simulated-token\n")
+    (ours / "token").chmod(0o600)
+    (ours / "config.yaml").write_text(CONFIG.replace("LEVEL", "info"))
+    for folder in (setup, setup / "opt", venv, etc, ours):
+        folder.chmod(0o755)
+    return setup
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A booted machine with the program installed, the simulator answering and the unit not yet started."""
+    if reason := lacking():
+        pytest.skip(reason)
+    found = subprocess.run(
+        [PYTHON, "-c", "import sys, ensurepip; sys.exit(sys.version_info < (3, 11))"], capture_output=True, check=False
+    )
+    if found.returncode:
+        pytest.skip(f"{PYTHON} is not a Python 3.11 with venv (Debian: python3-venv)")
+    work = tmp_path_factory.mktemp("machine")
+    try:
+        with booted(work, install(work)) as machine:
+            machine.run("systemctl", "start", "simulator.service")
+            yield machine
+    except CannotBootError:
+        pytest.skip("this machine does not allow overlay mounts")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture
+def running(machine: Machine) -> Iterator[Machine]:
+    """The machine with the unit started afresh and ready; stopped again afterwards."""
+    machine.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info"))
+    machine.run("systemctl", "reset-failed")
+    try:
+        machine.run("systemctl", "start", NAME)
+    except AssertionError as error:
+        pytest.fail(f"{error}\n{journal(machine)}")
+    yield machine
+    machine.run("systemctl", "stop", NAME, check=False)
+
+
+def journal(machine: Machine) -> str:
+    return machine.run("journalctl", "--no-pager", "-o", "cat", "-u", NAME, check=False)
+
+
+def test_it_starts_says_ready_and_says_what_it_is_doing(running: Machine) -> None:
+    assert running.show(NAME, "ActiveState") == "active", journal(running)
+    assert until(lambda: running.show(NAME, "StatusText")), journal(running)
+
+
+def test_it_answers_on_loopback_under_all_the_hardening(running: Machine) -> None:
+    assert until(lambda: running.run(PYTHON, "-c", ASK, check=False) == "200"), journal(running)
+
+
+def test_it_runs_as_nobody_in_particular_with_a_state_only_it_can_enter(running: Machine) -> None:
+    pid = running.show(NAME, "MainPID")
+    assert running.run("stat", "-c", "%u", f"/proc/{pid}") != "0"
+    assert running.run("stat", "-c", "%a", "/var/lib/private/certpack-watchdog") == "700"
+    assert running.run("ls", "/var/lib/private/certpack-watchdog"), "nothing was written there"
+
+
+def test_the_token_reaches_neither_the_journal_nor_the_environment(running: Machine) -> None:
+    assert until(lambda: running.show(NAME, "StatusText"))
+    pid = running.show(NAME, "MainPID")
+    assert "simulated-token" not in journal(running) + running.run(
+        "cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline"
+    )
+
+
+def test_reload_takes_a_new_configuration_in_the_same_process(running: Machine) -> None:
+    before = running.show(NAME, "MainPID")
+    running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "debug"))
+    running.run("systemctl", "reload", NAME)
+    assert until(lambda: "config_reloaded" in journal(running)), journal(running)
+    assert (running.show(NAME, "MainPID"), running.show(NAME, "ActiveState")) == (before, "active")
+
+
+def test_reload_with_a_wrong_configuration_keeps_the_old_one_running(running: Machine) -> None:
+    before = running.show(NAME, "MainPID")
+    running.write("/etc/certpack-watchdog/config.yaml", "acounts: {}\n")
+    running.run("systemctl", "reload", NAME, check=False)
+    assert until(lambda: "config_refused" in journal(running)), journal(running)
+    assert (running.show(NAME, "MainPID"), running.show(NAME, "ActiveState")) == (before, "active")
+
+
+def test_stop_ends_it_with_0_well_within_the_time_it_has(running: Machine) -> None:
+    assert until(lambda: running.show(NAME, "StatusText"))
+    began = time.monotonic()
+    running.run("systemctl", "stop", NAME)
+    assert time.monotonic() - began < 20
+    ended = (running.show(NAME, "Result"), running.show(NAME, "ExecMainStatus"), running.show(NAME, "ExecMainCode"))
+    assert ended == ("success", "0", "1"), journal(running)
+
+
+def test_a_wrong_configuration_is_not_tried_again(machine: Machine) -> None:
+    machine.write("/etc/certpack-watchdog/config.yaml", "acounts: {}\n")
+    machine.run("systemctl", "start", NAME, check=False)
+    assert machine.show(NAME, "ActiveState") == "failed", journal(machine)
+    assert (machine.show(NAME, "ExecMainStatus"), machine.show(NAME, "NRestarts")) == ("78", "0"), journal(machine)
+
+
+def test_the_watchdog_leaves_a_living_daemon_alone_and_replaces_a_hanging_one(machine: Machine) -> None:
+    machine.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info"))
+    machine.write(f"/run/systemd/system/{NAME}.d/short.conf", SHORT)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "reset-failed")
+    machine.run("systemctl", "start", NAME)
+    pid = machine.show(NAME, "MainPID")
+    time.sleep(5)  # two and a half times what the watchdog allows
+    assert (machine.show(NAME, "MainPID"), machine.show(NAME, "NRestarts")) == (pid, "0"), journal(machine)
+    machine.run("kill", "-STOP", pid)
+    assert until(lambda: machine.show(NAME, "NRestarts") == "1"), journal(machine)
+    assert until(lambda: machine.show(NAME, "ActiveState") == "active"), journal(machine)
+    assert machine.show(NAME, "MainPID") != pid
+    machine.run("systemctl", "stop", NAME)
