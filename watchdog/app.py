@@ -187,6 +187,7 @@ def clients(config: Config, http: Any, address: Window, rooms: Rooms, tellers: T
             quota=Quota(_allowance(account), address, rooms.clock),
             clock=rooms.clock,
             dice=rooms.dice,
+            user_agent=f"certpack-watchdog/{own_version()}",
             heard=tellers.heard,
             rate_limited=tellers.rate_limited,
         )
@@ -218,7 +219,7 @@ async def house(
     metrics.reloaded(clock.now(), successful=True)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = connect(f"certpack-watchdog/{own_version()}", AT_ONCE * max(1, len(config.accounts)))
+    http = connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     dice: Random = SystemRandom()

@@ -43,19 +43,12 @@ class Result:
     nothing_seen: bool
 
 
-async def once(config: Config, store: Store, *, dry_run: bool, watch: Callable[[int, int], None]) -> Result:
-    """One pass over everything. ``watch`` is told how many zones were looked at, and of how many."""
+async def once(config: Config, store: Store, *, dry_run: bool, watch: Callable[[], None]) -> Result:
+    """One pass over everything. ``watch`` is called after each zone."""
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with house(config, store, dry_run=dry_run, agenda=agenda) as home:
         cycle = Cycle(home.rooms)
-        looked = 0
-
-        def progress() -> None:
-            nonlocal looked
-            looked += 1
-            watch(looked, len(home.rooms.roster.zones()))
-
-        home.tellers.progress = progress
+        home.tellers.progress = watch
         cycle.enrol()
         try:
             report = await cycle.run_pass(WHOLE_PASS)
