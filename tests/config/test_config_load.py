@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
 
 from watchdog.config.load import ConfigError, load
-from watchdog.config.schema import AccountConfig, Config
+from watchdog.config.schema import AccountConfig, Config, Schedule
 from watchdog.model.packs import ZoneRef
 
 Read = Callable[..., Config]
@@ -133,6 +134,60 @@ def test_an_oversized_secret_file_is_refused(refused: Refused, tmp_path: Path) -
     assert refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]") == [
         "config.yaml:1: accounts.main.api_token_file: the file is too large to be a credential"
     ]
+
+
+def test_a_path_that_no_file_can_have_is_refused(refused: Refused) -> None:
+    assert refused('accounts: {main: {api_token_file: "a\\0b"}}\nzones: [{name: example.com}]') == [
+        "config.yaml:1: accounts.main.api_token_file: the file cannot be read: not a possible file name"
+    ]
+
+
+def test_a_configuration_can_be_made_without_a_file_but_not_with_impossible_values() -> None:
+    account = AccountConfig(api_token=SecretStr("planted"))
+    config = Config(
+        accounts={"demo": account},
+        schedule=Schedule(interval=timedelta(seconds=2), attention_interval=timedelta(seconds=0.5)),
+    )
+    assert config.schedule.attention_interval == timedelta(milliseconds=500)
+    with pytest.raises(ValidationError):
+        Schedule(interval=timedelta(0))
+
+
+def test_the_promised_example_of_the_documentation_is_accepted(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("planted\n")
+    config = read(
+        """
+accounts:
+  main:
+    api_token_file: token
+    rate_limit: {requests: 1200, per: 5m, share: 0.5}
+    discover:
+      include: ["*"]
+      exclude: ["*.test"]
+zones:
+  - name: example.com
+    id: 023e105f4ecef8ad9ca31a8372d0c353
+    account: main
+    packs: all
+    restart: {enabled: true}
+schedule:
+  interval: 15m
+  attention_interval: 1m
+restart:
+  enabled: true
+  backoff: {initial: 15m, factor: 2.0, max: 24h, jitter: 0.1}
+  max_attempts: 8
+  max_per_hour: 60
+web:
+  listen: 127.0.0.1:9909
+state:
+  url: sqlite:////var/lib/certpack-watchdog/state.db
+metrics: {per_pack: all}
+log: {level: info, format: auto}
+api: {base_url: https://api.cloudflare.com/client/v4, timeout: 30s}
+"""
+    )
+    assert config.zone_refs() == [ZoneRef("main", "example.com", ZONE_ID)]
 
 
 def test_no_view_of_the_configuration_shows_a_credential(read: Read) -> None:

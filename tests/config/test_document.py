@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from watchdog.config import document
 from watchdog.config.document import MAX_BYTES, DocumentError, dotted, read_document
 
+STAR = (
+    'file.yaml:1: a key must be plain text; an unquoted * begins a YAML alias: quote a pattern, as in "*.example.com"'
+)
 TAGGED = "file.yaml:1: YAML tags (words that begin with `!`) are not read here; quote the value"
 PARSERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader") else [])]
 
@@ -97,6 +100,8 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ("a: 1\nb: \0\n", "file.yaml:2: holds a control character"),
         ("a: &x [*x]\n", "file.yaml:1: an alias (`*`) repeats the block it stands in, without end"),
         ("{a: 1}: 2\n", "file.yaml:1: a key must be plain text; quote a value that begins with `{` or `[`"),
+        ("*x : 1\n", STAR),
+        ("!x a: 1\n", "file.yaml:1: YAML tags (words that begin with `!`) are not read here; quote the key"),
         ("&x a: 1\n", "file.yaml:1: a key cannot carry an anchor (`&`)"),
         ("a: !!python/name:os.system 1\n", TAGGED),
         ("a: !!str 1\n", TAGGED),

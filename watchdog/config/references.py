@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from watchdog.config.document import Where
-from watchdog.config.schema import RestartPolicy, restart_laid_over
+from watchdog.config.document import Where, shown_key
+from watchdog.config.schema import RestartPolicy
 
 LineOf = Callable[[Where], int]
 Complain = Callable[[Where, str, str], None]
@@ -55,7 +55,7 @@ def _account(zone: Mapping[str, Any], where: Where, names: list[str], complain: 
     account = zone["account"]
     if isinstance(account, str) and names and account not in names:
         meant = get_close_matches(account, names, 1)
-        hint = f"did you mean `{meant[0]}`?" if meant else f"it may be {_list(names)}"
+        hint = f"did you mean `{shown_key(meant[0])}`?" if meant else f"it may be {_list(names)}"
         complain((*where, "account"), "there is no account of this name", hint)
     return account
 
@@ -63,7 +63,15 @@ def _account(zone: Mapping[str, Any], where: Where, names: list[str], complain: 
 def _restart(own: Any, written: Mapping[str, Any], policy: RestartPolicy) -> Any:
     if not isinstance(own, Mapping):
         return own
-    return restart_laid_over(written, own) if own else policy
+    return _laid_over(written, own) if own else policy
+
+
+def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A zone's restart keys as written, laid over the global ones as written; inside ``backoff`` too."""
+    merged = {**base, **own}
+    if isinstance(below := base.get("backoff"), Mapping) and isinstance(above := own.get("backoff"), Mapping):
+        merged["backoff"] = {**below, **above}
+    return merged
 
 
 def _global_restart(restart: Any) -> tuple[Mapping[str, Any], RestartPolicy]:
@@ -98,5 +106,5 @@ def _twice(zones: list[Any], names: list[str], line_of: LineOf, complain: Compla
 
 
 def _list(names: list[str]) -> str:
-    shown = [f"`{name}`" for name in names[:5]]
+    shown = [f"`{shown_key(name)}`" for name in names[:5]]
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")

@@ -4,9 +4,8 @@ These are the values other rooms are handed. The models judge one block at a tim
 (accounts of zones, zones given twice, restart keys laid over the global ones) is judged and resolved in ``references``.
 """
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
@@ -340,11 +339,3 @@ class Config(Block):
             )
             for zone in self.zones
         ]
-
-
-def restart_laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A zone's restart keys as written, laid over the global ones as written; inside ``backoff`` too."""
-    merged = {**base, **own}
-    if isinstance(below := base.get("backoff"), Mapping) and isinstance(above := own.get("backoff"), Mapping):
-        merged["backoff"] = {**below, **above}
-    return merged
