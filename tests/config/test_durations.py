@@ -1,0 +1,82 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.config.schema import format_duration, parse_duration
+
+POSSIBLE = st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=365))
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("6h", timedelta(hours=6)),
+        ("7d", timedelta(days=7)),
+        ("0.5s", timedelta(milliseconds=500)),
+        ("1.5h", timedelta(minutes=90)),
+        ("0.000001s", timedelta(microseconds=1)),
+        ("365d", timedelta(days=365)),
+    ],
+)
+def test_a_number_and_a_unit_is_a_duration(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("15", "15 has no unit: write 15m or 15s"),
+        ("-5m", "a duration cannot be negative"),
+        ("0s", "a duration must be longer than zero"),
+        ("0.0s", "a duration must be longer than zero"),
+        ("366d", "a duration cannot be longer than 365d"),
+        ("365.000001d", "a duration cannot be longer than 365d"),
+        ("999999999d", "a duration cannot be longer than 365d"),
+        ("", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("1h30m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("15 m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("15min", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("1e3s", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("١٥m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("15m\n", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+    ],
+)
+def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the whole message is compared below
+        parse_duration(text)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (timedelta(minutes=15), "15m"),
+        (timedelta(minutes=90), "90m"),
+        (timedelta(seconds=90), "90s"),
+        (timedelta(hours=24), "24h"),
+        (timedelta(days=2), "2d"),
+        (timedelta(milliseconds=500), "0.5s"),
+        (timedelta(0), "0s"),
+        (timedelta(seconds=-90), "-90s"),
+    ],
+)
+def test_a_duration_is_written_in_its_largest_whole_unit(duration: timedelta, text: str) -> None:
+    assert format_duration(duration) == text
+
+
+@given(POSSIBLE)
+def test_every_possible_duration_is_read_back_as_it_was_written(duration: timedelta) -> None:
+    assert parse_duration(format_duration(duration)) == duration
+
+
+@given(st.text())
+def test_no_text_does_worse_than_a_value_error(text: str) -> None:
+    try:
+        duration = parse_duration(text)
+    except ValueError:
+        return
+    assert timedelta(0) < duration <= timedelta(days=365)

@@ -1,0 +1,305 @@
+"""One YAML file as plain Python, with the line of everything in it. The only door to PyYAML.
+
+It knows YAML and nothing of the configuration: ``load`` and the simulator's scenarios read through it. It reads the
+parser's events itself instead of using a PyYAML loader, so that a hostile file is refused before it is built: size,
+depth and the expansion of aliases are bounded.
+
+Plain scalars mean what YAML 1.2 says: only ``true`` and ``false`` are booleans and only ``null``, ``~`` and nothing are
+null. ``yes``, ``no``, ``on``, ``012:30`` and dates are text. Tags and merge keys (``<<``) are refused.
+
+No message repeats a value of the file, since any value may be a secret that slipped into the wrong place.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Where = tuple[str | int, ...]
+"""The way to a value: keys and list indexes from the top."""
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Ten thousand zones with a dozen packs each stay below it."""
+MAX_DEPTH = 40
+MAX_VALUES = 500_000
+"""Keys and values after aliases are expanded; more than a file of ``MAX_BYTES`` holds without aliases of aliases."""
+LONGEST_NUMBER = 64
+"""Characters; longer runs of digits stay text, as turning them into numbers takes quadratic time."""
+
+PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The C parser is about ten times faster; PyYAML is built without it on some platforms."""
+
+_WORDS = {"": None, "~": None} | {
+    spelling: value
+    for word, value in {"null": None, "true": True, "false": False}.items()
+    for spelling in (word, word.capitalize(), word.upper())
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_QUOTE_STAR = 'an unquoted * begins a YAML alias: quote a pattern, as in "*.example.com"'
+
+
+def dotted(where: Where) -> str:
+    """The path as it is shown: ``zones[3].restart.backoff``.
+
+    >>> dotted(("zones", 3, "restart", "backoff"))
+    'zones[3].restart.backoff'
+    """
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{shown_key(part)}" for part in where)
+    return shown.removeprefix(".")
+
+
+def shown_key(key: str) -> str:
+    """A key as messages show it, cut where a secret may begin.
+
+    ``{api_token:secret}`` without a space is one *key* to YAML; and what is longer than any name is likely a token.
+    """
+    name, colon, _ = key.partition(":")
+    return f"{name}:…" if colon and _PLAIN_KEY.fullmatch(name) else key if _PLAIN_KEY.fullmatch(key) else "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a file: where, what is wrong, and what was probably meant. ``line`` 0 is the file as a whole."""
+
+    file: str
+    line: int
+    where: Where = field(repr=False)  # may hold a key that holds a secret; ``path`` does not
+    what: str
+    hint: str = ""
+
+    @property
+    def path(self) -> str:
+        """The dotted path of the faulty value; empty for the file as a whole."""
+        return dotted(self.where)
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        fault = f"{self.what}; {self.hint}" if self.hint else self.what
+        return f"{place}: {self.path}: {fault}" if self.where else f"{place}: {fault}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says. ``lines`` has the line of each key and list item; aliased values have the line of the alias."""
+
+    file: str
+    data: dict[str, Any]
+    lines: dict[Where, int] = field(repr=False)
+
+    def line_of(self, where: Where) -> int:
+        """The line of a value, or of the nearest thing around it that the file has; 1 for the whole."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+    def problem(self, where: Where, what: str, hint: str = "") -> Problem:
+        """A fault of the value at ``where``."""
+        return Problem(self.file, self.line_of(where), where, what, hint)
+
+
+class DocumentError(Exception):
+    """The file is refused. ``document`` is what could still be read, if the faults left anything to judge further."""
+
+    def __init__(self, problems: tuple[Problem, ...], document: Document | None = None) -> None:
+        super().__init__(problems)
+        self.problems = problems
+        self.document = document
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
+    file = str(path)
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        reason = getattr(error, "strerror", None) or "not a possible file name"
+        raise DocumentError((Problem(file, 0, (), f"cannot be read: {reason}"),)) from None
+    if len(content) > MAX_BYTES:
+        raise DocumentError((Problem(file, 0, (), f"is larger than {MAX_BYTES // 1024 // 1024} MiB"),))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DocumentError((Problem(file, line, (), "is not UTF-8 text"),)) from None
+    return _Reading(file, text).document()
+
+
+@dataclass(slots=True)
+class _Anchored:
+    """A value that aliases may repeat, with what a repetition costs. ``open`` while it is still being read."""
+
+    data: Any = None
+    values: int = 0
+    height: int = 0
+    open: bool = True
+
+
+class _Reading:
+    """One pass over the parser's events."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self.lines: dict[Where, int] = {}
+        self.faults: list[Problem] = []
+        self.anchors: dict[str, _Anchored] = {}
+        self.values = 0
+        self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
+
+    def document(self) -> Document:
+        try:
+            data = self.whole()
+        except yaml.YAMLError as error:
+            raise DocumentError((*self.faults, self.syntax(error))) from None
+        document = Document(self.file, data, self.lines)
+        if self.faults:
+            raise DocumentError(tuple(self.faults), document)
+        return document
+
+    def whole(self) -> dict[str, Any]:
+        next(self.events)
+        if type(next(self.events)) is yaml.StreamEndEvent:
+            raise self.refusal(0, "is empty")
+        top = next(self.events)
+        data, _ = self.value(top, (), 0)
+        next(self.events)
+        after = next(self.events)
+        if type(after) is not yaml.StreamEndEvent:
+            raise self.refusal(after, "holds a second document", "one file is one document: remove the `---`")
+        if data is None:
+            raise self.refusal(0, "is empty")
+        if not isinstance(data, dict):
+            raise self.refusal(top, "must hold keys and values at its top level", "as in `key: value`")
+        return data
+
+    def value(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
+        """The value that begins with ``event``, and how deep it is nested."""
+        kind = type(event)
+        self.values += 1
+        if kind is yaml.AliasEvent:
+            return self.alias(event, depth)
+        if event.tag is not None:
+            raise self.refusal(event, "YAML tags (words that begin with `!`) are not read here", "quote the value")
+        if depth > MAX_DEPTH:
+            raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels")
+        if self.values > MAX_VALUES:
+            raise self.refusal(event, f"holds more than {MAX_VALUES:,} values")
+        if event.anchor is None:
+            return self.plain_or_nested(event, where, depth)
+        anchored = self.anchors[event.anchor] = _Anchored()
+        before = self.values
+        data, height = self.plain_or_nested(event, where, depth)
+        anchored.data, anchored.height, anchored.values = data, height, self.values - before + 1
+        anchored.open = False
+        return data, height
+
+    def plain_or_nested(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            return (plain(event.value) if event.implicit[0] else event.value), 0
+        if kind is yaml.SequenceStartEvent:
+            return self.sequence(where, depth)
+        return self.mapping(where, depth)
+
+    def sequence(self, where: Where, depth: int) -> tuple[list[Any], int]:
+        items: list[Any] = []
+        height = 0
+        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
+            at = (*where, len(items))
+            self.lines[at] = event.start_mark.line + 1
+            item, below = self.value(event, at, depth + 1)
+            items.append(item)
+            height = max(height, below + 1)
+        return items, height
+
+    def mapping(self, where: Where, depth: int) -> tuple[dict[str, Any], int]:
+        entries: dict[str, Any] = {}
+        height = 0
+        while type(event := next(self.events)) is not yaml.MappingEndEvent:
+            key, line = self.key(event, where), event.start_mark.line + 1
+            at = (*where, key)
+            if key in entries:
+                self.faults.append(Problem(self.file, line, at, f"is given twice, first in line {self.lines[at]}"))
+                self.value(next(self.events), (*at, ""), depth + 1)
+                continue
+            self.lines[at] = line
+            entries[key], below = self.value(next(self.events), at, depth + 1)
+            height = max(height, below + 1)
+        return entries, height
+
+    def key(self, event: Any, where: Where) -> str:
+        line = event.start_mark.line + 1
+        if type(event) is yaml.AliasEvent:
+            raise self.refusal(event, "a key must be plain text", _QUOTE_STAR)
+        if type(event) is not yaml.ScalarEvent:
+            raise self.refusal(event, "a key must be plain text", "quote a value that begins with `{` or `[`")
+        if event.tag is not None:
+            raise self.refusal(event, "YAML tags (words that begin with `!`) are not read here", "quote the key")
+        if event.anchor is not None:
+            raise self.refusal(event, "a key cannot carry an anchor (`&`)")
+        key: str = event.value
+        if event.implicit[0] and key == "<<":
+            raise self.refusal(event, "merge keys (`<<`) are not read here", "write the keys out")
+        if event.implicit[0] and not isinstance(plain(key), str):
+            what = "a key must be text, and YAML reads this one otherwise"
+            self.faults.append(Problem(self.file, line, (*where, key), what, "quote it"))
+        return key
+
+    def alias(self, event: Any, depth: int) -> tuple[Any, int]:
+        anchored = self.anchors.get(event.anchor)
+        if anchored is None:
+            raise self.refusal(event, "refers to an anchor that does not exist", _QUOTE_STAR)
+        if anchored.open:
+            raise self.refusal(event, "an alias (`*`) repeats the block it stands in, without end")
+        self.values += anchored.values
+        if self.values > MAX_VALUES:
+            raise self.refusal(event, f"holds more than {MAX_VALUES:,} values once its aliases are expanded")
+        if depth + anchored.height > MAX_DEPTH:
+            raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels once its aliases are expanded")
+        return anchored.data, anchored.height
+
+    def refusal(self, event: Any, what: str, hint: str = "") -> DocumentError:
+        """A fault after which nothing of the file can be trusted. ``event`` 0 is the file as a whole."""
+        line = event.start_mark.line + 1 if event else 0
+        return DocumentError((*self.faults, Problem(self.file, line, (), what, hint)))
+
+    def syntax(self, error: yaml.YAMLError) -> Problem:
+        """The parser's complaint without the excerpt it would quote."""
+        mark: Any = getattr(error, "problem_mark", None)
+        if mark is None:  # a character that no YAML file may hold
+            position = getattr(error, "position", 0)
+            return Problem(self.file, self.text.count("\n", 0, position) + 1, (), "holds a control character")
+        problem, context = getattr(error, "problem", None), getattr(error, "context", None)
+        complaint = ", ".join(part for part in (context, problem) if part)
+        lines = self.text.split("\n")
+        at = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
+        hint = ""
+        if context == "while scanning an alias":
+            hint = _QUOTE_STAR
+        elif at == "\t":
+            hint = "indent with spaces, not with tabs"
+        elif at in {"@", "`", "%"}:
+            hint = f"quote a value that begins with {at}"
+        return Problem(self.file, mark.line + 1, (), f"is not YAML: {complaint}", hint)
+
+
+def plain(text: str) -> str | int | float | bool | None:
+    """What an unquoted scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if len(text) > LONGEST_NUMBER:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,0 +1,110 @@
+"""What refers from one block to another: accounts of zones, zones given twice, restart keys over the global ones.
+
+It works on the file's data before the models judge it, because the models stop at a block's first wrong value, and an
+operator wants every fault at once. So nothing here may assume a shape: what has the wrong one is left to the models.
+"""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from watchdog.config.document import Where, shown_key
+from watchdog.config.schema import RestartPolicy
+
+LineOf = Callable[[Where], int]
+Complain = Callable[[Where, str, str], None]
+"""Takes a fault: where it is, what is wrong, and a hint (or nothing)."""
+
+
+def resolve(data: Mapping[str, Any], line_of: LineOf, complain: Complain) -> dict[str, Any]:
+    """The same data with each zone's account and whole restart policy filled in."""
+    accounts, zones = data.get("accounts"), data.get("zones")
+    accounts = accounts if isinstance(accounts, Mapping) else {}
+    names = list(accounts)
+    if not zones and names and not any(isinstance(a, Mapping) and "discover" in a for a in accounts.values()):
+        complain(("zones",), "nothing is watched", "list zones, or add `discover: {}` to an account")
+    if not isinstance(zones, list):
+        return dict(data)
+    for number, zone in enumerate(zones):
+        if isinstance(zone, Mapping) and zone.get("id") is None and zone.get("name") is None:
+            complain(("zones", number), "has neither an id nor a name", "give it one of them, better both")
+    _twice(zones, names, line_of, complain)
+    written, policy = _global_restart(data.get("restart"))
+    return {
+        **data,
+        "zones": [
+            {
+                **zone,
+                "account": _account(zone, ("zones", number), names, complain),
+                "restart": _restart(zone.get("restart", {}), written, policy),
+            }
+            if isinstance(zone, Mapping)
+            else zone
+            for number, zone in enumerate(zones)
+        ],
+    }
+
+
+def _account(zone: Mapping[str, Any], where: Where, names: list[str], complain: Complain) -> Any:
+    if "account" not in zone:
+        if len(names) > 1:
+            complain((*where, "account"), "is missing, and there are several accounts", f"write one of {_list(names)}")
+        return names[0] if len(names) == 1 else ""
+    account = zone["account"]
+    if isinstance(account, str) and names and account not in names:
+        meant = get_close_matches(account, names, 1)
+        hint = f"did you mean `{shown_key(meant[0])}`?" if meant else f"it may be {_list(names)}"
+        complain((*where, "account"), "there is no account of this name", hint)
+    return account
+
+
+def _restart(own: Any, written: Mapping[str, Any], policy: RestartPolicy) -> Any:
+    if not isinstance(own, Mapping):
+        return own
+    return _laid_over(written, own) if own else policy
+
+
+def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A zone's restart keys as written, laid over the global ones as written; inside ``backoff`` too."""
+    merged = {**base, **own}
+    if isinstance(below := base.get("backoff"), Mapping) and isinstance(above := own.get("backoff"), Mapping):
+        merged["backoff"] = {**below, **above}
+    return merged
+
+
+def _global_restart(restart: Any) -> tuple[Mapping[str, Any], RestartPolicy]:
+    """The global policy as written and as a value; the defaults where it is faulty.
+
+    Its faults are said once, by the models, and not again for each zone.
+    """
+    written = restart if isinstance(restart, Mapping) else {}
+    try:
+        return written, RestartPolicy.model_validate(written)
+    except ValidationError:
+        return {}, RestartPolicy()
+
+
+def _twice(zones: list[Any], names: list[str], line_of: LineOf, complain: Complain) -> None:
+    first: dict[tuple[str, ...], int] = {}
+    for number, zone in enumerate(zones):
+        if not isinstance(zone, Mapping):
+            continue
+        name, zone_id = zone.get("name"), zone.get("id")
+        account = zone.get("account", names[0] if len(names) == 1 else "")
+        keys: list[tuple[tuple[str, ...], str]] = []
+        if isinstance(zone_id, str):
+            keys.append((("id", zone_id.lower()), "id"))
+        if isinstance(label := name or zone_id, str) and isinstance(account, str):
+            keys.append((("label", account, label.casefold()), "name" if name else "id"))
+        for key, field in keys:
+            if first.setdefault(key, number) != number:
+                line = line_of(("zones", first[key]))
+                complain(("zones", number, field), f"is the same zone as in line {line}", "keep one of them")
+                break
+
+
+def _list(names: list[str]) -> str:
+    shown = [f"`{shown_key(name)}`" for name in names[:5]]
+    return ", ".join(shown) + (", …" if len(names) > len(shown) else "")

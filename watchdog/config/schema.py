@@ -1,0 +1,341 @@
+"""What can be configured: one class per block, each field with its unit, its default and why.
+
+These are the values other rooms are handed. The models judge one block at a time; what refers from one block to another
+(accounts of zones, zones given twice, restart keys laid over the global ones) is judged and resolved in ``references``.
+"""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+from watchdog.config.durations import format_duration, parse_duration
+from watchdog.config.values import (
+    AccountName,
+    BaseUrl,
+    Credential,
+    Duration,
+    Email,
+    Label,
+    Listen,
+    Packs,
+    Pattern,
+    StateUrl,
+    ZoneId,
+    is_domain,
+    listen_address,
+)
+from watchdog.model.packs import ZoneRef
+
+__all__ = [
+    "AccountConfig",
+    "Api",
+    "Backoff",
+    "Config",
+    "Discover",
+    "Log",
+    "Metrics",
+    "RateLimit",
+    "RestartPolicy",
+    "Schedule",
+    "State",
+    "Web",
+    "ZoneConfig",
+    "format_duration",
+    "parse_duration",
+]
+
+
+class Block(BaseModel):
+    """A block of keys: the unknown is refused, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class RateLimit(Block):
+    """How much of Cloudflare's allowance for this credential the watchdog may use."""
+
+    requests: StrictInt = Field(
+        default=1200,
+        ge=1,
+        le=1_000_000,
+        description="Requests that Cloudflare allows within `per`. Its own limit is 1200 in 5m for every user.",
+    )
+    per: Duration = Field(
+        default=timedelta(minutes=5),
+        description="The window of `requests`, a duration.",
+    )
+    share: StrictFloat = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="The part of it for the watchdog, above 0, at most 1. The limit is counted together with the"
+        " dashboard and every other tool of that user, and going over it blocks all of them: half is left to them.",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> "RateLimit":
+        if self.requests * self.share < 1:
+            raise ValueError("requests times share must be at least 1, or nothing could ever be asked")
+        return self
+
+
+class Discover(Block):
+    """Which of the zones that the credential can see are watched as well. Patterns: `*` stands for any text."""
+
+    include: tuple[Pattern, ...] = Field(
+        default=("*",),
+        min_length=1,
+        description="Patterns of zone names to watch; all zones by default.",
+    )
+    exclude: tuple[Pattern, ...] = Field(
+        default=(),
+        description="Patterns of zone names to leave alone, stronger than `include`; none by default.",
+    )
+
+
+class AccountConfig(Block):
+    """One credential: an API token, or the older pair of email and Global API Key."""
+
+    api_token: Credential | None = Field(
+        default=None,
+        description="An API token with the permissions SSL and Certificates Write, and Zone Read.",
+    )
+    api_email: Email | None = Field(
+        default=None,
+        description="The user's email address, together with `api_key`. A token is safer: it can do less.",
+    )
+    api_key: Credential | None = Field(
+        default=None,
+        description="The user's Global API Key, together with `api_email`.",
+    )
+    rate_limit: RateLimit = Field(
+        default=RateLimit(),
+        description="How much of Cloudflare's allowance for this credential the watchdog may use.",
+    )
+    discover: Discover | None = Field(
+        default=None,
+        description="Also watch zones found through the API. Left out: only the zones listed under `zones`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> "AccountConfig":
+        if self.api_token is not None and (self.api_email is not None or self.api_key is not None):
+            raise ValueError("has both an api_token and an api_email or api_key; keep one")
+        if self.api_email is not None and self.api_key is None:
+            raise ValueError("has an api_email without its api_key or api_key_file")
+        if self.api_key is not None and self.api_email is None:
+            raise ValueError("has an api_key without its api_email")
+        if self.api_token is None and self.api_key is None:
+            raise ValueError("has no credentials: give it an api_token_file (or api_token, or api_email with api_key)")
+        return self
+
+
+class Backoff(Block):
+    """The waits before the 2nd, 3rd, … restart of one pack; the first goes at once."""
+
+    initial: Duration = Field(
+        default=timedelta(minutes=15),
+        description="The wait before the second restart, a duration. Validations that work usually finish within 5m.",
+    )
+    factor: StrictFloat = Field(
+        default=2.0,
+        ge=1,
+        le=100,
+        description="Each wait is this many times the one before; 1 to 100. 2 reaches a day after seven restarts.",
+    )
+    max: Duration = Field(
+        default=timedelta(hours=24),
+        description="No wait is longer than this, a duration. Certificate authorities forget failures within a day.",
+    )
+    jitter: StrictFloat = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Up to this part of a wait is added or taken away at random; 0 to 1. It keeps packs that failed"
+        " together from being restarted together.",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> "Backoff":
+        if self.initial > self.max:
+            initial, longest = format_duration(self.initial), format_duration(self.max)
+            raise ValueError(f"initial ({initial}) is longer than max ({longest})")
+        return self
+
+
+class RestartPolicy(Block):
+    """When a timed-out validation is restarted, and when the watchdog stops trying."""
+
+    enabled: StrictBool = Field(
+        default=True,
+        description="Whether anything is restarted. With false everything is watched and told, and nothing changed.",
+    )
+    backoff: Backoff = Field(
+        default=Backoff(),
+        description="The waits between restarts of one pack.",
+    )
+    max_attempts: StrictInt = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Restarts of one pack before the watchdog gives up and calls a person; 1 to 100. An active pack"
+        " starts afresh. What eight restarts over days did not mend, a ninth will not.",
+    )
+    max_per_hour: StrictInt = Field(
+        default=60,
+        ge=1,
+        description="Restarts over all packs of one account within an hour, at least 1: the blast radius when many"
+        " packs fail at once.",
+    )
+
+
+class ZoneConfig(Block):
+    """One zone to watch. `restart` holds the whole policy of this zone: its own keys laid over the global ones."""
+
+    name: Label | None = Field(
+        default=None,
+        description="What the zone is called in logs, metrics and alerts. With no `id`, it is also looked up by"
+        " this name.",
+    )
+    id: ZoneId | None = Field(
+        default=None,
+        description="Cloudflare's id of the zone, 32 characters of 0-9 and a-f. Quote it: YAML takes digits for a"
+        " number.",
+    )
+    account: str = Field(
+        default="",
+        description="The name of the account under `accounts`. May be left out when there is only one.",
+    )
+    packs: Packs = Field(
+        default="all",
+        description="`all`, or a list of the ids of the packs to watch, UUIDs with or without dashes.",
+    )
+    restart: RestartPolicy = Field(
+        default=RestartPolicy(),
+        description="Any key of the global `restart`, for this zone alone.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> "ZoneConfig":
+        if self.id is None and self.name is not None and not is_domain(self.name):
+            raise ValueError("has no id, and its name is no domain name that could be looked up")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What operators call the zone."""
+        return self.name or self.id or ""
+
+
+class Schedule(Block):
+    """How often zones are looked at."""
+
+    interval: Duration = Field(
+        default=timedelta(minutes=15),
+        description="Every zone is looked at at least this often, a duration.",
+    )
+    attention_interval: Duration = Field(
+        default=timedelta(minutes=1),
+        description="And this often while a pack of it is in trouble or was just restarted, a duration; at most"
+        " `interval`.",
+    )
+
+    @model_validator(mode="after")
+    def _attention_is_closer(self) -> "Schedule":
+        if self.attention_interval > self.interval:
+            attention, interval = format_duration(self.attention_interval), format_duration(self.interval)
+            raise ValueError(f"attention_interval ({attention}) is longer than interval ({interval})")
+        return self
+
+
+class Web(Block):
+    """The listener for /metrics, /healthz, /readyz and the status page. Read-only, and without a password."""
+
+    listen: Listen = Field(
+        default="127.0.0.1:9909",
+        description='host:port, an IPv6 host in brackets; port 0 takes a free one; "" turns it off. Loopback by'
+        " default, since whoever can reach it can read it. Cannot change while running.",
+    )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host (without brackets) and port; ``None`` when turned off."""
+        return listen_address(self.listen)
+
+
+class State(Block):
+    """Where the memory is kept: attempts, waits and what was sent."""
+
+    url: StateUrl = Field(
+        default="sqlite:////var/lib/certpack-watchdog/state.db",
+        description="sqlite:///PATH, with four slashes for an absolute path; a relative one starts at the working"
+        " directory. Cannot change while running.",
+    )
+
+
+class Metrics(Block):
+    """How many series are exposed."""
+
+    per_pack: Literal["all", "troubled", "none"] = Field(
+        default="all",
+        description="Which packs have series of their own: all, only the troubled, or none (for very large fleets).",
+    )
+
+
+class Log(Block):
+    """The log on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The least severe level that is written.",
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="json: one object a line; console: coloured; auto: console on a terminal, json otherwise.",
+    )
+
+
+class Api(Block):
+    """How Cloudflare is reached."""
+
+    base_url: BaseUrl = Field(
+        default="https://api.cloudflare.com/client/v4",
+        description="Where the API is, https (http only on loopback, for the simulator).",
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long one request may take, a duration.",
+    )
+
+
+class Config(Block):
+    """The whole file."""
+
+    accounts: dict[AccountName, AccountConfig] = Field(
+        min_length=1,
+        description="Credentials, by a name of your choice.",
+    )
+    zones: tuple[ZoneConfig, ...] = Field(
+        default=(),
+        description="The zones and packs to watch.",
+    )
+    schedule: Schedule = Field(default=Schedule(), description="How often zones are looked at.")
+    restart: RestartPolicy = Field(default=RestartPolicy(), description="When and how often validations are restarted.")
+    web: Web = Field(default=Web(), description="Metrics, health and the status page.")
+    state: State = Field(default=State(), description="Where the memory is kept.")
+    metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")
+    log: Log = Field(default=Log(), description="The log on stderr.")
+    api: Api = Field(default=Api(), description="How Cloudflare is reached.")
+
+    def zone_refs(self) -> list[ZoneRef]:
+        """The configured zones as the rest of the program knows them."""
+        return [
+            ZoneRef(
+                account=zone.account,
+                label=zone.label,
+                id=zone.id or "",
+                packs=frozenset() if zone.packs == "all" else frozenset(zone.packs),
+            )
+            for zone in self.zones
+        ]
