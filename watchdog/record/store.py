@@ -1,0 +1,340 @@
+"""The one door to the disk: what must outlive the process is written here and read back here.
+
+A restart's intent is durable before ``intend`` returns, so the attempt is counted and the backoff stands whatever
+happens next. Synchronous: the caller owns the one thread it runs in. It reads no clock (times are handed in), writes
+no log, decides nothing, and ends every failure as one sentence in a ``StateError``. ``app`` opens it, ``cycle`` and the
+commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 MB for nothing.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from watchdog.model.history import UNTROUBLED, Entry, History, Intent, Remembered, Sent, ZoneMemory
+from watchdog.record import tables
+from watchdog.record.lock import InstanceLock, StateError, StateHeld
+from watchdog.record.migrations.upgrade import UpgradeError, is_current, upgrade
+from watchdog.record.tables import PackKey
+
+__all__ = ["Changes", "Snapshot", "Stale", "StateError", "StateHeld", "Store"]
+
+JOURNAL_ROWS = 200_000
+"""At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
+_BUSY = 5.0
+"""Seconds to wait for another process's write; each of ours lasts well under one."""
+
+_UPSERT_ZONE = tables.upsert(tables.zones)
+_UPSERT_PACK = tables.upsert(tables.packs)
+_UPSERT_HISTORY = tables.upsert(tables.histories)
+# A batch may have been put together before another process counted a restart: that count stays.
+_UPSERT_HISTORY_UNLESS_OLDER = (
+    f"{_UPSERT_HISTORY} WHERE coalesce(excluded.last_restart_at, -1) >= coalesce(histories.last_restart_at, -1)"
+)
+_DELETE_HISTORY = "DELETE FROM histories WHERE zone_id = ? AND pack_id = ?"
+_DELETE_PACK = "DELETE FROM packs WHERE zone_id = ? AND pack_id = ?"
+_INSERT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+_SENTENCES = {
+    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database; move it away to start afresh",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy, or move it away to start afresh",
+    sqlite3.SQLITE_BUSY: f"is locked by another process for more than {_BUSY:.0f} s",
+    sqlite3.SQLITE_READONLY: "cannot be written by this user, or lies on a read-only file system",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read and write it and its directory",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
+}
+
+
+class Stale(Exception):  # noqa: N818 - nothing is wrong: another process was first
+    """The stored history is not the one expected; ``history`` is what is stored."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__("another process has acted on this pack since it was last read")
+        self.history = history
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is remembered. A pack without a history is ``UNTROUBLED``."""
+
+    zones: dict[tuple[str, str], ZoneMemory]
+    packs: dict[PackKey, Remembered]
+    histories: dict[PackKey, History]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs."""
+
+    zones: list[ZoneMemory] = field(default_factory=list)
+    packs: list[Remembered] = field(default_factory=list)
+    histories: dict[PackKey, History] = field(default_factory=dict)
+    forgotten: list[PackKey] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+
+
+class Store:
+    """An open state. Made by ``open``; to be closed with ``close``."""
+
+    def __init__(self, path: Path, lock: InstanceLock | None) -> None:
+        self._path = path
+        self._lock = lock
+        # Autocommit: transactions are begun in ``_transaction``, where it shows, and not by the driver's own rules.
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": _BUSY},
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
+        with self._door():
+            self._db = self._engine.connect()
+        driver = self._db.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker what the URL says
+        self._driver = driver
+        self._version = 0
+
+    @classmethod
+    def open(cls, url: str, *, exclusive: bool) -> Self:
+        """Open the state at ``sqlite:///path``.
+
+        ``exclusive`` is the daemon's way: it takes the instance lock, creates what is missing and migrates what is old.
+        Otherwise the state must exist and be current, and may be in use by a daemon.
+        """
+        path = _path_of(url)
+        if not exclusive:
+            _require(path)
+        lock = InstanceLock.take(path) if exclusive else None
+        store = None
+        try:
+            if exclusive:
+                _create(path)
+            store = cls(path, lock)
+            store._prepare(migrate=exclusive)
+        except BaseException:
+            if store is not None:
+                store.close()
+            elif lock is not None:
+                lock.release()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close the database, then let another instance in; a second call does nothing."""
+        with suppress(SQLAlchemyError, sqlite3.Error):
+            self._db.close()
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    def load(self) -> Snapshot:
+        """Everything, as of one moment."""
+        with self._transaction("DEFERRED"):
+            zones = map(tables.zone_of, self._driver.execute(tables.select_all(tables.zones)))
+            packs = tables.packs_of(self._driver.execute(tables.select_all(tables.packs)))
+            histories = map(tables.history_of, self._driver.execute(tables.select_all(tables.histories)))
+            return Snapshot({zone.key: zone for zone in zones}, dict(packs), dict(histories))
+
+    def save(self, changes: Changes) -> None:
+        """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted."""
+        troubled = [(key, history) for key, history in changes.histories.items() if history != UNTROUBLED]
+        well = [key for key, history in changes.histories.items() if history == UNTROUBLED]
+        with self._transaction():
+            self._many(_UPSERT_ZONE, [tables.zone_row(zone) for zone in changes.zones])
+            self._many(_UPSERT_PACK, [tables.pack_row(pack) for pack in changes.packs])
+            self._many(_UPSERT_HISTORY_UNLESS_OLDER, [tables.history_row(*pair) for pair in troubled])
+            self._many(_DELETE_HISTORY, well + changes.forgotten)
+            self._many(_DELETE_PACK, changes.forgotten)
+            self._many(_INSERT_ENTRY, [tables.entry_row(entry) for entry in changes.journal])
+
+    def intend(self, intent: Intent, expected: History, after: History) -> int:
+        """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
+
+        ``Stale`` where the stored history counts other restarts than ``expected``: then nothing was written, and
+        nothing may be sent.
+        """
+        key = (intent.zone_id, intent.pack_id)
+        with self._transaction():
+            stored = self._history_of(key)
+            if (stored.attempts, stored.last_restart_at) != (expected.attempts, expected.last_restart_at):
+                raise Stale(stored)
+            values = {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
+            intent_id = self._db.execute(tables.intents.insert().values(**values, error="")).lastrowid
+            self._put_history(key, after)
+        return intent_id
+
+    def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
+        """What became of the request."""
+        settled = {"outcome": outcome.value, "error": error, "settled_at": at}
+        with self._transaction():
+            self._db.execute(tables.intents.update().where(tables.intents.c.id == intent_id).values(settled))
+
+    def withdraw(self, intent_id: int, history: History) -> None:
+        """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
+        c = tables.intents.c
+        with self._transaction():
+            row = self._db.execute(sa.select(c.zone_id, c.pack_id).where(c.id == intent_id)).one_or_none()
+            if row is None:
+                return
+            later = sa.select(c.id).where(c.zone_id == row.zone_id, c.pack_id == row.pack_id, c.id > intent_id).limit(1)
+            self._db.execute(tables.intents.delete().where(c.id == intent_id))
+            if self._db.execute(later).first() is None:
+                self._put_history((row.zone_id, row.pack_id), history)
+
+    def open_intents(self) -> list[tuple[int, Intent]]:
+        """Those whose outcome is not known, oldest first: the process died between sending and settling."""
+        c = tables.intents.c
+        wanted = sa.select(c.id, *(c[name] for name in Intent.__dataclass_fields__)).where(c.outcome.is_(None))
+        with self._door():
+            return [(row[0], Intent(*row[1:])) for row in self._db.execute(wanted.order_by(c.id))]
+
+    def restarts_since(self, at: datetime) -> list[tuple[str, datetime]]:
+        """Account and time of each restart intended after ``at``, oldest first, whatever became of it."""
+        c = tables.intents.c
+        with self._door():
+            rows = self._db.execute(sa.select(c.account, c.at).where(c.at > at).order_by(c.at, c.id))
+            return [(row.account, row.at) for row in rows]
+
+    def history_of(self, zone_id: str, pack_id: str) -> History:
+        """One pack's history as it is stored now."""
+        with self._door():
+            return self._history_of((zone_id, pack_id))
+
+    def journal_of(self, zone_id: str, pack_id: str, limit: int) -> list[Entry]:
+        """The newest ``limit`` lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
+        c = tables.journal.c
+        wanted = sa.select(*(c[name] for name in Entry.__dataclass_fields__))
+        wanted = wanted.where(c.zone_id == zone_id, c.pack_id == pack_id).order_by(c.at.desc(), c.id.desc())
+        with self._door():
+            return [Entry(*row) for row in self._db.execute(wanted.limit(limit))]
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has written since this was last asked, or since the opening."""
+        with self._door():
+            before, self._version = self._version, self._pragma("data_version")
+            return self._version != before
+
+    def prune(self, journal_before: datetime, packs_unseen_since: datetime) -> int:
+        """Forget what is old; gives the number of rows. To be called after a pass, which renews what still exists."""
+        packs, histories, journal = tables.packs, tables.histories, tables.journal
+        gone, h, i, j = packs_unseen_since, histories.c, tables.intents.c, journal.c
+        # A history outlives its pack while it is recent itself: the backoff of a pack that was never listed counts too.
+        kept = sa.exists().where(packs.c.zone_id == h.zone_id, packs.c.pack_id == h.pack_id)
+        recent = sa.func.coalesce(sa.or_(h.trouble_since >= gone, h.last_restart_at >= gone), sa.false())
+        surplus = j.id <= sa.select(sa.func.max(j.id)).scalar_subquery() - JOURNAL_ROWS
+        statements = (
+            packs.delete().where(packs.c.seen_at < gone),
+            histories.delete().where(~kept, sa.not_(recent)),
+            tables.zones.delete().where(tables.zones.c.tried_at < gone),
+            tables.intents.delete().where(i.outcome.is_not(None), i.at < journal_before),
+            journal.delete().where(sa.or_(j.at < journal_before, surplus)),
+        )
+        with self._transaction():
+            return sum(self._db.execute(statement).rowcount for statement in statements)
+
+    def writable(self) -> bool:
+        """Whether an intent could be stored now. Honest only as a small write that really goes to the disk."""
+        try:
+            with self._transaction():
+                self._db.exec_driver_sql("UPDATE meta SET probes = probes + 1 WHERE id = 1")
+        except StateError:
+            return False
+        return True
+
+    def _prepare(self, *, migrate: bool) -> None:
+        """Settings of the connection; then the tables, brought up to date or refused."""
+        with self._door():
+            if migrate:
+                self._db.exec_driver_sql("PRAGMA journal_mode = WAL").close()
+            self._db.exec_driver_sql("PRAGMA synchronous = FULL")
+            self._db.exec_driver_sql("PRAGMA foreign_keys = ON")
+            if not is_current(self._db):
+                if not migrate:
+                    raise UpgradeError("is not up to date yet: the daemon brings it up to date when it starts")
+                with self._transaction():
+                    upgrade(self._db)
+            self._version = self._pragma("data_version")
+
+    def _history_of(self, key: PackKey) -> History:
+        wanted = f"{tables.select_all(tables.histories)} WHERE zone_id = ? AND pack_id = ?"
+        row = self._db.exec_driver_sql(wanted, key).first()
+        return UNTROUBLED if row is None else tables.history_of(tuple(row))[1]
+
+    def _put_history(self, key: PackKey, history: History) -> None:
+        if history == UNTROUBLED:
+            self._db.exec_driver_sql(_DELETE_HISTORY, key)
+        else:
+            self._db.exec_driver_sql(_UPSERT_HISTORY, tables.history_row(key, history))
+
+    def _many(self, statement: str, rows: list[tables.Row] | list[PackKey]) -> None:
+        if rows:
+            self._db.exec_driver_sql(statement, rows)
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """One transaction: whole on the disk when this ends, or undone."""
+        with self._door():
+            self._db.exec_driver_sql(f"BEGIN {kind}")
+            try:
+                yield
+                self._db.exec_driver_sql("COMMIT")
+            except BaseException:
+                # SQLite has already rolled back by itself after some errors, a full disk among them.
+                if self._driver.in_transaction:
+                    with suppress(SQLAlchemyError):
+                        self._db.exec_driver_sql("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _door(self) -> Iterator[None]:
+        """Where every error of the database becomes a sentence."""
+        try:
+            yield
+        except UpgradeError as error:
+            raise StateError(f"the state {self._path} {error}") from error
+        except (SQLAlchemyError, sqlite3.Error, ValueError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+            said = _SENTENCES.get(code, f"cannot be used: {cause}")
+            raise StateError(f"the state {self._path} {said}") from error
+
+
+def _path_of(url: str) -> Path:
+    """The file a URL names, in one spelling, so that one state has one lock."""
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError:
+        parsed = sa.URL.create("")
+    if parsed.drivername != "sqlite" or not parsed.database or parsed.database == ":memory:" or parsed.query:
+        raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
+    path = Path(os.path.realpath(parsed.database))
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's, says no where it may not look
+        raise StateError(f"the state {path} is a directory; state.url must name a file in it")
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - as above
+        raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
+    return path
+
+
+def _require(path: Path) -> None:
+    if not os.path.exists(path):  # noqa: PTH110 - as above
+        raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
+
+
+def _create(path: Path) -> None:
+    """An empty file that only its owner can read, before SQLite would make one for everybody."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StateError(f"the state {path} cannot be created: {error.strerror}") from error
