@@ -82,7 +82,6 @@ def write_config(folder: Path, address: str, zones: int, rate_limit: str) -> Pat
         f"  bench: {{api_token: bench-token-0123456789abcdef0123456789ab, rate_limit: {rate_limit}}}",
         f"api: {{base_url: {address}/client/v4}}",
         "restart: {max_per_hour: 1000000}",
-        "diagnosis: {enabled: false}",
         "web: {listen: ''}",
         f"state: {{url: 'sqlite:///{folder / 'state.db'}'}}",
         "zones:",

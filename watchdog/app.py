@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from watchdog.cloudflare.client import Client, Heard, connect
 from watchdog.cloudflare.credential import Credential
@@ -32,14 +32,16 @@ from watchdog.model.events import Event
 from watchdog.model.history import Sent
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.report import PassReport, pack_row, zone_row
+from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.roster import Roster, Search
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 from watchdog.schedule.agenda import Agenda
 from watchdog.tell.logs import Logs, configure
-from watchdog.tell.metrics import Account, Metrics, Snapshot
 from watchdog.tell.systemd import Notifier
+
+if TYPE_CHECKING:
+    from watchdog.tell.metrics import Metrics
 
 PATIENCE = timedelta(seconds=20)
 """How long a stop waits for what is under way; systemd's own patience (``TimeoutStopSec=30``) is longer."""
@@ -79,9 +81,9 @@ def own_version() -> str:
 
 
 class Tellers:
-    """Logs and metrics as the one teller of the cycle, and the ears of the clients."""
+    """Logs and, for the daemon, metrics as the one teller of the cycle, and the ears of the clients."""
 
-    def __init__(self, logs: Logs, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
         self.logs = logs
         self.metrics = metrics
         self._clock = clock
@@ -94,7 +96,8 @@ class Tellers:
 
     def restarted(self, zone: ZoneRef, sent: Sent) -> None:
         """Count it."""
-        self.metrics.restarted(zone.account, zone.label, sent)
+        if self.metrics is not None:
+            self.metrics.restarted(zone.account, zone.label, sent)
 
     def looked(self, zone: ZoneRef) -> None:  # noqa: ARG002  a teller may want to know which
         """Move the progress bar, where there is one."""
@@ -102,14 +105,16 @@ class Tellers:
 
     def passed(self, report: PassReport) -> None:
         """Log and count it."""
-        self.metrics.passed(report, self._clock.now())
+        if self.metrics is not None:
+            self.metrics.passed(report, self._clock.now())
         self.logs.passed(report)
 
     def heard(self, call: Heard) -> None:
         """Count a call, and log it if it failed."""
-        self.metrics.called(call.operation, call.status, call.seconds)
+        if self.metrics is not None:
+            code = call.error.code if call.error else None
+            self.metrics.called(call.account, call.operation, call.status, call.seconds, code)
         if call.error is not None:
-            self.metrics.failed(call.account, call.operation, call.error.code)
             self.logs.failed(call.account, call.operation, call.error.code, str(call.error))
 
     def rate_limited(self, account: str, seconds: float) -> None:
@@ -146,7 +151,6 @@ class House:
         rooms.roster = roster
         rooms.policy = policies(config)
         rooms.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
-        self.tellers.metrics.per_pack = config.metrics.per_pack
 
 
 def make_roster(config: Config) -> Roster:
@@ -209,14 +213,17 @@ def _allowance(account: AccountConfig) -> Allowance:
 
 @asynccontextmanager
 async def house(
-    config: Config, store: Store, *, dry_run: bool = False, clock: Clock | None = None, agenda: Agenda | None = None
+    config: Config,
+    store: Store,
+    *,
+    dry_run: bool = False,
+    clock: Clock | None = None,
+    agenda: Agenda | None = None,
+    metrics: "Metrics | None" = None,
 ) -> AsyncIterator[House]:
     """The rooms for a configuration and an open store, with everything recalled. Closes all it opened."""
     clock = clock or RealClock()
     configure(config.log.level, config.log.format, clock)
-    metrics = Metrics(own_version(), [str(o) for o in Operation], KNOWN_CODES)
-    metrics.per_pack = config.metrics.per_pack
-    metrics.reloaded(clock.now(), successful=True)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
     http = connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
@@ -239,7 +246,7 @@ async def _recall(rooms: Rooms, tellers: Tellers) -> None:
     now = rooms.clock.now()
     for intent_id, intent in await rooms.memory.recall(now):
         error = "the process ended before the answer came"
-        await rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
+        rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
         zone = ZoneRef(intent.account, intent.zone, intent.zone_id)
         facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at), ("error", error))
         event = Event("restart_failed", now, zone, None, Reason.OUTCOME_UNKNOWN, "warning", facts)
@@ -247,36 +254,34 @@ async def _recall(rooms: Rooms, tellers: Tellers) -> None:
         tellers.logs.happened(event, pack_id=intent.pack_id)
 
 
-def rows(rooms: Rooms) -> Callable[[], dict[str, Any]]:
-    """A snapshot of all watched zones and their packs; call the result to have it as JSON values."""
-    snapshot = _snapshot(rooms)
-
-    def build() -> dict[str, Any]:
-        counts: dict[tuple[str, str], int] = {}
-        for known, _ in snapshot.packs:
-            key = (known.account, known.zone)
-            counts[key] = counts.get(key, 0) + 1
-        return {
-            "packs": [pack_row(known, history) for known, history in snapshot.packs],
-            "zones": [zone_row(zone, counts.get(zone.key, 0)) for zone in snapshot.zones],
-        }
-
-    return build
-
-
-def _snapshot(rooms: Rooms) -> Snapshot:
+def inventory(rooms: Rooms) -> Inventory:
+    """All watched zones and their packs, as they are remembered now."""
     memory = rooms.memory
     zones = [memory.zone(zone) for zone in rooms.roster.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
-    accounts = [Account(name, client.quota.remaining, client.quota.waited) for name, client in rooms.clients.items()]
-    return Snapshot(tuple(zones), tuple(packs), tuple(accounts))
+    return Inventory(packs, zones)
+
+
+async def watch(config: Config, store: Store, path: Path, environ: Mapping[str, str], *, dry_run: bool) -> None:
+    """``run``: the daemon, until it is told to stop. Raises ``ListenError``."""
+    metrics = new_metrics()
+    async with house(config, store, dry_run=dry_run, metrics=metrics) as home:
+        await Daemon(home, metrics, path, environ).run()
+
+
+def new_metrics() -> "Metrics":
+    """Counters that begin at zero. Only the daemon is scraped, so only it pays for them."""
+    from watchdog.tell.metrics import Metrics  # noqa: PLC0415
+
+    return Metrics(own_version(), [str(operation) for operation in Operation], KNOWN_CODES)
 
 
 class Daemon:
-    """``run``: passes by the bell until told to stop."""
+    """Passes by the bell until told to stop."""
 
-    def __init__(self, home: House, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: House, metrics: "Metrics", path: Path, environ: Mapping[str, str]) -> None:
         self._home = home
+        self._metrics = metrics
         self._path = path
         self._environ = environ
         self._clock = home.rooms.clock
@@ -298,6 +303,8 @@ class Daemon:
         from watchdog.tell.web import Web, bind  # noqa: PLC0415  only the daemon listens
 
         config = self._home.config
+        self._metrics.per_pack = config.metrics.per_pack
+        self._metrics.reloaded(self._clock.now(), successful=True)
         web = Web(self, bind(config.web.listen)) if config.web.listen else None
         bell = Bell(self._length(), self._ring)
         self._catch_signals()
@@ -357,22 +364,23 @@ class Daemon:
 
     def _reload(self, retune: Callable[[timedelta], None]) -> None:
         self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
-        metrics, now = self._home.tellers.metrics, self._clock.now()
+        now = self._clock.now()
         try:
             config = load(self._path, self._environ)
             fixed = needs_restart(self._home.config, config)
             if fixed:
-                raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")
+                raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")  # noqa: TRY301  one way out
         except (ConfigError, CannotReload) as error:
-            metrics.reloaded(now, successful=False)
+            self._metrics.reloaded(now, successful=False)
             self._log("config_refused", level="error", error=str(error), kept="the configuration that was running")
         else:
             found = changes(self._home.config, config)
             self._home.take(config, self.cycle.busy)
+            self._metrics.per_pack = config.metrics.per_pack
             configure(config.log.level, config.log.format, self._clock)
             retune(self._length())
             self.cycle.enrol()
-            metrics.reloaded(now, successful=True)
+            self._metrics.reloaded(now, successful=True)
             self._log("config_reloaded", changes=[str(change) for change in found])
         self._notify.tell(READY=1, STATUS=self.sentence())
 
@@ -420,11 +428,11 @@ class Daemon:
         last = self._last
         if last is None:
             return "The first pass is under way."
-        snapshot = _snapshot(self._home.rooms)
-        troubled = sum(1 for _, history in snapshot.packs if history.trouble_since is not None)
-        given_up = sum(1 for _, history in snapshot.packs if history.gave_up_at is not None)
-        unseen = sum(1 for zone in snapshot.zones if zone.error)
-        parts = [f"Watching {len(snapshot.packs)} packs in {len(snapshot.zones)} zones: {troubled} in trouble"]
+        found = inventory(self._home.rooms)
+        troubled = sum(1 for _, history in found.packs if history.trouble_since is not None)
+        given_up = sum(1 for _, history in found.packs if history.gave_up_at is not None)
+        unseen = len(found.lost())
+        parts = [f"Watching {len(found.packs)} packs in {len(found.zones)} zones: {troubled} in trouble"]
         parts += [f"{given_up} given up"] if given_up else []
         parts += [f"{unseen} zones unseen"] if unseen else []
         return ", ".join(parts) + f". Last pass {last.started_at:%H:%M:%S} UTC."
@@ -445,12 +453,18 @@ class Daemon:
 
     def exposition(self) -> Callable[[str], tuple[bytes, str]]:
         """A snapshot of the metrics."""
-        snapshot, metrics = _snapshot(self._home.rooms), self._home.tellers.metrics
-        return lambda accept: metrics.expose(snapshot, accept)
+        from watchdog.tell.metrics import Account, Snapshot  # noqa: PLC0415  the daemon has it loaded
+
+        rooms = self._home.rooms
+        accounts = tuple(
+            Account(name, client.quota.remaining, client.quota.waited) for name, client in rooms.clients.items()
+        )
+        snapshot = Snapshot(inventory(rooms), accounts)
+        return lambda accept: self._metrics.expose(snapshot, accept)
 
     def packs(self) -> Callable[[], dict[str, Any]]:
         """A snapshot of all rows."""
-        return rows(self._home.rooms)
+        return inventory(self._home.rooms).rows
 
 
 class CannotReload(Exception):

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from watchdog.config.schema import Config
+    from watchdog.model.report import Inventory
     from watchdog.record.store import Store
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, STATE_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
@@ -67,14 +68,10 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
     with _sentences():
         loaded = _load(config)
-        from watchdog.app import Daemon, house
-
-        async def watch() -> None:
-            async with house(loaded, store, dry_run=dry_run) as home:
-                await Daemon(home, config, os.environ).run()
+        from watchdog.app import watch
 
         with _store(loaded, exclusive=True) as store:
-            asyncio.run(watch())
+            asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
 
 
 @app.command()
@@ -86,10 +83,10 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
 
         with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
             result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
-        _report(result.rows, output)
+        _report(result.inventory, output)
         if result.nothing_seen:
             sys.exit(UNAVAILABLE)
-        if result.needs_a_person:
+        if result.inventory.needs_a_person():
             sys.exit(NEEDS_A_PERSON)
 
 
@@ -116,8 +113,8 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
         from watchdog import errands
 
         with _store(loaded, exclusive=False) as store:
-            rows = errands.remembered(store)
-        _report(rows, output)
+            found = errands.remembered(store)
+        _report(found, output)
 
 
 @app.command()
@@ -170,7 +167,7 @@ def simulate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
-    from watchdog.config.schema import json_schema
+    from watchdog.config.load import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 
@@ -221,14 +218,14 @@ def _store(config: "Config", *, exclusive: bool) -> "Iterator[Store]":
         store.close()
 
 
-def _report(rows: dict[str, Any], output: Output) -> None:
+def _report(found: "Inventory", output: Output) -> None:
     if output is Output.JSON:
-        json.dump(rows, sys.stdout, indent=2)
+        json.dump(found.rows(), sys.stdout, indent=2)
         print()
         return
     from watchdog.tell.tables import report
 
-    report(rows)
+    report(found)
 
 
 def _check_online(config: "Config") -> None:

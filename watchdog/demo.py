@@ -1,4 +1,4 @@
-"""``demo`` and ``simulate``: the real daemon, and the simulator it is shown against. No account, nothing leaves loopback.
+"""``demo`` and ``simulate``: the real daemon, and the simulator it is shown against. Nothing leaves loopback.
 
 The demo's fleet is a dozen zones, each with a story; its clocks run so fast that the stories end within a minute.
 """
@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from watchdog.app import Daemon, RealClock, house, rows
+from watchdog.app import Daemon, RealClock, house, inventory, new_metrics
 from watchdog.config.document import read_document
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import load
@@ -27,7 +27,7 @@ STORY = timedelta(seconds=40)
 """How long the stories take at speed 1."""
 
 TOKEN = "demo-token-of-the-simulator"  # noqa: S105  opens nothing but the simulator
-REVOKED = "demo-token-that-was-revoked"  # noqa: S105  as above
+REVOKED = "demo-token-that-was-revoked"
 
 _TIMED_OUT = "validation_timed_out"
 _CAA = "CAA records block issuance for this domain"
@@ -38,6 +38,9 @@ _STAGES = {
     "pending_issuance": "1s",
     "pending_deployment": "1s",
 }
+
+
+_EFFECT = {"takes_effect": True}
 
 
 def _pack(*outcomes: str, status: str = _TIMED_OUT, errors: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
@@ -54,13 +57,19 @@ STORIES: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
     "recovers.example": ("timed out once; one restart mends it", [_pack("succeeds")]),
     "second-try.example": ("the first restart times out too, the second succeeds", [_pack("times_out", "succeeds")]),
     "gives-up.example": ("CAA forbids the authority: restarts until given up", [_pack("times_out", errors=(_CAA,))]),
-    "renewing.example": ("a renewal that failed; the old certificate still serves", [_pack("succeeds", expires_in="12d")]),
+    "renewing.example": (
+        "a renewal that failed; the old certificate still serves",
+        [_pack("succeeds", expires_in="12d")],
+    ),
     "stuck.example": ("timed out in another stage, which no restart can mend", [_pack(status="deployment_timed_out")]),
     "deleted.example": ("somebody deletes the pack while it is being tried", [_pack("times_out", deleted_after="10s")]),
     "universal.example": ("timed out, but not an advanced pack", [_pack(type="universal")]),
     "hands-off.example": ("restarts are disabled for this zone", [_pack()]),
     "novel.example": ("a status that nobody knows", [_pack(status="quantum_entangled")]),
-    "flaky.example": ("Cloudflare answers every third call with an HTML page", [_pack("succeeds")]),
+    "flaky.example": (
+        "every third answer is an HTML page, that to the restart too, though it took effect",
+        [_pack("succeeds")],
+    ),
     "slow.example": ("every answer takes two seconds; nobody else waits for it", [_pack("succeeds")]),
     "partner.example": ("a credential that was revoked", [_pack("succeeds")]),
 }
@@ -78,6 +87,7 @@ def scenario(speed: float = 1.0) -> Scenario:
             ],
             "zones": [{"name": name, "packs": packs} for name, (_, packs) in STORIES.items()],
             "faults": [
+                {"kind": "html_error", "status": 502, "zone": "flaky.example", "method": "PATCH", "nth": 1, **_EFFECT},
                 {"kind": "html_error", "status": 502, "zone": "flaky.example", "every": 3},
                 {"kind": "slow", "zone": "slow.example", "delay": "2s"},
             ],
@@ -126,11 +136,12 @@ async def show(speed: float, duration: str, port: int) -> None:
             _introduce(listen, length)
             store = Store.open(config.state.url, exclusive=True)
             try:
-                async with house(config, store) as home:
-                    daemon = Daemon(home, path, os.environ)
+                metrics = new_metrics()
+                async with house(config, store, metrics=metrics) as home:
+                    daemon = Daemon(home, metrics, path, os.environ)
                     asyncio.get_running_loop().call_later(length.total_seconds(), daemon.ask_to_stop)
                     await daemon.run()
-                    found = rows(home.rooms)()
+                    found = inventory(home.rooms)
             finally:
                 store.close()
     print(f"\nAfter the demo; {len(world.restarts)} restarts were accepted by the simulator.\n")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from watchdog.app import House, house, rows
+from watchdog.app import House, house, inventory
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.schema import Config
@@ -18,11 +18,11 @@ from watchdog.cycle import Cycle, restartable
 from watchdog.decide.checks import Case
 from watchdog.decide.policy import decide
 from watchdog.model.decisions import Do
-from watchdog.model.history import UNTROUBLED
+from watchdog.model.history import UNTROUBLED, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.model.report import PassReport, needs_a_person, pack_row, zone_row
+from watchdog.model.report import Inventory, PassReport, pack_row
 from watchdog.observe.census import look
 from watchdog.record.store import Store
 from watchdog.schedule.agenda import Agenda
@@ -35,11 +35,10 @@ UNREACHABLE = frozenset({Reason.UNSEEN, Reason.CREDENTIAL_REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One pass over everything: its sum, its rows, and what it means for whoever started it."""
+    """One pass over everything: its sum, what it found, and what that means for whoever started it."""
 
     report: PassReport
-    rows: dict[str, Any]
-    needs_a_person: bool
+    inventory: Inventory
     nothing_seen: bool
 
 
@@ -54,37 +53,19 @@ async def once(config: Config, store: Store, *, dry_run: bool, watch: Callable[[
             report = await cycle.run_pass(WHOLE_PASS)
         finally:
             await cycle.stop(timedelta(0))
-        found = rows(home.rooms)()
-        failures = home.rooms.roster.failures
-        memory, zones = home.rooms.memory, home.rooms.roster.zones()
-        lost = [memory.zone(zone) for zone in zones if memory.zone(zone).error]
-        person = any(needs_a_person(known) for zone in zones for known in memory.packs_of(zone))
-        nothing = bool(failures or lost) and len(lost) == len(zones) and all(z.reason in UNREACHABLE for z in lost)
-        found["zones"] += [_undiscovered(account, error) for account, error in sorted(failures.items())]
-        return Result(report, found, person or bool(lost) or bool(failures), nothing)
+        found = inventory(home.rooms)
+        failures = sorted(home.rooms.roster.failures.items())
+        blind = [ZoneMemory(name, "(discovery)", reason=Reason.UNSEEN, error=error) for name, error in failures]
+        found = Inventory(found.packs, [*found.zones, *blind])
+        nothing_seen = bool(found.zones) and all(zone.error and zone.reason in UNREACHABLE for zone in found.zones)
+        return Result(report, found, nothing_seen)
 
 
-def _undiscovered(account: str, error: str) -> dict[str, Any]:
-    return {
-        "account": account,
-        "zone": "(discovery)",
-        "zone_id": None,
-        "packs": 0,
-        "last_success_at": None,
-        "last_look_at": None,
-        "reason": Reason.UNSEEN,
-        "last_error": error,
-    }
-
-
-def remembered(store: Store) -> dict[str, Any]:
-    """All rows as they are stored; needs no network and no lock."""
+def remembered(store: Store) -> Inventory:
+    """All that is stored; needs no network and no lock."""
     snapshot = store.load()
-    packs = [pack_row(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    counts: dict[tuple[str, str], int] = {}
-    for row in packs:
-        counts[row["account"], row["zone"]] = counts.get((row["account"], row["zone"]), 0) + 1
-    return {"packs": packs, "zones": [zone_row(zone, counts.get(zone.key, 0)) for zone in snapshot.zones.values()]}
+    packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
+    return Inventory(packs, list(snapshot.zones.values()))
 
 
 class NotRestarted(Exception):

@@ -19,7 +19,9 @@ RULES = Rules(enabled=True, max_attempts=3, settling=15 * MINUTE)
 PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
 
 
-def case(pack: Pack = PACK, history: History = UNTROUBLED, rules: Rules = RULES, free_at: datetime | None = None) -> Case:
+def case(
+    pack: Pack = PACK, history: History = UNTROUBLED, rules: Rules = RULES, free_at: datetime | None = None
+) -> Case:
     return Case(pack, history, rules, NOW, free_at)
 
 

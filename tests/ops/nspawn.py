@@ -3,7 +3,6 @@
 Everything is mounted in a mount namespace of its own, so that nothing is left to unmount when its processes end; they
 end with the test run, however that ends.
 """
-# ruff: noqa: TID251 - a real systemd takes real time
 
 import contextlib
 import os

@@ -1,5 +1,4 @@
 """The unit as systemd itself reads it, and the daemon under a systemd that was booted for it."""
-# ruff: noqa: TID251 - a real systemd takes real time
 
 import shutil
 import subprocess

@@ -31,8 +31,8 @@ class Ledger(Protocol):
     async def intend(self, intent: Intent, before: History, after: History) -> int:
         """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
 
-    async def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
-        """Store what became of it."""
+    def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
+        """Note what became of it."""
 
     async def withdraw(self, intent_id: int, intent: Intent, before: History) -> None:
         """Nothing was sent after all: forget the intent and put the history back."""
@@ -97,7 +97,7 @@ async def _send(
     except CloudflareError as error:
         result = outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
     if result.sent is not None:
-        await ledger.settle(intent_id, result.sent, result.error, now())
+        ledger.settle(intent_id, result.sent, result.error, now())
     return result
 
 

@@ -8,7 +8,6 @@ followed, so a credential never leaves for another host. Bodies are read up to a
 
 import asyncio
 import ssl
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +16,6 @@ from typing import Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line: 40 ms of imports
 import aiohttp
 import httpx
 import msgspec
@@ -129,12 +127,15 @@ class Client:
         self._clock = clock
         self._dice = dice
         self._heard = heard
-        self._headers = {
-            "user-agent": user_agent,
-            "accept": "application/json",
-            "accept-encoding": "gzip, deflate",
-            **credential.headers(),
-        }
+        self._headers = httpx.Headers(
+            {
+                "user-agent": user_agent,
+                "accept": "application/json",
+                "accept-encoding": "gzip, deflate",
+                **credential.headers(),
+            }
+        )
+        self._headers_with_body = httpx.Headers({**self._headers, "content-type": "application/json"})
         self._rate_limited = rate_limited
 
     async def list_packs(self, zone_id: str, urgency: Urgency) -> list[Pack]:
@@ -258,7 +259,7 @@ class Client:
     async def _exchange(
         self, operation: Operation, method: str, path: str, content: bytes | None
     ) -> tuple[int, httpx.Headers, bytes]:
-        headers = self._headers if content is None else {**self._headers, "content-type": "application/json"}
+        headers = self._headers if content is None else self._headers_with_body
         try:
             async with asyncio.timeout(self._timeout):
                 request = httpx.Request(method, self._base + path, headers=headers, content=content)
@@ -274,7 +275,8 @@ class Client:
 
 async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
     chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
+    plain = "content-encoding" not in response.headers and isinstance(response.stream, httpx.AsyncByteStream)
+    async for chunk in response.stream if plain else response.aiter_bytes():
         size += len(chunk)
         if size > MOST_BYTES:
             raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")

@@ -24,7 +24,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 
 
 class _Certificate(msgspec.Struct):
-    expires_on: str | None = None
+    expires_on: datetime | None = None
 
 
 class _Message(msgspec.Struct):
@@ -177,7 +177,7 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             hosts=[host for host in hosts if isinstance(host, str)] if isinstance(hosts, list) else None,
             certificate_authority=text("certificate_authority"),
             certificates=[
-                _Certificate(c["expires_on"])
+                _Certificate(_time(c["expires_on"]))
                 for c in _dicts(item.get("certificates"))
                 if isinstance(c.get("expires_on"), str)
             ],
@@ -188,18 +188,35 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
 
 
 def _pack(raw: _Pack, zone_id: str) -> Pack:
-    expiries = [at for c in raw.certificates or () if (at := _time(c.expires_on)) is not None]
+    expires_at = None
+    for certificate in raw.certificates or ():
+        at = certificate.expires_on
+        if at is not None and (expires_at is None or at < expires_at):
+            expires_at = at
+    errors = raw.validation_errors
     return Pack(
-        id=_plain(raw.id, 80),
-        zone_id=zone_id,
-        type=_word(raw.type),
-        status=_word(raw.status),
-        hosts=tuple(sorted(_plain(host, 255) for host in raw.hosts or ())),
-        certificate_authority=_word(raw.certificate_authority),
-        expires_at=min(expiries, default=None),
-        validation_errors=tuple(clean(e.message) for e in (raw.validation_errors or ())[:20] if e.message),
+        _plain(raw.id, 80),
+        zone_id,
+        _word(raw.type),
+        _word(raw.status),
+        _hosts(raw.hosts),
+        _word(raw.certificate_authority),
+        expires_at,
+        tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
     )
 
+
+def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
+    if not hosts:
+        return ()
+    together = "".join(hosts)
+    if not (together.isascii() and together.isprintable()):
+        hosts = [clean(host, 255) for host in hosts]
+    return tuple(sorted(hosts))
+
+
+MOST_ERRORS = 20
+"""Validation errors kept of one pack: more say nothing new."""
 
 _words: dict[str, str] = {}
 _MOST_WORDS = 500
@@ -222,9 +239,7 @@ def _plain(text: str, limit: int) -> str:
     return text if len(text) <= limit and text.isascii() and text.isprintable() else clean(text, limit)
 
 
-def _time(text: str | None) -> datetime | None:
-    if not text:
-        return None
+def _time(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,7 @@
 """What is reported: one row per pack and per zone, the same wherever JSON is given; and the sum of a pass."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import VALIDATION_TIMED_OUT
-from watchdog.model.reasons import NEEDS_A_PERSON
+from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 
 
 @dataclass
@@ -82,14 +83,32 @@ def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
     }
 
 
-def needs_a_person(known: Remembered) -> bool:
-    """Whether nothing the watchdog may do will mend this pack."""
-    return known.decision.reason in NEEDS_A_PERSON
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All packs with their histories, and all zones, at one moment. Rows are only made when somebody reads them."""
 
+    packs: Sequence[tuple[Remembered, History]] = field(repr=False)  # asyncio prints a task's result, even unasked
+    zones: Sequence[ZoneMemory] = field(repr=False)
 
-def unseen(zone: ZoneMemory) -> bool:
-    """Whether the last look at the zone failed."""
-    return bool(zone.error) or zone.seen_at is None
+    def rows(self) -> dict[str, Any]:
+        """Everything, as JSON has it."""
+        counts = Counter((known.account, known.zone) for known, _ in self.packs)
+        return {
+            "packs": [pack_row(known, history) for known, history in self.packs],
+            "zones": [zone_row(zone, counts[zone.key]) for zone in self.zones],
+        }
+
+    def noteworthy(self) -> list[dict[str, Any]]:
+        """The rows of the packs that are not simply healthy."""
+        return [pack_row(known, history) for known, history in self.packs if known.decision.reason != Reason.HEALTHY]
+
+    def lost(self) -> list[ZoneMemory]:
+        """The zones whose last look failed."""
+        return [zone for zone in self.zones if zone.error]
+
+    def needs_a_person(self) -> bool:
+        """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
+        return bool(self.lost()) or any(known.decision.reason in NEEDS_A_PERSON for known, _ in self.packs)
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

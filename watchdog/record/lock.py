@@ -16,7 +16,7 @@ class StateError(Exception):
     """The state cannot be used; the message is one sentence for an operator."""
 
 
-class StateHeld(StateError):  # noqa: N818 - named for what the caller tells its user: exit code 75
+class StateHeld(StateError):
     """Another instance holds the state. ``pid`` is its process, or empty where it could not be read."""
 
     def __init__(self, path: Path, pid: str) -> None:

@@ -19,7 +19,7 @@ from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntend
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.record.store import Changes, Stale, StateError, Store
+from watchdog.record.store import Changes, Settled, Stale, StateError, Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written, when nothing more urgent asks for it."""
@@ -49,6 +49,7 @@ class Memory:
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
+        self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
@@ -182,6 +183,7 @@ class Memory:
         key = (pack.zone_id, pack.id)
         if history == self._histories.get(key, UNTROUBLED):
             return
+        self._afresh |= history.attempts < self._histories.get(key, UNTROUBLED).attempts
         if history == UNTROUBLED:
             del self._histories[key]
         else:
@@ -261,7 +263,9 @@ class Memory:
         key = (intent.zone_id, intent.pack_id)
         sent = self._sent.setdefault(intent.account, deque())
         sent.append(intent.at)  # before the first await: two restarts must not share the last place in the budget
-        await self.flush()
+        if self._afresh:
+            await self.flush()  # what is stored must have started afresh too, or the intent looks stale
+        self._changes.histories.pop(key, None)  # ``after`` says all of it
         try:
             intent_id = await self._ask(lambda: self._store.intend(intent, before, after))
         except Stale as stale:
@@ -275,9 +279,9 @@ class Memory:
         self._histories[key] = after
         return intent_id
 
-    async def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
-        """Store what became of a restart. If that fails the intent stays open, which counts as an attempt."""
-        await self._try(lambda: self._store.settle(intent_id, outcome, error, at))
+    def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
+        """Note what became of a restart; it is written with the zone. Until then the intent counts as an attempt."""
+        self._changes.settled.append(Settled(intent_id, outcome, error, at))
 
     async def withdraw(self, intent_id: int, intent: Intent, before: History) -> None:
         """Nothing was sent after all: forget the intent and put the history back. If that fails, the attempt counts."""
@@ -299,12 +303,12 @@ class Memory:
 
     async def flush(self) -> None:
         """Write what has gathered. What cannot be written is kept for the next time, and ``error`` says why."""
-        changes, self._changes = self._changes, Changes()
+        changes, self._changes, self._afresh = self._changes, Changes(), False
         if changes.empty():
             return
         if not await self._try(lambda: self._store.save(changes)):
             changes.merge(self._changes)
-            self._changes = changes
+            self._changes, self._afresh = changes, True
 
     async def tidy(self, watched: set[tuple[str, str]], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines."""

@@ -22,12 +22,14 @@ from watchdog.model.history import UNTROUBLED, Entry, History, Intent, Remembere
 from watchdog.record import tables
 from watchdog.record.lock import InstanceLock, StateError, StateHeld
 from watchdog.record.migrations.upgrade import UpgradeError, is_current, upgrade
-from watchdog.record.tables import PackKey
+from watchdog.record.tables import PackKey, to_micros
 
-__all__ = ["Changes", "Snapshot", "Stale", "StateError", "StateHeld", "Store"]
+__all__ = ["Changes", "Settled", "Snapshot", "Stale", "StateError", "StateHeld", "Store"]
 
 JOURNAL_ROWS = 200_000
 """At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
+JOURNAL_UNWRITTEN = 10_000
+"""At most this many wait while the disk takes no writes."""
 _BUSY = 5.0
 """Seconds to wait for another process's write; each of ours lasts well under one."""
 
@@ -40,6 +42,11 @@ _UPSERT_HISTORY_UNLESS_OLDER = (
 )
 _DELETE_HISTORY = "DELETE FROM histories WHERE zone_id = ? AND pack_id = ?"
 _DELETE_PACK = "DELETE FROM packs WHERE zone_id = ? AND pack_id = ?"
+_INSERT_INTENT = (
+    "INSERT INTO intents (account, zone, zone_id, pack_id, attempt, at, next_restart_at, error)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, '')"
+)
+_SETTLE = "UPDATE intents SET outcome = ?, error = ?, settled_at = ? WHERE id = ?"
 _INSERT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _SENTENCES = {
@@ -53,7 +60,7 @@ _SENTENCES = {
 }
 
 
-class Stale(Exception):  # noqa: N818 - nothing is wrong: another process was first
+class Stale(Exception):
     """The stored history is not the one expected; ``history`` is what is stored."""
 
     def __init__(self, history: History) -> None:
@@ -70,6 +77,16 @@ class Snapshot:
     histories: dict[PackKey, History]
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an intent."""
+
+    intent_id: int
+    outcome: Sent
+    error: str
+    at: datetime
+
+
 @dataclass(slots=True)
 class Changes:
     """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs."""
@@ -79,6 +96,21 @@ class Changes:
     histories: dict[PackKey, History] = field(default_factory=dict)
     forgotten: list[PackKey] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.zones or self.packs or self.histories or self.forgotten or self.journal or self.settled)
+
+    def merge(self, newer: "Changes") -> None:
+        """Add what changed later. Of what changed twice the later stands: a full disk must not fill the memory."""
+        self.zones = list({zone.key: zone for zone in (*self.zones, *newer.zones)}.values())
+        self.packs = list({(each.pack.zone_id, each.pack.id): each for each in (*self.packs, *newer.packs)}.values())
+        self.histories.update(newer.histories)
+        seen_again = {(each.pack.zone_id, each.pack.id) for each in newer.packs}
+        self.forgotten = [key for key in self.forgotten if key not in seen_again] + newer.forgotten
+        self.settled += newer.settled
+        self.journal = [*self.journal, *newer.journal][-JOURNAL_UNWRITTEN:]
 
 
 class Store:
@@ -87,10 +119,11 @@ class Store:
     def __init__(self, path: Path, lock: InstanceLock | None) -> None:
         self._path = path
         self._lock = lock
+        # Opened in one thread and then used in one other, never in two at once.
         # Autocommit: transactions are begun in ``_transaction``, where it shows, and not by the driver's own rules.
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": _BUSY},
+            connect_args={"timeout": _BUSY, "check_same_thread": False},
             poolclass=sa.NullPool,
             isolation_level="AUTOCOMMIT",
         )
@@ -152,6 +185,9 @@ class Store:
             self._many(_UPSERT_HISTORY_UNLESS_OLDER, [tables.history_row(*pair) for pair in troubled])
             self._many(_DELETE_HISTORY, well + changes.forgotten)
             self._many(_DELETE_PACK, changes.forgotten)
+            self._many(
+                _SETTLE, [(each.outcome, each.error, to_micros(each.at), each.intent_id) for each in changes.settled]
+            )
             self._many(_INSERT_ENTRY, [tables.entry_row(entry) for entry in changes.journal])
 
     def intend(self, intent: Intent, expected: History, after: History) -> int:
@@ -165,16 +201,9 @@ class Store:
             stored = self._history_of(key)
             if (stored.attempts, stored.last_restart_at) != (expected.attempts, expected.last_restart_at):
                 raise Stale(stored)
-            values = {name: getattr(intent, name) for name in Intent.__dataclass_fields__}
-            intent_id = self._db.execute(tables.intents.insert().values(**values, error="")).lastrowid
+            intent_id = self._db.exec_driver_sql(_INSERT_INTENT, tables.intent_row(intent)).lastrowid
             self._put_history(key, after)
         return intent_id
-
-    def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
-        """What became of the request."""
-        settled = {"outcome": outcome.value, "error": error, "settled_at": at}
-        with self._transaction():
-            self._db.execute(tables.intents.update().where(tables.intents.c.id == intent_id).values(settled))
 
     def withdraw(self, intent_id: int, history: History) -> None:
         """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
@@ -221,18 +250,21 @@ class Store:
             before, self._version = self._version, self._pragma("data_version")
             return self._version != before
 
-    def prune(self, journal_before: datetime, packs_unseen_since: datetime) -> int:
-        """Forget what is old; gives the number of rows. To be called after a pass, which renews what still exists."""
-        packs, histories, journal = tables.packs, tables.histories, tables.journal
-        gone, h, i, j = packs_unseen_since, histories.c, tables.intents.c, journal.c
+    def prune(self, journal_before: datetime, unwatched_since: datetime) -> int:
+        """Forget what is old; gives the number of rows.
+
+        Journal lines and settled intents older than ``journal_before``, and zones nobody has looked at since
+        ``unwatched_since``. Packs are forgotten by ``Changes.forgotten``: whether one still exists is not known here.
+        """
+        histories, journal = tables.histories, tables.journal
+        h, i, j = histories.c, tables.intents.c, journal.c
         # A history outlives its pack while it is recent itself: the backoff of a pack that was never listed counts too.
-        kept = sa.exists().where(packs.c.zone_id == h.zone_id, packs.c.pack_id == h.pack_id)
-        recent = sa.func.coalesce(sa.or_(h.trouble_since >= gone, h.last_restart_at >= gone), sa.false())
+        kept = sa.exists().where(tables.packs.c.zone_id == h.zone_id, tables.packs.c.pack_id == h.pack_id)
+        recent = sa.or_(h.trouble_since >= unwatched_since, h.last_restart_at >= unwatched_since)
         surplus = j.id <= sa.select(sa.func.max(j.id)).scalar_subquery() - JOURNAL_ROWS
         statements = (
-            packs.delete().where(packs.c.seen_at < gone),
-            histories.delete().where(~kept, sa.not_(recent)),
-            tables.zones.delete().where(tables.zones.c.tried_at < gone),
+            histories.delete().where(~kept, sa.not_(sa.func.coalesce(recent, sa.false()))),
+            tables.zones.delete().where(tables.zones.c.tried_at < unwatched_since),
             tables.intents.delete().where(i.outcome.is_not(None), i.at < journal_before),
             journal.delete().where(sa.or_(j.at < journal_before, surplus)),
         )

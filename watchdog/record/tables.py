@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.history import Entry, History, Remembered, ZoneMemory
+from watchdog.model.history import Entry, History, Intent, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
@@ -227,6 +227,14 @@ def history_of(row: Row) -> tuple[PackKey, History]:
     """The inverse of ``history_row``."""
     zone_id, pack_id, attempts, trouble, last, following, gave_up, error = row
     return (zone_id, pack_id), History(attempts, _from(trouble), _from(last), _from(following), _from(gave_up), error)
+
+
+def intent_row(intent: Intent) -> Row:
+    """In the order of ``intents``, from the account on."""
+    return (
+        *(intent.account, intent.zone, intent.zone_id, intent.pack_id, intent.attempt),
+        *(to_micros(intent.at), to_micros(intent.next_restart_at)),
+    )
 
 
 def entry_row(entry: Entry) -> Row:

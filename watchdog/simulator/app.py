@@ -21,7 +21,7 @@ from watchdog.simulator.world import Request, World
 PREFIX = "/client/v4"
 
 
-class ConnectionCut(ConnectionResetError):  # noqa: N818 - what happens, not what went wrong here
+class ConnectionCut(ConnectionResetError):
     """A fault ends the connection: before any answer (``reset``), else in the middle of the body."""
 
     def __init__(self, *, reset: bool) -> None:

@@ -24,7 +24,7 @@ class Answer:
         return (self.text if self.content_type != JSON else json.dumps(self.payload)).encode()
 
 
-class Refused(Exception):  # noqa: N818 - not an error of the program, an answer
+class Refused(Exception):
     """Raised by whoever finds a reason to refuse a request; carries the answer."""
 
     def __init__(self, answer: Answer) -> None:

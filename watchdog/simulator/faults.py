@@ -72,7 +72,7 @@ class FaultBook:
         return armed.seen % fault.every == 0 and (fault.probability >= 1 or self._dice.random() < fault.probability)
 
 
-def spoil(fault: Fault, right: Answer) -> Answer:  # noqa: PLR0911 - one per kind
+def spoil(fault: Fault, right: Answer) -> Answer:
     """What is answered instead of ``right``."""
     match fault.kind:
         case "json_error":

@@ -16,9 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from watchdog.model.history import History, Remembered, Sent, ZoneMemory
+from watchdog.model.history import Sent
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.report import PassReport, next_restart_at
+from watchdog.model.report import Inventory, PassReport, next_restart_at
 
 PREFIX = "certpack_watchdog_"
 
@@ -42,8 +42,7 @@ class Account:
 class Snapshot:
     """What the gauges are made of; gathered in the loop, exposed in another thread."""
 
-    zones: tuple[ZoneMemory, ...]
-    packs: tuple[tuple[Remembered, History], ...]
+    inventory: Inventory
     accounts: tuple[Account, ...]
 
 
@@ -72,12 +71,11 @@ class Metrics:
             buckets=_CALL_BUCKETS,
         )
 
-    def called(self, operation: str, status: int, seconds: float) -> None:
-        """A call was made."""
+    def called(self, account: str, operation: str, status: int, seconds: float, code: str | None) -> None:
+        """A call was made; ``code`` when it failed."""
         self._calls.labels(operation, str(status)).observe(seconds)
-
-    def failed(self, account: str, operation: str, code: str) -> None:
-        """A call failed."""
+        if code is None:
+            return
         if code not in self._codes and len(self._codes) < MOST_CODES:
             self._codes.add(code)
         self._failures[account, operation, code if code in self._codes else "other"] += 1
@@ -112,7 +110,7 @@ class Metrics:
 
     def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
         restarts = _counter("restarts", "Restart requests sent, by what became of them.", "account", "zone", "outcome")
-        for zone in snapshot.zones:
+        for zone in snapshot.inventory.zones:
             for sent in Sent:
                 restarts.add_metric([*zone.key, sent], self._restarts[zone.account, zone.label, sent])
         yield restarts
@@ -136,7 +134,7 @@ class Metrics:
         expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
-        for known, history in snapshot.packs if self.per_pack != "none" else ():
+        for known, history in snapshot.inventory.packs if self.per_pack != "none" else ():
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
             if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
@@ -173,7 +171,7 @@ class _Once(Collector):
 
 def _zone_gauges(snapshot: Snapshot) -> Iterable[Metric]:
     counts: Counter[tuple[str, str, str]] = Counter()
-    for known, _ in snapshot.packs:
+    for known, _ in snapshot.inventory.packs:
         status = known.pack.status if known.pack.status in KNOWN_STATUSES else "other"
         counts[known.account, known.zone, status] += 1
     packs = _gauge("packs", "Packs by status at the last look.", "account", "zone", "status")
@@ -181,7 +179,7 @@ def _zone_gauges(snapshot: Snapshot) -> Iterable[Metric]:
         packs.add_metric(labels, count)
     yield packs
     seen = _gauge("zone_last_success_timestamp_seconds", "Last time the zone was seen whole.", "account", "zone")
-    for zone in snapshot.zones:
+    for zone in snapshot.inventory.zones:
         if zone.seen_at is not None:
             seen.add_metric(zone.key, zone.seen_at.timestamp())
     yield seen

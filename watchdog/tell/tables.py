@@ -5,32 +5,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-CALM = frozenset({"healthy"})
-"""Reasons whose packs a table only counts: nobody reads ten thousand healthy lines."""
+from watchdog.model.report import Inventory
 
 _PACK_COLUMNS = ("zone", "pack", "status", "since", "decision", "reason", "attempts", "next restart")
 _ZONE_COLUMNS = ("zone", "account", "reason", "error")
 _COLOURS = {"restart": "green", "wait": "yellow", "give_up": "bold red"}
 
 
-def report(rows: dict[str, Any], stream: TextIO | None = None) -> None:
+def report(inventory: Inventory, stream: TextIO | None = None) -> None:
     """Packs that are not simply healthy, zones that could not be seen, and a line that counts everything."""
     stream = stream or sys.stdout
-    noteworthy = [row for row in rows["packs"] if row["reason"] not in CALM]
-    unseen = [row for row in rows["zones"] if row["last_error"]]
+    noteworthy, lost = inventory.noteworthy(), inventory.lost()
     if noteworthy:
         _table(stream, "Packs", _PACK_COLUMNS, (_pack(row) for row in noteworthy))
-    if unseen:
-        _table(stream, "Zones not seen", _ZONE_COLUMNS, (_zone(row) for row in unseen))
-    print(summary(rows), file=stream)
-
-
-def summary(rows: dict[str, Any]) -> str:
-    """One line: how many zones and packs, and how the packs are."""
-    reasons = Counter(row["reason"] for row in rows["packs"])
+    if lost:
+        cells = ((zone.label, zone.account, zone.reason, zone.error) for zone in lost)
+        _table(stream, "Zones not seen", _ZONE_COLUMNS, cells)
+    reasons = Counter(str(known.decision.reason) for known, _ in inventory.packs)
     packs = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
-    unseen = sum(1 for row in rows["zones"] if row["last_error"])
-    return f"{len(rows['zones'])} zones ({unseen} not seen), {len(rows['packs'])} packs: {packs}"
+    seen = f"{len(inventory.zones)} zones ({len(lost)} not seen)"
+    print(f"{seen}, {len(inventory.packs)} packs: {packs}", file=stream)
 
 
 def _pack(row: dict[str, Any]) -> Sequence[str]:
@@ -45,10 +39,6 @@ def _pack(row: dict[str, Any]) -> Sequence[str]:
         str(row["attempts"]),
         until,
     )
-
-
-def _zone(row: dict[str, Any]) -> Sequence[str]:
-    return (row["zone"], row["account"], row["reason"] or "-", row["last_error"])
 
 
 def _table(stream: TextIO, title: str, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
