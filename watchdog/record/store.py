@@ -8,6 +8,7 @@ commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 M
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -142,8 +143,8 @@ class Store:
         Otherwise the state must exist and be current, and may be in use by a daemon.
         """
         path = _path_of(url)
-        if not exclusive:
-            _require(path)
+        if not exclusive and not _mode(path):
+            raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
         lock = InstanceLock.take(path) if exclusive else None
         store = None
         try:
@@ -347,19 +348,25 @@ def _path_of(url: str) -> Path:
         parsed = sa.make_url(url)
     except SQLAlchemyError:
         parsed = sa.URL.create("")
-    if parsed.drivername != "sqlite" or not parsed.database or parsed.database == ":memory:" or parsed.query:
+    named = parsed.database or ":memory:"
+    if parsed.drivername != "sqlite" or named == ":memory:" or "\0" in named or parsed.query:
         raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
-    path = Path(os.path.realpath(parsed.database))
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's, says no where it may not look
+    path = Path(os.path.realpath(named))
+    if stat.S_ISDIR(_mode(path)):
         raise StateError(f"the state {path} is a directory; state.url must name a file in it")
-    if not os.path.isdir(path.parent):  # noqa: PTH112 - as above
+    if not stat.S_ISDIR(_mode(path.parent)):
         raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
     return path
 
 
-def _require(path: Path) -> None:
-    if not os.path.exists(path):  # noqa: PTH110 - as above
-        raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
+def _mode(path: Path) -> int:
+    """Of the file, 0 where there is none; where this user may not look, that is what is said."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise StateError(f"the state {path} cannot be reached: {error.strerror}") from error
 
 
 def _create(path: Path) -> None:
