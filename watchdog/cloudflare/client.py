@@ -8,7 +8,7 @@ followed, so a credential never leaves for another host. Bodies are read up to a
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -275,8 +275,10 @@ class Client:
 
 async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
     chunks, size = [], 0
-    plain = "content-encoding" not in response.headers and isinstance(response.stream, httpx.AsyncByteStream)
-    async for chunk in response.stream if plain else response.aiter_bytes():
+    body: AsyncIterable[bytes] = response.aiter_bytes()
+    if isinstance(response.stream, httpx.AsyncByteStream) and "content-encoding" not in response.headers:
+        body = response.stream  # nothing to decode
+    async for chunk in body:
         size += len(chunk)
         if size > MOST_BYTES:
             raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")
