@@ -51,7 +51,7 @@ $(VENV)/.locked: requirements/dev.txt
 	  { echo "make: Python 3.11 to 3.14 is needed, and '$(PYTHON)' is not that: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }
 	@echo "Setting up $(VENV): about half a minute, once."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "make: no virtual environment could be made (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@$(PIP) install --quiet --no-compile --require-hashes -r requirements/dev.txt </dev/null
+	@$(PIP) install --quiet --no-compile --no-deps --require-hashes -r requirements/dev.txt </dev/null
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
