@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from watchdog.model.decisions import Decision, Do
@@ -22,7 +22,10 @@ from watchdog.model.reasons import Reason
 from watchdog.record.store import Changes, Settled, Stale, StateError, Store
 
 BATCH = 2_000
-"""Changed packs that are gathered before they are written, when nothing more urgent asks for it."""
+"""Changed packs that are gathered before they are written."""
+
+SOON = timedelta(seconds=1)
+"""How long what was seen may stay unwritten: it can be seen again. Each write costs a sync of the disk."""
 
 FORGET_AFTER = timedelta(days=7)
 """How long a pack that is gone, or a zone that is no longer watched, is remembered: a week of looking back."""
@@ -50,6 +53,7 @@ class Memory:
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
+        self._flushed_at = datetime.min.replace(tzinfo=UTC)
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
@@ -296,9 +300,10 @@ class Memory:
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def save(self, *, urgent: bool) -> None:
-        """Write what has gathered, if there is much of it or it is ``urgent``."""
-        if urgent or len(self._changes.packs) >= BATCH:
+    async def save(self, now: datetime) -> None:
+        """Write what has gathered, if there is much of it or if ``SOON`` has gone by since the last time."""
+        if len(self._changes.packs) >= BATCH or now - self._flushed_at >= SOON:
+            self._flushed_at = now
             await self.flush()
 
     async def flush(self) -> None:
