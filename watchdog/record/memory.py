@@ -17,7 +17,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
 from watchdog.model.observation import Observation, Seen
-from watchdog.model.packs import GOING_AWAY, Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.record.store import Changes, Settled, Stale, StateError, Store
 
@@ -131,7 +131,7 @@ class Memory:
         for pack in observation.packs:
             then = known.get(pack.id)
             if then is None:
-                events += self._inherit(zone, pack, known, now)
+                events += self._inherit(zone, pack, known, now) or _first_sight(zone, pack, now)
             elif then.pack.status != pack.status:
                 events.append(_changed(zone, pack, then.pack.status, now))
             events += self._follow(zone, pack, now)
@@ -354,8 +354,14 @@ def _wants_attention(known: Remembered) -> bool:
     return known.decision.do is not Do.GIVE_UP
 
 
+def _first_sight(zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
+    """A pack that is in a state worth a line before anybody saw it change. A restart has lines of its own."""
+    quiet = HEALTHY | IN_PROGRESS | GOING_AWAY | {VALIDATION_TIMED_OUT}
+    return [] if pack.status in quiet else [_changed(zone, pack, "", now)]
+
+
 def _changed(zone: ZoneRef, pack: Pack, before: str, now: datetime, previous_pack_id: str = "") -> Event:
-    facts: tuple[tuple[str, object], ...] = (("before", before), ("status", pack.status))
+    facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
     if previous_pack_id:
         facts += (("previous_pack_id", previous_pack_id),)
     level = "warning" if pack.status.endswith("timed_out") or pack.status == "expired" else "info"
