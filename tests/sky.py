@@ -11,7 +11,7 @@ from tests.conftest import LoopClock, simulated
 from tests.simulator.conftest import InProcess
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.quota import Allowance, Quota, Window
+from watchdog.cloudflare.quota import PER_ADDRESS, Allowance, Quota, Window
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.world import World
@@ -38,7 +38,7 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         base_url=base_url,
         timeout=timedelta(seconds=timeout),
         credential=credential or Credential.from_token("main", SECRET, clock),
-        quota=Quota(Allowance(requests, 300, 1.0), Window(1_000_000, 1.0), clock),
+        quota=Quota(Allowance(requests, 300, 1.0), Window(PER_ADDRESS, 1.0), clock),
         clock=clock,
         dice=Random(7),  # noqa: S311 - tests repeat
         user_agent="certpack-watchdog/test",
