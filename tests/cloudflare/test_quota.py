@@ -56,7 +56,8 @@ def most_in_any_window(moments: list[float], seconds: float) -> int:
 )
 def test_cloudflare_never_receives_more_than_the_share_in_any_window(requests, per, share, latency, at_once):
     moments = run_requests(quota(requests, per, share), 150, latency, at_once=at_once)
-    assert most_in_any_window(moments, per) <= Allowance(requests, per, share).ours
+    # To the microsecond: a sum of floats may fall short of the window by its last digit.
+    assert most_in_any_window(moments, per - 1e-6) <= Allowance(requests, per, share).ours
 
 
 @pytest.mark.parametrize("urgency", list(Urgency))

@@ -98,7 +98,8 @@ def _proxy_of(base_url: str) -> str | None:
     if proxy_bypass(url.netloc):
         return None
     proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+    named = proxies.get(url.scheme) or proxies.get("all")
+    return f"http://{named}" if named and "://" not in named else named
 
 
 class Client:
@@ -192,9 +193,10 @@ class Client:
         urgency: Urgency,
         decode: Callable[[bytes], tuple[list[Listed], wire.PageInfo]],
     ) -> list[Listed]:
-        """Read pages until the last that ``result_info`` names, a short one, or one that brings nothing new.
+        """Read pages until the last that ``result_info`` names (else a short one), or one that brings nothing new.
 
-        Whether every zone honours ``page`` is not certain, so a reader that waits for an empty page may never end.
+        Whether every zone honours ``page`` is not certain, so a reader that waits for an empty page may never end. A
+        page may look short because an entry of it was no pack at all, so the number of pages is believed before it.
         """
         found: dict[str, Listed] = {}
         for page in range(1, MOST_PAGES + 1):
@@ -202,8 +204,8 @@ class Client:
             before = len(found)
             for item in items:
                 found.setdefault(item.id, item)
-            full = len(items) >= (info.per_page or PER_PAGE)
-            if not full or len(found) == before or page >= (info.total_pages or MOST_PAGES):
+            last = page >= info.total_pages if info.total_pages else len(items) < (info.per_page or PER_PAGE)
+            if last or len(found) == before:
                 return list(found.values())
         raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {MOST_PAGES} pages")
 
@@ -295,7 +297,7 @@ def _read(
             return decode(body)
         except msgspec.ValidationError as strange:
             prefix, code = str(strange), "malformed"
-        except (msgspec.MsgspecError, RecursionError):
+        except msgspec.MsgspecError:
             code = "not_json"
         complaints = wire.complaints(body)
         if not complaints:
@@ -317,7 +319,7 @@ def _network(operation: Operation, fault: Exception) -> NetworkFault:
     said = clean(cause) or type(cause).__name__
     if isinstance(cause, ssl.SSLError | aiohttp.ClientSSLError):
         return NetworkFault(operation, "tls", f"{operation}: TLS failed: {said}", sent=False)
-    if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
+    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ConnectionRefusedError):
         return NetworkFault(operation, "connect", f"{operation}: could not connect: {said}", sent=False)
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return NetworkFault(operation, "timeout", f"{operation}: no answer in time")
