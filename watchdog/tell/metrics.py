@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog.model.history import Sent
-from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.report import Inventory, PassReport, next_restart_at
 
 PREFIX = "certpack_watchdog_"
@@ -121,7 +121,7 @@ class Metrics:
                     failures.add_metric([account.name, operation, code], self._failures[account.name, operation, code])
         yield failures
         decisions = _counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
-        for labels, count in sorted(self._decisions.items()):
+        for labels, count in sorted(dict(self._decisions).items()):  # copied in one step: the loop goes on counting
             decisions.add_metric(labels, count)
         yield decisions
         waits = _counter("rate_limit_wait_seconds", "Time calls waited for their turn in the quota.", "account")
@@ -135,6 +135,8 @@ class Metrics:
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
         for known, history in snapshot.inventory.packs if self.per_pack != "none" else ():
+            if known.pack.status in GOING_AWAY:
+                continue  # remembered for a while, but its certificate is nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
             if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
