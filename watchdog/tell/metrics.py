@@ -11,19 +11,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport, next_restart_at
 
 PREFIX = "certpack_watchdog_"
 
 MOST_CODES = 200
 """Distinct error codes counted one by one; Cloudflare has some dozens of them. What comes after is ``other``."""
+
+DECISIONS = (
+    *((Do.LEAVE, reason) for reason in (Reason.HEALTHY, Reason.IN_PROGRESS, Reason.GOING_AWAY, Reason.UNKNOWN_STATUS)),
+    *((Do.LEAVE, reason) for reason in (Reason.EXPIRING, Reason.EXPIRED, Reason.OTHER_STAGE_TIMED_OUT)),
+    *((Do.LEAVE, reason) for reason in (Reason.NOT_RESTARTABLE, Reason.DISABLED)),
+    *((Do.WAIT, reason) for reason in (Reason.BACKING_OFF, Reason.OVER_BUDGET)),
+    (Do.RESTART, Reason.VALIDATION_TIMED_OUT),
+    (Do.GIVE_UP, Reason.GAVE_UP),
+)
+"""What can be decided of a pack: the labels of ``decisions_total`` that exist at 0 from the start."""
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
@@ -57,9 +69,11 @@ class Metrics:
         self._codes = set(codes)
         self._failures: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str, str]] = Counter()
-        self._decisions: Counter[tuple[str, str]] = Counter()
+        self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
+        # Else every histogram brings a gauge that nobody asked for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one without types
         self._passes = Histogram(
             f"{PREFIX}pass_duration_seconds", "Time a pass took.", registry=self.registry, buckets=_PASS_BUCKETS
         )
