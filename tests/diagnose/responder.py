@@ -1,7 +1,7 @@
 """A resolver on loopback, of the tests' own: it answers over UDP and TCP from a table, misbehaves by name, and counts.
 
 It behaves as a recursive resolver does: it follows CNAMEs, expands wildcards, tells NXDOMAIN from an empty answer and
-names the enclosing zone. Real name servers are in ``test_real_resolvers``; this one is for what they never do on demand.
+names the enclosing zone. Real servers are in ``test_real_resolvers``; this one does what they never do on demand.
 """
 
 import asyncio
@@ -23,7 +23,10 @@ MOST_LINKS = 40
 
 
 class Responder:
-    """``records`` maps a name to its records, each as ``"TYPE value"``; ``odd`` maps a name to how it misbehaves."""
+    """``records`` maps a name to its records, each as ``"TYPE value"``; ``odd`` maps a name to how it misbehaves.
+
+    The name ``.`` stands for all.
+    """
 
     def __init__(self, records: dict[str, list[str]] | None = None, odd: dict[str, str] | None = None) -> None:
         self.records = records or {}
@@ -90,7 +93,7 @@ class Responder:
             for key in (f"{above} {kind}", above):
                 if key in self.odd:
                     return self.odd[key]
-        return ""
+        return self.odd.get(".", "")
 
     def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
         for _ in range(MOST_LINKS):

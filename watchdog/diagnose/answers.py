@@ -39,7 +39,7 @@ class Status(StrEnum):
     REFUSED = "refused"  # or any other code
     MALFORMED = "malformed"
     TIMEOUT = "timeout"
-    SILENT = "silent"  # the resolver cannot be reached, or has not answered anything lately
+    SILENT = "silent"  # the resolver cannot be reached
 
 
 TOLD = frozenset({Status.FOUND, Status.EMPTY, Status.MISSING})

@@ -8,7 +8,7 @@ Tokens are judged only while the pack waits for them: those of a validation that
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from watchdog.diagnose.answers import BROKEN, TOLD, Answer, Status
+from watchdog.diagnose.answers import BROKEN, TOLD, UNTOLD, Answer, Status
 from watchdog.diagnose.hosts import PLACED_BY_HAND, below, disagree
 from watchdog.diagnose.lookup import Lookups
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -47,7 +47,9 @@ async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> lis
     wanted = challenged(pack, zone, base)
     answers = await lookups.ask(wanted.name, "TXT")
     told = [answer for answer in answers if answer.status in TOLD]
-    found = _failures(base, wanted.name, [answer for answer in answers if answer.status not in TOLD])
+    found = _failures(base, wanted.name, [answer for answer in answers if answer.status not in TOLD], len(answers))
+    if not told:
+        told = await _alias_alone(lookups, wanted)
     if len({(answer.chain[:1], frozenset(answer.values)) for answer in told}) > 1:
         found.append(disagree(base, f"what is at {wanted.name}"))
     if any(_delegated(wanted, answer) for answer in told):
@@ -56,9 +58,9 @@ async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> lis
     alias = next((answer.chain[0] for answer in told if answer.chain), "")
     if alias:
         return found + _aliased(wanted, alias, told)
-    if zone.type != "partial":
+    if zone.type != "partial" and not all(answer.status in UNTOLD for answer in answers):
         found += await _cut(lookups, zone, wanted)
-    if not told:
+    if not told or not any(answer.status in TOLD for answer in answers):
         return found
     if wanted.tokens:
         return found + _tokens(wanted, zone, told)
@@ -80,7 +82,7 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     return [Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", says, "Nothing is left to be placed.")]
 
 
-def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
+def _failures(base: str, name: str, answers: Sequence[Answer], asked: int) -> list[Finding]:
     for answer in answers:
         note = f" ({answer.note})" if answer.note else ""
         if answer.status is Status.BOGUS:
@@ -95,7 +97,17 @@ def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
             says = f"DNS fails for {name}: {answer.resolver} says {answer.status}{note}."
             remedy = "Mend the name servers that are responsible for this name."
             return [Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)]
+    if any(answer.status is Status.TIMEOUT for answer in answers) and len(answers) == asked:
+        says = f"No resolver brought an answer in time when asked for {name}."
+        remedy = "See that the name servers that are responsible for this name answer, and quickly."
+        return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
     return []
+
+
+async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
+    """The CNAME record by itself, where what it points to cannot be had: a delegation may be well all the same."""
+    answers = await lookups.ask(wanted.name, "CNAME")
+    return [replace(answer, chain=answer.values, values=()) for answer in answers if answer.status is Status.FOUND]
 
 
 def _delegated(wanted: _Name, answer: Answer) -> bool:

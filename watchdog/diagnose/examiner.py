@@ -69,7 +69,10 @@ class Examiner:
             self._lookups = Lookups(self._resolvers, self._timeout)
         lookups = self._lookups
         found += await self._in_time(self._parts(lookups, pack, facts))
-        found += [_silent(resolver) for resolver in lookups.silent()]
+        silent = lookups.silent()
+        if len(silent) == len(self._resolvers):  # then no time-out says anything about the domain
+            found = [one for one in found if one.name is not FindingName.DNS_TIMEOUT]
+        found += [_silent(resolver) for resolver in silent]
         first: dict[tuple[object, ...], Finding] = {}
         for one in found:
             first.setdefault((one.name, one.host, one.record), one)
