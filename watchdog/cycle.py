@@ -178,7 +178,7 @@ class Cycle:
         due = [pack for pack in observation.packs if self._decide(observation.zone, pack).do is Do.RESTART]
         for pack in due:
             await self.act(observation.zone, pack)
-        await self.rooms.memory.save(urgent=bool(due))
+        await self.rooms.memory.save(self.rooms.clock.now())
         return True
 
     async def see(self, zone: ZoneRef) -> Observation:

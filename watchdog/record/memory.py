@@ -10,19 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
 from watchdog.model.observation import Observation, Seen
-from watchdog.model.packs import GOING_AWAY, Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.record.store import Changes, Settled, Stale, StateError, Store
 
 BATCH = 2_000
-"""Changed packs that are gathered before they are written, when nothing more urgent asks for it."""
+"""Changed packs that are gathered before they are written."""
+
+SOON = timedelta(seconds=1)
+"""How long what was seen may stay unwritten: it can be seen again. Each write costs a sync of the disk."""
 
 FORGET_AFTER = timedelta(days=7)
 """How long a pack that is gone, or a zone that is no longer watched, is remembered: a week of looking back."""
@@ -50,6 +53,7 @@ class Memory:
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
+        self._flushed_at = datetime.min.replace(tzinfo=UTC)
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
@@ -127,7 +131,7 @@ class Memory:
         for pack in observation.packs:
             then = known.get(pack.id)
             if then is None:
-                events += self._inherit(zone, pack, known, now)
+                events += self._inherit(zone, pack, known, now) or _first_sight(zone, pack, now)
             elif then.pack.status != pack.status:
                 events.append(_changed(zone, pack, then.pack.status, now))
             events += self._follow(zone, pack, now)
@@ -296,9 +300,10 @@ class Memory:
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def save(self, *, urgent: bool) -> None:
-        """Write what has gathered, if there is much of it or it is ``urgent``."""
-        if urgent or len(self._changes.packs) >= BATCH:
+    async def save(self, now: datetime) -> None:
+        """Write what has gathered, if there is much of it or if ``SOON`` has gone by since the last time."""
+        if len(self._changes.packs) >= BATCH or now - self._flushed_at >= SOON:
+            self._flushed_at = now
             await self.flush()
 
     async def flush(self) -> None:
@@ -349,8 +354,14 @@ def _wants_attention(known: Remembered) -> bool:
     return known.decision.do is not Do.GIVE_UP
 
 
+def _first_sight(zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
+    """A pack that is in a state worth a line before anybody saw it change. A restart has lines of its own."""
+    quiet = HEALTHY | IN_PROGRESS | GOING_AWAY | {VALIDATION_TIMED_OUT}
+    return [] if pack.status in quiet else [_changed(zone, pack, "", now)]
+
+
 def _changed(zone: ZoneRef, pack: Pack, before: str, now: datetime, previous_pack_id: str = "") -> Event:
-    facts: tuple[tuple[str, object], ...] = (("before", before), ("status", pack.status))
+    facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
     if previous_pack_id:
         facts += (("previous_pack_id", previous_pack_id),)
     level = "warning" if pack.status.endswith("timed_out") or pack.status == "expired" else "info"
