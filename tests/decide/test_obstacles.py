@@ -47,8 +47,9 @@ def test_a_refusal_of_the_authority_is_for_a_person_at_once():
     assert decide(case(failed_for=Reason.CA_REFUSES)) == Decision(Do.LEAVE, Reason.CA_REFUSES)
 
 
-def test_a_rate_limit_holds_the_next_restart_and_not_the_first():
-    assert decide(case(failed_for=Reason.CA_RATE_LIMITED)).do is Do.RESTART
+def test_a_rate_limit_is_waited_out_before_any_restart():
+    first = History(trouble_since=NOW)
+    assert decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first)).until == NOW + timedelta(days=1)
     tried = History(attempts=1, last_restart_at=NOW - timedelta(hours=23), next_restart_at=NOW - timedelta(hours=22))
     held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried))
     assert held == Decision(Do.WAIT, Reason.BACKING_OFF, NOW + timedelta(hours=1))

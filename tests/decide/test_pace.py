@@ -41,7 +41,11 @@ def test_lets_encrypts_limit_is_waited_out_for_seven_days():
     assert due(Reason.CA_RATE_LIMITED, authority="lets_encrypt") == 7 * DAY
 
 
-def test_before_the_first_restart_nothing_is_waited_for():
+def test_before_the_first_restart_only_a_limit_is_waited_for_from_when_the_trouble_was_seen():
+    first = History(trouble_since=LAST)
+    assert next_restart_at(first, Reason.CA_RATE_LIMITED, "google", 15 * MINUTE, DAY) == LAST + DAY
+    for reason in (None, Reason.CA_INTERNAL, Reason.CAA_FORBIDS):
+        assert next_restart_at(first, reason, "google", 15 * MINUTE, DAY) is None
     assert next_restart_at(UNTROUBLED, Reason.CA_RATE_LIMITED, "google", 15 * MINUTE, DAY) is None
 
 

@@ -2,7 +2,7 @@
 
 The wait after a restart is drawn and stored before anybody knows how the validation will end. Once its reason is known,
 the stored wait is stretched or shortened in proportion (so its jitter stays, and no dice are thrown), or a certificate
-authority's own window is waited out, counted from the restart that ran into it:
+authority's own window is waited out, counted from the restart that ran into it or else from when the trouble was seen:
 
     ================  =====  ==========  ====================================================================
     reason            × of   at least    why
@@ -57,13 +57,12 @@ def next_restart_at(
     """
     last, drawn = history.last_restart_at, history.next_restart_at
     pace = PACES.get(reason, _AS_DRAWN) if reason is not None else _AS_DRAWN
-    if last is None:
-        return drawn
     due = drawn
-    if drawn is not None and drawn > last and pace.stretch != 1.0:
+    if last is not None and drawn is not None and drawn > last and pace.stretch != 1.0:
         wait = drawn - last
         due = last + min(max(wait * pace.stretch, min(wait, initial)), max(wait, longest))
-    if pace.waits_the_window_out:
+    ran_into_it = last or history.trouble_since
+    if pace.waits_the_window_out and ran_into_it is not None:
         window = LETS_ENCRYPT_WINDOW if authority == "lets_encrypt" else OTHER_WINDOW
-        due = max(due or last, last + window)
+        due = max(due or ran_into_it, ran_into_it + window)
     return due
