@@ -152,6 +152,17 @@ def test_it_learns_a_smaller_allowance_and_never_a_larger_one():
     assert simulated(lambda: send('";;q=;w=x,,"')) == 600
 
 
+def test_a_configured_allowance_that_is_far_too_large_does_not_starve_the_looks():
+    async def work() -> float:
+        q = quota(1_000_000, 300, 1.0)
+        for _ in range(100):
+            await q.acquire(Urgency.CALM)
+            q.release({"ratelimit-policy": '"default";q=1200;w=300', "ratelimit": '"default";r=1100;t=300'})
+        return asyncio.get_running_loop().time() - 1000
+
+    assert simulated(work) == 0
+
+
 def test_it_stops_before_what_others_have_left_is_gone():
     async def work() -> tuple[bool, bool]:
         q = quota(1200, 300, 1.0)
