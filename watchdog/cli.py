@@ -1,16 +1,18 @@
 """The commands and their exit codes; no logic. Heavy things are imported by the command that uses them.
 
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
-credentials, 74 the state cannot be opened or written, 75 another instance holds the state, 78 the configuration is
-wrong. Errors are one sentence on stderr, never a traceback.
+credentials, 74 the state (or the report) cannot be opened or written, 75 another instance holds the state, 78 the
+configuration is wrong. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room
+that raises it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
 """
 
 import asyncio
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from watchdog.model.report import Inventory
     from watchdog.record.store import Store
 
-NEEDS_A_PERSON, USAGE, UNAVAILABLE, STATE_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
+NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
 app = typer.Typer(
     name="certpack-watchdog",
@@ -59,35 +61,53 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, o
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, whatever the streams it was given can take."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
+
+
+def _duration(text: str) -> str:
+    from watchdog.config.durations import parse_duration
+
+    try:
+        parse_duration(text or "1s")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 @app.command()
 def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    with _sentences():
-        loaded = _load(config)
-        from watchdog.app import watch
+    loaded = _load(config)
+    from watchdog.app import watch
+    from watchdog.tell.web import ListenError
 
-        with _store(loaded, exclusive=True) as store:
+    with _store(loaded, exclusive=True) as store:
+        try:
             asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
+        except ListenError as error:
+            _fail(CONFIG_ERROR, str(error))
 
 
 @app.command()
 def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
-    with _sentences():
-        loaded = _load(config)
-        from watchdog import errands
+    loaded = _load(config)
+    from watchdog import errands
 
-        with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
-            result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
-        _report(result.inventory, output)
-        if result.nothing_seen:
-            sys.exit(UNAVAILABLE)
-        if result.inventory.needs_a_person():
-            sys.exit(NEEDS_A_PERSON)
+    with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
+        result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
+    _report(result.inventory, output)
+    if result.nothing_seen:
+        sys.exit(UNAVAILABLE)
+    if result.inventory.needs_a_person():
+        sys.exit(NEEDS_A_PERSON)
 
 
 @app.command("check-config")
@@ -98,23 +118,22 @@ def check_config(
     ] = False,
 ) -> None:
     """Validate the configuration file."""
-    with _sentences():
-        loaded = _load(config)
+    loaded = _load(config)
+    with _told():
         print(f"{config}: fine: {len(loaded.accounts)} accounts, {len(loaded.zones)} zones")
-        if online:
-            _check_online(loaded)
+    if online:
+        _check_online(loaded)
 
 
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """Show what is remembered of every pack. Needs no network."""
-    with _sentences():
-        loaded = _load(config)
-        from watchdog import errands
+    loaded = _load(config)
+    from watchdog import errands
 
-        with _store(loaded, exclusive=False) as store:
-            found = errands.remembered(store)
-        _report(found, output)
+    with _store(loaded, exclusive=False) as store:
+        found = errands.remembered(store)
+    _report(found, output)
 
 
 @app.command()
@@ -125,15 +144,15 @@ def restart(
     force: Annotated[bool, typer.Option("--force", help="Override backoff, budget and holds.")] = False,
 ) -> None:
     """Restart one pack's validation now, through the same checks as the daemon, which may be running."""
-    with _sentences():
-        loaded = _load(config)
-        from watchdog import errands
+    loaded = _load(config)
+    from watchdog import errands
 
-        with _store(loaded, exclusive=False) as store:
-            try:
-                row = asyncio.run(errands.restart(loaded, store, zone, pack, force=force))
-            except errands.NotRestarted as why:
-                _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with _store(loaded, exclusive=False) as store:
+        try:
+            row = asyncio.run(errands.restart(loaded, store, zone, pack, force=force))
+        except errands.NotRestarted as why:
+            _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with _told():
         print(f"restarted: pack {row['pack_id']} of {row['zone']} is now {row['status']}, attempt {row['attempts']}")
 
 
@@ -141,15 +160,15 @@ def restart(
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,
     duration: Annotated[
-        str, typer.Option("--for", help="How long, such as 45s; by default until the story ends.")
+        str,
+        typer.Option("--for", help="How long, such as 45s; by default until the story ends.", callback=_duration),
     ] = "",
     port: Annotated[int, typer.Option(help="Port of the daemon's own pages; 0: any.", min=0, max=65535)] = 9909,
 ) -> None:
     """Show the daemon at work against the built-in simulator. No account needed."""
-    with _sentences():
-        from watchdog.demo import show
+    from watchdog.demo import show
 
-        asyncio.run(show(speed, duration, port))
+    asyncio.run(show(speed, duration, port))
 
 
 @app.command()
@@ -158,10 +177,13 @@ def simulate(
     scenario: Annotated[Path | None, typer.Option(help="A scenario file; by default the demo's.")] = None,
 ) -> None:
     """Run the simulator alone: a little Cloudflare on loopback, speaking its API."""
-    with _sentences():
-        from watchdog.demo import simulate as serve
+    from watchdog.demo import CannotSimulate
+    from watchdog.demo import simulate as serve
 
+    try:
         asyncio.run(serve(port, scenario))
+    except CannotSimulate as error:
+        _fail(CONFIG_ERROR, str(error))
 
 
 @app.command()
@@ -169,63 +191,70 @@ def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from watchdog.config.load import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    with _told():
+        print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn every expected failure into one sentence and its exit code."""
+def _told() -> Iterator[None]:
+    """What is printed is written now. A reader who has seen enough (``| head``) is no failure; a full disk is one."""
     try:
         yield
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        _fail(code, str(error))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout.fileno())
+    except OSError as error:
+        _to_nowhere(sys.stdout.fileno())
+        _fail(IO_ERROR, f"what was found cannot be printed: {error.strerror}")
 
 
-def _exit_code(error: Exception) -> int | None:
-    """By the class's name, so that nothing is imported only to find out."""
-    return {
-        "ConfigError": CONFIG_ERROR,
-        "ListenError": CONFIG_ERROR,
-        "StateHeld": STATE_HELD,
-        "StateError": STATE_ERROR,
-    }.get(type(error).__name__)
+def _to_nowhere(descriptor: int) -> None:
+    """Let what is still buffered go where it fails no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
-    print(sentence, file=sys.stderr)
+    with suppress(OSError):
+        print(sentence, file=sys.stderr)
     sys.exit(code)
 
 
 def _load(path: Path) -> "Config":
-    from watchdog.config.load import load
+    from watchdog.config.load import ConfigError, load
 
-    return load(path, os.environ)
+    try:
+        return load(path, os.environ)
+    except ConfigError as error:
+        _fail(CONFIG_ERROR, str(error))
 
 
 @contextmanager
 def _store(config: "Config", *, exclusive: bool) -> "Iterator[Store]":
-    from watchdog.record.store import Store
+    from watchdog.record.store import StateError, StateHeld, Store
 
-    store = Store.open(config.state.url, exclusive=exclusive)
     try:
-        yield store
-    finally:
-        store.close()
+        store = Store.open(config.state.url, exclusive=exclusive)
+        try:
+            yield store
+        finally:
+            store.close()
+    except StateHeld as error:
+        _fail(STATE_HELD, str(error))
+    except StateError as error:
+        _fail(IO_ERROR, str(error))
 
 
 def _report(found: "Inventory", output: Output) -> None:
-    if output is Output.JSON:
-        json.dump(found.rows(), sys.stdout, indent=2)
-        print()
-        return
     from watchdog.tell.tables import report
 
-    report(found)
+    with _told():
+        if output is Output.JSON:
+            json.dump(found.rows(), sys.stdout, indent=2)
+            print()
+        else:
+            report(found)
 
 
 def _check_online(config: "Config") -> None:
@@ -240,9 +269,10 @@ def _check_online(config: "Config") -> None:
             findings = asyncio.run(errands.check_online(config, store))
         finally:
             store.close()
-    for finding in findings:
-        print(f"{'FAILED' if finding.error else 'ok':8}{finding.what}{': ' if finding.error else ''}{finding.error}")
-    print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
+    with _told():
+        for finding in findings:
+            print(f"{'FAILED' if finding.error else 'ok':8}{finding.what}{finding.error and f': {finding.error}'}")
+        print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
     if all(finding.unreachable for finding in findings) and findings:
         sys.exit(UNAVAILABLE)
     if any(finding.error for finding in findings):

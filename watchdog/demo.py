@@ -9,12 +9,15 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from watchdog.app import Daemon, RealClock, house, inventory, new_metrics
-from watchdog.config.document import read_document
+from watchdog.config.document import DocumentError, read_document
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import load
 from watchdog.record.store import Store
@@ -148,10 +151,18 @@ async def show(speed: float, duration: str, port: int) -> None:
     tables.report(found)
 
 
+class CannotSimulate(Exception):
+    """The simulator cannot begin; ``str()`` says why, one line a fault."""
+
+
 async def simulate(port: int, path: Path | None) -> None:
-    """Serve the simulator until interrupted: the scenario of a file, or the demo's."""
-    told = scenario() if path is None else Scenario.model_validate(read_document(path).data)
-    async with serve(World(told, RealClock()), port=port) as base_url:
+    """Serve the simulator until interrupted: the scenario of a file, or the demo's. Raises ``CannotSimulate``."""
+    told = scenario() if path is None else _read(path)
+    async with AsyncExitStack() as stack:
+        try:
+            base_url = await stack.enter_async_context(serve(World(told, RealClock()), port=port))
+        except OSError as error:
+            raise CannotSimulate(f"--port: cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
         print(f"A simulated Cloudflare answers at {base_url}")
         for token in told.tokens:
             print(f"  credential {token.name}: {token.value or f'{token.email} with key {token.key}'}")
@@ -159,6 +170,17 @@ async def simulate(port: int, path: Path | None) -> None:
             print(f"  zone {zone.id} {zone.name}: {len(zone.packs)} packs")
         sys.stdout.flush()
         await asyncio.Event().wait()
+
+
+def _read(path: Path) -> Scenario:
+    try:
+        document = read_document(path)
+        return Scenario.model_validate(document.data)
+    except DocumentError as error:
+        raise CannotSimulate(str(error)) from error
+    except ValidationError as error:
+        faults = [document.problem(detail["loc"], detail["msg"]) for detail in error.errors()]
+        raise CannotSimulate("\n".join(map(str, faults))) from error
 
 
 def _introduce(listen: str, length: timedelta) -> None:

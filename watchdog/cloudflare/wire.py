@@ -13,8 +13,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from watchdog.cloudflare.errors import Complaint
-from watchdog.model.packs import Pack
-from watchdog.model.text import clean
+from watchdog.cloudflare.validations import common, raw, validation
+from watchdog.model.packs import HEALTHY, Pack, Validation
+from watchdog.model.text import clean, plain
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -40,6 +41,10 @@ class _Pack(msgspec.Struct):
     certificate_authority: str | None = None
     certificates: list[_Certificate] | None = None
     validation_errors: list[_Message] | None = None
+    validation_method: str | None = None
+    validity_days: int | None = None
+    validation_records: msgspec.Raw = msgspec.Raw()
+    dcv_delegation_records: msgspec.Raw = msgspec.Raw()
 
 
 class _Link(msgspec.Struct):
@@ -99,7 +104,7 @@ def packs(body: bytes, zone_id: str) -> tuple[list[Pack], PageInfo]:
         return _packs_with_gaps(_envelope(body), zone_id)
     if not page.success:
         raise msgspec.ValidationError("`success` is false")
-    return [_pack(raw, zone_id) for raw in page.result], page.result_info or PageInfo()
+    return [_pack(read, zone_id) for read in page.result], page.result_info or PageInfo()
 
 
 def pack(body: bytes, zone_id: str) -> Pack:
@@ -120,7 +125,7 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
     """The zones of one page of ``GET /zones``. Raises as ``packs``."""
     envelope = _envelope(body)
     found = [
-        ZoneSeen(id=_plain(item["id"], 80), name=clean(item["name"], 255))
+        ZoneSeen(id=plain(item["id"], 80), name=clean(item["name"], 255))
         for item in _dicts(_list_in(envelope))
         if isinstance(item.get("id"), str) and isinstance(item.get("name"), str)
     ]
@@ -188,7 +193,7 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             return None if value is None else str(value)
 
         hosts = item.get("hosts")
-        raw = _Pack(
+        shape = _Pack(
             id=item["id"],
             type=text("type"),
             status=text("status"),
@@ -200,30 +205,44 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
                 if isinstance(c.get("expires_on"), str)
             ],
             validation_errors=[_Message(str(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
+            validation_method=text("validation_method"),
+            validity_days=days if isinstance(days := item.get("validity_days"), int) else None,
+            validation_records=raw(item.get("validation_records")),
+            dcv_delegation_records=raw(item.get("dcv_delegation_records")),
         )
-        found.append(_pack(raw, zone_id))
+        found.append(_pack(shape, zone_id))
     return found, _page_info(envelope)
 
 
-def _pack(raw: _Pack, zone_id: str) -> Pack:
+def _pack(read: _Pack, zone_id: str) -> Pack:
     expires_at = None
-    for certificate in raw.certificates or ():
+    for certificate in read.certificates or ():
         at = certificate.expires_on
         if at is not None and (expires_at is None or at < expires_at):
             expires_at = at
-    errors = raw.validation_errors
     if expires_at is not None and expires_at.tzinfo is not UTC:
         expires_at = _utc(expires_at)
+    errors, status = read.validation_errors, _word(read.status)
     return Pack(
-        _plain(raw.id, 80),
+        plain(read.id, 80),
         zone_id,
-        _word(raw.type),
-        _word(raw.status),
-        _hosts(raw.hosts),
-        _word(raw.certificate_authority),
+        _word(read.type),
+        status,
+        _hosts(read.hosts),
+        _word(read.certificate_authority),
         expires_at,
         tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
+        common(read.validation_method, read.validity_days)
+        if status in HEALTHY
+        else validation(
+            read.validation_method, read.validity_days, read.validation_records, read.dcv_delegation_records
+        ),
     )
+
+
+def _validation(read: _Pack) -> Validation:
+    method, days = read.validation_method, read.validity_days
+    return validation(method, days, read.validation_records, read.dcv_delegation_records)
 
 
 def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
@@ -252,11 +271,6 @@ def _word(text: str | None) -> str:
         if len(_words) < _MOST_WORDS:
             _words[text] = known
     return known
-
-
-def _plain(text: str, limit: int) -> str:
-    """``clean``, skipped for what is plainly clean: nearly every id and host name."""
-    return text if len(text) <= limit and text.isascii() and text.isprintable() else clean(text, limit)
 
 
 def _time(text: str) -> datetime | None:

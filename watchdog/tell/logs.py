@@ -1,12 +1,15 @@
 """Structured logs on stderr: JSON lines, or coloured lines on a terminal. The event names are fixed (``docs/logs.md``).
 
-Healthy packs are never mentioned; a pass is one line, a change is one line. Texts from outside arrive cleaned and cut.
-No credential is ever handed to this room.
+Healthy packs are never mentioned; a pass is one line, a change is one line. Every text is cleaned and cut here once
+more, whoever it came from, and a stream that takes no more writes is no failure. No credential is ever handed to this
+room.
 """
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -14,6 +17,15 @@ import structlog
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, shown
 from watchdog.model.report import PassReport
+from watchdog.model.text import clean
+
+LIBRARY = "library"
+"""The event of what a library says through Python's own logging: its text is no event name of ours."""
+
+LONGEST = 2_000
+"""Characters of one field: every fault of a small configuration, or one error with its remedy."""
+
+_MOST_FRAMES = 30
 
 QUIET_FOR = 60.0
 """Seconds for which the same failing call of the same account is not logged again: an outage is not a flood."""
@@ -30,26 +42,69 @@ def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None)
         event["timestamp"] = now.strftime("%H:%M:%S") if console else f"{now:%Y-%m-%dT%H:%M:%S}.{now:%f}"[:-3] + "Z"
         return event
 
+    out: Any = _Unfailing(stream)
     shared: list[Any] = [structlog.stdlib.add_log_level, stamp]
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=17)
         if console
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
-    first: list[Any] = [] if console else [_in_order]
+    last: list[Any] = [_cleaned, _for_people if console else _in_order, renderer]
     structlog.configure(
-        processors=[*shared, *first, renderer],
+        processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(out)
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *first, renderer],
+        foreign_pre_chain=[*shared, _from_library],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class _Unfailing:
+    """A stream whose reader may have gone, or whose disk may be full: then the line is lost, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def _from_library(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A line that came through ``logging``. An exception becomes fields: the places, never the values in them."""
+    event["message"], event["event"] = event["event"], LIBRARY
+    event["logger"] = event["_record"].name
+    raised = event.pop("exc_info", None)
+    if raised and raised[1] is not None:
+        frames = traceback.extract_tb(raised[2])[-_MOST_FRAMES:]
+        event["error"] = f"{type(raised[1]).__name__}: {raised[1]}"
+        event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
+def _cleaned(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = clean(value, LONGEST)
+        elif isinstance(value, list):
+            event[name] = [clean(item, LONGEST) for item in value]
+    return event
+
+
+def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """On a terminal the zone's name says enough; its id is in the JSON."""
+    event.pop("zone_id", None)
+    return event
 
 
 def _in_order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

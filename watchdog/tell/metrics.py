@@ -11,19 +11,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
-from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport, next_restart_at
 
 PREFIX = "certpack_watchdog_"
 
 MOST_CODES = 200
 """Distinct error codes counted one by one; Cloudflare has some dozens of them. What comes after is ``other``."""
+
+DECISIONS = (
+    *((Do.LEAVE, reason) for reason in (Reason.HEALTHY, Reason.IN_PROGRESS, Reason.GOING_AWAY, Reason.UNKNOWN_STATUS)),
+    *((Do.LEAVE, reason) for reason in (Reason.EXPIRING, Reason.EXPIRED, Reason.OTHER_STAGE_TIMED_OUT)),
+    *((Do.LEAVE, reason) for reason in (Reason.NOT_RESTARTABLE, Reason.DISABLED)),
+    *((Do.WAIT, reason) for reason in (Reason.BACKING_OFF, Reason.OVER_BUDGET)),
+    (Do.RESTART, Reason.VALIDATION_TIMED_OUT),
+    (Do.GIVE_UP, Reason.GAVE_UP),
+)
+"""What can be decided of a pack: the labels of ``decisions_total`` that exist at 0 from the start."""
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
@@ -57,9 +69,11 @@ class Metrics:
         self._codes = set(codes)
         self._failures: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str, str]] = Counter()
-        self._decisions: Counter[tuple[str, str]] = Counter()
+        self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
+        # Else every histogram brings a gauge that nobody asked for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one without types
         self._passes = Histogram(
             f"{PREFIX}pass_duration_seconds", "Time a pass took.", registry=self.registry, buckets=_PASS_BUCKETS
         )
@@ -121,7 +135,7 @@ class Metrics:
                     failures.add_metric([account.name, operation, code], self._failures[account.name, operation, code])
         yield failures
         decisions = _counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
-        for labels, count in sorted(self._decisions.items()):
+        for labels, count in sorted(dict(self._decisions).items()):  # copied in one step: the loop goes on counting
             decisions.add_metric(labels, count)
         yield decisions
         waits = _counter("rate_limit_wait_seconds", "Time calls waited for their turn in the quota.", "account")
@@ -135,6 +149,8 @@ class Metrics:
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
         for known, history in snapshot.inventory.packs if self.per_pack != "none" else ():
+            if known.pack.status in GOING_AWAY:
+                continue  # remembered for a while, but its certificate is nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
             if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):

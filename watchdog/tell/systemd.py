@@ -7,6 +7,9 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+PATIENCE = 1.0
+"""Seconds to wait for a manager that does not read its socket: it must not hold up the loop that does the work."""
+
 
 class Notifier:
     """Speaks to the service manager that the environment names; silent when it names none."""
@@ -21,9 +24,11 @@ class Notifier:
         """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
         if not self._address:
             return
-        message = "\n".join(f"{name}={value}" for name, value in states.items()).encode()
+        lines = (f"{name}={' '.join(str(value).split())}" for name, value in states.items())
+        message = "\n".join(lines).encode()
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
         ):
+            out.settimeout(PATIENCE)
             out.sendto(message, self._address)

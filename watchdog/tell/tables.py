@@ -1,4 +1,4 @@
-"""Reports for people: tables with Rich on a terminal, plain columns when piped."""
+"""Reports for people: tables with Rich on a terminal, plain columns when piped. Foreign text stays text in both."""
 
 import sys
 from collections import Counter
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from watchdog.model.report import Inventory
+from watchdog.model.text import clean
 
 _PACK_COLUMNS = ("zone", "pack", "status", "since", "decision", "reason", "attempts", "next restart")
 _ZONE_COLUMNS = ("zone", "account", "reason", "error")
+_LONGEST_CELL = 1000
 _COLOURS = {"restart": "green", "wait": "yellow", "give_up": "bold red"}
 
 
@@ -17,10 +19,11 @@ def report(inventory: Inventory, stream: TextIO | None = None) -> None:
     stream = stream or sys.stdout
     noteworthy, lost = inventory.noteworthy(), inventory.lost()
     if noteworthy:
-        _table(stream, "Packs", _PACK_COLUMNS, (_pack(row) for row in noteworthy))
+        styles = [_COLOURS.get(row["decision"], "") for row in noteworthy]
+        _table(stream, "Packs", _PACK_COLUMNS, [_pack(row) for row in noteworthy], styles)
     if lost:
-        cells = ((zone.label, zone.account, zone.reason, zone.error) for zone in lost)
-        _table(stream, "Zones not seen", _ZONE_COLUMNS, cells)
+        cells = [(zone.label, zone.account, zone.reason, zone.error) for zone in lost]
+        _table(stream, "Zones not seen", _ZONE_COLUMNS, cells, [""] * len(cells))
     reasons = Counter(str(known.decision.reason) for known, _ in inventory.packs)
     packs = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
     seen = f"{len(inventory.zones)} zones ({len(lost)} not seen)"
@@ -41,9 +44,12 @@ def _pack(row: dict[str, Any]) -> Sequence[str]:
     )
 
 
-def _table(stream: TextIO, title: str, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+def _table(
+    stream: TextIO, title: str, columns: Sequence[str], texts: Iterable[Sequence[str]], styles: Iterable[str]
+) -> None:
+    lines = [[clean(text, _LONGEST_CELL) for text in line] for line in texts]
     if not stream.isatty():
-        rows = [tuple(name.upper().replace(" ", "_") for name in columns), *lines]
+        rows = [[name.upper().replace(" ", "_") for name in columns], *lines]
         widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
@@ -56,7 +62,6 @@ def _table(stream: TextIO, title: str, columns: Sequence[str], lines: Iterable[S
     table = Table(title=title, title_justify="left")
     for name in columns:
         table.add_column(name, overflow="fold")
-    for row in lines:
-        style = next((colour for word, colour in _COLOURS.items() if word in row), "")
+    for row, style in zip(lines, styles, strict=True):
         table.add_row(*(Text(cell) for cell in row), style=style)
     Console(file=stream).print(table)

@@ -81,7 +81,7 @@ def application(answers: Answers) -> Starlette:
     def read_only(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
         return Route(path, endpoint, methods=["GET"])
 
-    return Starlette(
+    listener = Starlette(
         routes=[
             read_only("/", index),
             read_only("/healthz", healthz),
@@ -90,6 +90,8 @@ def application(answers: Answers) -> Starlette:
             read_only("/api/v1/packs", packs),
         ]
     )
+    listener.router.redirect_slashes = False  # a redirect would go wherever the Host header says
+    return listener
 
 
 def bind(listen: str) -> socket.socket:
@@ -99,11 +101,20 @@ def bind(listen: str) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, protocol)  # the protocol named, else asyncio leaves Nagle's delay on
+    except (OSError, ValueError) as error:
+        raise _cannot_listen(listen, error) from error
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-    except (OSError, ValueError) as error:
-        raise ListenError(f"web.listen: cannot listen on {listen}: {error}; choose another address or port") from error
+    except OSError as error:
+        sock.close()
+        raise _cannot_listen(listen, error) from error
     return sock
+
+
+def _cannot_listen(listen: str, error: Exception) -> ListenError:
+    why = getattr(error, "strerror", None) or str(error)
+    return ListenError(f"web.listen: cannot listen on {listen}: {why}; choose another address or port")
 
 
 class Web:
@@ -116,6 +127,7 @@ class Web:
                 application(answers),
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # what strangers send is not worth a line each
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE,

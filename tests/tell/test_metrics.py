@@ -1,0 +1,312 @@
+"""What Prometheus is promised: names, types and labels as operators wrote their rules against them."""
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.tell.fleet import NOW, TROUBLED, inventory, pack, troubled, zone
+from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.decide.checks import Case, Rules
+from watchdog.decide.policy import decide
+from watchdog.model.decisions import Do
+from watchdog.model.history import UNTROUBLED, Sent
+from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.reasons import Reason
+from watchdog.model.report import PassReport
+from watchdog.tell.metrics import DECISIONS, MOST_CODES, PREFIX, Account, Metrics, Snapshot
+
+PROMISED = {
+    "restarts_total": ("counter", {"account", "zone", "outcome"}),
+    "failures_total": ("counter", {"account", "operation", "error_code"}),
+    "packs": ("gauge", {"account", "zone", "status"}),
+    "pack_expiry_timestamp_seconds": ("gauge", {"account", "zone", "pack"}),
+    "pack_restart_attempts": ("gauge", {"account", "zone", "pack"}),
+    "pack_next_restart_timestamp_seconds": ("gauge", {"account", "zone", "pack"}),
+    "zone_last_success_timestamp_seconds": ("gauge", {"account", "zone"}),
+    "pass_duration_seconds": ("histogram", set()),
+    "api_request_duration_seconds": ("histogram", {"operation", "status"}),
+    "last_pass_timestamp_seconds": ("gauge", set()),
+    "rate_limit_remaining": ("gauge", {"account"}),
+    "rate_limit_wait_seconds_total": ("counter", {"account"}),
+    "decisions_total": ("counter", {"decision", "reason"}),
+    "config_last_reload_successful": ("gauge", set()),
+    "config_last_reload_success_timestamp_seconds": ("gauge", set()),
+    "build_info": ("gauge", {"version", "python"}),
+}
+ACCOUNTS = (Account("main", 1100, 2.5),)
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture
+def metrics():
+    return Metrics("1.2.3", [str(operation) for operation in Operation], KNOWN_CODES)
+
+
+def families(metrics, found=None, accounts=ACCOUNTS):
+    """Every family by its name without the prefix, counters with their ``_total``."""
+    body, _ = metrics.expose(Snapshot(found or inventory(), accounts), "")
+    parsed = list(parse_text(body.decode()))
+    total = {family.name: f"{family.name}_total" for family in parsed if family.type == "counter"}
+    return {total.get(family.name, family.name).removeprefix(PREFIX): family for family in parsed}
+
+
+def values(metrics, name, *labels, found=None, accounts=ACCOUNTS):
+    """The samples of one metric: the values of these labels, and the value."""
+    samples = families(metrics, found, accounts)[name].samples
+    return {
+        tuple(s.labels[label] for label in labels): s.value for s in samples if not s.name.endswith(("_bucket", "_sum"))
+    }
+
+
+def busy(metrics):
+    """Everything happens once, so that every metric has a sample."""
+    metrics.called("main", "list_packs", 200, 0.2, None)
+    metrics.called("main", "get_pack", 502, 0.2, "http_502")
+    metrics.restarted("main", "example.com", Sent.ACCEPTED)
+    report = PassReport(NOW, seconds=3.0)
+    report.decisions[Do.RESTART, Reason.VALIDATION_TIMED_OUT] += 1
+    metrics.passed(report, NOW)
+    return inventory(troubled())
+
+
+def test_every_promised_metric_is_there_and_no_other(metrics):
+    assert set(families(metrics, busy(metrics))) == set(PROMISED)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_each_metric_has_its_promised_type_and_labels_and_says_what_it_is(metrics, name):
+    family = families(metrics, busy(metrics))[name]
+    kind, labels = PROMISED[name]
+    assert (family.type, family.documentation != "") == (kind, True)
+    assert family.samples
+    assert {label for sample in family.samples for label in sample.labels} - {"le"} == labels
+
+
+def test_restarts_are_counted_by_outcome_from_zero(metrics):
+    labels = ("zone", "outcome")
+    born = values(metrics, "restarts_total", *labels)
+    assert born == {("example.com", outcome): 0 for outcome in ("accepted", "refused", "unknown")}
+    metrics.restarted("main", "example.com", Sent.UNKNOWN)
+    assert values(metrics, "restarts_total", *labels) == born | {("example.com", "unknown"): 1}
+
+
+def test_failures_of_known_kinds_are_counted_from_zero(metrics):
+    labels = ("account", "operation", "error_code")
+    born = values(metrics, "failures_total", *labels)
+    known = product(("main",), map(str, Operation), (*KNOWN_CODES, "other"))
+    assert born == dict.fromkeys(known, 0)
+    metrics.called("main", "list_packs", 403, 0.1, "10000")
+    assert values(metrics, "failures_total", *labels) == born | {("main", "list_packs", "10000"): 1}
+
+
+def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
+    assert values(metrics, "decisions_total", "decision", "reason") == dict.fromkeys(DECISIONS, 0)
+
+
+def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
+    later, rules = NOW + timedelta(hours=1), Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
+    histories = (UNTROUBLED, TROUBLED, replace(TROUBLED, gave_up_at=NOW))
+    made = {
+        (decision.do, decision.reason)
+        for status in (*KNOWN_STATUSES, "quantum_entangled")
+        for kind, history, enabled, free_at in product(
+            ("advanced", "universal"), histories, (True, False), (None, later)
+        )
+        for decision in [
+            decide(
+                Case(
+                    replace(pack()[0].pack, status=status, type=kind),
+                    history,
+                    replace(rules, enabled=enabled),
+                    NOW,
+                    free_at,
+                )
+            )
+        ]
+    }
+    assert made == set(DECISIONS)
+
+
+def test_waits_for_the_quota_are_counted_per_account(metrics):
+    accounts = (Account("main", None, 0.0), Account("other", None, 2.5))
+    waits = values(metrics, "rate_limit_wait_seconds_total", "account", accounts=accounts)
+    assert waits == {("main",): 0, ("other",): 2.5}
+
+
+def test_what_is_left_of_the_quota_is_only_shown_once_cloudflare_said_it(metrics):
+    accounts = (Account("main", None, 0.0), Account("other", 7, 0.0))
+    assert values(metrics, "rate_limit_remaining", "account", accounts=accounts) == {("other",): 7}
+
+
+def test_packs_are_counted_by_status(metrics):
+    found = inventory(pack("p1"), pack("p2"), troubled("p3"))
+    counts = {("example.com", "active"): 2, ("example.com", "validation_timed_out"): 1}
+    assert values(metrics, "packs", "zone", "status", found=found) == counts
+
+
+def test_a_pack_in_trouble_shows_its_attempts_and_when_it_is_tried_again(metrics):
+    found = inventory(troubled("p1"), pack("p2"))
+    assert values(metrics, "pack_restart_attempts", "pack", found=found) == {("p1",): 2}
+    due = (NOW + timedelta(minutes=15)).timestamp()
+    assert values(metrics, "pack_next_restart_timestamp_seconds", "pack", found=found) == {("p1",): due}
+
+
+def test_a_pack_that_was_given_up_is_not_tried_again_and_shows_no_time_for_it(metrics):
+    found = inventory(troubled("p1", history=replace(TROUBLED, gave_up_at=NOW, next_restart_at=None)))
+    assert values(metrics, "pack_restart_attempts", "pack", found=found) == {("p1",): 2}
+    assert values(metrics, "pack_next_restart_timestamp_seconds", "pack", found=found) == {}
+
+
+@pytest.mark.parametrize(("per_pack", "shown"), [("all", {"p1", "p2"}), ("troubled", {"p1"}), ("none", set())])
+def test_per_pack_says_which_packs_have_series_of_their_own(metrics, per_pack, shown):
+    metrics.per_pack = per_pack
+    found = inventory(troubled("p1"), pack("p2"))
+    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", found=found)} == shown
+    assert {one for (one,) in values(metrics, "pack_restart_attempts", "pack", found=found)} == shown & {"p1"}
+    assert sum(values(metrics, "packs", "status", found=found).values()) == 2
+
+
+def test_the_series_of_a_zone_that_is_gone_are_gone(metrics):
+    metrics.restarted("main", "old.example", Sent.ACCEPTED)
+    both = inventory(pack("p1"), pack("p2", zone="old.example"), zones=(zone(), zone("old.example")))
+    assert b"old.example" in metrics.expose(Snapshot(both, ACCOUNTS), "")[0]
+    assert b"old.example" not in metrics.expose(Snapshot(inventory(pack("p1")), ACCOUNTS), "")[0]
+
+
+def test_the_count_of_a_zone_that_comes_back_goes_on(metrics):
+    metrics.restarted("main", "example.com", Sent.ACCEPTED)
+    families(metrics, inventory(zones=()))
+    assert values(metrics, "restarts_total", "outcome")[("accepted",)] == 1
+
+
+def test_the_series_of_a_pack_that_is_gone_are_gone(metrics):
+    found = inventory(pack("p1"), pack("p2"))
+    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", found=found)} == {"p1", "p2"}
+    found = inventory(pack("p1"))
+    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", found=found)} == {"p1"}
+
+
+@pytest.mark.parametrize("status", ["deleted", "pending_deletion", "inactive"])
+def test_a_pack_that_is_remembered_but_going_away_warns_of_no_expiry(metrics, status):
+    found = inventory(pack("p1", status, history=TROUBLED))
+    for name in PROMISED:
+        if name.startswith("pack_"):
+            assert values(metrics, name, "pack", found=found) == {}, name
+
+
+def test_a_zone_that_was_never_seen_has_no_last_success(metrics):
+    found = inventory(zones=(zone(), replace(zone("new.example"), seen_at=None)))
+    assert values(metrics, "zone_last_success_timestamp_seconds", "zone", found=found) == {
+        ("example.com",): NOW.timestamp()
+    }
+
+
+def test_a_refused_configuration_shows_and_the_time_of_the_good_one_stays(metrics):
+    metrics.reloaded(NOW, successful=True)
+    metrics.reloaded(NOW + timedelta(hours=1), successful=False)
+    assert values(metrics, "config_last_reload_successful") == {(): 0}
+    assert values(metrics, "config_last_reload_success_timestamp_seconds") == {(): NOW.timestamp()}
+
+
+def test_the_last_pass_is_zero_before_the_first_and_then_its_time(metrics):
+    assert values(metrics, "last_pass_timestamp_seconds") == {(): 0}
+    metrics.passed(PassReport(NOW, seconds=3.0), NOW)
+    assert values(metrics, "last_pass_timestamp_seconds") == {(): NOW.timestamp()}
+    assert values(metrics, "pass_duration_seconds") == {(): 1}
+
+
+def test_calls_are_timed_by_operation_and_http_status(metrics):
+    metrics.called("main", "list_packs", 200, 0.3, None)
+    metrics.called("main", "list_packs", 0, 30.0, "timeout")
+    counts = values(metrics, "api_request_duration_seconds", "operation", "status")
+    assert counts == {("list_packs", "200"): 1, ("list_packs", "0"): 1}
+
+
+def test_a_status_nobody_knows_is_counted_as_other(metrics):
+    found = inventory(pack("p1", 'quantum "entangled"\n'), pack("p2", ""))
+    assert values(metrics, "packs", "status", found=found) == {("other",): 2}
+
+
+def test_error_codes_nobody_knows_cannot_fill_the_memory(metrics):
+    for code in range(50_000, 51_000):
+        metrics.called("main", "get_pack", 400, 0.1, str(code))
+    counts = values(metrics, "failures_total", "operation", "error_code")
+    codes = {code for _, code in counts}
+    assert len(codes) == MOST_CODES + 1
+    assert sum(counts.values()) == 1000
+    assert counts["get_pack", "other"] == 1000 - (MOST_CODES - len(KNOWN_CODES))
+
+
+def test_no_error_text_and_no_host_is_ever_a_label(metrics):
+    told = replace(TROUBLED, last_error="planted free text")
+    found = inventory(troubled(history=told), zones=(zone(error="planted free text"),))
+    body, _ = metrics.expose(Snapshot(found, ACCOUNTS), "")
+    assert b"planted" not in body
+
+
+def test_a_zones_name_survives_the_exposition_whatever_it_is(metrics):
+    name = 'a"b\\c{d}=e'
+    found = inventory(pack(zone=name), zones=(zone(name),))
+    assert values(metrics, "packs", "zone", found=found) == {(name,): 1}
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00"])
+def test_the_text_format_is_what_most_get(metrics, accept):
+    body, content_type = metrics.expose(Snapshot(busy(metrics), ACCOUNTS), accept)
+    assert content_type.startswith("text/plain; version=")
+    assert len(list(parse_text(body.decode()))) == len(PROMISED)
+
+
+def test_openmetrics_is_for_those_who_ask(metrics):
+    found = busy(metrics)
+    asked = f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5"
+    body, content_type = metrics.expose(Snapshot(found, ACCOUNTS), asked)
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+    names = {family.name for family in parse_openmetrics(body.decode())}
+    assert names == {PREFIX + name.removesuffix("_total") for name in PROMISED}
+
+
+def test_it_can_be_exposed_in_one_thread_while_another_counts(metrics):
+    found, stop, wrong = inventory(*(troubled(f"p{n}") for n in range(50))), threading.Event(), []
+
+    def scrape():
+        try:
+            while not stop.is_set():
+                families(metrics, found)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is what this test is about
+            wrong.append(error)
+
+    scraper, interval = threading.Thread(target=scrape), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        scraper.start()
+        for number in range(2_000):
+            report = PassReport(NOW)
+            report.decisions[f"decision{number}", "reason"] += 1
+            metrics.passed(report, NOW)
+            metrics.called("main", "get_pack", number, 0.1, str(number))
+            metrics.restarted("main", f"zone{number}", Sent.ACCEPTED)
+    finally:
+        stop.set()
+        scraper.join(30)
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool not installed (Debian: prometheus)")
+def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
+    body, _ = metrics.expose(Snapshot(busy(metrics), ACCOUNTS), "")
+    done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+    assert re.search(rb"(?m)^certpack_watchdog_restarts_total\{", body)
