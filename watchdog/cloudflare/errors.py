@@ -126,7 +126,7 @@ def translate(
     first = complaints[0] if complaints else Complaint(0, "")
     codes = {first.code, *first.chain}
     label = str(first.code) if 0 < first.code < 1_000_000 else f"http_{status}"
-    said = clean(first.message or prefix or "no message")
+    said = clean(first.message) or clean(prefix) or "no message"
     text = f"{operation}: HTTP {status}" + (f", code {first.code}" if first.code else "") + f": {said}"
     if ray:
         text += f" (cf-ray {clean(ray, 40)})"
