@@ -233,13 +233,17 @@ async def house(
     clock: Clock | None = None,
     agenda: Agenda | None = None,
     metrics: "Metrics | None" = None,
+    http: Any = None,
 ) -> AsyncIterator[House]:
-    """The rooms for a configuration and an open store, with everything recalled. Closes all it opened."""
+    """The rooms for a configuration and an open store, with everything recalled. Closes all it opened.
+
+    ``http`` is another way to Cloudflare than ``connect`` gives.
+    """
     clock = clock or RealClock()
     configure(config.log.level, config.log.format, clock)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
+    http = http or connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     dice: Random = SystemRandom()
