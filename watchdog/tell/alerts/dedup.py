@@ -1,0 +1,189 @@
+"""Once: what to say now, given what holds and what was said before. Arithmetic only; ``now`` is handed in.
+
+An alert is said when it starts, when it gets worse, every ``repeat_every`` while it lasts, and when it is over. Three
+things keep that quiet:
+
+- *Groups.* What has one reason and one account is one group, and a group is heard at most once in a while: after a
+  message it is silent for 5 m, after the next for 15 m, then for 1 h, until it had two quiet hours. What comes up
+  meanwhile waits and is said together. So 500 packs that fail one after the other are a handful of messages.
+- *Flapping.* The first end is believed at once. Each time an alert comes back within a day of its end, the next end is
+  believed only after it has stayed away for 5 m, 10 m, 20 m, … up to 12 h.
+- *Other sides of one trouble.* An alert that gives way to another one about the same subject ends without a word, and
+  one whose pack is not well yet waits with its end until it is.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from watchdog.model.alerts import Alert, Entry, Kind, Notice, Severity
+
+GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
+"""How long a group is silent after its first, second and any further message in a row."""
+
+IN_A_ROW = timedelta(hours=2)
+"""Messages of a group that lie no further back count as a row."""
+
+CALM = timedelta(minutes=5)
+"""How long an alert that has come back once must stay away before its end is believed; twice as long each time."""
+
+LONGEST_CALM = timedelta(hours=12)
+
+REMEMBERED = timedelta(hours=24)
+"""How long after its end an alert that comes back counts as flapping."""
+
+GONE_FOR = timedelta(hours=1)
+"""How long a zone or pack must be missing before it counts as no longer watched: discovery may not have run yet."""
+
+_DOUBLINGS = 8
+_SEVERITIES = tuple(Severity)
+
+Log = Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What to say now, and the log once it is said."""
+
+    notices: tuple[Notice, ...]
+    log: dict[str, Entry]
+
+
+def settle(
+    log: Log,
+    alerts: Mapping[str, Alert],
+    unwell: Mapping[str, int],
+    gone: Set[str],
+    now: datetime,
+    repeat_every: timedelta,
+) -> Said:
+    """One step. ``alerts`` hold now; ``unwell`` are the subjects that are not well whatever holds, with their restarts;
+    ``gone`` are the fingerprints of which nothing can be known any more.
+    """
+    held = {alert.subject for alert in alerts.values()}
+    after: dict[str, Entry] = {}
+    for fingerprint in dict.fromkeys((*log, *alerts)):
+        entry = log.get(fingerprint)
+        entry = None if entry is None else _not_ahead(entry, now)
+        alert = alerts.get(fingerprint)
+        if alert is not None:
+            after[fingerprint] = _held(entry, alert, now)
+        elif entry is not None:
+            kept = _missing(entry, held, unwell, now, gone=fingerprint in gone)
+            if kept is not None:
+                after[fingerprint] = kept
+    return _say(after, now, repeat_every)
+
+
+def _held(entry: Entry | None, alert: Alert, now: datetime) -> Entry:
+    if entry is None:
+        return Entry(alert, now)
+    if entry.over_at is not None and entry.owed is None:
+        return Entry(alert, now, flaps=entry.flaps + 1)
+    came_back = entry.over_at is not None
+    alert = replace(alert, since=min(alert.since, entry.alert.since))
+    return replace(
+        entry,
+        alert=alert,
+        missing_since=None,
+        over_at=None,
+        owed=None,
+        waiting=False,
+        flaps=entry.flaps + came_back,
+    )
+
+
+def _missing(entry: Entry, held: Set[str], unwell: Mapping[str, int], now: datetime, *, gone: bool) -> Entry | None:
+    """What becomes of an alert that does not hold; ``None`` when it is forgotten."""
+    if entry.over_at is not None:
+        return entry if entry.owed is not None or now - entry.over_at < REMEMBERED else None
+    subject = entry.alert.subject
+    since = entry.missing_since or now
+    entry = replace(entry, missing_since=since)
+    if entry.said_at is None:
+        # Nothing was said, so nothing has to be taken back; what was only a blip is forgotten.
+        return replace(entry, over_at=now) if entry.ripe(since) else None
+    if subject in held:
+        return replace(entry, over_at=now, waiting=False)
+    if subject in unwell:
+        restarts = max(entry.alert.restarts, unwell[subject])
+        return replace(entry, waiting=True, missing_since=now, alert=replace(entry.alert, restarts=restarts))
+    if now - since < (GONE_FOR if gone else _calm(entry.flaps)):
+        return entry
+    return replace(entry, over_at=now, waiting=False, owed=Kind.GONE if gone else Kind.OVER)
+
+
+def _calm(flaps: int) -> timedelta:
+    if flaps == 0:
+        return timedelta(0)
+    return min(CALM * 2 ** min(flaps - 1, _DOUBLINGS), LONGEST_CALM)
+
+
+def _not_ahead(entry: Entry, now: datetime) -> Entry:
+    """Times that lie ahead were written under a clock that was wrong: without this, all would wait for them."""
+    times = (entry.first_at, entry.said_at, entry.missing_since, entry.over_at)
+    if all(at is None or at <= now for at in times):
+        return entry
+
+    def cut(at: datetime | None) -> datetime | None:
+        return None if at is None else min(at, now)
+
+    return replace(
+        entry,
+        first_at=min(entry.first_at, now),
+        said_at=cut(entry.said_at),
+        missing_since=cut(entry.missing_since),
+        over_at=cut(entry.over_at),
+    )
+
+
+# ── what to say ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _say(log: dict[str, Entry], now: datetime, repeat_every: timedelta) -> Said:
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for fingerprint, entry in log.items():
+        groups[entry.alert.reason, entry.alert.account].append(fingerprint)
+    notices: list[Notice] = []
+    for group in groups.values():
+        if _may_speak([log[fingerprint] for fingerprint in group], now):
+            repeat = any(_is_due(log[fingerprint], now, repeat_every) for fingerprint in group)
+            for fingerprint in group:
+                notice = _notice(log[fingerprint], now, repeat=repeat)
+                if notice is not None:
+                    notices.append(notice)
+                    log[fingerprint] = _once_said(log[fingerprint], now)
+    return Said(tuple(notices), log)
+
+
+def _may_speak(group: list[Entry], now: datetime) -> bool:
+    said = {entry.said_at for entry in group if entry.said_at is not None and now - entry.said_at <= IN_A_ROW}
+    return not said or now - max(said) >= GAPS[min(len(said), len(GAPS)) - 1]
+
+
+def _lasts(entry: Entry) -> bool:
+    return entry.over_at is None and entry.missing_since is None and entry.said_at is not None
+
+
+def _is_due(entry: Entry, now: datetime, repeat_every: timedelta) -> bool:
+    return _lasts(entry) and entry.said_at is not None and now - entry.said_at >= repeat_every
+
+
+def _notice(entry: Entry, now: datetime, *, repeat: bool) -> Notice | None:
+    """What there is to say of one alert now that its group may speak; ``repeat`` when one of the group is due again."""
+    if entry.owed is not None:
+        # Whoever heard it at its worst hears of its end.
+        worst = _SEVERITIES[max(entry.said[0], 0)]
+        return Notice(entry.owed, replace(entry.alert, severity=worst), entry.missing_since)
+    if entry.over_at is not None or entry.missing_since is not None or not entry.ripe(now):
+        return None
+    if entry.said_at is None:
+        return Notice(Kind.STARTED, entry.alert)
+    if entry.alert.gravity > entry.said:
+        return Notice(Kind.WORSE, entry.alert)
+    return Notice(Kind.LASTING, entry.alert) if repeat else None
+
+
+def _once_said(entry: Entry, now: datetime) -> Entry:
+    return replace(entry, said_at=now, said=max(entry.said, entry.alert.gravity), owed=None)
