@@ -50,7 +50,7 @@ class Reason(StrEnum):
     CREDENTIAL_REFUSED = "credential_refused"
     # The watchdog itself.
     CONFIG_REFUSED = "config_refused"
-    PASS_OVERDUE = "pass_overdue"
+    PASS_OVERDUE = "pass_overdue"  # noqa: S105  a name, no secret
 
 
 NEEDS_A_PERSON = frozenset(

@@ -135,6 +135,16 @@ diagnoses = sa.Table(
     _time("rechecked_at"),
     sqlite_with_rowid=False,
 )
+alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), sqlite_with_rowid=False)
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _id(),
+    _text("destination"),
+    _time("at", nullable=False),
+    _text("message"),
+    sqlite_autoincrement=True,
+)
 meta = sa.Table("meta", metadata, _id(), _number("probes"))
 
 

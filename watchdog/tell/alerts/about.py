@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered, ZoneMemory
+from watchdog.model.packs import ManualRecord
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
@@ -23,6 +24,12 @@ def who(known: Remembered) -> str:
         return known.zone
     more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
     return f"{known.zone} ({hosts[0]}{more})"
+
+
+def to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
+    """The records a person is to place: none where they were found before the last restart, which made new tokens."""
+    found, last = known.diagnosis, history.last_restart_at
+    return found.records if found is not None and (last is None or found.at >= last) else ()
 
 
 def about_pack(known: Remembered, history: History, following: str) -> str:
@@ -53,11 +60,11 @@ def _pack_lines(known: Remembered, history: History, following: str) -> Iterator
         for finding in known.diagnosis.findings[:MOST_FINDINGS]:
             where = f"{finding.host}: " if finding.host else ""
             yield f"- {where}{finding.says} → {finding.remedy}"
-        records = known.diagnosis.records
-        if records:
-            yield "To be placed:"
-        yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
-        if len(records) > MOST_RECORDS:
-            yield f"  and {len(records) - MOST_RECORDS} more"
+    records = to_place(known, history)
+    if records:
+        yield "To be placed:"
+    yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
+    if len(records) > MOST_RECORDS:
+        yield f"  and {len(records) - MOST_RECORDS} more"
     yield following
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

@@ -13,7 +13,8 @@ things keep that quiet:
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -54,12 +55,14 @@ def settle(
     log: Log,
     alerts: Mapping[str, Alert],
     unwell: Mapping[str, int],
-    gone: Set[str],
+    gone: AbstractSet[str],
     now: datetime,
     repeat_every: timedelta,
 ) -> Said:
-    """One step. ``alerts`` hold now; ``unwell`` are the subjects that are not well whatever holds, with their restarts;
-    ``gone`` are the fingerprints of which nothing can be known any more.
+    """One step.
+
+    ``alerts`` hold now; ``unwell`` are the subjects that are not well whatever holds, with their restarts; ``gone`` are
+    the fingerprints of which nothing can be known any more.
     """
     held = {alert.subject for alert in alerts.values()}
     after: dict[str, Entry] = {}
@@ -94,7 +97,9 @@ def _held(entry: Entry | None, alert: Alert, now: datetime) -> Entry:
     )
 
 
-def _missing(entry: Entry, held: Set[str], unwell: Mapping[str, int], now: datetime, *, gone: bool) -> Entry | None:
+def _missing(
+    entry: Entry, held: AbstractSet[str], unwell: Mapping[str, int], now: datetime, *, gone: bool
+) -> Entry | None:
     """What becomes of an alert that does not hold; ``None`` when it is forgotten."""
     if entry.over_at is not None:
         return entry if entry.owed is not None or now - entry.over_at < REMEMBERED else None
@@ -117,7 +122,8 @@ def _missing(entry: Entry, held: Set[str], unwell: Mapping[str, int], now: datet
 def _calm(flaps: int) -> timedelta:
     if flaps == 0:
         return timedelta(0)
-    return min(CALM * 2 ** min(flaps - 1, _DOUBLINGS), LONGEST_CALM)
+    times: int = 2 ** min(flaps - 1, _DOUBLINGS)
+    return min(CALM * times, LONGEST_CALM)
 
 
 def _not_ahead(entry: Entry, now: datetime) -> Entry:

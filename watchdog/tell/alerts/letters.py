@@ -53,7 +53,7 @@ def messages(notices: Iterable[Notice], route: Route, now: datetime) -> list[Mes
 def trial(destination: str, now: datetime) -> Message:
     """The marked message of ``test-alert``."""
     title = "[TEST] certpack-watchdog: this is a test"
-    body = f"Sent at {rfc3339(now)} to the destination {destination} by `certpack-watchdog test-alert`. Nothing is wrong."
+    body = f"Sent to {destination} by `certpack-watchdog test-alert` at {rfc3339(now)}. Nothing is wrong."
     return Message(Status.TEST, "test", Severity.INFO, title, body, now)
 
 

@@ -1,0 +1,25 @@
+"""What was said of which alert, and the messages that no destination has accepted yet."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the tables ``alert_log`` and ``outbox``."""
+    op.create_table(
+        "alert_log",
+        sa.Column("fingerprint", sa.Text, primary_key=True, nullable=False),
+        sa.Column("entry", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("destination", sa.Text, nullable=False),
+        sa.Column("at", sa.Integer, nullable=False),
+        sa.Column("message", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
