@@ -77,21 +77,16 @@ def holding(
     return Holding(found, unwell)
 
 
-def unwatched(alerts: Iterable[Alert], inventory: Inventory, standing: Standing) -> frozenset[str]:
-    """The fingerprints of those whose zone or pack is gone, and which therefore cannot be said to be well.
-
-    What an account whose zones could not be listed is about may still be there.
-    """
+def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
+    """The fingerprints of those whose zone or pack is not there, and which therefore cannot be said to be well."""
     zones = {zone.key for zone in inventory.zones}
     packs = {subject(known.pack) for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
 
     def watched(alert: Alert) -> bool:
-        if not alert.zone or alert.account in standing.discovery:
-            return True
         name = alert.subject.partition("/")[2]
         return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
 
-    return frozenset(alert.fingerprint for alert in alerts if not watched(alert))
+    return frozenset(alert.fingerprint for alert in alerts if alert.zone and not watched(alert))
 
 
 def _keep(found: dict[str, Alert], alert: Alert) -> None:
