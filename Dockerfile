@@ -8,9 +8,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /src
 COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN python3 -m venv /build \
- && /build/bin/pip install --require-hashes -r requirements/build.txt \
+ && /build/bin/pip install --no-deps --require-hashes -r requirements/build.txt \
  && python3 -m venv /opt/certpack-watchdog \
- && /opt/certpack-watchdog/bin/pip install --require-hashes -r requirements/runtime.txt
+ && /opt/certpack-watchdog/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY watchdog watchdog
 RUN /build/bin/hatchling build -t wheel -d /dist \

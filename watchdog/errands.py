@@ -15,9 +15,9 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle, restartable
-from watchdog.decide.checks import Case
-from watchdog.decide.policy import decide
+from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef, pack_key
@@ -96,11 +96,12 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
         if pack is None:
             raise NotRestarted(f"zone {zone_name} has no watched pack {pack_id}")
-        _check(home, seen.zone, pack, force=force)
+        diagnosis = await cycle.diagnose(seen.zone, pack) if restartable(pack) else None
+        _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
             home.rooms.memory.take_up(pack)
             home.rooms.policy = _unbounded(home)
-        outcome = await cycle.act(seen.zone, pack)
+        outcome = await cycle.act(seen.zone, pack, diagnosis)
         await home.rooms.memory.flush()
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
@@ -114,19 +115,17 @@ def _zone(home: House, name: str) -> ZoneRef | None:
     return next((zone for zone in home.rooms.roster.zones() if wanted in (zone.label.lower(), zone.id)), None)
 
 
-def _check(home: House, zone: ZoneRef, pack: Pack, *, force: bool) -> None:
-    rooms, now = home.rooms, home.rooms.clock.now()
+def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
     if not restartable(pack):
         raise NotRestarted(
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    policy = rooms.policy(zone)
-    free_at = rooms.memory.budget_free_at(zone.account, policy.per_hour, now)
-    decision = decide(Case(pack, rooms.memory.history(pack), policy.rules, now, free_at))
+    decision = cycle.decision(zone, pack, diagnosis)
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
-        raise NotRestarted(f"held: {decision.reason}{until}; --force overrides this")
+        why = obstacle(diagnosis.findings) if diagnosis and decision.reason is Reason.HELD_BY_DIAGNOSIS else None
+        raise NotRestarted(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 
 def _unbounded(home: House) -> Callable[[ZoneRef], Any]:

@@ -78,7 +78,10 @@ def test_the_order_of_packs_is_no_change(read: Read) -> None:
     assert lines(read(zone.format(first, second)), read(zone.format(second, first))) == []
 
 
-def test_only_the_state_and_the_listener_need_a_restart(read: Read) -> None:
-    new = read(ONE_ZONE + "state: {url: 'sqlite:///x.db'}\nweb: {listen: ''}\nlog: {level: debug}\napi: {timeout: 1s}")
-    assert sorted(needs_restart(read(ONE_ZONE), new)) == ["state.url", "web.listen"]
+def test_only_the_state_the_listener_and_the_server_need_a_restart(read: Read) -> None:
+    new = read(
+        ONE_ZONE
+        + "state: {url: 'sqlite:///x.db'}\nweb: {listen: ''}\nlog: {level: debug}\napi: {timeout: 1s, base_url: 'http://127.0.0.1:1'}"
+    )
+    assert sorted(needs_restart(read(ONE_ZONE), new)) == ["api.base_url", "state.url", "web.listen"]
     assert needs_restart(new, new) == []

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from nspawn import CannotBootError, Machine, booted, lacking, until
 
+from watchdog.demo import TOKEN
+
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "certpack-watchdog.service"
 NAME = "certpack-watchdog.service"
@@ -27,7 +29,6 @@ accounts:
     api_token_file: ${CREDENTIALS_DIRECTORY}/token
     discover: {include: ["*"]}
 api: {base_url: "http://127.0.0.1:8787/client/v4"}
-diagnosis: {enabled: false}
 log: {level: LEVEL}
 """
 SIMULATOR = f"""\
@@ -80,11 +81,12 @@ def install(work: Path) -> Path:
     setup = work / "setup"
     venv, etc = setup / HOME.strip("/"), setup / "etc"
     dist = work / "dist"
+    pip_install = [str(venv / "bin/pip"), "install", "-q", "--no-deps"]
     for command in (
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)],
         [PYTHON, "-m", "venv", str(venv)],
-        [str(venv / "bin/pip"), "install", "-q", "--require-hashes", "-r", str(ROOT / "requirements/runtime.txt")],
-        [str(venv / "bin/pip"), "install", "-q", "--no-deps", "--no-index", "-f", str(dist), "certpack-watchdog"],
+        [*pip_install, "--require-hashes", "-r", str(ROOT / "requirements/runtime.txt")],
+        [*pip_install, "--no-index", "-f", str(dist), "certpack-watchdog"],
     ):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
@@ -96,7 +98,7 @@ def install(work: Path) -> Path:
     (system / "simulator.service").write_text(SIMULATOR)
     ours = etc / "certpack-watchdog"
     ours.mkdir()
-    (ours / "token").write_text("simulated-token\n")
+    (ours / "token").write_text(f"{TOKEN}\n")
     (ours / "token").chmod(0o600)
     (ours / "config.yaml").write_text(CONFIG.replace("LEVEL", "info"))
     for folder in (setup, setup / "opt", venv, etc, ours):
@@ -161,9 +163,7 @@ def test_it_runs_as_nobody_in_particular_with_a_state_only_it_can_enter(running:
 def test_the_token_reaches_neither_the_journal_nor_the_environment(running: Machine) -> None:
     assert until(lambda: running.show(NAME, "StatusText"))
     pid = running.show(NAME, "MainPID")
-    assert "simulated-token" not in journal(running) + running.run(
-        "cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline"
-    )
+    assert TOKEN not in journal(running) + running.run("cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline")
 
 
 def test_reload_takes_a_new_configuration_in_the_same_process(running: Machine) -> None:

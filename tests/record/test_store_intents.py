@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from watchdog.model.history import UNTROUBLED, History, Sent
-from watchdog.record.store import Changes, Stale
+from watchdog.record.store import Changes, Settled, Stale
 
 DIES_AFTER = """
 import os, signal, sys
@@ -48,11 +48,15 @@ def test_after_a_kill_a_saved_batch_is_there_whole(url, kit):
         assert len(store.load().histories) == 49
 
 
-def test_an_intent_is_open_until_it_is_settled(store, kit):
+def settle(store, kit, number, outcome, error=""):
+    store.save(Changes(settled=[Settled(number, outcome, error, kit.t0)]))
+
+
+def test_an_intent_is_open_until_its_outcome_is_saved(store, kit):
     intent = kit.intent()
     number = store.intend(intent, UNTROUBLED, kit.after(intent))
     assert store.open_intents() == [(number, intent)]
-    store.settle(number, Sent.ACCEPTED, "", kit.t0)
+    settle(store, kit, number, Sent.ACCEPTED)
     assert store.open_intents() == []
     assert store.history_of("z1", "p1") == kit.after(intent)
 
@@ -94,7 +98,7 @@ def test_the_budget_counts_restarts_after_a_moment_and_not_at_it(store, kit):
     for n, account in enumerate(("main", "other")):
         intent = kit.intent(f"p{n}", at=kit.t0 + timedelta(minutes=n), account=account)
         number = store.intend(intent, UNTROUBLED, kit.after(intent))
-    store.settle(number, Sent.REFUSED, "1400: no", kit.t0)
+    settle(store, kit, number, Sent.REFUSED, "1400: no")
     assert store.restarts_since(kit.t0 - timedelta(microseconds=1)) == [
         ("main", kit.t0),
         ("other", kit.t0 + timedelta(minutes=1)),
@@ -107,7 +111,7 @@ def test_prune_keeps_intents_that_are_open_or_young(store, kit):
         intent = kit.intent(f"p{n}", at=at)
         number = store.intend(intent, UNTROUBLED, kit.after(intent))
         if n:
-            store.settle(number, Sent.UNKNOWN, "", at)
+            settle(store, kit, number, Sent.UNKNOWN)
     assert store.prune(kit.t0 + timedelta(hours=1), kit.t0) == 1
     assert [intent.pack_id for _, intent in store.open_intents()] == ["p0"]
     assert len(store.restarts_since(kit.t0 - timedelta(days=1))) == 2

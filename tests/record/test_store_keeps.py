@@ -134,28 +134,35 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
     young, old = kit.t0, kit.t0 - timedelta(microseconds=1)
     store.save(
         Changes(
-            packs=[pack(kit, "young", seen_at=young), pack(kit, "old", seen_at=old)],
             zones=[
                 ZoneMemory("main", "y", tried_at=young),
                 ZoneMemory("main", "o", tried_at=old),
                 ZoneMemory("a", "n"),
             ],
             histories={
-                ("z1", "young"): History(1, last_restart_at=old),
-                ("z1", "old"): History(1, last_restart_at=old),
                 ("z1", "never-listed"): History(1, last_restart_at=young),
-                ("z1", "long-gone"): History(1, trouble_since=old),
+                ("z1", "just-troubled"): History(0, trouble_since=young),
+                ("z1", "long-gone"): History(1, trouble_since=old, last_restart_at=old),
+                ("z1", "timeless"): History(1),
             },
             journal=[Entry(at, "pack_changed", "main", "z", "z1", "p") for at in (young, old)],
         )
     )
-    assert store.prune(young, young) == 5
+    assert store.prune(young, young) == 4
     snapshot = store.load()
-    assert set(snapshot.packs) == {("z1", "young")}
-    assert set(snapshot.histories) == {("z1", "young"), ("z1", "never-listed")}
+    assert set(snapshot.histories) == {("z1", "never-listed"), ("z1", "just-troubled")}
     assert {zone.label for zone in snapshot.zones.values()} == {"y", "n"}
     assert [entry.at for entry in store.journal_of("z1", "p", 10)] == [young]
     assert store.prune(young, young) == 0
+
+
+def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
+    long_ago = kit.t0 - timedelta(days=365)
+    tried = History(8, trouble_since=long_ago, last_restart_at=long_ago, gave_up_at=long_ago)
+    store.save(Changes(packs=[pack(kit, seen_at=long_ago)], histories={("z1", "p1"): tried}))
+    assert store.prune(kit.t0, kit.t0) == 0
+    assert set(store.load().packs) == {("z1", "p1")}
+    assert store.history_of("z1", "p1") == tried
 
 
 def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):

@@ -24,6 +24,7 @@ from httpx_aiohttp import AiohttpTransport
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import (
+    OPTIONAL,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
@@ -36,7 +37,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.quota import Quota, Urgency
 from watchdog.model.clock import Clock
-from watchdog.model.packs import Pack
+from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
 from watchdog.model.text import clean
 
 PER_PAGE = 50
@@ -98,7 +99,8 @@ def _proxy_of(base_url: str) -> str | None:
     if proxy_bypass(url.netloc):
         return None
     proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+    named = proxies.get(url.scheme) or proxies.get("all")
+    return f"http://{named}" if named and "://" not in named else named
 
 
 class Client:
@@ -177,6 +179,23 @@ class Client:
             "(it needs the permission Zone / Zone / Read)",
         )
 
+    async def zone_facts(self, zone_id: str, name: str) -> ZoneFacts:
+        """The zone's type, status and delegation id. ``NOTHING_KNOWN`` where no zone of this name has the id."""
+        path = f"/zones?name={quote(name, safe='')}"
+        zones, _ = await self._get(Operation.ZONE_FACTS, path, Urgency.TROUBLED, wire.zones)
+        zone = next((zone for zone in zones if zone.id == zone_id), None)
+        if zone is None:
+            return NOTHING_KNOWN
+        path = f"/zones/{quote(zone_id, safe='')}/dcv_delegation/uuid"
+        delegation = await self._get(Operation.DELEGATION_ID, path, Urgency.TROUBLED, wire.delegation_id)
+        return ZoneFacts(zone.name, zone.type, zone.status, zone.paused, delegation)
+
+    async def recheck_validation(self, zone_id: str, pack_id: str, method: str) -> None:
+        """Ask for an immediate check of a pack that is pending validation, by the ``method`` it already has. Once."""
+        path = f"/zones/{quote(zone_id, safe='')}/ssl/verification/{quote(pack_id, safe='')}"
+        body = msgspec.json.encode({"validation_method": method})
+        await self._call(Operation.RECHECK_VALIDATION, "PATCH", path, Urgency.ACT, wire.settled, body)
+
     async def list_zones(self) -> list[wire.ZoneSeen]:
         """All zones the credential sees, each once."""
         return await self._pages(Operation.LIST_ZONES, "/zones?", Urgency.CALM, wire.zones)
@@ -192,9 +211,10 @@ class Client:
         urgency: Urgency,
         decode: Callable[[bytes], tuple[list[Listed], wire.PageInfo]],
     ) -> list[Listed]:
-        """Read pages until the last that ``result_info`` names, a short one, or one that brings nothing new.
+        """Read pages until the last that ``result_info`` names (else a short one), or one that brings nothing new.
 
-        Whether every zone honours ``page`` is not certain, so a reader that waits for an empty page may never end.
+        Whether every zone honours ``page`` is not certain, so a reader that waits for an empty page may never end. A
+        page may look short because an entry of it was no pack at all, so the number of pages is believed before it.
         """
         found: dict[str, Listed] = {}
         for page in range(1, MOST_PAGES + 1):
@@ -202,8 +222,8 @@ class Client:
             before = len(found)
             for item in items:
                 found.setdefault(item.id, item)
-            full = len(items) >= (info.per_page or PER_PAGE)
-            if not full or len(found) == before or page >= (info.total_pages or MOST_PAGES):
+            last = page >= info.total_pages if info.total_pages else len(items) < (info.per_page or PER_PAGE)
+            if last or len(found) == before:
                 return list(found.values())
         raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {MOST_PAGES} pages")
 
@@ -248,7 +268,8 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused):
-                self.credential.refused(str(failed), certain=failed.certain)
+                if failed.certain or operation not in OPTIONAL:
+                    self.credential.refused(str(failed), certain=failed.certain)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._rate_limited(self.account, self.quota.block(headers))
             raise
@@ -295,7 +316,7 @@ def _read(
             return decode(body)
         except msgspec.ValidationError as strange:
             prefix, code = str(strange), "malformed"
-        except (msgspec.MsgspecError, RecursionError):
+        except msgspec.MsgspecError:
             code = "not_json"
         complaints = wire.complaints(body)
         if not complaints:
@@ -317,7 +338,7 @@ def _network(operation: Operation, fault: Exception) -> NetworkFault:
     said = clean(cause) or type(cause).__name__
     if isinstance(cause, ssl.SSLError | aiohttp.ClientSSLError):
         return NetworkFault(operation, "tls", f"{operation}: TLS failed: {said}", sent=False)
-    if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
+    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ConnectionRefusedError):
         return NetworkFault(operation, "connect", f"{operation}: could not connect: {said}", sent=False)
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return NetworkFault(operation, "timeout", f"{operation}: no answer in time")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from watchdog.config.durations import format_duration
 from watchdog.config.schema import Config, ZoneConfig
 
-FIXED = ("state.url", "web.listen")
+FIXED = ("state.url", "web.listen", "api.base_url")
 """What is taken up when the daemon starts, and stays until it stops."""
 
 ABSENT = "absent"

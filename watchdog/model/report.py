@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from watchdog.model.events import rfc3339
+from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import VALIDATION_TIMED_OUT
+from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 
 
@@ -59,7 +60,25 @@ def pack_row(known: Remembered, history: History) -> dict[str, Any]:
         "next_restart_at": _time(next_restart_at(known, history)),
         "expires_at": _time(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
+        "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
+        "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
+
+
+def finding_row(finding: Finding) -> dict[str, Any]:
+    """One finding as JSON."""
+    return {
+        "name": finding.name,
+        "certainty": finding.certainty,
+        "host": finding.host or None,
+        "says": finding.says,
+        "remedy": finding.remedy,
+    }
+
+
+def record_row(record: ManualRecord) -> dict[str, str]:
+    """One record to place as JSON."""
+    return {"type": record.type, "name": record.name, "value": record.value}
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:

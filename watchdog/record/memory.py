@@ -10,19 +10,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
 from watchdog.model.observation import Observation, Seen
-from watchdog.model.packs import GOING_AWAY, Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.record.store import Changes, Settled, Stale, StateError, Store
 
 BATCH = 2_000
-"""Changed packs that are gathered before they are written, when nothing more urgent asks for it."""
+"""Changed packs that are gathered before they are written."""
+
+SOON = timedelta(seconds=1)
+"""How long what was seen may stay unwritten: it can be seen again. Each write costs a sync of the disk."""
 
 FORGET_AFTER = timedelta(days=7)
 """How long a pack that is gone, or a zone that is no longer watched, is remembered: a week of looking back."""
@@ -50,6 +54,7 @@ class Memory:
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
+        self._flushed_at = datetime.min.replace(tzinfo=UTC)
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
@@ -94,6 +99,10 @@ class Memory:
         packs = self._packs.get(known.id, {}) if known and known.id else {}
         return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
 
+    def known(self, pack: Pack) -> Remembered | None:
+        """The pack as it was remembered after its last look."""
+        return self._packs.get(pack.zone_id, {}).get(pack.id)
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known in self.packs_of(zone))
@@ -127,7 +136,7 @@ class Memory:
         for pack in observation.packs:
             then = known.get(pack.id)
             if then is None:
-                events += self._inherit(zone, pack, known, now)
+                events += self._inherit(zone, pack, known, now) or _first_sight(zone, pack, now)
             elif then.pack.status != pack.status:
                 events.append(_changed(zone, pack, then.pack.status, now))
             events += self._follow(zone, pack, now)
@@ -136,14 +145,24 @@ class Memory:
             events += self._miss(observation, known, listed, before.seen_at or now, now)
         return events
 
-    def conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime) -> bool:
-        """Note what was decided of a pack. True when the decision is another than at the last look."""
+    def conclude(
+        self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime, diagnosis: Diagnosis | None = None
+    ) -> bool:
+        """Note what was decided of a pack. True when the decision is another than at the last look.
+
+        Without a new ``diagnosis`` the last one stays, until the pack is well.
+        """
         known = self._packs.setdefault(zone.id, {})
         then = known.get(pack.id)
         since = then.since if then and then.pack.status == pack.status else now
-        if then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+        last = then.diagnosis if then else None
+        if diagnosis is None and pack.status not in HEALTHY:
+            diagnosis = last
+        if diagnosis is not last:
+            self._changes.diagnoses[pack.zone_id, pack.id] = diagnosis
+        elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
             return False
-        new = Remembered(zone.account, zone.label, pack, since, now, decision)
+        new = Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis)
         known[pack.id] = new
         self._changes.packs.append(new)
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
@@ -296,9 +315,10 @@ class Memory:
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def save(self, *, urgent: bool) -> None:
-        """Write what has gathered, if there is much of it or it is ``urgent``."""
-        if urgent or len(self._changes.packs) >= BATCH:
+    async def save(self, now: datetime) -> None:
+        """Write what has gathered, if there is much of it or if ``SOON`` has gone by since the last time."""
+        if len(self._changes.packs) >= BATCH or now - self._flushed_at >= SOON:
+            self._flushed_at = now
             await self.flush()
 
     async def flush(self) -> None:
@@ -349,8 +369,14 @@ def _wants_attention(known: Remembered) -> bool:
     return known.decision.do is not Do.GIVE_UP
 
 
+def _first_sight(zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
+    """A pack that is in a state worth a line before anybody saw it change. A restart has lines of its own."""
+    quiet = HEALTHY | IN_PROGRESS | GOING_AWAY | {VALIDATION_TIMED_OUT}
+    return [] if pack.status in quiet else [_changed(zone, pack, "", now)]
+
+
 def _changed(zone: ZoneRef, pack: Pack, before: str, now: datetime, previous_pack_id: str = "") -> Event:
-    facts: tuple[tuple[str, object], ...] = (("before", before), ("status", pack.status))
+    facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
     if previous_pack_id:
         facts += (("previous_pack_id", previous_pack_id),)
     level = "warning" if pack.status.endswith("timed_out") or pack.status == "expired" else "info"

@@ -1,0 +1,208 @@
+"""What is asked of Cloudflare and what comes back while all is well, however the answers are paged."""
+
+import pytest
+
+from tests.sky import SECRET, ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
+from watchdog.cloudflare.client import MOST_PAGES
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.errors import CloudflareFault, NotFound
+from watchdog.cloudflare.quota import Urgency
+from watchdog.model.packs import KNOWN_STATUSES, pack_key
+from watchdog.simulator.scenario import pack_id, zone_id
+
+PACK = pack_id("example.com", 0)
+
+
+def raw(*ids):
+    return [{"id": name, "status": "active", "type": "advanced", "hosts": ["example.com"]} for name in ids]
+
+
+@in_simulated_time
+async def test_packs_of_every_status_are_listed_the_deleted_too():
+    packs = [{"status": status} for status in sorted(KNOWN_STATUSES)]
+    sky = Sky({"zones": [{"name": "example.com", "packs": packs}]})
+    found = await sky.client.list_packs(ZONE, Urgency.CALM)
+    assert {pack.status for pack in found} == KNOWN_STATUSES
+    assert {pack.zone_id for pack in found} == {ZONE}
+    assert [request.query for request in sky.world.ledger] == ["status=all&page=1&per_page=50"]
+
+
+@pytest.mark.parametrize(
+    ("count", "unknowns", "requests"),
+    [
+        (0, {}, 1),
+        (50, {}, 1),
+        (51, {}, 2),
+        (120, {}, 3),
+        (49, {"result_info": False}, 1),
+        (50, {"result_info": False}, 2),
+        (120, {"result_info": False}, 3),
+        (120, {"page_ignored": True}, 1),
+        (120, {"page_ignored": True, "result_info": False}, 2),
+    ],
+)
+@in_simulated_time
+async def test_every_pack_comes_once_however_the_list_is_paged(count, unknowns, requests):
+    sky = Sky(timed_out(count, unknowns=unknowns))
+    found = await sky.client.list_packs(ZONE, Urgency.CALM)
+    assert [pack.id for pack in found] == [pack_id("example.com", number) for number in range(count)]
+    assert len(sky.asked) == requests
+
+
+@in_simulated_time
+async def test_a_pack_that_shifts_to_the_next_page_meanwhile_is_listed_once():
+    info = {"total_pages": 2, "per_page": 2}
+    client = by_hand(
+        answer(raw("a", "b"), result_info=info),
+        answer(raw("b", "c"), result_info=info),
+    )
+    assert [pack.id for pack in await client.list_packs(ZONE, Urgency.CALM)] == ["a", "b", "c"]
+
+
+@in_simulated_time
+async def test_an_entry_that_is_no_pack_does_not_hide_the_pages_after_it():
+    info = {"total_pages": 2, "per_page": 2}
+    client = by_hand(
+        answer([*raw("a"), "what is this"], result_info=info),
+        answer(raw("c"), result_info=info),
+    )
+    assert [pack.id for pack in await client.list_packs(ZONE, Urgency.CALM)] == ["a", "c"]
+
+
+@in_simulated_time
+async def test_a_smaller_page_than_asked_for_is_no_last_page_when_the_answer_says_its_size():
+    def page(request):
+        number = int(request.url.params["page"])
+        return answer(
+            raw(*(f"p{number}{each}" for each in range(20 if number < 3 else 5))), result_info={"per_page": 20}
+        )
+
+    assert len(await by_hand(page).list_packs(ZONE, Urgency.CALM)) == 45
+
+
+@in_simulated_time
+async def test_a_list_without_an_end_is_a_fault_and_not_a_life_sentence():
+    client = by_hand(lambda request: answer(raw(request.url.params["page"]), result_info={"per_page": 1}))
+    with pytest.raises(CloudflareFault, match="does not end") as endless:
+        await client.list_packs(ZONE, Urgency.CALM)
+    assert endless.value.code == "malformed"
+    assert len(client.http.requests) == MOST_PAGES
+
+
+@pytest.mark.parametrize("info", [{"total_pages": 10**12}, {"total_pages": 10**12, "per_page": 1}, {"per_page": 1}])
+@in_simulated_time
+async def test_a_page_that_brings_nothing_new_is_the_last_whatever_it_says(info):
+    client = by_hand(answer(raw("a", "b"), result_info=info))
+    assert len(await client.list_packs(ZONE, Urgency.CALM)) == 2
+    assert len(client.http.requests) == 2
+
+
+@pytest.mark.parametrize("spelling", [PACK, PACK.upper(), pack_key(PACK)])
+@in_simulated_time
+async def test_one_pack_is_read_under_any_spelling_of_its_id(spelling):
+    sky = Sky(timed_out())
+    pack = await sky.client.get_pack(ZONE, spelling)
+    assert (pack.id, pack.status, pack.type) == (PACK, "validation_timed_out", "advanced")
+    assert pack.hosts == ("*.example.com", "example.com")
+
+
+@in_simulated_time
+async def test_a_pack_that_was_deleted_lately_reads_as_deleted_and_later_as_not_found():
+    sky = Sky()
+    sky.world.delete_pack(PACK)
+    assert (await sky.client.get_pack(ZONE, PACK)).status == "deleted"
+    await sky.clock.sleep(sky.world.scenario.deleted_shows)
+    with pytest.raises(NotFound) as gone:
+        await sky.client.get_pack(ZONE, PACK)
+    assert gone.value.code == "1408"
+
+
+@pytest.mark.parametrize("status", ["initializing", "pending_validation"])
+@in_simulated_time
+async def test_a_restart_is_one_patch_with_an_empty_object_and_returns_the_pack_as_it_is_now(status):
+    sky = Sky(timed_out(unknowns={"status_after_restart": status}))
+    pack = await sky.client.restart_validation(ZONE, PACK)
+    assert (pack.id, pack.status) == (PACK, status)
+    assert [(request.method, request.body) for request in sky.world.ledger] == [("PATCH", "{}")]
+    assert len(sky.world.restarts_of(PACK)) == 1
+
+
+@in_simulated_time
+async def test_requests_say_who_asks_and_what_they_take():
+    client = by_hand(answer(raw("a")[0]))
+    await client.get_pack(ZONE, "a")
+    await client.restart_validation(ZONE, "a")
+    get, patch = client.http.requests
+    for request in (get, patch):
+        assert request.headers["authorization"] == f"Bearer {SECRET}"
+        assert request.headers["user-agent"] == "certpack-watchdog/test"
+        assert request.headers["accept"] == "application/json"
+    assert "content-type" not in get.headers
+    assert patch.headers["content-type"] == "application/json"
+    assert patch.content == b"{}"
+
+
+@in_simulated_time
+async def test_the_older_pair_of_email_and_key_is_taken_as_well():
+    sky = Sky(
+        {"zones": [{"name": "example.com"}], "tokens": [{"name": "old", "email": "ops@example.com", "key": "k-1"}]}
+    )
+    credential = Credential.from_key("old", "ops@example.com", "k-1", sky.clock)
+    client = make_client(sky.http, sky.clock, credential=credential)
+    assert len(await client.list_packs(ZONE, Urgency.CALM)) == 1
+    assert [request.credential for request in sky.world.ledger] == ["old"]
+
+
+@in_simulated_time
+async def test_a_zone_is_found_by_its_exact_name_in_any_case():
+    sky = Sky({"zones": [{"name": "example.com"}, {"name": "sub.example.com"}]})
+    assert await sky.client.find_zone("example.com") == ZONE
+    client = by_hand(answer([{"id": "1", "name": "notexample.com"}, {"id": "2", "name": "Example.COM"}]))
+    assert await client.find_zone("example.com") == "2"
+
+
+@in_simulated_time
+async def test_a_zone_that_is_not_found_names_the_permission_it_would_take():
+    sky = Sky()
+    with pytest.raises(NotFound, match=r"no zone is called other\.com, .*Zone / Zone / Read"):
+        await sky.client.find_zone("other.com")
+
+
+@in_simulated_time
+async def test_names_and_ids_cannot_leave_their_place_in_the_address():
+    client = by_hand(answer([]))
+    with pytest.raises(NotFound):
+        await client.find_zone("a&page=9#x/../y\n")
+    with pytest.raises(CloudflareFault):
+        await client.restart_validation("../../user", "x?status=all/..")
+    looked, patched = (request.url.raw_path for request in client.http.requests)
+    assert looked == b"/client/v4/zones?name=a%26page%3D9%23x%2F..%2Fy%0A"
+    assert patched == b"/client/v4/zones/..%2F..%2Fuser/ssl/certificate_packs/x%3Fstatus%3Dall%2F.."
+
+
+@in_simulated_time
+async def test_all_zones_are_listed_over_all_pages():
+    sky = Sky({"zones": [{"name": f"z{number}.example", "packs": []} for number in range(101)]})
+    found = await sky.client.list_zones()
+    assert [(zone.id, zone.name) for zone in found] == [
+        (zone_id(f"z{number}.example"), f"z{number}.example") for number in range(101)
+    ]
+    assert len(sky.asked) == 3
+
+
+@in_simulated_time
+async def test_a_valid_token_is_active_though_its_answer_carries_code_10000():
+    sky = Sky()
+    assert await sky.client.verify_token() == "active"
+    assert sky.client.heard[0].error is None
+    assert await by_hand(answer({"id": "1", "status": "expired"})).verify_token() == "expired"
+    assert await by_hand(answer([])).verify_token() == "unknown"
+
+
+@in_simulated_time
+async def test_every_call_is_heard_with_its_operation_status_and_duration():
+    sky = Sky(timed_out(faults=[{"kind": "slow", "delay": "2s", "method": "GET", "nth": 1}]))
+    await sky.client.list_packs(ZONE, Urgency.CALM)
+    await sky.client.restart_validation(ZONE, PACK)
+    heard = [(each.account, each.operation, each.status, round(each.seconds), each.error) for each in sky.client.heard]
+    assert heard == [("main", "list_packs", 200, 2, None), ("main", "restart_validation", 200, 0, None)]
