@@ -19,6 +19,8 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  #
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
+            if not self.loop.threads:
+                raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
             return super().select(None)
         ready = super().select(0)
         if ready or timeout <= 0:
@@ -36,6 +38,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.simulated = 1000.0
         self.threads = 0
+        self.gate: Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]] | None = None
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -44,6 +47,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self.simulated
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """What goes to a thread goes through the ``gate``, where a test has set one."""
+        if self.gate is not None:
+            return self.create_task(self.gate(lambda: self._in_a_thread(executor, func, *args)))
+        return self._in_a_thread(executor, func, *args)
+
+    def _in_a_thread(self, executor: Any, func: Any, *args: Any) -> Any:
         self.threads += 1
         future = super().run_in_executor(executor, func, *args)
 

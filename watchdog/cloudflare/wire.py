@@ -73,6 +73,9 @@ class ZoneSeen(msgspec.Struct, frozen=True):
 
     id: str
     name: str
+    type: str = ""
+    status: str = ""
+    paused: bool = False
 
 
 _Decoded = TypeVar("_Decoded")
@@ -125,11 +128,30 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
     """The zones of one page of ``GET /zones``. Raises as ``packs``."""
     envelope = _envelope(body)
     found = [
-        ZoneSeen(id=plain(item["id"], 80), name=clean(item["name"], 255))
+        ZoneSeen(
+            plain(item["id"], 80),
+            clean(item["name"], 255),
+            _word(item.get("type")),
+            _word(item.get("status")),
+            item.get("paused") is True,
+        )
         for item in _dicts(_list_in(envelope))
         if isinstance(item.get("id"), str) and isinstance(item.get("name"), str)
     ]
     return found, _page_info(envelope)
+
+
+def delegation_id(body: bytes) -> str:
+    """The zone's label in the targets of delegated DCV, empty where there is none. Raises as ``packs``."""
+    result = _envelope(body).get("result")
+    label = result.get("uuid") if isinstance(result, dict) else None
+    return plain(label, 80) if isinstance(label, str) else ""
+
+
+def settled(body: bytes) -> None:
+    """An envelope that says success, whatever its result. Raises as ``packs``."""
+    if _envelope(body).get("success") is not True:
+        raise msgspec.ValidationError("no success in the answer")
 
 
 def token_status(body: bytes) -> str:

@@ -180,7 +180,8 @@ def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list[Finding]
             name, remedy = FindingName.TOKEN_STALE, "Add this TXT record; the old ones may go."
         if not by_hand and not seen:
             remedy = "Cloudflare places it by itself where it runs the zone's DNS; else add this TXT record."
-        found.append(Finding(name, sure, wanted.base, says, remedy, token if by_hand and not seen else None))
+        show = by_hand or not zone.type  # where nobody knows who places it, the person is told what it would be
+        found.append(Finding(name, sure, wanted.base, says, remedy, token if show and not seen else None))
     return found
 
 

@@ -5,8 +5,10 @@ The names are a closed set and public, as the reasons are. Where a finding says 
 everybody who tells shows them.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from watchdog.model.packs import ManualRecord
@@ -81,9 +83,34 @@ class Finding:
     record: ManualRecord | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found of one pack at one look.
+
+    ``tokens`` names the set of tokens Cloudflare was last asked to check at once, ``rechecked_at`` when; both are empty
+    while it never was.
+    """
+
+    at: datetime
+    findings: tuple[Finding, ...]
+    tokens: str = ""
+    rechecked_at: datetime | None = None
+
+    @property
+    def records(self) -> tuple[ManualRecord, ...]:
+        """What a person is to place."""
+        return to_place(self.findings)
+
+
 def to_place(findings: Iterable[Finding]) -> tuple[ManualRecord, ...]:
     """The records that a person is to add, each once, in the order found."""
     return tuple(dict.fromkeys(finding.record for finding in findings if finding.record is not None))
+
+
+def fingerprint(tokens: Iterable[ManualRecord]) -> str:
+    """A short name for a set of tokens, the same in whatever order they come."""
+    lines = sorted(f"{token.type} {token.name} {token.value}" for token in tokens)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def placed(findings: Iterable[Finding]) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
+PENDING_VALIDATION = "pending_validation"
 
 HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
 IN_PROGRESS = frozenset(

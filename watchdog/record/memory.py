@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
@@ -116,6 +117,10 @@ class Memory:
         packs = self._packs.get(known.id, {}) if known and known.id else {}
         return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
 
+    def known(self, pack: Pack) -> Remembered | None:
+        """The pack as it was remembered after its last look."""
+        return self._packs.get(pack.zone_id, {}).get(pack.id)
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known in self.packs_of(zone))
@@ -159,14 +164,24 @@ class Memory:
             events += self._miss(observation, known, listed, before.seen_at or now, now)
         return events
 
-    def conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime) -> bool:
-        """Note what was decided of a pack. True when the decision is another than at the last look."""
+    def conclude(
+        self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime, diagnosis: Diagnosis | None = None
+    ) -> bool:
+        """Note what was decided of a pack. True when the decision is another than at the last look.
+
+        Without a new ``diagnosis`` the last one stays, until the pack is well.
+        """
         known = self._packs.setdefault(zone.id, {})
         then = known.get(pack.id)
         since = then.since if then and then.pack.status == pack.status else now
-        if then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+        last = then.diagnosis if then else None
+        if diagnosis is None and pack.status not in HEALTHY:
+            diagnosis = last
+        if diagnosis is not last:
+            self._changes.diagnoses[pack.zone_id, pack.id] = diagnosis
+        elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
             return False
-        self._put(Remembered(zone.account, zone.label, pack, since, now, decision))
+        self._put(Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis))
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
 
     def give_up(self, pack: Pack, now: datetime) -> None:
@@ -283,6 +298,7 @@ class Memory:
         self._packs[pack.zone_id].pop(pack.id, None)
         self._histories.pop(key, None)
         self._changes.histories[key] = UNTROUBLED
+        self._changes.diagnoses[key] = None
         self._changes.forgotten.append(key)
 
     # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -357,6 +373,10 @@ class Memory:
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         await self.flush()
         await self._try(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    async def journal_of(self, pack: Pack, most: int) -> list[Entry]:
+        """The newest lines about one pack, newest first."""
+        return await self._ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
 
     async def writable(self) -> bool:
         """Whether the disk takes writes now."""
