@@ -275,7 +275,7 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
         (known,) = memory.packs_of(ZONE)
         assert (known.pack, known.decision, known.since) == (STUCK, WAITING, T0)
         assert memory.zone(ZONE).seen_at == T0
-        (entry,) = memory._store.journal_of("z1", "p1", 10)  # noqa: SLF001 - the journal is read by nobody here
+        (entry,) = await memory.journal_of(STUCK, 10)
         assert (entry.event, entry.detail, entry.account, entry.zone) == ("pack_changed", "number=0", *ZONE.key)
 
 
@@ -305,7 +305,7 @@ async def test_what_cannot_be_written_is_kept_with_its_reason_and_written_later(
         assert {known.pack.id for known in memory.packs_of(ZONE)} == {"p1", "p2"}
         assert memory.zone(ZONE).seen_at == T0 + HOUR
         assert memory.history(STUCK).trouble_since == T0
-        assert len(memory._store.journal_of("z1", "p1", 10)) == 2  # noqa: SLF001 - as above
+        assert len(await memory.journal_of(STUCK, 10)) == 2
 
 
 @in_simulated_time
@@ -320,7 +320,7 @@ async def test_a_long_time_without_a_disk_does_not_fill_the_memory(mind, kit, mo
         unwritten = memory._changes  # noqa: SLF001 - its size is the claim
         assert (len(unwritten.zones), len(unwritten.packs), len(unwritten.journal)) == (1, 1, 20)
         await memory.flush()
-        newest = memory._store.journal_of("z1", "p1", 1)[0]  # noqa: SLF001 - as above
+        (newest,) = await memory.journal_of(STUCK, 1)
         assert newest.detail == "number=29"
 
 
@@ -345,7 +345,7 @@ async def test_old_journal_lines_go_and_young_ones_stay(mind):
     async with mind() as memory:
         memory.journal([line(), line(3600)])
         await memory.tidy(set(), T0 + timedelta(days=90, seconds=1))
-        assert len(memory._store.journal_of("z1", "p1", 10)) == 1  # noqa: SLF001 - as above
+        assert len(await memory.journal_of(STUCK, 10)) == 1
 
 
 @in_simulated_time

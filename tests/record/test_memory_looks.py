@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import simulated
 from tests.sky import in_simulated_time
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.observation import Seen, Unseen
 from watchdog.model.packs import KNOWN_STATUSES, Pack, ZoneRef, pack_key
@@ -380,6 +381,43 @@ async def test_a_watched_zone_keeps_its_packs_however_long_nothing_changes(mind)
         assert set(remembered(memory)) == {"p1"}
 
 
+# ── diagnoses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@in_simulated_time
+async def test_a_diagnosis_stays_with_its_pack_until_another_comes_or_the_pack_is_well(mind):
+    async with mind() as memory:
+        stuck, first, second = pack(status="validation_timed_out"), Diagnosis(T0, ()), Diagnosis(T0 + HOUR, ())
+        look(memory, stuck)
+        assert memory.known(stuck).diagnosis is None
+        for brought, kept in ((first, first), (None, first), (second, second)):
+            memory.conclude(ZONE, stuck, WAIT, T0, brought)
+            await memory.flush()
+            assert memory.known(stuck).diagnosis == kept
+            async with mind(exclusive=False) as other:
+                assert other.known(stuck).diagnosis == kept
+        look(memory, pack(), now=T0 + 2 * HOUR)
+        await memory.flush()
+        assert memory.known(pack()).diagnosis is None
+    async with mind() as memory:
+        assert memory.known(pack()).diagnosis is None
+
+
+@in_simulated_time
+async def test_a_pack_that_is_forgotten_takes_its_diagnosis_along_though_it_comes_back_at_once(mind):
+    async with mind() as memory:
+        memory.take_in(Seen(ZONE, (pack(),)), T0)
+        memory.conclude(ZONE, pack(status="expired"), WAIT, T0, Diagnosis(T0, ()))
+        await memory.flush()
+        look(memory, pack("p2"), now=T0 + HOUR)  # the same pack under another id
+        look(memory, pack(status="expired"), now=T0 + 2 * HOUR)
+        assert memory.known(pack()).diagnosis is None
+        await memory.flush()
+    async with mind() as memory:
+        assert memory.known(pack()).diagnosis is None
+        assert memory.known(pack()).pack.status == "expired"
+
+
 # ── any life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 statuses = st.sampled_from(["active", "validation_timed_out", "initializing", "deleted", "", "pending_moonrise"])
@@ -389,7 +427,7 @@ anys = st.builds(
 sights = st.lists(anys, max_size=3, unique_by=lambda each: each.id)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(sights, st.booleans(), st.integers(0, 3)), max_size=8))
 def test_whatever_is_seen_another_process_recalls_exactly_what_this_one_knows(tmp_path_factory, kit, looks):
     url = f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db"
