@@ -253,7 +253,7 @@ async def house(
     address = Window(PER_ADDRESS, 1.0)
     rooms.clients = clients(config, http, address, rooms, tellers)
     try:
-        await _recall(rooms, tellers)
+        await _recall(rooms, tellers, alone=store.exclusive)
         yield House(config, rooms, tellers, address, http)
     finally:
         if rooms.doctor is not None:
@@ -262,10 +262,14 @@ async def house(
         worker.shutdown()
 
 
-async def _recall(rooms: Rooms, tellers: Tellers) -> None:
-    """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once."""
+async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
+    """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once.
+
+    Not ``alone``, it may as well be under way in the daemon, who will note it.
+    """
     now = rooms.clock.now()
-    for intent_id, intent in await rooms.memory.recall(now):
+    unsettled = await rooms.memory.recall(now)
+    for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
         zone = ZoneRef(intent.account, intent.zone, intent.zone_id)

@@ -342,6 +342,10 @@ class Memory:
         await self.flush()
         await self._try(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
 
+    async def journal_of(self, pack: Pack, most: int) -> list[Entry]:
+        """The newest lines about one pack, newest first."""
+        return await self._ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
+
     async def writable(self) -> bool:
         """Whether the disk takes writes now."""
         return await self._ask(self._store.writable)

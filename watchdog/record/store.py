@@ -165,6 +165,11 @@ class Store:
             raise
         return store
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether this process alone may act on the state."""
+        return self._lock is not None
+
     def close(self) -> None:
         """Close the database, then let another instance in; a second call does nothing."""
         with suppress(SQLAlchemyError, sqlite3.Error):
