@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.handbook import log_events
 from watchdog.app import RealClock
 from watchdog.cli import main
 from watchdog.simulator.scenario import Scenario
@@ -83,8 +84,11 @@ class Done:
     @property
     def lines(self):
         """What was logged, checked against the promise every line makes."""
-        found = [json.loads(line) for line in self.err.splitlines()]
+        found, documented = [json.loads(line) for line in self.err.splitlines()], log_events()
         for line in found:
+            levels, fields = documented[line["event"]]
+            assert line["level"] in levels, line
+            assert line.keys() <= {"timestamp", "level", "event"} | fields, line
             assert list(line)[:3] == ["timestamp", "level", "event"]
             assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
             assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in (*line, line["event"]))

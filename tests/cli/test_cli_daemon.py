@@ -6,6 +6,8 @@ import signal
 import httpx
 import pytest
 
+from tests.cli.conftest import Done
+
 PLANTED = "planted-secret-4f1c9e"
 FLEET = [
     {"name": "well.example", "packs": [{"status": "active"}]},
@@ -75,7 +77,7 @@ def test_a_daemons_day(running, command, until):
     out, err = process.communicate(timeout=15)
     said += [out, err]
     assert (process.returncode, out) == (0, "")
-    lines = [json.loads(line) for line in err.splitlines()]
+    lines = Done(0, out, err).lines
     events = [line["event"] for line in lines]
     assert events[0] == "started"
     assert events[-2:] == ["stopping", "stopped"]
