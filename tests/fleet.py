@@ -20,6 +20,7 @@ from watchdog.record.store import Store
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
+from watchdog.tell.metrics import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
 
@@ -80,7 +81,14 @@ class Fleet:
     """One run of the watchdog's process over a world."""
 
     def __init__(self, world: World, home: House, wire: Wire, store: Store, metrics, clock):
-        self.world, self.home, self.wire, self.store, self.metrics, self.clock = world, home, wire, store, metrics, clock
+        self.world, self.home, self.wire, self.store, self.metrics, self.clock = (
+            world,
+            home,
+            wire,
+            store,
+            metrics,
+            clock,
+        )
         self.rooms = home.rooms
         self.teller = self.rooms.teller = Teller(self.rooms.teller)
         self.rooms.dice = Random(7)  # noqa: S311 - tests repeat
@@ -166,8 +174,6 @@ class Fleet:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(each in line for each in wanted))
 
     def exposition(self):
-        from watchdog.tell.metrics import Account, Snapshot
-
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.rooms.clients.items())
         return self.metrics.expose(Snapshot(inventory(self.rooms), accounts), "")[0].decode()
 
@@ -203,6 +209,7 @@ class Start:
             "state": {"url": f"sqlite:///{state}"},
             "web": {"listen": ""},
             "log": {"format": "json"},
+            "diagnosis": {"enabled": False},
             "api": {"base_url": ADDRESS},
             **settings,
         }
@@ -213,7 +220,9 @@ class Start:
         return load(path, {})
 
     @asynccontextmanager
-    async def __call__(self, main, *, scenario=None, config=None, world=None, dry_run=False, state="state.db", **others):
+    async def __call__(
+        self, main, *, scenario=None, config=None, world=None, dry_run=False, state="state.db", **others
+    ):
         """The fleet: zones by name, each a list of packs, of the account ``main`` and of ``others``.
 
         ``config`` is laid over the configuration (``per_zone`` over zones), ``scenario`` over the simulator's. With a
@@ -228,7 +237,9 @@ class Start:
         async with AsyncExitStack() as stack:
             store = Store.open(f"sqlite:///{path}", exclusive=True)
             stack.callback(store.close)
-            home = await stack.enter_async_context(house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire))
+            home = await stack.enter_async_context(
+                house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
+            )
             fleet = Fleet(world, home, wire, store, metrics, clock)
             stack.push_async_callback(fleet.cycle.stop, timedelta(0))
             yield fleet
