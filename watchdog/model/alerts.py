@@ -135,6 +135,11 @@ class Entry:
         return self.over_at is None and not self.waiting and self.ripe(now)
 
 
+def what_fires(log: Mapping[str, Entry], now: datetime) -> frozenset[tuple[str, Severity]]:
+    """The names of what fires now, each with its severity."""
+    return frozenset((name, entry.alert.severity) for name, entry in log.items() if entry.firing(now))
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something to say about one alert; ``until`` is when it ended."""

@@ -49,12 +49,11 @@ class Alertmanager:
         notes = {"summary": message.title, "description": message.body}
         await self._send([_posted(labels, notes, message.at, message.at + RESEND)])
 
-    async def tell(self, log: Iterable[Entry], now: datetime) -> int:
-        """Tell what holds, and what ended lately. Gives the number of alerts; raises ``Undelivered``."""
+    async def tell(self, log: Iterable[Entry], now: datetime) -> None:
+        """Tell what holds and what ended lately; where that is nothing, tell that. Raises ``Undelivered``."""
         alerts = list(self._alerts(log, now))
-        for start in range(0, len(alerts), AT_ONCE):
+        for start in range(0, max(len(alerts), 1), AT_ONCE):
             await self._send(alerts[start : start + AT_ONCE])
-        return len(alerts)
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
         body = msgspec.json.encode(alerts)

@@ -58,11 +58,14 @@ def settle(
     gone: AbstractSet[str],
     now: datetime,
     repeat_every: timedelta,
+    *,
+    heard: bool = True,
 ) -> Said:
     """One step.
 
     ``alerts`` hold now; ``unwell`` are the subjects that are not well whatever holds, with their restarts; ``gone`` are
-    the fingerprints of which nothing can be known any more.
+    the fingerprints of which nothing can be known any more. Unless anybody ``heard`` it, nothing counts as said: whoever
+    is the first to listen hears all of it.
     """
     held = {alert.subject for alert in alerts.values()}
     after: dict[str, Entry] = {}
@@ -76,7 +79,7 @@ def settle(
             kept = _missing(entry, held, unwell, now, gone=fingerprint in gone)
             if kept is not None:
                 after[fingerprint] = kept
-    return _say(after, now, repeat_every)
+    return _say(after, now, repeat_every) if heard else Said((), after)
 
 
 def _held(entry: Entry | None, alert: Alert, now: datetime) -> Entry:
@@ -106,9 +109,8 @@ def _missing(
     subject = entry.alert.subject
     since = entry.missing_since or now
     entry = replace(entry, missing_since=since)
-    if entry.said_at is None:
-        # Nothing was said, so nothing has to be taken back; what was only a blip is forgotten.
-        return replace(entry, over_at=now) if entry.ripe(since) else None
+    if not entry.ripe(since):
+        return None  # it was only a blip
     if subject in held:
         return replace(entry, over_at=now, waiting=False)
     if subject in unwell:
@@ -116,7 +118,9 @@ def _missing(
         return replace(entry, waiting=True, missing_since=now, alert=replace(entry.alert, restarts=restarts))
     if now - since < (GONE_FOR if gone else _calm(entry.flaps)):
         return entry
-    return replace(entry, over_at=now, waiting=False, owed=Kind.GONE if gone else Kind.OVER)
+    end = Kind.GONE if gone else Kind.OVER
+    # What was never said need not be taken back.
+    return replace(entry, over_at=now, waiting=False, owed=end if entry.said_at is not None else None)
 
 
 def _calm(flaps: int) -> timedelta:

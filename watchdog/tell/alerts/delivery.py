@@ -67,12 +67,18 @@ class Lane:
         self._gone = gone
         self._told = told
         self._tries = 0
+        self._ending = False
         self._more = asyncio.Event()
         self.settled = asyncio.Event()  # nothing is left, or the first of them was just not accepted
         self.sending = False
 
-    def __len__(self) -> int:
-        return len(self._letters)
+    def left(self) -> list[Letter]:
+        """What was not delivered."""
+        return list(self._letters)
+
+    def last(self) -> None:
+        """End after the letter that is on the wire."""
+        self._ending = True
 
     def put(self, letter: Letter) -> None:
         """One more letter."""
@@ -83,7 +89,7 @@ class Lane:
     async def run(self) -> None:
         """Deliver until cancelled."""
         await self._check()
-        while True:
+        while not self._ending:
             await self._drop_what_is_too_much()
             if not self._letters:
                 self.settled.set()
@@ -115,7 +121,8 @@ class Lane:
         wait = max(wait_after(self._tries), min(wait, LONGEST_WAIT))
         self._told(Told(self._name, Outcome.FAILED, title, error, self._clock.now() + wait))
         self.settled.set()
-        await self._clock.sleep(wait)
+        if not self._ending:
+            await self._clock.sleep(wait)
 
     async def _send(self, letter: Letter) -> tuple[str, timedelta, bool]:
         """Why it was not accepted (empty when it was), how long to wait at least, and whether it is hopeless."""
@@ -147,16 +154,19 @@ class Refresh:
     """Tells one Alertmanager what holds: at once when ``wake`` is called, and every so often."""
 
     def __init__(
-        self, name: str, every: timedelta, tell: Callable[[], Awaitable[int]], told: Callable[[Told], None]
+        self, name: str, every: timedelta, tell: Callable[[], Awaitable[str]], told: Callable[[Told], None]
     ) -> None:
+        """``tell`` gives a title when what it told was new."""
         self._name = name
         self._every = every
         self._tell = tell
         self._told = told
         self._wake = asyncio.Event()
+        self.settled = asyncio.Event()  # what holds was told, or could not be
 
     def wake(self) -> None:
         """What holds has changed."""
+        self.settled.clear()
         self._wake.set()
 
     async def run(self) -> None:
@@ -164,11 +174,13 @@ class Refresh:
         while True:
             self._wake.clear()
             try:
-                await self._tell()
+                title = await self._tell()
             except Undelivered as why:
                 self._told(Told(self._name, Outcome.FAILED, error=str(why)))
             else:
-                self._told(Told(self._name, Outcome.ACCEPTED))
+                self._told(Told(self._name, Outcome.ACCEPTED, title))
+            if not self._wake.is_set():
+                self.settled.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._wake.wait()

@@ -29,10 +29,13 @@ class Heartbeat:
         self._lost = lost
         self._wanted: str | None = None
         self._wake = asyncio.Event()
+        self.settled = asyncio.Event()  # the last ping went through, or was given up
+        self.settled.set()
 
     def ping(self, *, failed: bool) -> None:
         """A pass is over."""
         self._wanted = failing(self._url) if failed else self._url
+        self.settled.clear()
         self._wake.set()
 
     async def run(self) -> None:
@@ -50,6 +53,8 @@ class Heartbeat:
                         self._lost(str(why))
                     else:
                         await self._clock.sleep(wait)
+            if not self._wake.is_set():
+                self.settled.set()
 
 
 def failing(url: str) -> str:
