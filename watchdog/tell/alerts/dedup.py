@@ -64,8 +64,8 @@ def settle(
     """One step.
 
     ``alerts`` hold now; ``unwell`` are the subjects that are not well whatever holds, with their restarts; ``gone`` are
-    the fingerprints of which nothing can be known any more. Unless anybody ``heard`` it, nothing counts as said: whoever
-    is the first to listen hears all of it.
+    the fingerprints of which nothing can be known any more. Unless anybody ``heard`` it, nothing counts as said, so
+    whoever is the first to listen hears all of it.
     """
     held = {alert.subject for alert in alerts.values()}
     after: dict[str, Entry] = {}
