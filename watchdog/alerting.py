@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from watchdog.config.schema import Config
 from watchdog.decide.urgency import renewal
-from watchdog.model.alerts import Entry, Letter, what_fires
+from watchdog.model.alerts import AlertLog, Letter
 from watchdog.model.clock import Clock
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import clean
@@ -59,7 +59,7 @@ class Alerting:
         self._clock = clock
         self._logs = logs
         self._started_at = clock.now()
-        self._log: dict[str, Entry] = {}
+        self._log = AlertLog()
         self._last_id = 0
         self._unwritten = Unwritten()
         self._considering, self._writing = asyncio.Lock(), asyncio.Lock()
@@ -119,28 +119,24 @@ class Alerting:
 
         def look() -> tuple[Holding, frozenset[str]]:
             found = holding(inventory, standing, limits, renewal, self._started_at, now)
-            missing = [entry.alert for name, entry in self._log.items() if name not in found.alerts]
+            missing = [entry.alert for name, entry in self._log.entries.items() if name not in found.alerts]
             return found, unwatched(missing, inventory) if missing else frozenset()
 
         found, gone = await asyncio.to_thread(look)
         lanes = dict(self._outlets.lanes())
         said = settle(*(self._log, found.alerts, found.unwell, gone, now, settings.repeat_every), heard=bool(lanes))
         before, self._log = self._log, said.log
-        changes: dict[str, Entry | None] = {
-            name: entry for name, entry in said.log.items() if before.get(name) != entry
-        }
-        changes |= dict.fromkeys(before.keys() - said.log.keys())
         letters: dict[int, Letter | None] = {}
         for name, route in lanes.items():
             for message in messages(said.notices, route, now):
                 self._last_id += 1
                 letters[self._last_id] = Letter(self._last_id, name, message)
-        self._unwritten.merge(Unwritten(changes, letters))
+        self._unwritten.merge(outbox.difference(before, said.log, letters))
         await self._write()
         for letter in filter(None, letters.values()):
             if not self._outlets.put(letter):  # a reload took its destination away meanwhile
                 self._unwritten.letters[letter.id] = None
-        if what_fires(before, now) != what_fires(said.log, now):
+        if before.firing(now) != said.log.firing(now):
             self._outlets.changed()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
@@ -148,11 +144,11 @@ class Alerting:
     def rows(self) -> Callable[[], dict[str, Any]]:
         """A snapshot of what fires, as JSON."""
         log, now = self._log, self._clock.now()
-        return lambda: alert_rows(log.values(), now)
+        return lambda: alert_rows(log.entries.values(), now)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
-        return firing_counts(self._log.values(), self._clock.now())
+        return firing_counts(self._log.entries.values(), self._clock.now())
 
     def destinations(self) -> tuple[str, ...]:
         """The names of all destinations."""

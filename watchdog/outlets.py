@@ -5,13 +5,13 @@ alone what it does not change.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 from watchdog.config.schema import Config, Destination
-from watchdog.model.alerts import Entry, Letter, Route, Severity, what_fires
+from watchdog.model.alerts import AlertLog, Letter, Route, Severity
 from watchdog.model.clock import Clock
 from watchdog.tell.alerts.alertmanager import RESEND, Alertmanager
 from watchdog.tell.alerts.channel import Channel, Undelivered
@@ -50,7 +50,7 @@ class Outlets:
         logs: Logs,
         count: Callable[[str, str], None],
         arrived: Callable[[Letter], Awaitable[None]],
-        log: Callable[[], Mapping[str, Entry]],
+        log: Callable[[], AlertLog],
     ) -> None:
         """``count`` hears of every try, ``arrived`` of every letter that need not be kept; ``log`` is the alert log."""
         self._post = post
@@ -167,9 +167,9 @@ class Outlets:
         async def tell() -> str:
             nonlocal told
             now = self._clock.now()
-            log = {name: entry for name, entry in self._log().items() if route.wants(entry.alert)}
-            await alertmanager.tell(log.values(), now)
-            before, told = told, what_fires(log, now)
+            log = AlertLog({name: each for name, each in self._log().entries.items() if route.wants(each.alert)})
+            await alertmanager.tell(log.entries.values(), now)
+            before, told = told, log.firing(now)
             return f"{len(told)} alerts fire" if told != before else ""
 
         return tell

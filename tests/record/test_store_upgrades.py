@@ -23,7 +23,18 @@ from watchdog.record.migrations import upgrade
 from watchdog.record.store import Changes
 
 NEXT = "9000"
-TABLES = ("zones", "packs", "histories", "intents", "journal", "diagnoses", "alert_log", "outbox", "meta")
+TABLES = (
+    "zones",
+    "packs",
+    "histories",
+    "intents",
+    "journal",
+    "diagnoses",
+    "alert_log",
+    "alert_groups",
+    "outbox",
+    "meta",
+)
 REVISION = f"""
 import sqlalchemy as sa
 from alembic import op

@@ -86,6 +86,11 @@ class Alert:
         return hashlib.sha256(f"{self.reason}\n{self.subject}".encode()).hexdigest()[:16]
 
     @property
+    def group(self) -> str:
+        """The alerts it is said together with: those of one reason and one account."""
+        return f"{self.reason} {self.account}"
+
+    @property
     def runbook(self) -> str:
         """The page that says what to do."""
         return f"{RUNBOOKS}{self.reason}.md"
@@ -135,9 +140,24 @@ class Entry:
         return self.over_at is None and not self.waiting and self.ripe(now)
 
 
-def what_fires(log: Mapping[str, Entry], now: datetime) -> frozenset[tuple[str, Severity]]:
-    """The names of what fires now, each with its severity."""
-    return frozenset((name, entry.alert.severity) for name, entry in log.items() if entry.firing(now))
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """When a group of alerts was last heard, and how often in a row, with no long silence between."""
+
+    said_at: datetime
+    in_a_row: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLog:
+    """Everything that holds or lately held, by fingerprint, and the groups that were heard lately, by name."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    voices: Mapping[str, Voice] = field(default_factory=dict)
+
+    def firing(self, now: datetime) -> frozenset[tuple[str, Severity]]:
+        """The names of what fires now, each with its severity."""
+        return frozenset((name, entry.alert.severity) for name, entry in self.entries.items() if entry.firing(now))
 
 
 @dataclass(frozen=True, slots=True)

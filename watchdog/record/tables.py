@@ -136,6 +136,14 @@ diagnoses = sa.Table(
     sqlite_with_rowid=False,
 )
 alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), sqlite_with_rowid=False)
+alert_groups = sa.Table(
+    "alert_groups",
+    metadata,
+    _key("name"),
+    _time("said_at", nullable=False),
+    _number("in_a_row"),
+    sqlite_with_rowid=False,
+)
 outbox = sa.Table(
     "outbox",
     metadata,

@@ -4,8 +4,8 @@ An alert is said when it starts, when it gets worse, every ``repeat_every`` whil
 things keep that quiet:
 
 - *Groups.* What has one reason and one account is one group, and a group is heard at most once in a while: after a
-  message it is silent for 5 m, after the next for 15 m, then for 1 h, until it had two quiet hours. What comes up
-  meanwhile waits and is said together. So 500 packs that fail one after the other are a handful of messages.
+  message it is silent for 5 m, after the next for 15 m, then for 1 h, until it has been quiet for two hours. What comes
+  up meanwhile waits and is said together. So 500 packs that fail one after the other are a handful of messages.
 - *Flapping.* The first end is believed at once. Each time an alert comes back within a day of its end, the next end is
   believed only after it has stayed away for 5 m, 10 m, 20 m, … up to 12 h.
 - *Other sides of one trouble.* An alert that gives way to another one about the same subject ends without a word, and
@@ -18,13 +18,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from watchdog.model.alerts import Alert, Entry, Kind, Notice, Severity
+from watchdog.model.alerts import Alert, AlertLog, Entry, Kind, Notice, Severity, Voice
 
 GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """How long a group is silent after its first, second and any further message in a row."""
 
 IN_A_ROW = timedelta(hours=2)
-"""Messages of a group that lie no further back count as a row."""
+"""A silence longer than this ends the row."""
 
 CALM = timedelta(minutes=5)
 """How long an alert that has come back once must stay away before its end is believed; twice as long each time."""
@@ -40,19 +40,17 @@ GONE_FOR = timedelta(hours=1)
 _DOUBLINGS = 8
 _SEVERITIES = tuple(Severity)
 
-Log = Mapping[str, Entry]
-
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """What to say now, and the log once it is said."""
 
     notices: tuple[Notice, ...]
-    log: dict[str, Entry]
+    log: AlertLog
 
 
 def settle(
-    log: Log,
+    log: AlertLog,
     alerts: Mapping[str, Alert],
     unwell: Mapping[str, int],
     gone: AbstractSet[str],
@@ -69,8 +67,8 @@ def settle(
     """
     held = {alert.subject for alert in alerts.values()}
     after: dict[str, Entry] = {}
-    for fingerprint in dict.fromkeys((*log, *alerts)):
-        entry = log.get(fingerprint)
+    for fingerprint in dict.fromkeys((*log.entries, *alerts)):
+        entry = log.entries.get(fingerprint)
         entry = None if entry is None else _not_ahead(entry, now)
         alert = alerts.get(fingerprint)
         if alert is not None:
@@ -79,7 +77,9 @@ def settle(
             kept = _missing(entry, held, unwell, now, gone=fingerprint in gone)
             if kept is not None:
                 after[fingerprint] = kept
-    return _say(after, now, repeat_every) if heard else Said((), after)
+    voices = {group: voice for group, voice in log.voices.items() if timedelta(0) <= now - voice.said_at <= IN_A_ROW}
+    notices = _say(after, voices, now, repeat_every) if heard else ()
+    return Said(notices, AlertLog(after, voices))
 
 
 def _held(entry: Entry | None, alert: Alert, now: datetime) -> Entry:
@@ -151,25 +151,26 @@ def _not_ahead(entry: Entry, now: datetime) -> Entry:
 # ── what to say ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _say(log: dict[str, Entry], now: datetime, repeat_every: timedelta) -> Said:
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for fingerprint, entry in log.items():
-        groups[entry.alert.reason, entry.alert.account].append(fingerprint)
+def _say(
+    entries: dict[str, Entry], voices: dict[str, Voice], now: datetime, repeat_every: timedelta
+) -> tuple[Notice, ...]:
+    """What to say; notes it in ``entries`` and ``voices``."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for fingerprint, entry in entries.items():
+        groups[entry.alert.group].append(fingerprint)
     notices: list[Notice] = []
-    for group in groups.values():
-        if _may_speak([log[fingerprint] for fingerprint in group], now):
-            repeat = any(_is_due(log[fingerprint], now, repeat_every) for fingerprint in group)
-            for fingerprint in group:
-                notice = _notice(log[fingerprint], now, repeat=repeat)
-                if notice is not None:
-                    notices.append(notice)
-                    log[fingerprint] = _once_said(log[fingerprint], now)
-    return Said(tuple(notices), log)
-
-
-def _may_speak(group: list[Entry], now: datetime) -> bool:
-    said = {entry.said_at for entry in group if entry.said_at is not None and now - entry.said_at <= IN_A_ROW}
-    return not said or now - max(said) >= GAPS[min(len(said), len(GAPS)) - 1]
+    for group, members in groups.items():
+        voice = voices.get(group)
+        if voice is not None and now - voice.said_at < GAPS[min(voice.in_a_row, len(GAPS)) - 1]:
+            continue
+        repeat = any(_is_due(entries[member], now, repeat_every) for member in members)
+        found = [(member, notice) for member in members if (notice := _notice(entries[member], now, repeat=repeat))]
+        for member, notice in found:
+            notices.append(notice)
+            entries[member] = _once_said(entries[member], now)
+        if found:
+            voices[group] = Voice(now, voice.in_a_row + 1 if voice is not None else 1)
+    return tuple(notices)
 
 
 def _lasts(entry: Entry) -> bool:

@@ -22,6 +22,9 @@ MOST_NOTICES = 50
 MOST_CHARACTERS = 3500
 """Of a text: Telegram takes 4096, Slack and Teams little more."""
 
+_LONGEST_LINE = 1200
+"""A record's value is copied, so it is not cut."""
+
 _OVER = (Kind.OVER, Kind.GONE)
 
 _ENDED = {
@@ -145,6 +148,10 @@ def _restarts(alert: Alert) -> str:
 
 
 def _cut(text: str) -> str:
-    lines = [clean(line, 400) if line.strip() else "" for line in text.splitlines()]
-    kept = "\n".join(lines)
+    kept = "\n".join(_line(line) for line in text.split("\n"))
     return kept if len(kept) <= MOST_CHARACTERS else kept[: MOST_CHARACTERS - 1].rsplit("\n", 1)[0] + "\n…"
+
+
+def _line(line: str) -> str:
+    text = clean(line, _LONGEST_LINE)
+    return " " * (len(line) - len(line.lstrip(" "))) + text if text else ""
