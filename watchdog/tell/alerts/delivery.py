@@ -132,7 +132,7 @@ class Lane:
         except Undelivered as why:
             return str(why), why.retry_after, why.hopeless
         except Exception as surprise:  # noqa: BLE001  a defect of one channel must not end its lane; its text may be secret
-            return f"this is a defect of certpack-watchdog: {type(surprise).__name__}", timedelta(0), True
+            return _defect(surprise), timedelta(0), True
         finally:
             self.sending = False
         return "", timedelta(0), False
@@ -177,6 +177,8 @@ class Refresh:
                 title = await self._tell()
             except Undelivered as why:
                 self._told(Told(self._name, Outcome.FAILED, error=str(why)))
+            except Exception as surprise:  # noqa: BLE001  a defect must not end what keeps alerts from resolving
+                self._told(Told(self._name, Outcome.FAILED, error=_defect(surprise)))
             else:
                 self._told(Told(self._name, Outcome.ACCEPTED, title))
             if not self._wake.is_set():
@@ -184,6 +186,10 @@ class Refresh:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._wake.wait()
+
+
+def _defect(surprise: Exception) -> str:
+    return f"this is a defect of certpack-watchdog: {type(surprise).__name__}"
 
 
 def wait_after(tries: int) -> timedelta:

@@ -37,7 +37,7 @@ class Post:
         """``transport`` is another way out than the network's."""
         self._http = httpx.AsyncClient(
             headers={"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"},
-            cookies=httpx.Cookies(CookieJar(DefaultCookiePolicy(allowed_domains=[]))),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # as it is: httpx copies any other kind
             timeout=None,  # noqa: S113  the one deadline below holds for all of it
             limits=httpx.Limits(max_keepalive_connections=_SEVERAL_IN_USE, keepalive_expiry=30),
             follow_redirects=False,
@@ -62,7 +62,7 @@ class Post:
                     await _drain(answer)
         except TimeoutError:
             raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
+        except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
             raise Undelivered(_what(fault)) from None
         if not answer.is_success:
             raise _refusal(answer)
@@ -104,4 +104,6 @@ def _what(fault: Exception) -> str:
         return "the proxy refused"
     if isinstance(fault, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError):
         return "the URL is none that could be asked"
-    return "the connection broke"
+    if isinstance(fault, httpx.HTTPError | OSError):
+        return "the connection broke"
+    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"
