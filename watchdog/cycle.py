@@ -9,6 +9,7 @@ in the next pass.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ from watchdog.observe.roster import Roster
 from watchdog.record.memory import Memory
 from watchdog.schedule.agenda import Agenda
 
+_log = logging.getLogger(__name__)
+
 AT_ONCE = 16
 """Zones of one account that are looked at at the same time. At 50 ms an answer this is 320 requests/s: enough."""
 
@@ -53,7 +56,7 @@ class Policy:
 
 
 class Teller(Protocol):
-    """Who is told. A teller never raises."""
+    """Who is told. One that raises is a fault of ours, and fails nothing but the telling."""
 
     def happened(self, events: list[Event]) -> None:
         """These things happened."""
@@ -92,21 +95,22 @@ class Cycle:
         self._tasks: set[asyncio.Task[None]] = set()
         self.busy: Counter[str] = Counter()  # per account: zones that are being looked at
         self._stopping = False
+        self._epoch, self._ticks = rooms.clock.now(), rooms.clock.monotonic()
 
     async def run_pass(self, length: timedelta) -> PassReport:
         """Look at every zone that is due within ``length``, for at most that long."""
         rooms = self.rooms
-        began, start = rooms.clock.now(), rooms.clock.monotonic()
+        began, start, horizon = rooms.clock.now(), rooms.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, rooms.dry_run
         await rooms.memory.refresh(began)
-        lanes = [self._start(self._lane(account, began + length)) for account in rooms.clients]
+        lanes = [self._start(self._lane(account, horizon)) for account in rooms.clients]
         if lanes:
             await asyncio.wait(lanes, timeout=length.total_seconds())
         await rooms.memory.flush()
         report, self._report = self._report, PassReport(rooms.clock.now())
-        report.waiting = rooms.agenda.waiting(began + length)
+        report.waiting = rooms.agenda.waiting(horizon)
         report.seconds = rooms.clock.monotonic() - start
-        rooms.teller.passed(report)
+        self._tell(rooms.teller.passed, report)
         return report
 
     async def stop(self, patience: timedelta) -> None:
@@ -131,7 +135,11 @@ class Cycle:
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, rooms.clock.now())
+        rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+
+    def _steady(self) -> datetime:
+        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
+        return self._epoch + timedelta(seconds=self.rooms.clock.monotonic() - self._ticks)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -140,10 +148,19 @@ class Cycle:
         return task
 
     async def _lane(self, account: str, horizon: datetime) -> None:
-        """One account's part of a pass: discover, then watch its zones, ``AT_ONCE`` at a time."""
+        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
+        await asyncio.wait(
+            [self._start(self._workers(account, horizon)), self._start(self._discover(account, horizon))]
+        )
+
+    async def _discover(self, account: str, horizon: datetime) -> None:
         rooms = self.rooms
-        if await rooms.roster.refresh(account, rooms.clients[account], rooms.clock.now()):
+        if await rooms.roster.refresh(account, rooms.clients[account], self._steady()):
             self.enrol()
+            await self._workers(account, horizon)
+
+    async def _workers(self, account: str, horizon: datetime) -> None:
+        """Watch the account's zones, ``AT_ONCE`` at a time."""
         workers = [self._start(self._work(account, horizon)) for _ in range(AT_ONCE - self.busy[account])]
         if workers:
             await asyncio.wait(workers)
@@ -151,7 +168,7 @@ class Cycle:
     async def _work(self, account: str, horizon: datetime) -> None:
         """Take the account's next zone, watch it, and so on until none is due or the pass is over."""
         rooms = self.rooms
-        while not self._stopping and (now := rooms.clock.now()) < horizon:
+        while not self._stopping and (now := self._steady()) < horizon:
             zone = rooms.agenda.take(account, now, horizon)
             if zone is None:
                 return
@@ -160,12 +177,11 @@ class Cycle:
             try:
                 seen = await self.watch(zone)
             except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
-                text = f"{type(surprise).__name__}: {clean(surprise)}"
-                unseen = Unseen(zone, Reason.UNSEEN, f"this is a defect of certpack-watchdog, please report it: {text}")
+                unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
                 self._told(rooms.memory.take_in(unseen, rooms.clock.now()))
             finally:
                 self.busy[account] -= 1
-                rooms.agenda.done(zone, rooms.clock.now(), troubled=rooms.memory.troubled(zone), failed=not seen)
+                rooms.agenda.done(zone, self._steady(), troubled=rooms.memory.troubled(zone), failed=not seen)
 
     # ── the sentence ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,9 +191,12 @@ class Cycle:
         if not isinstance(observation, Seen):
             return False
         # findings = diagnose(observation): its room comes between seeing and deciding.
-        due = [pack for pack in observation.packs if self._decide(observation.zone, pack).do is Do.RESTART]
-        for pack in due:
-            await self.act(observation.zone, pack)
+        for pack in observation.packs:
+            try:
+                if self._decide(observation.zone, pack).do is Do.RESTART and not self._stopping:
+                    await self.act(observation.zone, pack)
+            except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
+                self._surprised(observation.zone, pack, surprise)
         await self.rooms.memory.save(self.rooms.clock.now())
         return True
 
@@ -192,7 +211,7 @@ class Cycle:
             self._report.packs.update(packs_seen(observation))
         else:
             self._report.unseen += 1
-        rooms.teller.looked(zone)
+        self._tell(rooms.teller.looked, zone)
         return observation
 
     def _decide(self, zone: ZoneRef, pack: Pack) -> Decision:
@@ -233,7 +252,7 @@ class Cycle:
         now = rooms.clock.now()
         if outcome.sent is not None:
             self._report.restarts[outcome.sent] += 1
-            rooms.teller.restarted(zone, outcome.sent)
+            self._tell(rooms.teller.restarted, zone, outcome.sent)
         if outcome.reason is Reason.MOVED_ON:
             self._told(memory.take_in(Seen(zone, (outcome.pack,)), now, partial=True))
             self._decide(zone, outcome.pack)
@@ -241,10 +260,12 @@ class Cycle:
         memory.renamed(pack, outcome.pack)
         if outcome.error:
             memory.note_error(outcome.pack, outcome.error)
-        decision = _after(outcome)
+        history = memory.history(outcome.pack)
+        free_at = memory.budget_free_at(zone.account, rooms.policy(zone).per_hour, now)
+        decision = _after(outcome, history, free_at)
         changed = memory.conclude(zone, outcome.pack, decision, now)
         if outcome.sent is not None or changed:
-            self._told([_told_outcome(zone, outcome, memory.history(outcome.pack), now)])
+            self._told([_told_outcome(zone, outcome, history, decision.until, now)])
         return outcome
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
@@ -261,10 +282,24 @@ class Cycle:
         intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, next_at)
         return intent, before, after
 
+    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
+        """Something in this program failed with one pack: tell it once, and look again soon."""
+        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
+        memory.note_error(pack, error)
+        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
+            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
+
     def _told(self, events: list[Event]) -> None:
         if events:
             self.rooms.memory.journal(events)
-            self.rooms.teller.happened(events)
+            self._tell(self.rooms.teller.happened, events)
+
+    def _tell(self, tell: Callable[..., None], *what: object) -> None:
+        """Tell, whatever comes of it: no pass fails, and no restart is held, because a telling failed."""
+        try:
+            tell(*what)
+        except Exception:  # noqa: BLE001  the trace says whose fault it is
+            _log.exception("a teller failed")
 
 
 def restartable(pack: Pack) -> bool:
@@ -272,11 +307,19 @@ def restartable(pack: Pack) -> bool:
     return pack.status == VALIDATION_TIMED_OUT and pack.type == ADVANCED
 
 
-def _after(outcome: Outcome) -> Decision:
+def _defect(surprise: Exception) -> str:
+    text = f"{type(surprise).__name__}: {clean(surprise)}"
+    return f"this is a defect of certpack-watchdog, please report it: {text}"
+
+
+def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
-    return Decision(Do.WAIT, outcome.reason, outcome.next_restart_at if outcome.sent is not None else None)
+    if outcome.reason is Reason.OVER_BUDGET:
+        return Decision(Do.WAIT, outcome.reason, free_at)
+    counted = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
+    return Decision(Do.WAIT, outcome.reason, history.next_restart_at if counted else None)
 
 
 def _held(
@@ -286,9 +329,9 @@ def _held(
     return Event("restart_held", now, zone, pack, reason, facts=facts)
 
 
-def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, now: datetime) -> Event:
+def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, until: datetime | None, now: datetime) -> Event:
     if outcome.sent is None:
-        return _held(zone, outcome.pack, outcome.reason, now, history.attempts, history.next_restart_at, outcome.error)
+        return _held(zone, outcome.pack, outcome.reason, now, history.attempts, until, outcome.error)
     facts = (
         ("attempt", outcome.attempt),
         ("next_restart_at", history.next_restart_at),
