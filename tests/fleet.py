@@ -12,7 +12,7 @@ from random import Random
 
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
-from watchdog.app import House, house, inventory, new_metrics
+from watchdog.app import PATIENCE, House, house, inventory, new_metrics
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.model.packs import pack_key
@@ -20,6 +20,7 @@ from watchdog.record.store import Store
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
+from watchdog.tell.metrics import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
 
@@ -79,8 +80,17 @@ class Teller:
 class Fleet:
     """One run of the watchdog's process over a world."""
 
+    patience = PATIENCE
+
     def __init__(self, world: World, home: House, wire: Wire, store: Store, metrics, clock):
-        self.world, self.home, self.wire, self.store, self.metrics, self.clock = world, home, wire, store, metrics, clock
+        self.world, self.home, self.wire, self.store, self.metrics, self.clock = (
+            world,
+            home,
+            wire,
+            store,
+            metrics,
+            clock,
+        )
         self.rooms = home.rooms
         self.teller = self.rooms.teller = Teller(self.rooms.teller)
         self.rooms.dice = Random(7)  # noqa: S311 - tests repeat
@@ -160,14 +170,12 @@ class Fleet:
 
     def metric(self, name, **labels):
         """The sum of a metric's samples with these labels."""
-        snapshot_text = self.exposition()
+        text = self.exposition()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        lines = [line for line in snapshot_text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
+        lines = [line for line in text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(each in line for each in wanted))
 
     def exposition(self):
-        from watchdog.tell.metrics import Account, Snapshot
-
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.rooms.clients.items())
         return self.metrics.expose(Snapshot(inventory(self.rooms), accounts), "")[0].decode()
 
@@ -187,7 +195,9 @@ class Start:
         ]
         names = [name for zones in accounts.values() for name in zones]
         zones = [{"name": name, **zone} for name, zone in zip(names, zones, strict=True)]
-        return Scenario.model_validate({"tokens": tokens, "zones": zones, **(scenario or {})})
+        scenario = dict(scenario or {})
+        zones += scenario.pop("zones", [])
+        return Scenario.model_validate({"tokens": tokens, "zones": zones, **scenario})
 
     def configuration(self, accounts, state, settings):
         zones = [
@@ -195,6 +205,7 @@ class Start:
             for account, zones in accounts.items()
             for name in zones
         ]
+        zones = [{key: value for key, value in zone.items() if value is not None} for zone in zones]
         settings = {key: value for key, value in settings.items() if key != "per_zone"}
         own = settings.pop("accounts", {})
         return {
@@ -213,7 +224,9 @@ class Start:
         return load(path, {})
 
     @asynccontextmanager
-    async def __call__(self, main, *, scenario=None, config=None, world=None, dry_run=False, state="state.db", **others):
+    async def __call__(
+        self, main, *, scenario=None, config=None, world=None, dry_run=False, state="state.db", **others
+    ):
         """The fleet: zones by name, each a list of packs, of the account ``main`` and of ``others``.
 
         ``config`` is laid over the configuration (``per_zone`` over zones), ``scenario`` over the simulator's. With a
@@ -228,7 +241,9 @@ class Start:
         async with AsyncExitStack() as stack:
             store = Store.open(f"sqlite:///{path}", exclusive=True)
             stack.callback(store.close)
-            home = await stack.enter_async_context(house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire))
+            home = await stack.enter_async_context(
+                house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
+            )
             fleet = Fleet(world, home, wire, store, metrics, clock)
             stack.push_async_callback(fleet.cycle.stop, timedelta(0))
             yield fleet
