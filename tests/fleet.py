@@ -12,7 +12,7 @@ from random import Random
 
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
-from watchdog.app import House, house, inventory, new_metrics
+from watchdog.app import PATIENCE, House, house, inventory, new_metrics
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.model.packs import pack_key
@@ -79,6 +79,8 @@ class Teller:
 
 class Fleet:
     """One run of the watchdog's process over a world."""
+
+    patience = PATIENCE
 
     def __init__(self, world: World, home: House, wire: Wire, store: Store, metrics, clock):
         self.world, self.home, self.wire, self.store, self.metrics, self.clock = (
@@ -168,9 +170,9 @@ class Fleet:
 
     def metric(self, name, **labels):
         """The sum of a metric's samples with these labels."""
-        snapshot_text = self.exposition()
+        text = self.exposition()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        lines = [line for line in snapshot_text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
+        lines = [line for line in text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(each in line for each in wanted))
 
     def exposition(self):
@@ -193,7 +195,9 @@ class Start:
         ]
         names = [name for zones in accounts.values() for name in zones]
         zones = [{"name": name, **zone} for name, zone in zip(names, zones, strict=True)]
-        return Scenario.model_validate({"tokens": tokens, "zones": zones, **(scenario or {})})
+        scenario = dict(scenario or {})
+        zones += scenario.pop("zones", [])
+        return Scenario.model_validate({"tokens": tokens, "zones": zones, **scenario})
 
     def configuration(self, accounts, state, settings):
         zones = [
@@ -201,6 +205,7 @@ class Start:
             for account, zones in accounts.items()
             for name in zones
         ]
+        zones = [{key: value for key, value in zone.items() if value is not None} for zone in zones]
         settings = {key: value for key, value in settings.items() if key != "per_zone"}
         own = settings.pop("accounts", {})
         return {
