@@ -34,6 +34,7 @@ from watchdog.model.report import PassReport, packs_seen
 from watchdog.model.text import clean
 from watchdog.observe import census
 from watchdog.observe.roster import Roster
+from watchdog.record.lock import StateError
 from watchdog.record.memory import Memory
 from watchdog.schedule.agenda import Agenda
 
@@ -102,7 +103,10 @@ class Cycle:
         rooms = self.rooms
         began, start, horizon = rooms.clock.now(), rooms.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, rooms.dry_run
-        await rooms.memory.refresh(began)
+        try:
+            await rooms.memory.refresh(began)
+        except StateError as error:  # looks and metrics go on; without an intent on the disk no restart does
+            rooms.memory.error = str(error)
         lanes = [self._start(self._lane(account, horizon)) for account in rooms.clients]
         if lanes:
             await asyncio.wait(lanes, timeout=length.total_seconds())

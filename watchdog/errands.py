@@ -81,7 +81,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
 
     Never anything but an advanced pack in ``validation_timed_out``. Raises ``NotRestarted``.
     """
-    async with house(config, store) as home:
+    async with house(config, store, alone=False) as home:
         zone = _zone(home, zone_name)
         if zone is None:
             for name, client in home.rooms.clients.items():
