@@ -12,7 +12,7 @@ from random import Random
 
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
-from watchdog.app import PATIENCE, House, house, inventory, new_metrics
+from watchdog.app import PATIENCE, Daemon, House, house, inventory, new_metrics
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.model.packs import pack_key
@@ -180,6 +180,20 @@ class Fleet:
         return self.metrics.expose(Snapshot(inventory(self.rooms), accounts), "")[0].decode()
 
 
+@asynccontextmanager
+async def as_a_daemon(fleet, environ=None):
+    """The fleet's rooms run by the daemon itself. Its bell goes by real time, which stands still beside the loop's."""
+    daemon = Daemon(fleet.home, fleet.metrics, fleet.start.path, environ or {})
+    fleet.cycle = daemon.cycle
+    running = asyncio.create_task(daemon.run())
+    await asyncio.sleep(1)
+    try:
+        yield daemon
+    finally:
+        daemon.ask_to_stop()
+        await running
+
+
 class Start:
     """Starts the watchdog's process over a world, again and again if need be."""
 
@@ -219,10 +233,13 @@ class Start:
             **settings,
         }
 
+    @property
+    def path(self):
+        return self.folder / "config.yaml"
+
     def load(self, configuration):
-        path = self.folder / "config.yaml"
-        path.write_text(json.dumps(configuration))
-        return load(path, {})
+        self.path.write_text(json.dumps(configuration))
+        return load(self.path, {})
 
     @asynccontextmanager
     async def __call__(
@@ -237,7 +254,8 @@ class Start:
         clock = LoopClock()
         world = world or World(self.scenario(accounts, scenario), clock)
         path = self.folder / state
-        loaded = self.load(self.configuration(accounts, path, dict(config or {})))
+        settings = self.configuration(accounts, path, dict(config or {}))
+        loaded = self.load(settings)
         metrics, wire = new_metrics(), Wire(world)
         async with AsyncExitStack() as stack:
             store = Store.open(f"sqlite:///{path}", exclusive=True)
@@ -246,5 +264,6 @@ class Start:
                 house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
             )
             fleet = Fleet(world, home, wire, store, metrics, clock)
+            fleet.start, fleet.settings = self, settings
             stack.push_async_callback(fleet.cycle.stop, timedelta(0))
             yield fleet
