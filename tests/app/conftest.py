@@ -124,6 +124,7 @@ class Machine:
             "state": {"url": f"sqlite:///{self.folder}/state.db"},
             "log": {"format": "json"},
             "api": {"base_url": self.base_url, "timeout": "10s"},
+            "diagnosis": {"enabled": False},
             **settings,
         }
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import Done
 
+pytestmark = pytest.mark.process
+
 PLANTED = "planted-secret-4f1c9e"
 FLEET = [
     {"name": "well.example", "packs": [{"status": "active"}]},
