@@ -399,7 +399,10 @@ class Daemon:
         self._notify.tell(STATUS=self.sentence())
         if memory.error != self._state_error:
             self._state_error = memory.error
-            self._log("state_unwritable" if memory.error else "state_writable", error=memory.error or None)
+            if memory.error:
+                self._log("state_unwritable", "error", error=memory.error)
+            else:
+                self._log("state_writable")
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())
