@@ -75,7 +75,15 @@ def main() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open as long as the process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app()
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
+    try:
+        app()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # nobody reads it any more; left to the interpreter, that would change the exit code
+                _to_nowhere(stream.fileno())
 
 
 def _duration(text: str) -> str:
@@ -127,7 +135,9 @@ def check_config(
     """Validate the configuration file."""
     loaded = _load(config)
     with _told():
-        print(f"{config}: fine: {len(loaded.accounts)} accounts, {len(loaded.zones)} zones")
+        found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
+        more = f", and what discovery finds in {found} of the accounts" if found else ""
+        print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
     if online:
         _check_online(loaded)
 

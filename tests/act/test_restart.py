@@ -321,7 +321,7 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
 any_fault = st.sampled_from(
     [
         None,
-        *LOST.values(),
+        *(fault for name, fault in LOST.items() if name != "huge"),
         {"kind": "json_error", "status": 400, "code": 1406},
         {"kind": "json_error", "status": 403, "code": 10000},
         {"kind": "json_error", "status": 404, "code": 1408},
@@ -332,7 +332,7 @@ any_fault = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_fault, any_fault, any_fault, st.booleans())
 def test_whatever_goes_wrong_there_is_one_patch_at_most_and_what_took_effect_is_counted(
     staged, reading, sending, settling, takes_effect

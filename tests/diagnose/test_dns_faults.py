@@ -1,7 +1,7 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from examining import FULL, PARTIAL, TXT, diagnose, names, pack
+from examining import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack
 from responder import Responder
 
 from watchdog.model.packs import Validation, ZoneFacts
@@ -56,7 +56,7 @@ def test_packets_that_are_no_answer_are_passed_over_and_count_as_none(resolver):
 
 
 def test_a_port_where_nobody_listens_is_a_silent_resolver():
-    found = diagnose(pack(*(f"{n}.example.com" for n in range(5))), Refusing(), facts=PARTIAL)
+    found = diagnose(pack(*(f"{n}.example.com" for n in range(5))), Refusing(), facts=PARTIAL, timeout=SHORT)
     assert about(found) == {("resolver_silent", "hint")}
 
 

@@ -52,7 +52,10 @@ def raw(value: object) -> msgspec.Raw:
 
 
 def _items(json: msgspec.Raw) -> list[dict[str, Any]]:
-    decoded = _decode(json) if len(json) else None
+    try:
+        decoded = _decode(json) if len(json) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # bytes no JSON has, or brackets without end
+        return []
     return [item for item in decoded[:MOST_RECORDS] if isinstance(item, dict)] if isinstance(decoded, list) else []
 
 

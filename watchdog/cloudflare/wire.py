@@ -14,7 +14,7 @@ import msgspec
 
 from watchdog.cloudflare.errors import Complaint
 from watchdog.cloudflare.validations import common, raw, validation
-from watchdog.model.packs import HEALTHY, Pack, Validation
+from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.text import clean, plain
 
 
@@ -131,8 +131,8 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
         ZoneSeen(
             plain(item["id"], 80),
             clean(item["name"], 255),
-            _word(item.get("type")),
-            _word(item.get("status")),
+            _word(_text(item.get("type"))),
+            _word(_text(item.get("status"))),
             item.get("paused") is True,
         )
         for item in _dicts(_list_in(envelope))
@@ -211,8 +211,7 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             continue
 
         def text(name: str, item: dict[str, Any] = item) -> str | None:
-            value = item.get(name)
-            return None if value is None else str(value)
+            return _text(item.get(name))
 
         hosts = item.get("hosts")
         shape = _Pack(
@@ -262,11 +261,6 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
     )
 
 
-def _validation(read: _Pack) -> Validation:
-    method, days = read.validation_method, read.validity_days
-    return validation(method, days, read.validation_records, read.dcv_delegation_records)
-
-
 def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
     if not hosts:
         return ()
@@ -281,6 +275,10 @@ MOST_ERRORS = 20
 
 _words: dict[str, str] = {}
 _MOST_WORDS = 500
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _word(text: str | None) -> str:
