@@ -12,7 +12,7 @@ from random import Random
 
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
-from watchdog.app import House, house, inventory, new_metrics
+from watchdog.app import PATIENCE, Daemon, House, house, inventory, new_metrics
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.model.packs import pack_key
@@ -79,6 +79,8 @@ class Teller:
 
 class Fleet:
     """One run of the watchdog's process over a world."""
+
+    patience = PATIENCE
 
     def __init__(self, world: World, home: House, wire: Wire, store: Store, metrics, clock):
         self.world, self.home, self.wire, self.store, self.metrics, self.clock = (
@@ -168,14 +170,28 @@ class Fleet:
 
     def metric(self, name, **labels):
         """The sum of a metric's samples with these labels."""
-        snapshot_text = self.exposition()
+        text = self.exposition()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        lines = [line for line in snapshot_text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
+        lines = [line for line in text.splitlines() if line.startswith(f"certpack_watchdog_{name}")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(each in line for each in wanted))
 
     def exposition(self):
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.rooms.clients.items())
         return self.metrics.expose(Snapshot(inventory(self.rooms), accounts), "")[0].decode()
+
+
+@asynccontextmanager
+async def as_a_daemon(fleet, environ=None):
+    """The fleet's rooms run by the daemon itself. Its bell goes by real time, which stands still beside the loop's."""
+    daemon = Daemon(fleet.home, fleet.metrics, fleet.start.path, environ or {})
+    fleet.cycle = daemon.cycle
+    running = asyncio.create_task(daemon.run())
+    await asyncio.sleep(1)
+    try:
+        yield daemon
+    finally:
+        daemon.ask_to_stop()
+        await running
 
 
 class Start:
@@ -193,7 +209,9 @@ class Start:
         ]
         names = [name for zones in accounts.values() for name in zones]
         zones = [{"name": name, **zone} for name, zone in zip(names, zones, strict=True)]
-        return Scenario.model_validate({"tokens": tokens, "zones": zones, **(scenario or {})})
+        scenario = dict(scenario or {})
+        zones += scenario.pop("zones", [])
+        return Scenario.model_validate({"tokens": tokens, "zones": zones, **scenario})
 
     def configuration(self, accounts, state, settings):
         zones = [
@@ -201,6 +219,7 @@ class Start:
             for account, zones in accounts.items()
             for name in zones
         ]
+        zones = [{key: value for key, value in zone.items() if value is not None} for zone in zones]
         settings = {key: value for key, value in settings.items() if key != "per_zone"}
         own = settings.pop("accounts", {})
         return {
@@ -214,10 +233,13 @@ class Start:
             **settings,
         }
 
+    @property
+    def path(self):
+        return self.folder / "config.yaml"
+
     def load(self, configuration):
-        path = self.folder / "config.yaml"
-        path.write_text(json.dumps(configuration))
-        return load(path, {})
+        self.path.write_text(json.dumps(configuration))
+        return load(self.path, {})
 
     @asynccontextmanager
     async def __call__(
@@ -232,7 +254,8 @@ class Start:
         clock = LoopClock()
         world = world or World(self.scenario(accounts, scenario), clock)
         path = self.folder / state
-        loaded = self.load(self.configuration(accounts, path, dict(config or {})))
+        settings = self.configuration(accounts, path, dict(config or {}))
+        loaded = self.load(settings)
         metrics, wire = new_metrics(), Wire(world)
         async with AsyncExitStack() as stack:
             store = Store.open(f"sqlite:///{path}", exclusive=True)
@@ -241,5 +264,6 @@ class Start:
                 house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
             )
             fleet = Fleet(world, home, wire, store, metrics, clock)
+            fleet.start, fleet.settings = self, settings
             stack.push_async_callback(fleet.cycle.stop, timedelta(0))
             yield fleet

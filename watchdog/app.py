@@ -41,6 +41,7 @@ from watchdog.tell.logs import Logs, configure
 from watchdog.tell.systemd import Notifier
 
 if TYPE_CHECKING:
+    from watchdog.schedule.bell import Bell
     from watchdog.tell.metrics import Metrics
 
 PATIENCE = timedelta(seconds=20)
@@ -51,6 +52,10 @@ BEAT = 10.0
 
 GRACE = timedelta(seconds=60)
 """How much longer than its length a pass may take before the daemon calls itself stuck."""
+
+OVERDUE = 2 * BEAT
+"""Seconds after which a bell that should have rung is rung by hand: its scheduler goes by the wall clock, which can be
+set back by hours."""
 
 TIDY_EVERY = timedelta(hours=6)
 """How often old entries are forgotten."""
@@ -135,17 +140,13 @@ class House:
     def take(self, config: Config, busy: Mapping[str, int]) -> None:
         """Rebuild what another configuration changes; memory, learned quotas and turns stay.
 
-        A credential that did not change keeps its standing. One that is gone is kept while looks with it are under way.
+        A credential that did not change keeps its standing, and a limit that did not change keeps what it has counted,
+        whatever else is new. An account that is gone is kept while looks with it are under way.
         """
         old, self.config = self.config, config
         rooms = self.rooms
-        kept = {
-            name: rooms.clients[name]
-            for name, account in config.accounts.items()
-            if name in rooms.clients and old.accounts.get(name) == account and old.api == config.api
-        }
         leaving = {name: client for name, client in rooms.clients.items() if busy.get(name)}
-        rooms.clients = {**leaving, **clients(config, self.http, self.address, rooms, self.tellers), **kept}
+        rooms.clients = {**leaving, **clients(config, self.http, self.address, rooms, self.tellers, old)}
         roster = make_roster(config)
         roster.inherit(rooms.roster)
         rooms.roster = roster
@@ -193,15 +194,33 @@ def _policy(restart: RestartPolicy) -> Policy:
     )
 
 
-def clients(config: Config, http: Any, address: Window, rooms: Rooms, tellers: Tellers) -> dict[str, Client]:
-    """One client per account; all of them under the one limit of our address."""
+def clients(
+    config: Config, http: Any, address: Window, rooms: Rooms, tellers: Tellers, old: Config | None = None
+) -> dict[str, Client]:
+    """One client per account; all of them under the one limit of our address.
+
+    The credentials and quotas that the ``old`` configuration had as well are those of the present clients.
+    """
+
+    def credential(name: str, account: AccountConfig) -> Credential:
+        before = old.accounts.get(name) if old else None
+        if before is not None and _secrets(before) == _secrets(account):
+            return rooms.clients[name].credential
+        return _credential(name, account, rooms.clock)
+
+    def quota(name: str, account: AccountConfig) -> Quota:
+        before = old.accounts.get(name) if old else None
+        if before is not None and before.rate_limit == account.rate_limit:
+            return rooms.clients[name].quota
+        return Quota(_allowance(account), address, rooms.clock)
+
     return {
         name: Client(
             http,
             base_url=config.api.base_url,
             timeout=config.api.timeout,
-            credential=_credential(name, account, rooms.clock),
-            quota=Quota(_allowance(account), address, rooms.clock),
+            credential=credential(name, account),
+            quota=quota(name, account),
             clock=rooms.clock,
             dice=rooms.dice,
             user_agent=f"certpack-watchdog/{own_version()}",
@@ -217,6 +236,10 @@ def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
         return Credential.from_token(name, account.api_token.get_secret_value(), clock)
     key = account.api_key.get_secret_value() if account.api_key else ""
     return Credential.from_key(name, account.api_email or "", key, clock)
+
+
+def _secrets(account: AccountConfig) -> tuple[object, ...]:
+    return (account.api_token, account.api_email, account.api_key)
 
 
 def _allowance(account: AccountConfig) -> Allowance:
@@ -237,7 +260,8 @@ async def house(
 ) -> AsyncIterator[House]:
     """The rooms for a configuration and an open store, with everything recalled. Closes all it opened.
 
-    ``http`` is another way to Cloudflare than ``connect`` gives.
+    ``http`` is another way to Cloudflare than ``connect`` gives. Who shares the store with a daemon leaves
+    it to that one, which may be in the middle of a restart, to say what became of those without an outcome.
     """
     clock = clock or RealClock()
     configure(config.log.level, config.log.format, clock)
@@ -315,7 +339,7 @@ class Daemon:
         self._wake = asyncio.Event()
         self._rung = self._reload_asked = self._stop_asked = False
         self._pass: asyncio.Task[PassReport] | None = None
-        self._pass_due = self._clock.monotonic()
+        self._pass_due = self._rang_at = self._clock.monotonic()
         self._last: PassReport | None = None
         self._tidied = self._clock.now()
         self._state_error = ""
@@ -330,22 +354,24 @@ class Daemon:
         config = self._home.config
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)
-        web = Web(self, bind(config.web.listen)) if config.web.listen else None
+        sock = bind(config.web.listen) if config.web.listen else None
+        web = Web(self, sock) if sock is not None else None
         bell = Bell(self._length(), self._ring)
         self._catch_signals()
-        if web is not None:
+        if sock is not None and web is not None:
+            sock.listen()  # now, and not when the server's task first runs: READY means that it can be asked
             web.start()
         self.cycle.enrol()
-        self._say_started()
+        self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
         bell.start()
         try:
             while not self._stop_asked:
-                await self._turn(bell.retune)
+                await self._turn(bell)
         finally:
             await self._stop(bell.stop, web.stop if web is not None else None)
 
-    async def _turn(self, retune: Callable[[timedelta], None]) -> None:
+    async def _turn(self, bell: "Bell") -> None:
         """One turn of the loop that does the work; the service manager's watchdog is fed here and nowhere else."""
         beat = min(BEAT, (self._notify.watchdog_seconds or BEAT * 3) / 3)
         with suppress(TimeoutError):
@@ -356,7 +382,9 @@ class Daemon:
             self._notify.tell(WATCHDOG=1)
         if self._reload_asked:
             self._reload_asked = False
-            self._reload(retune)
+            self._reload(bell.retune)
+        if self._clock.monotonic() - self._rang_at > self._length().total_seconds() + OVERDUE:
+            bell.again()
         if self._pass is not None and self._pass.done():
             self._last, self._pass = self._pass.result(), None
             await self._after_pass()
@@ -371,7 +399,10 @@ class Daemon:
         self._notify.tell(STATUS=self.sentence())
         if memory.error != self._state_error:
             self._state_error = memory.error
-            self._log("state_unwritable" if memory.error else "state_writable", error=memory.error or None)
+            if memory.error:
+                self._log("state_unwritable", "error", error=memory.error)
+            else:
+                self._log("state_writable")
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())
@@ -426,19 +457,21 @@ class Daemon:
         self._wake.set()
 
     def _ring(self) -> None:
-        self._rung = True
+        self._rung, self._rang_at = True, self._clock.monotonic()
         self._wake.set()
 
     def _length(self) -> timedelta:
         return self._home.config.schedule.attention_interval
 
-    def _say_started(self) -> None:
+    def _say_started(self, listening: tuple[str, int] | None) -> None:
         config = self._home.config
+        host, port = listening or ("", 0)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._log(
             "started",
             version=own_version(),
             zones=len(self._home.rooms.roster.zones()),
-            listen=f"http://{config.web.listen}/" if config.web.listen else None,
+            listen=f"http://{address}/" if listening else None,
             state=config.state.url,
             dry_run=self._home.rooms.dry_run or None,
         )
@@ -482,7 +515,9 @@ class Daemon:
 
         rooms = self._home.rooms
         accounts = tuple(
-            Account(name, client.quota.remaining, client.quota.waited) for name, client in rooms.clients.items()
+            Account(name, client.quota.remaining, client.quota.waited)
+            for name, client in rooms.clients.items()
+            if name in self._home.config.accounts
         )
         snapshot = Snapshot(inventory(rooms), accounts)
         return lambda accept: self._metrics.expose(snapshot, accept)

@@ -10,6 +10,7 @@ in the next pass.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,8 @@ from watchdog.observe.facts import Facts
 from watchdog.observe.roster import Roster
 from watchdog.record.memory import Memory
 from watchdog.schedule.agenda import Agenda
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Zones of one account that are looked at at the same time. At 50 ms an answer this is 320 requests/s: enough."""
@@ -78,7 +81,7 @@ class Doctor(Protocol):
 
 
 class Teller(Protocol):
-    """Who is told. A teller never raises."""
+    """Who is told. One that raises is a fault of ours, and fails nothing but the telling."""
 
     def happened(self, events: list[Event]) -> None:
         """These things happened."""
@@ -120,23 +123,24 @@ class Cycle:
         self._lanes: dict[str, asyncio.Semaphore] = {}
         self.busy: Counter[str] = Counter()  # per account: zones that are being looked at
         self._stopping = False
+        self._epoch, self._ticks = rooms.clock.now(), rooms.clock.monotonic()
 
     async def run_pass(self, length: timedelta) -> PassReport:
         """Look at every zone that is due within ``length``, for at most that long."""
         rooms = self.rooms
-        began, start = rooms.clock.now(), rooms.clock.monotonic()
+        began, start, horizon = rooms.clock.now(), rooms.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, rooms.dry_run
         await rooms.memory.refresh(began)
         if rooms.doctor is not None:
             rooms.doctor.begin_pass()
-        lanes = [self._start(self._account(account, began + length)) for account in rooms.clients]
-        if lanes:
-            await asyncio.wait(lanes, timeout=length.total_seconds())
+        accounts = [self._start(self._account(account, horizon)) for account in rooms.clients]
+        if accounts:
+            await asyncio.wait(accounts, timeout=length.total_seconds())
         await rooms.memory.flush()
         report, self._report = self._report, PassReport(rooms.clock.now())
-        report.waiting = rooms.agenda.waiting(began + length)
+        report.waiting = rooms.agenda.waiting(horizon)
         report.seconds = rooms.clock.monotonic() - start
-        rooms.teller.passed(report)
+        self._tell(rooms.teller.passed, report)
         return report
 
     async def stop(self, patience: timedelta) -> None:
@@ -161,7 +165,11 @@ class Cycle:
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, rooms.clock.now())
+        rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+
+    def _steady(self) -> datetime:
+        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
+        return self._epoch + timedelta(seconds=self.rooms.clock.monotonic() - self._ticks)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -170,15 +178,23 @@ class Cycle:
         return task
 
     async def _account(self, account: str, horizon: datetime) -> None:
-        """One account's part of a pass: discover, then give each zone that is due its turn, ``AT_ONCE`` at a time."""
+        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
+        await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
+
+    async def _discover(self, account: str, horizon: datetime) -> None:
         rooms = self.rooms
-        if await rooms.roster.refresh(account, rooms.clients[account], rooms.clock.now()):
+        if await rooms.roster.refresh(account, rooms.clients[account], self._steady()):
             self.enrol()
+            await self._turns(account, horizon)
+
+    async def _turns(self, account: str, horizon: datetime) -> None:
+        """Give each of the account's zones that is due its turn, ``AT_ONCE`` at a time."""
+        rooms = self.rooms
         lane = self._lanes.setdefault(account, asyncio.Semaphore(AT_ONCE))
         turns: set[asyncio.Task[None]] = set()
-        while not self._stopping and rooms.clock.now() < horizon:
+        while True:
             await lane.acquire()
-            zone = rooms.agenda.take(account, rooms.clock.now(), horizon)
+            zone = None if self._over(horizon) else rooms.agenda.take(account, self._steady(), horizon)
             if zone is None:
                 lane.release()
                 break
@@ -188,6 +204,9 @@ class Cycle:
         if turns:
             await asyncio.wait(turns)
 
+    def _over(self, horizon: datetime) -> bool:
+        return self._stopping or self._steady() >= horizon
+
     async def _turn(self, zone: ZoneRef, lane: asyncio.Semaphore) -> None:
         """One zone's turn. Whatever goes wrong in it is told, and stays in it."""
         rooms, seen = self.rooms, False
@@ -195,12 +214,11 @@ class Cycle:
         try:
             seen = await self.watch(zone, lane)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
-            text = f"{type(surprise).__name__}: {clean(surprise)}"
-            unseen = Unseen(zone, Reason.UNSEEN, f"this is a defect of certpack-watchdog, please report it: {text}")
+            unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
             self._told(rooms.memory.take_in(unseen, rooms.clock.now()))
         finally:
             self.busy[zone.account] -= 1
-            rooms.agenda.done(zone, rooms.clock.now(), troubled=self._troubled(zone), failed=not seen)
+            rooms.agenda.done(zone, self._steady(), troubled=self._troubled(zone), failed=not seen)
 
     def _troubled(self, zone: ZoneRef) -> bool:
         """Whether a zone wants attention: a pack is in trouble, or waits for a person and has not much time left."""
@@ -224,12 +242,10 @@ class Cycle:
             lane.release()
         if not isinstance(observation, Seen):
             return False
-        zone = observation.zone
-        packs = [pack for pack in observation.packs if not self._decided(zone, pack)]
-        done = await asyncio.gather(*(self._treat(zone, pack, lane) for pack in packs), return_exceptions=True)
+        zone, acting = observation.zone, asyncio.Lock()
+        doubtful = [pack for pack in observation.packs if not self._decided(zone, pack)]
+        await asyncio.gather(*(self._treat(zone, pack, lane, acting) for pack in doubtful))
         await self.rooms.memory.save(self.rooms.clock.now())
-        for surprise in filter(None, done):
-            raise surprise
         return True
 
     async def see(self, zone: ZoneRef) -> Observation:
@@ -243,27 +259,33 @@ class Cycle:
             self._report.packs.update(packs_seen(observation))
         else:
             self._report.unseen += 1
-        rooms.teller.looked(zone)
+        self._tell(rooms.teller.looked, zone)
         return observation
 
     def _decided(self, zone: ZoneRef, pack: Pack) -> bool:
         """Decide for a pack that needs neither a diagnosis nor a restart, which is nearly every pack."""
-        decision = self.decision(zone, pack)
-        if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision):
-            return False
-        self._conclude(zone, pack, decision)
+        try:
+            decision = self.decision(zone, pack)
+            if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision):
+                return False
+            self._conclude(zone, pack, decision)
+        except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
+            self._surprised(zone, pack, surprise)
         return True
 
-    async def _treat(self, zone: ZoneRef, pack: Pack, lane: asyncio.Semaphore) -> None:
-        """Find out why a pack is not validated, and do what is to be done with that known."""
-        diagnosis = await self.diagnose(zone, pack)
-        async with lane:
-            decision = self.decision(zone, pack, diagnosis)
-            if decision.do is Do.RESTART:
-                await self.act(zone, pack, diagnosis)
-            else:
-                self._conclude(zone, pack, decision, diagnosis)
-                await self._recheck(zone, pack, diagnosis)
+    async def _treat(self, zone: ZoneRef, pack: Pack, lane: asyncio.Semaphore, acting: asyncio.Lock) -> None:
+        """Find out why a pack is not validated, and do what is to be done with that known: one pack after the other."""
+        try:
+            diagnosis = await self.diagnose(zone, pack)
+            async with acting, lane:
+                decision = self.decision(zone, pack, diagnosis)
+                if decision.do is not Do.RESTART:
+                    self._conclude(zone, pack, decision, diagnosis)
+                    await self._recheck(zone, pack, diagnosis)
+                elif not self._stopping:
+                    await self.act(zone, pack, diagnosis)
+        except Exception as surprise:  # noqa: BLE001  as above
+            self._surprised(zone, pack, surprise)
 
     async def diagnose(self, zone: ZoneRef, pack: Pack) -> Diagnosis | None:
         """Why the pack's validation may fail; ``None`` where nobody is to find out."""
@@ -355,7 +377,7 @@ class Cycle:
         self._report.decisions[Do.RESTART, Reason.VALIDATION_TIMED_OUT] += 1
         if outcome.sent is not None:
             self._report.restarts[outcome.sent] += 1
-            rooms.teller.restarted(zone, outcome.sent)
+            self._tell(rooms.teller.restarted, zone, outcome.sent)
         if outcome.reason is Reason.MOVED_ON:
             self._told(memory.take_in(Seen(zone, (outcome.pack,)), now, partial=True))
             self._conclude(zone, outcome.pack, self.decision(zone, outcome.pack))
@@ -363,10 +385,12 @@ class Cycle:
         memory.renamed(pack, outcome.pack)
         if outcome.error:
             memory.note_error(outcome.pack, outcome.error)
-        decision = _after(outcome)
+        history = memory.history(outcome.pack)
+        free_at = memory.budget_free_at(zone.account, rooms.policy(zone).per_hour, now)
+        decision = _after(outcome, history, free_at)
         changed = memory.conclude(zone, outcome.pack, decision, now, diagnosis)
         if outcome.sent is not None or changed:
-            self._told([_told_outcome(zone, outcome, memory.history(outcome.pack), now)])
+            self._told([_told_outcome(zone, outcome, history, decision.until, now)])
         return outcome
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
@@ -383,10 +407,24 @@ class Cycle:
         intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, next_at)
         return intent, before, after
 
+    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
+        """Something in this program failed with one pack: tell it once, and look again soon."""
+        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
+        memory.note_error(pack, error)
+        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
+            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
+
     def _told(self, events: list[Event]) -> None:
         if events:
             self.rooms.memory.journal(events)
-            self.rooms.teller.happened(events)
+            self._tell(self.rooms.teller.happened, events)
+
+    def _tell(self, tell: Callable[..., None], *what: object) -> None:
+        """Tell, whatever comes of it: no pass fails, and no restart is held, because a telling failed."""
+        try:
+            tell(*what)
+        except Exception:  # noqa: BLE001  the trace says whose fault it is
+            _log.exception("a teller failed")
 
 
 def restartable(pack: Pack) -> bool:
@@ -394,11 +432,19 @@ def restartable(pack: Pack) -> bool:
     return pack.status == VALIDATION_TIMED_OUT and pack.type == ADVANCED
 
 
-def _after(outcome: Outcome) -> Decision:
+def _defect(surprise: Exception) -> str:
+    text = f"{type(surprise).__name__}: {clean(surprise)}"
+    return f"this is a defect of certpack-watchdog, please report it: {text}"
+
+
+def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
-    return Decision(Do.WAIT, outcome.reason, outcome.next_restart_at if outcome.sent is not None else None)
+    if outcome.reason is Reason.OVER_BUDGET:
+        return Decision(Do.WAIT, outcome.reason, free_at)
+    counted = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
+    return Decision(Do.WAIT, outcome.reason, history.next_restart_at if counted else None)
 
 
 def _pressing(pack: Pack, now: datetime) -> bool:
@@ -430,9 +476,9 @@ def _held(
     return Event("restart_held", now, zone, pack, decision.reason, level, facts)
 
 
-def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, now: datetime) -> Event:
+def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, until: datetime | None, now: datetime) -> Event:
     if outcome.sent is None:
-        held = Decision(Do.WAIT, outcome.reason, history.next_restart_at)
+        held = Decision(Do.WAIT, outcome.reason, until)
         return _held(zone, outcome.pack, held, now, history, error=outcome.error)
     facts = (
         ("attempt", outcome.attempt),

@@ -41,6 +41,13 @@ class Bell:
             self._period = period
             self._scheduler.reschedule_job(_JOB, trigger=IntervalTrigger(seconds=period.total_seconds(), timezone=UTC))
 
+    def again(self) -> None:
+        """Ring now, and every period from now on: whatever the scheduler waits for, it is not this moment's time."""
+        self._scheduler.reschedule_job(
+            _JOB, trigger=IntervalTrigger(seconds=self._period.total_seconds(), timezone=UTC)
+        )
+        self._rings()
+
     async def _ring(self) -> None:
         """A coroutine on purpose: APScheduler runs plain functions in a thread of its own."""
         self._rings()

@@ -1,0 +1,86 @@
+"""How many restarts an account sends within an hour, and what is said of those that have to wait."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+from tests.fleet import timed_out
+from tests.sky import in_simulated_time
+
+HOURLY = {"restart": {"max_per_hour": 3}}
+
+
+def within_an_hour(requests):
+    """The most PATCHes of any hour."""
+    return max(
+        sum(1 for request in requests if first.at <= request.at < first.at + timedelta(hours=1)) for first in requests
+    )
+
+
+@in_simulated_time
+async def test_the_hourly_budget_holds_over_all_zones_of_an_account_and_for_each_account_alone(start):
+    zones = {f"z{n}.example": [timed_out(), timed_out(hosts=[f"x.z{n}.example"])] for n in range(4)}
+    others = {f"o{n}.example": [timed_out()] for n in range(4)}
+    async with start(zones, partner=others, config=HOURLY) as fleet:
+        await fleet.watch(hours=5)
+        for account in ("main", "partner"):
+            mine = [request for request in fleet.asked("PATCH") if request.credential == account]
+            assert within_an_hour(mine) == 3
+            assert len(mine) >= 3 * 4  # and it is used
+
+
+@in_simulated_time
+async def test_whoever_is_over_the_budget_is_told_until_when_at_once(start):
+    zones = {"a.example": [timed_out(hosts=[f"h{n}.a.example"]) for n in range(5)]}
+    async with start(zones, config=HOURLY) as fleet:
+        await fleet.look()
+        assert len(fleet.patches()) == 3
+        waiting = [row for row in fleet.rows("a.example") if row["reason"] == "over_budget"]
+        assert [row["next_restart_at"] for row in waiting] == ["2026-11-24T13:00:00Z"] * 2
+        told = fleet.events("restart_held")
+        assert [dict(event.facts)["next_restart_at"].hour for event in told] == [13, 13]
+        await fleet.watch(minutes=59)
+        late = {row["pack_id"] for row in waiting}
+        assert sum(event.pack.id in late for event in fleet.events("restart_held")) == 2  # once each
+
+
+@in_simulated_time
+async def test_packs_over_the_budget_cost_no_request_but_the_list(start):
+    zones = {"a.example": [timed_out(hosts=[f"h{n}.a.example"]) for n in range(20)]}
+    async with start(zones, config=HOURLY) as fleet:
+        await fleet.look()
+        assert len(fleet.asked("GET")) == 1 + 3  # the list, and each of the three restarted read again
+        assert len(fleet.asked("PATCH")) == 3
+
+
+@in_simulated_time
+async def test_the_budget_of_an_hour_survives_the_process(start):
+    zones = {f"z{n}.example": [timed_out()] for n in range(8)}
+    async with start(zones, config=HOURLY) as fleet:
+        await fleet.watch(minutes=10)
+    async with start({zone: [] for zone in zones}, world=fleet.world, config=HOURLY) as again:
+        await again.watch(minutes=55)
+        assert within_an_hour(again.asked("PATCH")) == 3
+
+
+@in_simulated_time
+async def test_a_restart_that_cloudflare_refused_to_look_at_uses_no_attempt_and_no_budget(start):
+    config = {"restart": {"max_per_hour": 1}}
+    async with start({"a.example": [timed_out("succeeds")]}, config=config) as fleet:
+        fleet.fault(kind="rate_limited", method="PATCH", times=1, retry_after=600)
+        await fleet.watch(minutes=14)
+        first, second = fleet.patches()
+        assert second - first >= 10
+        assert fleet.metric("restarts_total", outcome="refused") == 1
+        assert fleet.metric("restarts_total", outcome="accepted") == 1
+
+
+@in_simulated_time
+async def test_a_hundred_packs_that_fail_together_are_restarted_one_hourful_after_the_other_and_all_in_time(start):
+    zones = {f"z{n}.example": [timed_out("succeeds", hosts=[f"h{m}.z{n}.example"]) for m in range(5)] for n in range(6)}
+    config = {"restart": {"max_per_hour": 10}, "schedule": {"attention_interval": "5m"}}
+    async with start(zones, config=config) as fleet:
+        await fleet.watch(hours=4)
+        assert len(fleet.patches()) == 30
+        assert within_an_hour(fleet.asked("PATCH")) == 10
+        hours = [round(later - earlier) for earlier, later in pairwise(fleet.patches()[::10])]
+        assert hours == [60, 60]

@@ -1,0 +1,125 @@
+"""Who is looked at when: calm and troubled zones, a start, a fleet larger than the quota, a clock that is set."""
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+from tests.fleet import timed_out
+from tests.sky import in_simulated_time
+
+CALM = [{"status": "active"}]
+
+
+def looks(fleet, zone):
+    """The seconds at which a zone was looked at, since the first look of all."""
+    first = fleet.teller.looks[0][0]
+    return [at - first for at, label in fleet.teller.looks if label == zone]
+
+
+def gaps(fleet, zone):
+    return [later - earlier for earlier, later in pairwise(looks(fleet, zone))]
+
+
+@in_simulated_time
+async def test_calm_zones_are_looked_at_every_interval_and_troubled_ones_every_attention_interval(start):
+    async with start({"calm.example": CALM, "troubled.example": [timed_out()]}) as fleet:
+        await fleet.watch(hours=2)
+        assert set(map(round, gaps(fleet, "calm.example"))) == {15 * 60}
+        assert set(map(round, gaps(fleet, "troubled.example"))) == {60}
+
+
+@in_simulated_time
+async def test_a_zone_is_calm_again_once_its_pack_is_active(start):
+    async with start({"a.example": [timed_out("succeeds")]}) as fleet:
+        await fleet.watch(hours=1)
+        assert round(gaps(fleet, "a.example")[0]) == 60
+        assert round(gaps(fleet, "a.example")[-1]) == 15 * 60
+
+
+@in_simulated_time
+async def test_a_start_spreads_a_large_fleet_over_its_interval(start):
+    zones = {f"z{n:04}.example": CALM for n in range(900)}
+    async with start(zones, scenario={"rate_limit": {"requests": 100_000}}) as fleet:
+        await fleet.watch(minutes=15)
+        a_minute = Counter(int(fleet.minute(request.at)) for request in fleet.asked("GET"))
+        assert sum(a_minute.values()) == 900
+        assert max(a_minute.values()) <= 61
+
+
+@in_simulated_time
+async def test_a_zone_remembered_in_trouble_is_looked_at_first_after_a_start(start):
+    zones = {f"z{n:03}.example": CALM for n in range(100)} | {"zz.example": [timed_out()]}
+    async with start(zones) as fleet:
+        await fleet.watch(minutes=3)
+    async with start({zone: [] for zone in zones}, world=fleet.world) as again:
+        await again.look()
+        assert again.teller.looks[0][1] == "zz.example"
+
+
+@in_simulated_time
+async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_and_no_429_comes(start):
+    """30 requests a minute are ours; 200 zones every two minutes and 4 in trouble every minute would need 104."""
+    calm = {f"z{n:03}.example": CALM for n in range(200)}
+    troubled = {f"t{n}.example": [timed_out(after="1m")] for n in range(4)}
+    config = {
+        "accounts": {"main": {"rate_limit": {"requests": 60, "per": "1m", "share": 0.5}}},
+        "schedule": {"interval": "2m", "attention_interval": "1m"},
+    }
+    scenario = {"rate_limit": {"requests": 60, "per": "1m"}}
+    async with start(calm | troubled, config=config, scenario=scenario) as fleet:
+        await fleet.watch(minutes=30)
+        statuses = Counter(request.status for request in fleet.world.ledger)
+        assert statuses[429] == 0
+        assert statuses[200] >= 0.95 * 30 * 30
+        whole_round = 200 / 30 * 60  # seconds that one round takes at this rate, were there nothing else
+        assert all(max([*gaps(fleet, zone), looks(fleet, zone)[0]]) <= 1.5 * whole_round for zone in calm)
+        calm_most = max(len(looks(fleet, zone)) for zone in calm)
+        assert min(len(looks(fleet, zone)) for zone in troubled) > calm_most
+        assert [len(fleet.patches(zone)) for zone in troubled] == [2] * 4
+        assert fleet.teller.reports[-1].waiting > 0
+
+
+@in_simulated_time
+async def test_a_restart_does_not_wait_behind_the_looks_that_wait_for_the_quota(start):
+    """The quota is spent on looks; the pack that is found timed out among them is restarted at once all the same."""
+    zones = {f"z{n:03}.example": CALM for n in range(300)} | {"zz.example": [timed_out("succeeds")]}
+    config = {
+        "accounts": {"main": {"rate_limit": {"requests": 200, "per": "5m", "share": 0.5}}},
+        "schedule": {"interval": "5m"},
+    }
+    async with start(zones, config=config) as fleet:
+        await fleet.watch(minutes=30)
+        listed = next(request.at for request in fleet.asked("GET", "zz.example") if "status=all" in request.query)
+        assert fleet.asked("PATCH", "zz.example")[0].at - listed < timedelta(seconds=2)
+
+
+@in_simulated_time
+async def test_a_429_is_waited_out_to_the_end_and_then_everything_goes_on(start):
+    zones = {f"z{n}.example": [timed_out("succeeds")] for n in range(5)}
+    async with start(zones) as fleet:
+        fleet.fault(kind="rate_limited", times=1, retry_after=700)
+        await fleet.watch(minutes=30)
+        answered = [request for request in fleet.world.ledger if request.status == 429]
+        assert len(answered) == 1
+        after = [request.at - answered[0].at for request in fleet.world.ledger if request.at > answered[0].at]
+        assert min(after) >= timedelta(seconds=700)
+        assert len(fleet.patches()) == 5
+
+
+@in_simulated_time
+async def test_a_wall_clock_that_is_set_back_by_a_day_stops_no_looks(start):
+    async with start({"a.example": CALM, "t.example": [timed_out()]}) as fleet:
+        await fleet.watch(minutes=16)
+        fleet.clock.step = -timedelta(days=1)
+        await fleet.watch(minutes=31)
+        assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
+        assert set(map(round, gaps(fleet, "t.example"))) == {60}
+
+
+@in_simulated_time
+async def test_a_wall_clock_that_is_set_forward_by_a_day_brings_no_burst_of_looks(start):
+    async with start({"a.example": CALM}) as fleet:
+        await fleet.watch(minutes=16)
+        fleet.clock.step = timedelta(days=1)
+        await fleet.watch(minutes=31)
+        assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
