@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -59,6 +60,13 @@ class Receiver:
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def wait_for(self, count, seconds=15):
+        """Whether so many requests have come, once they have or the time is up."""
+        deadline = time.monotonic() + seconds
+        while len(self.got) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return len(self.got) >= count
 
     def __enter__(self):
         self._thread.start()

@@ -247,10 +247,10 @@ class FullDisk:
     def __init__(self, store):
         self._store, self.full = store, True
 
-    def transaction(self):
+    def transaction(self, kind="IMMEDIATE"):
         if self.full:
             raise StateError("the state cannot be written: the disk is full")
-        return self._store.transaction()
+        return self._store.transaction(kind)
 
     def close(self):
         self._store.close()

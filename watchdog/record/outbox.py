@@ -67,7 +67,7 @@ def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[
 
 def load(store: Store) -> Kept:
     """Everything, as of one moment."""
-    with store.transaction() as database:
+    with store.transaction("DEFERRED") as database:
         entries = database.exec_driver_sql(tables.select_all(tables.alert_log)).all()
         rows = database.exec_driver_sql(f"{tables.select_all(tables.outbox)} ORDER BY id").all()
         voices = database.exec_driver_sql(tables.select_all(tables.alert_groups)).all()

@@ -300,9 +300,9 @@ class Store:
         return True
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self, kind: str = "IMMEDIATE") -> Iterator[sa.Connection]:
         """One transaction of another module of this room, whole on the disk when this ends, or undone."""
-        with self._transaction():
+        with self._transaction(kind):
             yield self._db
 
     def _prepare(self, *, migrate: bool) -> None:
