@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from watchdog.config.schema import Config
 from watchdog.decide.urgency import renewal
-from watchdog.model.alerts import AlertLog, Letter
+from watchdog.model.alerts import AlertLog, Letter, Message
 from watchdog.model.clock import Clock
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import clean
@@ -22,8 +22,8 @@ from watchdog.outlets import Logs, Outlets
 from watchdog.record import outbox
 from watchdog.record.outbox import Unwritten
 from watchdog.record.store import StateError, Store
-from watchdog.tell.alerts.conditions import ALL_WELL, Holding, Limits, Standing, holding, unwatched
-from watchdog.tell.alerts.dedup import settle
+from watchdog.tell.alerts.conditions import ALL_WELL, Limits, Standing, holding, unwatched
+from watchdog.tell.alerts.dedup import Said, settle
 from watchdog.tell.alerts.letters import messages
 from watchdog.tell.alerts.post import Post
 from watchdog.tell.alerts.rows import alert_rows, firing_counts
@@ -114,26 +114,27 @@ class Alerting:
                 self._logs.say("error", "alert_failed", error=text)
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
-        now, settings = self._clock.now(), self._config.alerts
+        now, settings, before = self._clock.now(), self._config.alerts, self._log
         limits = Limits(settings.pending_for, self._config.schedule.interval)
-
-        def look() -> tuple[Holding, frozenset[str]]:
-            found = holding(inventory, standing, limits, renewal, self._started_at, now)
-            missing = [entry.alert for name, entry in self._log.entries.items() if name not in found.alerts]
-            return found, unwatched(missing, inventory) if missing else frozenset()
-
-        found, gone = await asyncio.to_thread(look)
         lanes = dict(self._outlets.lanes())
-        said = settle(*(self._log, found.alerts, found.unwell, gone, now, settings.repeat_every), heard=bool(lanes))
-        before, self._log = self._log, said.log
-        letters: dict[int, Letter | None] = {}
-        for name, route in lanes.items():
-            for message in messages(said.notices, route, now):
-                self._last_id += 1
-                letters[self._last_id] = Letter(self._last_id, name, message)
-        self._unwritten.merge(outbox.difference(before, said.log, letters))
+
+        def look() -> tuple[Said, list[tuple[str, Message]], Unwritten]:
+            found = holding(inventory, standing, limits, renewal, self._started_at, now)
+            missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
+            gone = unwatched(missing, inventory) if missing else frozenset()
+            heard = bool(lanes)
+            said = settle(before, found.alerts, found.unwell, gone, now, settings.repeat_every, heard=heard)
+            news = [(name, each) for name, route in lanes.items() for each in messages(said.notices, route, now)]
+            return said, news, outbox.difference(before, said.log)
+
+        said, news, changes = await asyncio.to_thread(look)  # a tenth of a second for ten thousand packs
+        self._log = said.log
+        letters = [Letter(number, *each) for number, each in enumerate(news, self._last_id + 1)]
+        self._last_id += len(letters)
+        changes.letters |= {letter.id: letter for letter in letters}
+        self._unwritten.merge(changes)
         await self._write()
-        for letter in filter(None, letters.values()):
+        for letter in letters:
             if not self._outlets.put(letter):  # a reload took its destination away meanwhile
                 self._unwritten.letters[letter.id] = None
         if before.firing(now) != said.log.firing(now):

@@ -55,9 +55,9 @@ class Unwritten:
         self.letters.update(newer.letters)
 
 
-def difference(before: AlertLog, after: AlertLog, letters: dict[int, Letter | None]) -> Unwritten:
-    """What has to be written to get from one log to the next, with the letters that say so."""
-    return Unwritten(_changed(before.entries, after.entries), _changed(before.voices, after.voices), letters)
+def difference(before: AlertLog, after: AlertLog) -> Unwritten:
+    """What has to be written to get from one log to the next."""
+    return Unwritten(_changed(before.entries, after.entries), _changed(before.voices, after.voices))
 
 
 def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[str, _Value | None]:
