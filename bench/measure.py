@@ -83,6 +83,7 @@ def write_config(folder: Path, address: str, zones: int, rate_limit: str) -> Pat
         f"api: {{base_url: {address}/client/v4}}",
         "restart: {max_per_hour: 1000000}",
         "web: {listen: ''}",
+        "diagnosis: {enabled: false}",
         f"state: {{url: 'sqlite:///{folder / 'state.db'}'}}",
         "zones:",
         *(f"  - {{name: zone-{zone:05d}.example.com, id: '{zone_id(zone)}'}}" for zone in range(zones)),

@@ -228,6 +228,7 @@ class Start:
             "state": {"url": f"sqlite:///{state}"},
             "web": {"listen": ""},
             "log": {"format": "json"},
+            "diagnosis": {"enabled": False},
             "api": {"base_url": ADDRESS},
             **settings,
         }

@@ -25,7 +25,7 @@ from watchdog.cloudflare.quota import PER_ADDRESS, Allowance, Quota, Window
 from watchdog.config.changes import changes, needs_restart
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import AT_ONCE, Cycle, Policy, Rooms
+from watchdog.cycle import AT_ONCE, Cycle, Doctor, Policy, Rooms
 from watchdog.decide.checks import Rules
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event
@@ -151,6 +151,8 @@ class House:
         roster.inherit(rooms.roster)
         rooms.roster = roster
         rooms.policy = policies(config)
+        if config.diagnosis != old.diagnosis:
+            rooms.doctor = doctor(config)
         rooms.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
 
 
@@ -175,10 +177,21 @@ def policies(config: Config) -> Callable[[ZoneRef], Policy]:
     return lambda zone: special.get(zone.key, usual)
 
 
+def doctor(config: Config) -> Doctor | None:
+    """Who finds out why validations fail; nobody where that is turned off."""
+    if not config.diagnosis.enabled:
+        return None
+    from watchdog.diagnose.examiner import Examiner  # noqa: PLC0415  dnspython costs 70 ms, and may be turned off
+
+    return Examiner(config.diagnosis.addresses, config.diagnosis.timeout)
+
+
 def _policy(restart: RestartPolicy) -> Policy:
     backoff = restart.backoff
-    rules = Rules(restart.enabled, restart.max_attempts, backoff.initial)
-    return Policy(rules, backoff.initial, backoff.factor, backoff.max, backoff.jitter, restart.max_per_hour)
+    rules = Rules(restart.enabled, restart.max_attempts, backoff.initial, backoff.max)
+    return Policy(
+        rules, backoff.initial, backoff.factor, backoff.max, backoff.jitter, restart.max_per_hour, restart.recheck
+    )
 
 
 def clients(
@@ -244,37 +257,42 @@ async def house(
     agenda: Agenda | None = None,
     metrics: "Metrics | None" = None,
     http: Any = None,
-    alone: bool = True,
 ) -> AsyncIterator[House]:
     """The rooms for a configuration and an open store, with everything recalled. Closes all it opened.
 
-    ``http`` is another way to Cloudflare than ``connect`` gives. Who is not ``alone`` on the state leaves it to the
-    daemon, which may be in the middle of a restart, to say what became of those without an outcome.
+    ``http`` is another way to Cloudflare than ``connect`` gives.
     """
     clock = clock or RealClock()
     configure(config.log.level, config.log.format, clock)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = http or connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
+    http = http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     dice: Random = SystemRandom()
-    rooms = Rooms(agenda, make_roster(config), {}, memory, policies(config), tellers, clock, dice, dry_run)
+    rooms = Rooms(
+        agenda, make_roster(config), {}, memory, policies(config), tellers, clock, dice, dry_run, doctor(config)
+    )
     address = Window(PER_ADDRESS, 1.0)
     rooms.clients = clients(config, http, address, rooms, tellers)
     try:
-        await _recall(rooms, tellers, settle=alone)
+        await _recall(rooms, tellers, alone=store.exclusive)
         yield House(config, rooms, tellers, address, http)
     finally:
+        if rooms.doctor is not None:
+            await rooms.doctor.close()
         await http.aclose()
         worker.shutdown()
 
 
-async def _recall(rooms: Rooms, tellers: Tellers, *, settle: bool) -> None:
-    """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once."""
+async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
+    """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once.
+
+    Not ``alone``, it may as well be under way in the daemon, who will note it.
+    """
     now = rooms.clock.now()
-    open_intents = await rooms.memory.recall(now)
-    for intent_id, intent in open_intents if settle else ():
+    unsettled = await rooms.memory.recall(now)
+    for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
         zone = ZoneRef(intent.account, intent.zone, intent.zone_id)

@@ -45,6 +45,13 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class Explanation(StrEnum):
+    """How an explanation is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 ConfigPath = Annotated[
     Path,
     typer.Option(
@@ -68,7 +75,15 @@ def main() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open as long as the process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app()
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
+    try:
+        app()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # nobody reads it any more; left to the interpreter, that would change the exit code
+                _to_nowhere(stream.fileno())
 
 
 def _duration(text: str) -> str:
@@ -120,7 +135,9 @@ def check_config(
     """Validate the configuration file."""
     loaded = _load(config)
     with _told():
-        print(f"{config}: fine: {len(loaded.accounts)} accounts, {len(loaded.zones)} zones")
+        found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
+        more = f", and what discovery finds in {found} of the accounts" if found else ""
+        print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
     if online:
         _check_online(loaded)
 
@@ -137,6 +154,33 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
 
 
 @app.command()
+def explain(
+    zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
+    pack: Annotated[str, typer.Argument(help="The pack's id; by default all packs of the zone.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    output: Annotated[Explanation, typer.Option("--output", "-o", help="Text, or JSON.")] = Explanation.TEXT,
+) -> None:
+    """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
+    loaded = _load(config)
+    from watchdog import errands
+    from watchdog.model.reasons import NEEDS_A_PERSON as WANTS_ONE
+    from watchdog.tell.explain import explained
+
+    with _store(loaded, exclusive=True, or_beside=True) as store:
+        try:
+            rows = asyncio.run(errands.explain(loaded, store, zone, pack))
+        except errands.CannotBeDone as why:
+            _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with _told():
+        if output is Explanation.JSON:
+            print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
+        else:
+            print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
+    if any(row["reason"] in WANTS_ONE for row in rows):
+        sys.exit(NEEDS_A_PERSON)
+
+
+@app.command()
 def restart(
     zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
     pack: Annotated[str, typer.Argument(help="The pack's id.")],
@@ -147,10 +191,10 @@ def restart(
     loaded = _load(config)
     from watchdog import errands
 
-    with _store(loaded, exclusive=False) as store:
+    with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
             row = asyncio.run(errands.restart(loaded, store, zone, pack, force=force))
-        except errands.NotRestarted as why:
+        except errands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
     with _told():
         print(f"restarted: pack {row['pack_id']} of {row['zone']} is now {row['status']}, attempt {row['attempts']}")
@@ -231,11 +275,17 @@ def _load(path: Path) -> "Config":
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool) -> "Iterator[Store]":
+def _store(config: "Config", *, exclusive: bool, or_beside: bool = False) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone."""
     from watchdog.record.store import StateError, StateHeld, Store
 
     try:
-        store = Store.open(config.state.url, exclusive=exclusive)
+        try:
+            store = Store.open(config.state.url, exclusive=exclusive)
+        except StateHeld:
+            if not or_beside:
+                raise
+            store = Store.open(config.state.url, exclusive=False)
         try:
             yield store
         finally:

@@ -1,7 +1,8 @@
 """★ The spine: how one zone is watched, and how a pass goes over the zones that are due.
 
-``Cycle.watch`` is the sentence: see the zone, remember it, decide for each pack, act, record, tell. Everything else
-here is the grammar: who is next, what counts, and that one zone's fault, slowness or surprise never stops another.
+``Cycle.watch`` is the sentence: see the zone, remember it, diagnose, decide for each pack, act, record, tell.
+Everything else here is the grammar: who is next, what counts, and that one zone's fault, slowness or surprise never
+stops another.
 
 A pass begins when the bell rings and ends when every zone that is due has been seen, or when its time is up; no pass
 depends on finishing. What was not reached is still due, and what is still being looked at then goes on and is counted
@@ -12,29 +13,32 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
 
-from watchdog.act import restart
+from watchdog.act import recheck, restart
 from watchdog.cloudflare.client import Client
 from watchdog.decide.backoff import wait_after, with_jitter
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
+from watchdog.decide.urgency import renewal
+from watchdog.diagnose import words
 from watchdog.model.clock import Clock
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
+from watchdog.model.findings import Certainty, Diagnosis, Finding, fingerprint, placed
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.outcomes import Outcome
-from watchdog.model.packs import ADVANCED, VALIDATION_TIMED_OUT, Pack, ZoneRef
-from watchdog.model.reasons import Reason
+from watchdog.model.packs import ADVANCED, PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
+from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 from watchdog.model.report import PassReport, packs_seen
 from watchdog.model.text import clean
 from watchdog.observe import census
+from watchdog.observe.facts import Facts
 from watchdog.observe.roster import Roster
-from watchdog.record.lock import StateError
 from watchdog.record.memory import Memory
 from watchdog.schedule.agenda import Agenda
 
@@ -42,6 +46,12 @@ _log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Zones of one account that are looked at at the same time. At 50 ms an answer this is 320 requests/s: enough."""
+
+RECHECK_EVERY = timedelta(hours=1)
+"""How often Cloudflare is asked to check the same tokens at once."""
+
+PRESSING = 0.5
+"""The part of its renewal window after which a pack that waits for a person is looked at as often as one in trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,20 @@ class Policy:
     longest: timedelta
     jitter: float
     per_hour: int
+    recheck: bool = True
+
+
+class Doctor(Protocol):
+    """Who finds out why a validation fails; ``diagnose`` is one. It never raises and always ends."""
+
+    def begin_pass(self) -> None:
+        """Ask everything anew from now on."""
+
+    async def diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
+        """What may keep this pack's validation from succeeding."""
+
+    async def close(self) -> None:
+        """Drop what is still being asked."""
 
 
 class Teller(Protocol):
@@ -85,6 +109,8 @@ class Rooms:
     clock: Clock
     dice: Random
     dry_run: bool = False
+    doctor: Doctor | None = None
+    facts: Facts = field(default_factory=Facts)
 
 
 class Cycle:
@@ -94,6 +120,8 @@ class Cycle:
         self.rooms = rooms
         self._report = PassReport(rooms.clock.now())
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes: dict[str, asyncio.Semaphore] = {}  # per account: turns to look
+        self._hands: dict[str, asyncio.Semaphore] = {}  # per account: turns to act, which no look may hold up
         self.busy: Counter[str] = Counter()  # per account: zones that are being looked at
         self._stopping = False
         self._epoch, self._ticks = rooms.clock.now(), rooms.clock.monotonic()
@@ -103,11 +131,10 @@ class Cycle:
         rooms = self.rooms
         began, start, horizon = rooms.clock.now(), rooms.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, rooms.dry_run
-        try:
-            await rooms.memory.refresh(began)
-        except StateError as error:  # looks and metrics go on; without an intent on the disk no restart does
-            rooms.memory.error = str(error)
-        lanes = [self._start(self._lane(account, horizon)) for account in rooms.clients]
+        await rooms.memory.refresh(began)
+        if rooms.doctor is not None:
+            rooms.doctor.begin_pass()
+        lanes = [self._start(self._account(account, horizon)) for account in rooms.clients]
         if lanes:
             await asyncio.wait(lanes, timeout=length.total_seconds())
         await rooms.memory.flush()
@@ -142,7 +169,7 @@ class Cycle:
         rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
 
     def _steady(self) -> datetime:
-        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
+        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for NTP."""
         return self._epoch + timedelta(seconds=self.rooms.clock.monotonic() - self._ticks)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -151,56 +178,72 @@ class Cycle:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _lane(self, account: str, horizon: datetime) -> None:
-        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
-        await asyncio.wait(
-            [self._start(self._workers(account, horizon)), self._start(self._discover(account, horizon))]
-        )
+    async def _account(self, account: str, horizon: datetime) -> None:
+        """One account's part of a pass: its zones' turns, and meanwhile a look whether there are more of them."""
+        parts = (self._turns(account, horizon), self._discover(account, horizon))
+        await asyncio.wait([self._start(part) for part in parts])
 
     async def _discover(self, account: str, horizon: datetime) -> None:
         rooms = self.rooms
         if await rooms.roster.refresh(account, rooms.clients[account], self._steady()):
             self.enrol()
-            await self._workers(account, horizon)
+            await self._turns(account, horizon)
 
-    async def _workers(self, account: str, horizon: datetime) -> None:
-        """Watch the account's zones, ``AT_ONCE`` at a time."""
-        workers = [self._start(self._work(account, horizon)) for _ in range(AT_ONCE - self.busy[account])]
-        if workers:
-            await asyncio.wait(workers)
-
-    async def _work(self, account: str, horizon: datetime) -> None:
-        """Take the account's next zone, watch it, and so on until none is due or the pass is over."""
-        rooms = self.rooms
-        while not self._stopping and (now := self._steady()) < horizon:
-            zone = rooms.agenda.take(account, now, horizon)
+    async def _turns(self, account: str, horizon: datetime) -> None:
+        """Give each zone of the account that is due its turn, ``AT_ONCE`` at a time."""
+        agenda = self.rooms.agenda
+        lane = self._lanes.setdefault(account, asyncio.Semaphore(AT_ONCE))
+        turns: set[asyncio.Task[None]] = set()
+        while self._steady() < horizon:
+            await lane.acquire()
+            zone = None if self._stopping else agenda.take(account, self._steady(), horizon)
             if zone is None:
-                return
-            seen = False
-            self.busy[account] += 1
-            try:
-                seen = await self.watch(zone)
-            except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
-                unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
-                self._told(rooms.memory.take_in(unseen, rooms.clock.now()))
-            finally:
-                self.busy[account] -= 1
-                rooms.agenda.done(zone, self._steady(), troubled=rooms.memory.troubled(zone), failed=not seen)
+                lane.release()
+                break
+            turn = self._start(self._turn(zone, lane))
+            turns.add(turn)
+            turn.add_done_callback(turns.discard)
+        if turns:
+            await asyncio.wait(turns)
+
+    async def _turn(self, zone: ZoneRef, lane: asyncio.Semaphore) -> None:
+        """One zone's turn. Whatever goes wrong in it is told, and stays in it."""
+        rooms, seen = self.rooms, False
+        self.busy[zone.account] += 1
+        try:
+            seen = await self.watch(zone, lane)
+        except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
+            unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
+            self._told(rooms.memory.take_in(unseen, rooms.clock.now()))
+        finally:
+            self.busy[zone.account] -= 1
+            rooms.agenda.done(zone, self._steady(), troubled=self._troubled(zone), failed=not seen)
+
+    def _troubled(self, zone: ZoneRef) -> bool:
+        """Whether a zone wants attention: a pack is in trouble, or waits for a person and has not much time left."""
+        rooms = self.rooms
+        return rooms.memory.troubled(zone) or any(
+            known.decision.reason in NEEDS_A_PERSON and _pressing(known.pack, rooms.clock.now())
+            for known in rooms.memory.packs_of(zone)
+        )
 
     # ── the sentence ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def watch(self, zone: ZoneRef) -> bool:
-        """See one zone and do for each of its packs what is to be done. False when it could not be seen."""
-        observation = await self.see(zone)
+    async def watch(self, zone: ZoneRef, lane: asyncio.Semaphore) -> bool:
+        """See one zone and do for each of its packs what is to be done. False when it could not be seen.
+
+        ``lane`` is held when this begins. It is given to others as soon as the zone is seen, so that a slow diagnosis
+        keeps nobody waiting.
+        """
+        try:
+            observation = await self.see(zone)
+        finally:
+            lane.release()
         if not isinstance(observation, Seen):
             return False
-        # findings = diagnose(observation): its room comes between seeing and deciding.
-        for pack in observation.packs:
-            try:
-                if self._decide(observation.zone, pack).do is Do.RESTART and not self._stopping:
-                    await self.act(observation.zone, pack)
-            except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
-                self._surprised(observation.zone, pack, surprise)
+        zone = observation.zone
+        treated = [self._treat(zone, pack) for pack in observation.packs if not self._decided(zone, pack)]
+        await asyncio.gather(*treated)
         await self.rooms.memory.save(self.rooms.clock.now())
         return True
 
@@ -218,26 +261,112 @@ class Cycle:
         self._tell(rooms.teller.looked, zone)
         return observation
 
-    def _decide(self, zone: ZoneRef, pack: Pack) -> Decision:
-        """Decide for one pack, and note and tell the decision unless it is a restart: that is told by its outcome."""
+    def _decided(self, zone: ZoneRef, pack: Pack) -> bool:
+        """Decide for a pack that needs neither a diagnosis nor a restart, which is nearly every pack."""
+        try:
+            decision = self.decision(zone, pack)
+            if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision):
+                return False
+            self._conclude(zone, pack, decision)
+        except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
+            self._surprised(zone, pack, surprise)
+        return True
+
+    async def _treat(self, zone: ZoneRef, pack: Pack) -> None:
+        """Find out why a pack is not validated, and do what is to be done with that known."""
+        hands = self._hands.setdefault(zone.account, asyncio.Semaphore(AT_ONCE))
+        try:
+            diagnosis = await self.diagnose(zone, pack)
+            async with hands:
+                if self._stopping:
+                    return
+                decision = self.decision(zone, pack, diagnosis)
+                if decision.do is Do.RESTART:
+                    await self.act(zone, pack, diagnosis)
+                else:
+                    self._conclude(zone, pack, decision, diagnosis)
+                    await self._recheck(zone, pack, diagnosis)
+        except Exception as surprise:  # noqa: BLE001  as above
+            self._surprised(zone, pack, surprise)
+
+    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
+        """Something in this program failed with one pack: tell it once, and look again soon."""
+        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
+        memory.note_error(pack, error)
+        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
+            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
+
+    async def diagnose(self, zone: ZoneRef, pack: Pack) -> Diagnosis | None:
+        """Why the pack's validation may fail; ``None`` where nobody is to find out."""
+        rooms = self.rooms
+        if rooms.doctor is None:
+            return None
+        facts = await rooms.facts.of(zone, rooms.clients[zone.account], rooms.clock.now())
+        findings = await rooms.doctor.diagnose(pack, facts)
+        known = rooms.memory.known(pack)
+        last = known.diagnosis if known else None
+        return Diagnosis(rooms.clock.now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
+
+    def _wants_diagnosis(self, pack: Pack, decision: Decision) -> bool:
+        """Whether to look into a pack that is not restarted: once when it times out, and while that may change much."""
+        if self.rooms.doctor is None:
+            return False
+        if pack.status == PENDING_VALIDATION:
+            return bool(pack.validation.tokens)
+        known = self.rooms.memory.known(pack)
+        if not restartable(pack) or decision.reason is Reason.DISABLED:
+            return False
+        held = known is not None and known.decision.reason is Reason.HELD_BY_DIAGNOSIS
+        return held or known is None or known.pack.status != pack.status or known.diagnosis is None
+
+    def decision(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Decision:
+        """What is to be done with one pack."""
         rooms, memory = self.rooms, self.rooms.memory
         now, policy = rooms.clock.now(), rooms.policy(zone)
-        history = memory.history(pack)
         free_at = memory.budget_free_at(zone.account, policy.per_hour, now)
-        decision = decide(Case(pack, history, policy.rules, now, free_at))
+        findings = diagnosis.findings if diagnosis else ()
+        said = pack.validation_errors if rooms.doctor is not None else ()
+        failed_for = words.main_reason(said) if said else None
+        return decide(Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings))
+
+    def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
+        """Note and tell what was decided, where it is no restart: that is told by its outcome."""
+        memory, now = self.rooms.memory, self.rooms.clock.now()
+        history, known = memory.history(pack), memory.known(pack)
         self._report.decisions[decision.do, decision.reason] += 1
-        if decision.do is Do.RESTART:
-            return decision
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
             memory.give_up(pack, now)
-            facts = (("attempts", history.attempts), ("last_error", history.last_error))
+            facts = (("attempts", history.attempts), ("last_error", history.last_error), *_found(diagnosis))
             self._told([Event("gave_up", now, zone, pack, decision.reason, "error", facts)])
-        changed = memory.conclude(zone, pack, decision, now)
+        changed = memory.conclude(zone, pack, decision, now, diagnosis)
         if changed and pack.status == VALIDATION_TIMED_OUT and decision.do is not Do.GIVE_UP:
-            self._told([_held(zone, pack, decision.reason, now, history.attempts, decision.until)])
-        return decision
+            self._told([_held(zone, pack, decision, now, history, diagnosis)])
+        elif (
+            diagnosis
+            and diagnosis.records
+            and not (known and known.diagnosis and known.diagnosis.records == diagnosis.records)
+        ):
+            facts = _found(diagnosis)
+            self._told([Event("records_to_place", now, zone, pack, decision.reason, "warning", facts)])
 
-    async def act(self, zone: ZoneRef, pack: Pack) -> Outcome:
+    async def _recheck(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
+        """Ask Cloudflare to look now, once a person has placed the tokens: its own next look may be hours away."""
+        rooms, now = self.rooms, self.rooms.clock.now()
+        if diagnosis is None or not placed(diagnosis.findings) or rooms.dry_run or not rooms.policy(zone).recheck:
+            return
+        tokens = fingerprint(pack.validation.tokens)
+        last = diagnosis.rechecked_at
+        if diagnosis.tokens == tokens and last is not None and now < last + RECHECK_EVERY:
+            return
+        asked = replace(diagnosis, tokens=tokens, rechecked_at=now)
+        rooms.memory.conclude(zone, pack, Decision(Do.LEAVE, Reason.IN_PROGRESS), now, asked)
+        await rooms.memory.flush()  # as with a restart: what was asked is known before it is
+        error = await recheck.recheck(pack, rooms.clients[zone.account])
+        facts = (("method", pack.validation.method), ("error", error))
+        name, level = ("recheck_failed", "warning") if error else ("recheck_sent", "info")
+        self._told([Event(name, now, zone, pack, Reason.IN_PROGRESS, level, facts)])
+
+    async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Outcome:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
         rooms, memory = self.rooms, self.rooms.memory
 
@@ -254,12 +383,13 @@ class Cycle:
             client = rooms.clients[zone.account]
             outcome = await restart.restart(pack, client, memory, prepare, rooms.clock.now, sending)
         now = rooms.clock.now()
+        self._report.decisions[Do.RESTART, Reason.VALIDATION_TIMED_OUT] += 1
         if outcome.sent is not None:
             self._report.restarts[outcome.sent] += 1
             self._tell(rooms.teller.restarted, zone, outcome.sent)
         if outcome.reason is Reason.MOVED_ON:
             self._told(memory.take_in(Seen(zone, (outcome.pack,)), now, partial=True))
-            self._decide(zone, outcome.pack)
+            self._conclude(zone, outcome.pack, self.decision(zone, outcome.pack))
             return outcome
         memory.renamed(pack, outcome.pack)
         if outcome.error:
@@ -267,9 +397,9 @@ class Cycle:
         history = memory.history(outcome.pack)
         free_at = memory.budget_free_at(zone.account, rooms.policy(zone).per_hour, now)
         decision = _after(outcome, history, free_at)
-        changed = memory.conclude(zone, outcome.pack, decision, now)
+        changed = memory.conclude(zone, outcome.pack, decision, now, diagnosis)
         if outcome.sent is not None or changed:
-            self._told([_told_outcome(zone, outcome, history, decision.until, now)])
+            self._told([_told_outcome(zone, outcome, decision, history, now)])
         return outcome
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
@@ -285,13 +415,6 @@ class Cycle:
         next_at = after.next_restart_at or now
         intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, next_at)
         return intent, before, after
-
-    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
-        """Something in this program failed with one pack: tell it once, and look again soon."""
-        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
-        memory.note_error(pack, error)
-        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
-            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
 
     def _told(self, events: list[Event]) -> None:
         if events:
@@ -326,16 +449,38 @@ def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Deci
     return Decision(Do.WAIT, outcome.reason, history.next_restart_at if counted else None)
 
 
+def _pressing(pack: Pack, now: datetime) -> bool:
+    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    return window is not None and window.used >= PRESSING
+
+
+def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
+    """What a log line says of a diagnosis: what is at least likely, and what is to be placed."""
+    if diagnosis is None:
+        return ()
+    told = [finding for finding in diagnosis.findings if finding.certainty is not Certainty.HINT]
+    says = " ".join(f"{finding.host}: {finding.says}" if finding.host else finding.says for finding in told[:3])
+    records = "; ".join(f"{record.name} {record.type} {record.value}" for record in diagnosis.records[:10])
+    return (("found", says), ("records", records))
+
+
 def _held(
-    zone: ZoneRef, pack: Pack, reason: Reason, now: datetime, attempts: int, until: datetime | None, error: str = ""
+    zone: ZoneRef,
+    pack: Pack,
+    decision: Decision,
+    now: datetime,
+    history: History,
+    diagnosis: Diagnosis | None = None,
+    error: str = "",
 ) -> Event:
-    facts = (("attempt", attempts), ("next_restart_at", until), ("error", error))
-    return Event("restart_held", now, zone, pack, reason, facts=facts)
+    facts = (("attempt", history.attempts), ("next_restart_at", decision.until), ("error", error), *_found(diagnosis))
+    level = "warning" if decision.reason in (Reason.HELD_BY_DIAGNOSIS, Reason.CA_REFUSES) else "info"
+    return Event("restart_held", now, zone, pack, decision.reason, level, facts)
 
 
-def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, until: datetime | None, now: datetime) -> Event:
+def _told_outcome(zone: ZoneRef, outcome: Outcome, decision: Decision, history: History, now: datetime) -> Event:
     if outcome.sent is None:
-        return _held(zone, outcome.pack, outcome.reason, now, history.attempts, until, outcome.error)
+        return _held(zone, outcome.pack, decision, now, history, error=outcome.error)
     facts = (
         ("attempt", outcome.attempt),
         ("next_restart_at", history.next_restart_at),

@@ -122,6 +122,7 @@ restart:
 web: {{listen: "{listen}"}}
 state: {{url: "sqlite:///{folder}/state.db"}}
 log: {{format: console}}
+diagnosis: {{enabled: false}}  # nothing leaves this machine
 api: {{base_url: "{base_url}", timeout: 5s}}
 """
 

@@ -15,20 +15,25 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle, restartable
-from watchdog.decide.checks import Case
-from watchdog.decide.policy import decide
+from watchdog.decide.checks import obstacle
+from watchdog.decide.urgency import renewal
 from watchdog.model.decisions import Do
+from watchdog.model.events import rfc3339
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.model.report import Inventory, PassReport, pack_row
+from watchdog.model.report import Inventory, PassReport, next_step, pack_row
 from watchdog.observe.census import look
 from watchdog.record.store import Store
 from watchdog.schedule.agenda import Agenda
 
 WHOLE_PASS = timedelta(days=365)
 """The length of a pass that is to see everything, however long the quota makes it wait."""
+
+MOST_ENTRIES = 20
+"""Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
 
 UNREACHABLE = frozenset({Reason.UNSEEN, Reason.CREDENTIAL_REFUSED})
 
@@ -68,8 +73,8 @@ def remembered(store: Store) -> Inventory:
     return Inventory(packs, list(snapshot.zones.values()))
 
 
-class NotRestarted(Exception):
-    """The restart that was asked for was not sent; ``str()`` says why. ``unreachable`` when Cloudflare was not."""
+class CannotBeDone(Exception):
+    """What was asked for cannot be done; ``str()`` says why. ``unreachable`` when Cloudflare was not."""
 
     def __init__(self, text: str, *, unreachable: bool = False) -> None:
         super().__init__(text)
@@ -79,34 +84,85 @@ class NotRestarted(Exception):
 async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *, force: bool) -> dict[str, Any]:
     """Restart one pack now, through the same checks. ``force`` overrides backoff, budget, giving up and ``enabled``.
 
-    Never anything but an advanced pack in ``validation_timed_out``. Raises ``NotRestarted``.
+    Never anything but an advanced pack in ``validation_timed_out``. Raises ``CannotBeDone``.
     """
-    async with house(config, store, alone=False) as home:
-        zone = _zone(home, zone_name)
-        if zone is None:
-            for name, client in home.rooms.clients.items():
-                await home.rooms.roster.refresh(name, client, home.rooms.clock.now())
-            zone = _zone(home, zone_name)
-        if zone is None:
-            raise NotRestarted(f"no zone {zone_name} is watched; zones are named as in `status`")
+    async with house(config, store) as home:
+        zone = await _find(home, zone_name)
         cycle = Cycle(home.rooms)
         seen = await cycle.see(zone)
         if not isinstance(seen, Seen):
-            raise NotRestarted(seen.error, unreachable=seen.reason in UNREACHABLE)
+            raise CannotBeDone(seen.error, unreachable=seen.reason in UNREACHABLE)
         pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
         if pack is None:
-            raise NotRestarted(f"zone {zone_name} has no watched pack {pack_id}")
-        _check(home, seen.zone, pack, force=force)
+            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        diagnosis = await cycle.diagnose(seen.zone, pack) if restartable(pack) else None
+        _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
             home.rooms.memory.take_up(pack)
             home.rooms.policy = _unbounded(home)
-        outcome = await cycle.act(seen.zone, pack)
+        outcome = await cycle.act(seen.zone, pack, diagnosis)
         await home.rooms.memory.flush()
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
-            raise NotRestarted(text, unreachable=outcome.reason in UNREACHABLE)
+            raise CannotBeDone(text, unreachable=outcome.reason in UNREACHABLE)
         known = next(k for k in home.rooms.memory.packs_of(seen.zone) if k.pack.id == outcome.pack.id)
         return pack_row(known, home.rooms.memory.history(outcome.pack))
+
+
+async def explain(config: Config, store: Store, zone_name: str, pack_id: str) -> list[dict[str, Any]]:
+    """Why each pack of a zone (or one of them) is as it is, from a fresh look; changes nothing, here or at Cloudflare.
+
+    Each is a row as everywhere, with ``next``, ``renewal`` and ``journal`` besides. Raises ``CannotBeDone``.
+    """
+    quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
+    async with house(quiet, store, dry_run=True) as home:
+        cycle = Cycle(home.rooms)
+        zone = await _find(home, zone_name)
+        seen = await cycle.see(zone)
+        if not isinstance(seen, Seen):
+            raise CannotBeDone(seen.error, unreachable=seen.reason in UNREACHABLE)
+        wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
+        if not wanted and pack_id:
+            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        return [await _explained(cycle, seen.zone, pack) for pack in wanted]
+
+
+async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+    memory, now = cycle.rooms.memory, cycle.rooms.clock.now()
+    diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
+    memory.conclude(zone, pack, cycle.decision(zone, pack, diagnosis), now, diagnosis)
+    known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
+    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    entries = await memory.journal_of(pack, MOST_ENTRIES)
+    return {
+        **pack_row(known, history),
+        "next": next_step(known, history),
+        "validation_method": pack.validation.method or None,
+        "certificate_authority": pack.certificate_authority or None,
+        "validation_errors": list(pack.validation_errors),
+        "renewal": window
+        and {
+            "opens_at": rfc3339(window.opens_at),
+            "closes_at": rfc3339(window.closes_at),
+            "last_restart_at": rfc3339(window.last_restart_at),
+            "used": round(window.used, 3),
+        },
+        "journal": [
+            {"at": rfc3339(entry.at), "event": entry.event, "reason": entry.reason, "detail": entry.detail}
+            for entry in entries
+        ],
+    }
+
+
+async def _find(home: House, name: str) -> ZoneRef:
+    zone = _zone(home, name)
+    if zone is None:
+        for account, client in home.rooms.clients.items():
+            await home.rooms.roster.refresh(account, client, home.rooms.clock.now())
+        zone = _zone(home, name)
+    if zone is None:
+        raise CannotBeDone(f"no zone {name} is watched; zones are named as in `status`")
+    return zone
 
 
 def _zone(home: House, name: str) -> ZoneRef | None:
@@ -114,19 +170,17 @@ def _zone(home: House, name: str) -> ZoneRef | None:
     return next((zone for zone in home.rooms.roster.zones() if wanted in (zone.label.lower(), zone.id)), None)
 
 
-def _check(home: House, zone: ZoneRef, pack: Pack, *, force: bool) -> None:
-    rooms, now = home.rooms, home.rooms.clock.now()
+def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
     if not restartable(pack):
-        raise NotRestarted(
+        raise CannotBeDone(
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    policy = rooms.policy(zone)
-    free_at = rooms.memory.budget_free_at(zone.account, policy.per_hour, now)
-    decision = decide(Case(pack, rooms.memory.history(pack), policy.rules, now, free_at))
+    decision = cycle.decision(zone, pack, diagnosis)
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
-        raise NotRestarted(f"held: {decision.reason}{until}; --force overrides this")
+        why = obstacle(diagnosis.findings) if diagnosis and decision.reason is Reason.HELD_BY_DIAGNOSIS else None
+        raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 
 def _unbounded(home: House) -> Callable[[ZoneRef], Any]:

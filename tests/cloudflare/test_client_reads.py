@@ -1,13 +1,15 @@
 """What is asked of Cloudflare and what comes back while all is well, however the answers are paged."""
 
+import json
+
 import pytest
 
 from tests.sky import SECRET, ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
 from watchdog.cloudflare.client import MOST_PAGES
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.errors import CloudflareFault, NotFound
+from watchdog.cloudflare.errors import CloudflareFault, CredentialRefused, NotFound
 from watchdog.cloudflare.quota import Urgency
-from watchdog.model.packs import KNOWN_STATUSES, pack_key
+from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN, pack_key
 from watchdog.simulator.scenario import pack_id, zone_id
 
 PACK = pack_id("example.com", 0)
@@ -206,3 +208,49 @@ async def test_every_call_is_heard_with_its_operation_status_and_duration():
     await sky.client.restart_validation(ZONE, PACK)
     heard = [(each.account, each.operation, each.status, round(each.seconds), each.error) for each in sky.client.heard]
     assert heard == [("main", "list_packs", 200, 2, None), ("main", "restart_validation", 200, 0, None)]
+
+
+@in_simulated_time
+async def test_the_facts_of_a_zone_are_its_type_status_and_delegation_id():
+    sky = Sky({"zones": [{"name": "example.com", "type": "partial", "status": "pending"}]})
+    facts = await sky.client.zone_facts(ZONE, "example.com")
+    assert (facts.name, facts.type, facts.status, facts.paused) == ("example.com", "partial", "pending", False)
+    assert len(facts.delegation) == 16
+
+
+@pytest.mark.parametrize("zones", [[], [{"id": "another", "name": "example.com"}]])
+@in_simulated_time
+async def test_of_a_zone_that_the_name_does_not_lead_to_nothing_is_known(zones):
+    client = by_hand(answer(zones))
+    assert await client.zone_facts(ZONE, "example.com") == NOTHING_KNOWN
+    assert len(client.http.requests) == 1
+
+
+@pytest.mark.parametrize("result", [None, [], {}, {"uuid": 7}, {"uuid": None}])
+@in_simulated_time
+async def test_a_zone_without_a_delegation_id_has_an_empty_one(result):
+    zone = {"id": ZONE, "name": "example.com", "type": ["odd"], "status": None, "paused": True}
+    facts = await by_hand(answer([zone]), answer(result)).zone_facts(ZONE, "example.com")
+    assert (facts.type, facts.status, facts.paused, facts.delegation) == ("['odd']", "", True, "")
+
+
+@in_simulated_time
+async def test_facts_that_may_not_be_read_never_stop_the_credential():
+    tokens = [{"value": SECRET, "permissions": ["read", "write"]}]
+    sky = Sky({"zones": [{"name": "example.com"}], "tokens": tokens})
+    for _ in range(5):
+        with pytest.raises(CredentialRefused, match="Zone / Zone / Read"):
+            await sky.client.zone_facts(ZONE, "example.com")
+    assert not sky.client.credential.stopped
+
+
+@in_simulated_time
+async def test_a_recheck_is_one_patch_with_the_method_the_pack_has():
+    packs = [{"status": "pending_validation", "validation_method": "http"}]
+    sky = Sky({"zones": [{"name": "example.com", "packs": packs}]})
+    await sky.client.recheck_validation(ZONE, PACK, "http")
+    (request,) = sky.world.ledger
+    assert (request.method, request.path) == ("PATCH", f"/zones/{ZONE}/ssl/verification/{PACK}")
+    assert json.loads(request.body) == {"validation_method": "http"}
+    with pytest.raises(CloudflareFault):
+        await by_hand(answer({}, success=False)).recheck_validation(ZONE, PACK, "http")

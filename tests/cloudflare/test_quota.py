@@ -152,6 +152,17 @@ def test_it_learns_a_smaller_allowance_and_never_a_larger_one():
     assert simulated(lambda: send('";;q=;w=x,,"')) == 600
 
 
+def test_a_configured_allowance_that_is_far_too_large_does_not_starve_the_looks():
+    async def work() -> float:
+        q = quota(1_000_000, 300, 1.0)
+        for _ in range(100):
+            await q.acquire(Urgency.CALM)
+            q.release({"ratelimit-policy": '"default";q=1200;w=300', "ratelimit": '"default";r=1100;t=300'})
+        return asyncio.get_running_loop().time() - 1000
+
+    assert simulated(work) == 0
+
+
 def test_it_stops_before_what_others_have_left_is_gone():
     async def work() -> tuple[bool, bool]:
         q = quota(1200, 300, 1.0)
@@ -203,3 +214,32 @@ def test_a_cancelled_wait_gives_its_turn_back():
         return q._window.in_flight  # noqa: SLF001  the leak would show here only
 
     assert simulated(work) == 2
+
+
+def test_a_wait_that_is_cancelled_in_the_moment_of_its_turn_gives_it_back_too():
+    async def work() -> tuple[int, bool]:
+        q = quota(2, 10, 1.0)
+        q.block({"retry-after": "5"})
+        waiting = asyncio.create_task(q.acquire(Urgency.ACT))
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        loop.call_at(1005 + 5e-10, waiting.cancel)  # after the turn was given, before the task could take it
+        await asyncio.gather(waiting, return_exceptions=True)
+        return q._window.in_flight, waiting.cancelled()  # noqa: SLF001  the leak would show here only
+
+    assert simulated(work) == (0, True)
+
+
+def test_it_tells_what_is_left_and_how_long_it_is_blocked_until_that_is_over():
+    async def work() -> list:
+        q = quota()
+        told = [(q.remaining, q.blocked_for)]
+        await q.acquire(Urgency.CALM)
+        q.release({"ratelimit": '"default";r=1100;t=60'})
+        q.block({"retry-after": "90"})
+        for _ in range(3):
+            told.append((q.remaining, q.blocked_for))
+            await asyncio.sleep(45)
+        return told
+
+    assert simulated(work) == [(None, 0), (1100, 90), (1100, 45), (None, 0)]

@@ -45,11 +45,15 @@ async def test_whoever_is_over_the_budget_is_told_until_when_at_once(start):
 
 @in_simulated_time
 async def test_packs_over_the_budget_cost_no_request_but_the_list(start):
-    zones = {"a.example": [timed_out(hosts=[f"h{n}.a.example"]) for n in range(20)]}
+    zones = {"a.example": [timed_out(hosts=[f"h{n}.a.example"]) for n in range(40)]}
     async with start(zones, config=HOURLY) as fleet:
+        fleet.fault(kind="slow", delay="0.1s")
         await fleet.look()
-        assert len(fleet.asked("GET")) == 1 + 3  # the list, and each of the three restarted read again
-        assert len(fleet.asked("PATCH")) == 3
+        assert len(fleet.patches()) == 3
+        assert len(fleet.asked("GET")) <= 1 + 16  # the list, and those that were read again when the budget ran out
+        asked = len(fleet.asked("GET"))
+        await fleet.watch(minutes=10)
+        assert 8 <= len(fleet.asked("GET")) - asked <= 11  # one list a minute
 
 
 @in_simulated_time

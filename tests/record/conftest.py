@@ -1,11 +1,14 @@
 """A state of its own for every test, closed at its end."""
 
+import resource
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from watchdog.model.history import History, Intent
+from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -28,6 +31,35 @@ def opened(url, *, exclusive=True):
         store.close()
 
 
+@contextmanager
+def no_room(*, beyond=1):
+    """The kernel refuses every write past ``beyond`` bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class Mind:
+    """One process's memory of the state at ``url``, from its start to its end."""
+
+    def __init__(self, url, *, exclusive=True):
+        self.url, self.exclusive = url, exclusive
+
+    async def __aenter__(self):
+        self.worker = ThreadPoolExecutor(1)
+        self.store = Store.open(self.url, exclusive=self.exclusive)
+        memory = Memory(self.store, self.worker)
+        memory.left_open = await memory.recall(T0)
+        return memory
+
+    async def __aexit__(self, *_):
+        self.worker.shutdown()
+        self.store.close()
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "state.db"
@@ -36,6 +68,12 @@ def path(tmp_path):
 @pytest.fixture
 def url(path):
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def mind(url):
+    """``async with mind() as memory``"""
+    return lambda **options: Mind(url, **options)
 
 
 @pytest.fixture
@@ -57,6 +95,8 @@ class Kit:
     intent = staticmethod(make_intent)
     after = staticmethod(after)
     opened = staticmethod(opened)
+    no_room = staticmethod(no_room)
+    mind = Mind
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import signal
 import sqlite3
 import stat
@@ -40,17 +39,6 @@ def refusal(url, *, exclusive=True):
     assert "\n" not in said
     assert "Traceback" not in said
     return said
-
-
-@contextmanager
-def no_room(*, beyond):
-    """The kernel refuses every write past ``beyond`` bytes of a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def start_holder(url):
@@ -142,7 +130,7 @@ def test_a_current_state_is_opened_without_alembic_and_without_the_orm(url, stor
 
 
 def test_a_first_start_without_room_leaves_half_of_nothing_and_the_next_one_works(url, kit):
-    with no_room(beyond=8192):
+    with kit.no_room(beyond=8192):
         assert "cannot be read or written" in refusal(url)
     with kit.opened(url) as store:
         assert store.writable()
@@ -289,7 +277,7 @@ def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_ro
 def test_a_disk_that_takes_no_byte_is_not_ready_and_is_again_when_it_does(store, kit):
     assert store.writable()
     intent = kit.intent()
-    with no_room(beyond=1):
+    with kit.no_room(beyond=1):
         ready = store.writable()
         with pytest.raises(StateError, match="cannot be read or written"):
             store.intend(intent, UNTROUBLED, kit.after(intent))

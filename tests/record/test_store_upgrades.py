@@ -1,6 +1,6 @@
 """A state made by an older release is brought up to date by the next one, whole or not at all.
 
-There is one revision so far, so the next release is made here: a copy of the program with one revision more.
+The next release is made here: a copy of the program with one revision more.
 """
 
 import os

@@ -18,9 +18,10 @@ from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
 from watchdog.model.decisions import Do
+from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, PREFIX, Account, Metrics, Snapshot
 
@@ -113,27 +114,23 @@ def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
 
 
 def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
-    later, rules = NOW + timedelta(hours=1), Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
-    histories = (UNTROUBLED, TROUBLED, replace(TROUBLED, gave_up_at=NOW))
+    rules = Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
+    obstacle = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "example.com", "It forbids.", "Allow it.")
+    axes = product(
+        (*KNOWN_STATUSES, "quantum_entangled"),
+        ("advanced", "universal"),
+        (UNTROUBLED, TROUBLED, replace(TROUBLED, gave_up_at=NOW)),
+        (rules, replace(rules, enabled=False)),
+        (None, NOW + timedelta(hours=1)),
+        (None, *VALIDATION_REASONS),
+        ((), (obstacle,)),
+    )
+    known, _ = pack()
     made = {
-        (decision.do, decision.reason)
-        for status in (*KNOWN_STATUSES, "quantum_entangled")
-        for kind, history, enabled, free_at in product(
-            ("advanced", "universal"), histories, (True, False), (None, later)
-        )
-        for decision in [
-            decide(
-                Case(
-                    replace(pack()[0].pack, status=status, type=kind),
-                    history,
-                    replace(rules, enabled=enabled),
-                    NOW,
-                    free_at,
-                )
-            )
-        ]
+        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, free_at, failed_for, findings))
+        for status, kind, history, rules, free_at, failed_for, findings in axes
     }
-    assert made == set(DECISIONS)
+    assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 
 
 def test_waits_for_the_quota_are_counted_per_account(metrics):

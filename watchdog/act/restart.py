@@ -21,7 +21,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.outcomes import Outcome
-from watchdog.model.packs import ADVANCED, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.packs import ADVANCED, GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
 
@@ -102,11 +102,15 @@ async def _send(
 
 
 async def _what_happened(pack: Pack, client: Client) -> tuple[Pack, bool]:
+    """The pack as it is now, and whether it shows that the restart took effect.
+
+    One that goes away, or comes without a status, shows nothing.
+    """
     try:
         found = await client.get_pack(pack.zone_id, pack.id)
     except CloudflareError:
         return pack, False
-    return found, found.status != VALIDATION_TIMED_OUT
+    return _completed(found, pack), found.status not in {"", VALIDATION_TIMED_OUT, *GOING_AWAY}
 
 
 def _completed(answer: Pack, pack: Pack) -> Pack:

@@ -24,6 +24,7 @@ from httpx_aiohttp import AiohttpTransport
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import (
+    OPTIONAL,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
@@ -36,7 +37,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.quota import Quota, Urgency
 from watchdog.model.clock import Clock
-from watchdog.model.packs import Pack
+from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
 from watchdog.model.text import clean
 
 PER_PAGE = 50
@@ -178,6 +179,23 @@ class Client:
             "(it needs the permission Zone / Zone / Read)",
         )
 
+    async def zone_facts(self, zone_id: str, name: str) -> ZoneFacts:
+        """The zone's type, status and delegation id. ``NOTHING_KNOWN`` where no zone of this name has the id."""
+        path = f"/zones?name={quote(name, safe='')}"
+        zones, _ = await self._get(Operation.ZONE_FACTS, path, Urgency.TROUBLED, wire.zones)
+        zone = next((zone for zone in zones if zone.id == zone_id), None)
+        if zone is None:
+            return NOTHING_KNOWN
+        path = f"/zones/{quote(zone_id, safe='')}/dcv_delegation/uuid"
+        delegation = await self._get(Operation.DELEGATION_ID, path, Urgency.TROUBLED, wire.delegation_id)
+        return ZoneFacts(zone.name, zone.type, zone.status, zone.paused, delegation)
+
+    async def recheck_validation(self, zone_id: str, pack_id: str, method: str) -> None:
+        """Ask for an immediate check of a pack that is pending validation, by the ``method`` it already has. Once."""
+        path = f"/zones/{quote(zone_id, safe='')}/ssl/verification/{quote(pack_id, safe='')}"
+        body = msgspec.json.encode({"validation_method": method})
+        await self._call(Operation.RECHECK_VALIDATION, "PATCH", path, Urgency.ACT, wire.settled, body)
+
     async def list_zones(self) -> list[wire.ZoneSeen]:
         """All zones the credential sees, each once."""
         return await self._pages(Operation.LIST_ZONES, "/zones?", Urgency.CALM, wire.zones)
@@ -250,7 +268,8 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused):
-                self.credential.refused(str(failed), certain=failed.certain)
+                if failed.certain or operation not in OPTIONAL:
+                    self.credential.refused(str(failed), certain=failed.certain)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._rate_limited(self.account, self.quota.block(headers))
             raise

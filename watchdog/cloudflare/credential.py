@@ -68,6 +68,6 @@ class Credential:
     def refused(self, text: str, *, certain: bool) -> None:
         """Cloudflare refused it; ``certain`` when it cannot be a matter of the zone asked for."""
         self._in_a_row += 1
-        if certain or self._in_a_row >= REFUSALS_IN_A_ROW:
+        if certain or self.stopped or self._in_a_row >= REFUSALS_IN_A_ROW:
             self.refusal = text
             self._next_probe = self._clock.monotonic() + PROBE_EVERY

@@ -29,8 +29,14 @@ class Operation(StrEnum):
     RESTART_VALIDATION = "restart_validation"
     FIND_ZONE = "find_zone"
     LIST_ZONES = "list_zones"
+    RECHECK_VALIDATION = "recheck_validation"
+    ZONE_FACTS = "zone_facts"
+    DELEGATION_ID = "delegation_id"
     VERIFY_TOKEN = "verify_token"  # noqa: S105  a name of an operation, not a secret
 
+
+OPTIONAL = frozenset({Operation.ZONE_FACTS, Operation.DELEGATION_ID})
+"""Calls that only help a diagnosis: a permission that is missing for them says nothing against the credential."""
 
 KNOWN_CODES = (
     *("10000", "9109", "6003", "6111", "6103", "7003", "7000", "1408", "1406", "1450", "971"),
@@ -44,6 +50,7 @@ KNOWN_CODES = (
 _PERMISSION = {
     Operation.FIND_ZONE: "Zone / Zone / Read",
     Operation.LIST_ZONES: "Zone / Zone / Read",
+    Operation.ZONE_FACTS: "Zone / Zone / Read",
     Operation.VERIFY_TOKEN: "",
 }
 _CERTIFICATES = "Zone / SSL and Certificates / Edit"
@@ -119,7 +126,7 @@ def translate(
     first = complaints[0] if complaints else Complaint(0, "")
     codes = {first.code, *first.chain}
     label = str(first.code) if 0 < first.code < 1_000_000 else f"http_{status}"
-    said = clean(first.message or prefix or "no message")
+    said = clean(first.message) or clean(prefix) or "no message"
     text = f"{operation}: HTTP {status}" + (f", code {first.code}" if first.code else "") + f": {said}"
     if ray:
         text += f" (cf-ray {clean(ray, 40)})"

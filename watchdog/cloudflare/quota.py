@@ -96,6 +96,7 @@ class Quota:
         self._address = address
         self._clock = clock
         self._window = Window(allowance.ours, allowance.per)
+        self._courtesy = allowance.requests // 50  # what looks leave to the others of the same user
         self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -172,14 +173,14 @@ class Quota:
             if requests > 0 and per > 0 and requests / per < mine.requests / mine.per:
                 mine = Allowance(requests, per, mine.share)
         self._window.limit, self._window.seconds = mine.ours, mine.per
+        self._courtesy = mine.requests // 50
 
     def _wait(self, urgency: Urgency) -> float:
         now = self._clock.monotonic()
         wait = max(self._blocked_until - now, self._window.wait(now, self._reserve(urgency)), self._address.wait(now))
-        if self._left is not None and now < self._left_until:
-            courtesy = 0 if urgency is Urgency.ACT else self._configured.requests // 50
-            if self._left <= courtesy:
-                wait = max(wait, self._left_until - now)
+        courtesy = 0 if urgency is Urgency.ACT else self._courtesy
+        if self._left is not None and self._left <= courtesy:
+            wait = max(wait, self._left_until - now)
         return wait
 
     def _reserve(self, urgency: Urgency) -> int:

@@ -13,8 +13,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from watchdog.cloudflare.errors import Complaint
-from watchdog.model.packs import Pack
-from watchdog.model.text import clean
+from watchdog.cloudflare.validations import common, raw, validation
+from watchdog.model.packs import HEALTHY, Pack
+from watchdog.model.text import clean, plain
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -40,6 +41,10 @@ class _Pack(msgspec.Struct):
     certificate_authority: str | None = None
     certificates: list[_Certificate] | None = None
     validation_errors: list[_Message] | None = None
+    validation_method: str | None = None
+    validity_days: int | None = None
+    validation_records: msgspec.Raw = msgspec.Raw()
+    dcv_delegation_records: msgspec.Raw = msgspec.Raw()
 
 
 class _Link(msgspec.Struct):
@@ -68,6 +73,9 @@ class ZoneSeen(msgspec.Struct, frozen=True):
 
     id: str
     name: str
+    type: str = ""
+    status: str = ""
+    paused: bool = False
 
 
 _Decoded = TypeVar("_Decoded")
@@ -99,7 +107,7 @@ def packs(body: bytes, zone_id: str) -> tuple[list[Pack], PageInfo]:
         return _packs_with_gaps(_envelope(body), zone_id)
     if not page.success:
         raise msgspec.ValidationError("`success` is false")
-    return [_pack(raw, zone_id) for raw in page.result], page.result_info or PageInfo()
+    return [_pack(read, zone_id) for read in page.result], page.result_info or PageInfo()
 
 
 def pack(body: bytes, zone_id: str) -> Pack:
@@ -120,11 +128,30 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
     """The zones of one page of ``GET /zones``. Raises as ``packs``."""
     envelope = _envelope(body)
     found = [
-        ZoneSeen(id=_plain(item["id"], 80), name=clean(item["name"], 255))
+        ZoneSeen(
+            plain(item["id"], 80),
+            clean(item["name"], 255),
+            _word(_text(item.get("type"))),
+            _word(_text(item.get("status"))),
+            item.get("paused") is True,
+        )
         for item in _dicts(_list_in(envelope))
         if isinstance(item.get("id"), str) and isinstance(item.get("name"), str)
     ]
     return found, _page_info(envelope)
+
+
+def delegation_id(body: bytes) -> str:
+    """The zone's label in the targets of delegated DCV, empty where there is none. Raises as ``packs``."""
+    result = _envelope(body).get("result")
+    label = result.get("uuid") if isinstance(result, dict) else None
+    return plain(label, 80) if isinstance(label, str) else ""
+
+
+def settled(body: bytes) -> None:
+    """An envelope that says success, whatever its result. Raises as ``packs``."""
+    if _envelope(body).get("success") is not True:
+        raise msgspec.ValidationError("no success in the answer")
 
 
 def token_status(body: bytes) -> str:
@@ -184,11 +211,10 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             continue
 
         def text(name: str, item: dict[str, Any] = item) -> str | None:
-            value = item.get(name)
-            return None if value is None else str(value)
+            return _text(item.get(name))
 
         hosts = item.get("hosts")
-        raw = _Pack(
+        shape = _Pack(
             id=item["id"],
             type=text("type"),
             status=text("status"),
@@ -200,29 +226,38 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
                 if isinstance(c.get("expires_on"), str)
             ],
             validation_errors=[_Message(str(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
+            validation_method=text("validation_method"),
+            validity_days=days if isinstance(days := item.get("validity_days"), int) else None,
+            validation_records=raw(item.get("validation_records")),
+            dcv_delegation_records=raw(item.get("dcv_delegation_records")),
         )
-        found.append(_pack(raw, zone_id))
+        found.append(_pack(shape, zone_id))
     return found, _page_info(envelope)
 
 
-def _pack(raw: _Pack, zone_id: str) -> Pack:
+def _pack(read: _Pack, zone_id: str) -> Pack:
     expires_at = None
-    for certificate in raw.certificates or ():
+    for certificate in read.certificates or ():
         at = certificate.expires_on
         if at is not None and (expires_at is None or at < expires_at):
             expires_at = at
-    errors = raw.validation_errors
     if expires_at is not None and expires_at.tzinfo is not UTC:
         expires_at = _utc(expires_at)
+    errors, status = read.validation_errors, _word(read.status)
     return Pack(
-        _plain(raw.id, 80),
+        plain(read.id, 80),
         zone_id,
-        _word(raw.type),
-        _word(raw.status),
-        _hosts(raw.hosts),
-        _word(raw.certificate_authority),
+        _word(read.type),
+        status,
+        _hosts(read.hosts),
+        _word(read.certificate_authority),
         expires_at,
         tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
+        common(read.validation_method, read.validity_days)
+        if status in HEALTHY
+        else validation(
+            read.validation_method, read.validity_days, read.validation_records, read.dcv_delegation_records
+        ),
     )
 
 
@@ -242,6 +277,10 @@ _words: dict[str, str] = {}
 _MOST_WORDS = 500
 
 
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _word(text: str | None) -> str:
     """A short word from outside, cleaned; the few that recur (statuses, types, CAs) are kept once."""
     if text is None:
@@ -252,11 +291,6 @@ def _word(text: str | None) -> str:
         if len(_words) < _MOST_WORDS:
             _words[text] = known
     return known
-
-
-def _plain(text: str, limit: int) -> str:
-    """``clean``, skipped for what is plainly clean: nearly every id and host name."""
-    return text if len(text) <= limit and text.isascii() and text.isprintable() else clean(text, limit)
 
 
 def _time(text: str) -> datetime | None:

@@ -20,10 +20,12 @@ from watchdog.config.values import (
     Listen,
     Packs,
     Pattern,
+    Resolver,
     StateUrl,
     ZoneId,
     is_domain,
     listen_address,
+    resolver_address,
 )
 from watchdog.model.packs import ZoneRef
 
@@ -32,6 +34,7 @@ __all__ = [
     "Api",
     "Backoff",
     "Config",
+    "Diagnosis",
     "Discover",
     "Log",
     "Metrics",
@@ -44,6 +47,9 @@ __all__ = [
     "format_duration",
     "parse_duration",
 ]
+
+
+_LONGEST_QUESTION = timedelta(seconds=30)
 
 
 class Block(BaseModel):
@@ -188,6 +194,11 @@ class RestartPolicy(Block):
         description="Restarts over all packs of one account within an hour, at least 1: the blast radius when many"
         " packs fail at once.",
     )
+    recheck: StrictBool = Field(
+        default=True,
+        description="Whether Cloudflare is asked to check at once when a person has placed the new records, instead of"
+        " when it looks next by itself, up to 4h later. At most once an hour for the same records.",
+    )
 
 
 class ZoneConfig(Block):
@@ -247,6 +258,39 @@ class Schedule(Block):
             attention, interval = format_duration(self.attention_interval), format_duration(self.interval)
             raise ValueError(f"attention_interval ({attention}) is longer than interval ({interval})")
         return self
+
+
+class Diagnosis(Block):
+    """Finding out why validations fail: DNS, CAA and token pages are asked before a restart is sent."""
+
+    enabled: StrictBool = Field(
+        default=True,
+        description="Whether anything is looked up. With false nothing is, and restarts go on without.",
+    )
+    resolvers: tuple[Resolver, ...] = Field(
+        default=("1.1.1.1", "8.8.8.8"),
+        max_length=8,
+        description="DNS resolvers to ask, each an IP address or address:port, at most 8; an empty list takes the"
+        " system's. Public ones see what the certificate authority sees; two of them show whether it depends on where"
+        " one asks.",
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=5),
+        description="How long one question may take, a duration. A pack's whole diagnosis may take three times that.",
+    )
+
+    @model_validator(mode="after")
+    def _asks_each_once(self) -> "Diagnosis":
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("lists the same resolver twice")
+        if not timedelta(0) < self.timeout <= _LONGEST_QUESTION:
+            raise ValueError(f"timeout must be above 0 and at most {format_duration(_LONGEST_QUESTION)}")
+        return self
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of each resolver; empty for the system's."""
+        return tuple(resolver_address(text) for text in self.resolvers)
 
 
 class Web(Block):
@@ -322,6 +366,7 @@ class Config(Block):
     )
     schedule: Schedule = Field(default=Schedule(), description="How often zones are looked at.")
     restart: RestartPolicy = Field(default=RestartPolicy(), description="When and how often validations are restarted.")
+    diagnosis: Diagnosis = Field(default=Diagnosis(), description="Finding out why validations fail.")
     web: Web = Field(default=Web(), description="Metrics, health and the status page.")
     state: State = Field(default=State(), description="Where the memory is kept.")
     metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")

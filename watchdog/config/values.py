@@ -30,6 +30,7 @@ _ZONE_ID = re.compile(r"[0-9a-f]{32}")
 _PACK_ID = re.compile("[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 _DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _HIGHEST_PORT = 65535
+_DNS_PORT = 53
 _LARGEST_SHOWN = 10**9
 
 
@@ -155,6 +156,28 @@ def listen_address(text: str) -> tuple[str, int] | None:
     return host, int(port)
 
 
+def resolver_address(text: str) -> tuple[str, int]:
+    """Address and port of a DNS resolver; port 53 where none is given."""
+    host, port = text, str(_DNS_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest else port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ValueError("must be an IP address or address:port, as in 1.1.1.1, 10.0.0.2:5353 or [::1]:53") from None
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= _HIGHEST_PORT:
+        raise ValueError(f"has no port between 1 and {_HIGHEST_PORT} after its address")
+    return host, int(port)
+
+
+def _resolver(text: str) -> str:
+    resolver_address(text)
+    return text
+
+
 def _listen(text: str) -> str:
     listen_address(text)
     return text
@@ -202,4 +225,5 @@ Packs = Annotated[
 Pattern = Annotated[str, AfterValidator(_pattern)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
+Resolver = Annotated[str, AfterValidator(_resolver)]
 StateUrl = Annotated[str, AfterValidator(_state_url)]

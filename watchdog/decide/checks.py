@@ -3,11 +3,14 @@
 A check returns its decision, or ``None`` when it has nothing to say.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watchdog.decide import pace
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
@@ -17,19 +20,22 @@ from watchdog.model.reasons import Reason
 class Rules:
     """What the configuration says of one zone's restarts.
 
-    ``settling`` is how long the last restart is given to show before giving up: the first backoff.
+    ``settling`` is how long the last restart is given to show before giving up: the first backoff. ``longest`` is the
+    last one.
     """
 
     enabled: bool
     max_attempts: int
     settling: timedelta
+    longest: timedelta = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """All that a decision about one pack may depend on.
 
-    ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now.
+    ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
+    the last validation failed, where Cloudflare said so; ``findings`` are empty where nothing was diagnosed.
     """
 
     pack: Pack
@@ -37,6 +43,23 @@ class Case:
     rules: Rules
     now: datetime
     budget_free_at: datetime | None = None
+    failed_for: Reason | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+OBSTACLES = frozenset(
+    {FindingName.ZONE_NOT_ACTIVE, FindingName.HOST_MISSING, FindingName.CAA_FORBIDS, FindingName.HTTP_ON_WILDCARD}
+)
+"""What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
+no proof of what the certificate authority sees from several."""
+
+
+def obstacle(findings: Iterable[Finding]) -> Finding | None:
+    """The first finding that holds a restart, if there is one."""
+    for finding in findings:
+        if finding.certainty is Certainty.CERTAIN and finding.name in OBSTACLES:
+            return finding
+    return None
 
 
 def _leave(reason: Reason) -> Decision:
@@ -96,6 +119,16 @@ def gave_up_before(case: Case) -> Decision | None:
     return Decision(Do.GIVE_UP, Reason.GAVE_UP) if case.history.gave_up_at is not None else None
 
 
+def is_refused_by_its_ca(case: Case) -> Decision | None:
+    """The certificate authority will not issue for these names, however often it is asked."""
+    return LEAVE[Reason.CA_REFUSES] if case.failed_for is Reason.CA_REFUSES else None
+
+
+def is_held_by_diagnosis(case: Case) -> Decision | None:
+    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more."""
+    return LEAVE[Reason.HELD_BY_DIAGNOSIS] if obstacle(case.findings) is not None else None
+
+
 def has_no_attempts_left(case: Case) -> Decision | None:
     """Every attempt was made, and the last one has had its time to show."""
     if case.history.attempts < case.rules.max_attempts:
@@ -107,8 +140,10 @@ def has_no_attempts_left(case: Case) -> Decision | None:
 
 
 def is_backing_off(case: Case) -> Decision | None:
-    """The wait that was drawn after the last restart is not over."""
-    due = case.history.next_restart_at
+    """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
+    rules = case.rules
+    authority = case.pack.certificate_authority
+    due = pace.next_restart_at(case.history, case.failed_for, authority, rules.settling, rules.longest)
     return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
 
 

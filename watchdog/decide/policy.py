@@ -18,6 +18,8 @@ CHAIN: tuple[Callable[[Case], Decision | None], ...] = (
     checks.is_not_restartable,
     checks.is_disabled,
     checks.gave_up_before,
+    checks.is_refused_by_its_ca,
+    checks.is_held_by_diagnosis,
     checks.has_no_attempts_left,
     checks.is_backing_off,
     checks.is_over_budget,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.model.decisions import Decision
+from watchdog.model.findings import Diagnosis
 from watchdog.model.packs import HEALTHY, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
@@ -83,7 +84,7 @@ UNTROUBLED = History()
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One pack as it was last seen: the status, since when it has it, and what was decided."""
+    """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
     account: str
     zone: str
@@ -91,6 +92,7 @@ class Remembered:
     since: datetime
     seen_at: datetime
     decision: Decision
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass(frozen=True, slots=True)

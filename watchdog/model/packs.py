@@ -5,11 +5,12 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 ``certificate_pack.status``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
+PENDING_VALIDATION = "pending_validation"
 
 HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
 IN_PROGRESS = frozenset(
@@ -54,11 +55,64 @@ class ZoneRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneFacts:
+    """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
+
+    ``name`` is the domain. ``type`` is ``full`` (Cloudflare is its DNS and places tokens itself), ``partial`` or
+    ``secondary`` (a person places them). ``delegation`` is the zone's own label in the targets of delegated DCV.
+    """
+
+    name: str = ""
+    type: str = ""
+    status: str = ""
+    paused: bool = False
+    delegation: str = ""
+
+
+NOTHING_KNOWN = ZoneFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRecord:
+    """A DNS record as a person places it: the whole name without a final dot, the value without quotes."""
+
+    type: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpToken:
+    """What the certificate authority expects to read at a URL."""
+
+    url: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How a pack's hosts are validated. Tokens are those shown now: a restart or a failure makes new ones.
+
+    ``validity_days`` is 0 where it is not known. ``delegations`` are the CNAMEs Cloudflare offers in place of tokens.
+    """
+
+    method: str = ""
+    validity_days: int = 0
+    tokens: tuple[ManualRecord, ...] = ()
+    http_tokens: tuple[HttpToken, ...] = ()
+    delegations: tuple[ManualRecord, ...] = ()
+
+
+NO_VALIDATION = Validation()
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
-    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut.
+    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validation`` is
+    what a look brings and nothing that is remembered, so two packs that differ in nothing else are equal.
     """
 
     id: str
@@ -69,6 +123,7 @@ class Pack:
     certificate_authority: str = ""
     expires_at: datetime | None = None
     validation_errors: tuple[str, ...] = ()
+    validation: Validation = field(default=NO_VALIDATION, compare=False)
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], str, str]:

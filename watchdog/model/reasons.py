@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
     STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
+    HELD_BY_DIAGNOSIS = "held_by_diagnosis"  # a certain obstacle that no restart passes
     # A restart was sent and not accepted.
     REFUSED = "refused"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -28,6 +29,14 @@ class Reason(StrEnum):
     NOT_RESTARTABLE = "not_restartable"  # timed out, but not an advanced pack
     EXPIRING = "expiring"
     EXPIRED = "expired"
+    # Why a validation failed, in Cloudflare's words (``diagnose.words``).
+    CA_RATE_LIMITED = "ca_rate_limited"
+    CA_REFUSES = "ca_refuses"
+    CA_INTERNAL = "ca_internal"
+    CAA_FORBIDS = "caa_forbids"
+    CAA_UNREACHABLE = "caa_unreachable"
+    DNS_FAILURE = "dns_failure"
+    OTHER = "other"
     # Nothing to do.
     HEALTHY = "healthy"
     IN_PROGRESS = "in_progress"
@@ -42,6 +51,8 @@ class Reason(StrEnum):
 NEEDS_A_PERSON = frozenset(
     {
         Reason.GAVE_UP,
+        Reason.HELD_BY_DIAGNOSIS,
+        Reason.CA_REFUSES,
         Reason.OTHER_STAGE_TIMED_OUT,
         Reason.NOT_RESTARTABLE,
         Reason.EXPIRED,
@@ -50,3 +61,14 @@ NEEDS_A_PERSON = frozenset(
     }
 )
 """``once`` ends with exit code 1 while a pack has one of these."""
+
+VALIDATION_REASONS = (
+    Reason.CA_REFUSES,
+    Reason.CA_RATE_LIMITED,
+    Reason.CAA_FORBIDS,
+    Reason.CAA_UNREACHABLE,
+    Reason.DNS_FAILURE,
+    Reason.CA_INTERNAL,
+    Reason.OTHER,
+)
+"""Why a validation failed, the one that decides first: the CA's refusal outlasts any DNS fault, and so on down."""

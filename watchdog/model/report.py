@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
+from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import VALIDATION_TIMED_OUT
+from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 
 
@@ -59,7 +61,54 @@ def pack_row(known: Remembered, history: History) -> dict[str, Any]:
         "next_restart_at": _time(next_restart_at(known, history)),
         "expires_at": _time(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
+        "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
+        "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
+
+
+def finding_row(finding: Finding) -> dict[str, Any]:
+    """One finding as JSON."""
+    return {
+        "name": finding.name,
+        "certainty": finding.certainty,
+        "host": finding.host or None,
+        "says": finding.says,
+        "remedy": finding.remedy,
+    }
+
+
+def record_row(record: ManualRecord) -> dict[str, str]:
+    """One record to place as JSON."""
+    return {"type": record.type, "name": record.name, "value": record.value}
+
+
+_NEXT = {
+    Reason.VALIDATION_TIMED_OUT: "It is restarted at the next look.",
+    Reason.RESTARTED: "It was restarted; Cloudflare is at work on it, and it is looked at often until it is active.",
+    Reason.DRY_RUN: "It would be restarted now, but this is a dry run.",
+    Reason.DISABLED: "Nothing: restarts are disabled for this zone by the configuration.",
+    Reason.GAVE_UP: "Nothing until its status changes, or a person runs `certpack-watchdog restart`.",
+    Reason.CA_REFUSES: "Nothing: the certificate authority will refuse again. Order it from another one.",
+    Reason.HELD_BY_DIAGNOSIS: "It is restarted at the first look that finds the obstacle gone.",
+    Reason.OTHER_STAGE_TIMED_OUT: "Nothing: only validation can be restarted. A person must look at it, or order anew.",
+    Reason.NOT_RESTARTABLE: "Nothing: Cloudflare restarts the validation of advanced packs only.",
+    Reason.EXPIRING: "Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
+    Reason.EXPIRED: "Nothing: it has run out. Order another if it is still wanted.",
+    Reason.HEALTHY: "Nothing to do, because it is healthy.",
+    Reason.IN_PROGRESS: "Nothing to do, because Cloudflare is at work on it; it is looked at often until that ends.",
+    Reason.GOING_AWAY: "Nothing to do, because it is deleted or on the way there.",
+    Reason.UNKNOWN_STATUS: "Nothing: nobody here knows this status, and what is not understood is not touched.",
+    Reason.NOT_FOUND: "Nothing: Cloudflare has no such pack. Take it out of the configuration.",
+    Reason.STATE_UNWRITABLE: "It is restarted once the state can be written again.",
+}
+
+
+def next_step(known: Remembered, history: History) -> str:
+    """What the watchdog will do with a pack next, and when, as a sentence."""
+    at = next_restart_at(known, history)
+    if known.decision.do is Do.WAIT and at is not None:
+        return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+    return _NEXT.get(known.decision.reason, "It is looked at again soon.")
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:

@@ -6,15 +6,17 @@ before ``intend`` returns (it cannot). Only ``cycle``, ``app`` and ``cli`` call 
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntended, Remembered, Sent, ZoneMemory
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
@@ -36,6 +38,7 @@ KEEP_JOURNAL = timedelta(days=90)
 HOUR = timedelta(hours=1)
 
 _Answer = TypeVar("_Answer")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _GONE = Decision(Do.LEAVE, Reason.GOING_AWAY)
 _MISSING = Decision(Do.LEAVE, Reason.NOT_FOUND)
 
@@ -53,7 +56,7 @@ class Memory:
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
-        self._flushed_at = datetime.min.replace(tzinfo=UTC)
+        self._flushed_at = _NEVER
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
@@ -68,14 +71,30 @@ class Memory:
         return await self._ask(self._store.open_intents)
 
     async def refresh(self, now: datetime) -> None:
-        """Take over what another process (the ``restart`` command) has written since."""
-        if not await self._ask(self._store.changed_elsewhere):
+        """Take over what another process (the ``restart`` command) has written since.
+
+        A disk that cannot be read is no reason to stop looking: what the process knows stands, ``error`` says why, and
+        an intent still meets what is stored.
+        """
+        try:
+            if not await self._ask(self._store.changed_elsewhere):
+                return
+            await self.flush()
+            # In one go: what is stored meanwhile by ``intend`` is in both or in neither.
+            stored, restarts = await self._ask(
+                lambda: (self._store.load().histories, self._store.restarts_since(now - HOUR))
+            )
+        except StateError as error:
+            self.error = str(error)
             return
-        await self.flush()
-        self._histories = (await self._ask(self._store.load)).histories
-        self._sent.clear()
-        for account, at in await self._ask(lambda: self._store.restarts_since(now - HOUR)):
-            self._sent.setdefault(account, deque()).append(at)
+        for key, history in self._changes.histories.items():  # not written yet, and not older than a restart elsewhere
+            if (history.last_restart_at or _NEVER) >= (stored.get(key, UNTROUBLED).last_restart_at or _NEVER):
+                stored[key] = history
+        self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
+        for account in self._sent.keys() | {account for account, _ in restarts}:
+            found = Counter(at for name, at in restarts if name == account)
+            # Ours that are on their way to the disk count as well.
+            self._sent[account] = deque(sorted((found | Counter(self._sent.get(account, ()))).elements()))
 
     # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -98,6 +117,10 @@ class Memory:
         packs = self._packs.get(known.id, {}) if known and known.id else {}
         return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
 
+    def known(self, pack: Pack) -> Remembered | None:
+        """The pack as it was remembered after its last look."""
+        return self._packs.get(pack.zone_id, {}).get(pack.id)
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known in self.packs_of(zone))
@@ -119,8 +142,9 @@ class Memory:
         zone = observation.zone
         before = self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label)
         if not isinstance(observation, Seen):
+            known_id = zone.id or before.id
             self._set_zone(
-                replace(before, id=zone.id, tried_at=now, reason=observation.reason, error=observation.error)
+                replace(before, id=known_id, tried_at=now, reason=observation.reason, error=observation.error)
             )
             again = before.reason == observation.reason
             return [_unseen(zone, observation.reason, observation.error, now, level="debug" if again else "error")]
@@ -140,16 +164,24 @@ class Memory:
             events += self._miss(observation, known, listed, before.seen_at or now, now)
         return events
 
-    def conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime) -> bool:
-        """Note what was decided of a pack. True when the decision is another than at the last look."""
+    def conclude(
+        self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime, diagnosis: Diagnosis | None = None
+    ) -> bool:
+        """Note what was decided of a pack. True when the decision is another than at the last look.
+
+        Without a new ``diagnosis`` the last one stays, until the pack is well.
+        """
         known = self._packs.setdefault(zone.id, {})
         then = known.get(pack.id)
         since = then.since if then and then.pack.status == pack.status else now
-        if then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+        last = then.diagnosis if then else None
+        if diagnosis is None and pack.status not in HEALTHY:
+            diagnosis = last
+        if diagnosis is not last:
+            self._changes.diagnoses[pack.zone_id, pack.id] = diagnosis
+        elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
             return False
-        new = Remembered(zone.account, zone.label, pack, since, now, decision)
-        known[pack.id] = new
-        self._changes.packs.append(new)
+        self._put(Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis))
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
 
     def give_up(self, pack: Pack, now: datetime) -> None:
@@ -210,7 +242,7 @@ class Memory:
 
     def _inherit(self, zone: ZoneRef, pack: Pack, known: dict[str, Remembered], now: datetime) -> list[Event]:
         """A pack of another id but of the same hosts, CA and type as one that was restarted: its attempts count on."""
-        if not self._histories or self.history(pack) is not UNTROUBLED:
+        if not self._histories or not pack.hosts or self.history(pack) is not UNTROUBLED:
             return []
         tried = [
             (at, old)
@@ -236,7 +268,10 @@ class Memory:
             wanted = missing.pop(key, None) is not None
             if (then.account, then.zone) != seen.zone.key or (seen.zone.packs and key not in seen.zone.packs):
                 continue
-            if then.pack.identity in identities and then.pack.hosts:
+            if then.decision == _MISSING and not then.pack.status:  # it was never there
+                if not wanted:
+                    self._forget(then.pack)  # and now it is, under the id Cloudflare gives it, or nobody asks for it
+            elif then.pack.identity in identities and then.pack.hosts:
                 self._forget(then.pack)  # the same pack lives on under another id
             elif then.pack.status not in GOING_AWAY:
                 gone = replace(then.pack, status="deleted")
@@ -252,33 +287,41 @@ class Memory:
         return events
 
     def _put(self, known: Remembered) -> None:
-        self._packs[known.pack.zone_id][known.pack.id] = known
+        key = (known.pack.zone_id, known.pack.id)
+        self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
         self._changes.packs.append(known)
+        if key in self._changes.forgotten:  # seen again before that was written
+            self._changes.forgotten.remove(key)
 
     def _forget(self, pack: Pack) -> None:
+        key = (pack.zone_id, pack.id)
         self._packs[pack.zone_id].pop(pack.id, None)
-        self._histories.pop((pack.zone_id, pack.id), None)
-        self._changes.forgotten.append((pack.zone_id, pack.id))
+        self._histories.pop(key, None)
+        self._changes.histories[key] = UNTROUBLED
+        self._changes.diagnoses[key] = None
+        self._changes.forgotten.append(key)
 
     # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def intend(self, intent: Intent, before: History, after: History) -> int:
         """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
         key = (intent.zone_id, intent.pack_id)
-        sent = self._sent.setdefault(intent.account, deque())
-        sent.append(intent.at)  # before the first await: two restarts must not share the last place in the budget
+        # Before the first await: two restarts must not share the last place in the budget.
+        self._sent.setdefault(intent.account, deque()).append(intent.at)
         if self._afresh:
             await self.flush()  # what is stored must have started afresh too, or the intent looks stale
-        self._changes.histories.pop(key, None)  # ``after`` says all of it
+        unwritten = self._changes.histories.pop(key, None)  # ``after`` says all of it
         try:
             intent_id = await self._ask(lambda: self._store.intend(intent, before, after))
         except Stale as stale:
             self._histories[key] = stale.history
-            sent.remove(intent.at)
+            self._not_sent(intent)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except StateError as error:
             self.error = str(error)
-            sent.remove(intent.at)
+            self._not_sent(intent)
+            if unwritten is not None:
+                self._changes.histories.setdefault(key, unwritten)
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
         self._histories[key] = after
         return intent_id
@@ -291,12 +334,15 @@ class Memory:
         """Nothing was sent after all: forget the intent and put the history back. If that fails, the attempt counts."""
         if await self._try(lambda: self._store.withdraw(intent_id, before)):
             key = (intent.zone_id, intent.pack_id)
-            if intent.at in self._sent.get(intent.account, ()):
-                self._sent[intent.account].remove(intent.at)
+            self._not_sent(intent)
             if before == UNTROUBLED:
                 self._histories.pop(key, None)
             else:
                 self._histories[key] = before
+
+    def _not_sent(self, intent: Intent) -> None:
+        with suppress(ValueError):  # more than an hour ago
+            self._sent[intent.account].remove(intent.at)
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -318,14 +364,19 @@ class Memory:
     async def tidy(self, watched: set[tuple[str, str]], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines."""
         horizon = now - FORGET_AFTER
-        for zone_id, packs in self._packs.items():
+        for packs in self._packs.values():
             for known in list(packs.values()):
                 unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
                 gone = known.pack.status in GOING_AWAY and known.since < horizon
-                if unwatched or (gone and known.pack.zone_id == zone_id):
+                if unwatched or gone:
                     self._forget(known.pack)
+        self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         await self.flush()
         await self._try(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    async def journal_of(self, pack: Pack, most: int) -> list[Entry]:
+        """The newest lines about one pack, newest first."""
+        return await self._ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
 
     async def writable(self) -> bool:
         """Whether the disk takes writes now."""
@@ -346,6 +397,10 @@ class Memory:
 
     async def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+
+
+def _last_tried(zone: ZoneMemory) -> datetime:
+    return zone.tried_at or _NEVER
 
 
 def _wants_attention(known: Remembered) -> bool:

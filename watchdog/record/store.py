@@ -11,7 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, Remembered, Sent, ZoneMemory
 from watchdog.record import tables
 from watchdog.record.lock import InstanceLock, StateError, StateHeld
@@ -42,6 +43,8 @@ _UPSERT_HISTORY_UNLESS_OLDER = (
     f"{_UPSERT_HISTORY} WHERE coalesce(excluded.last_restart_at, -1) >= coalesce(histories.last_restart_at, -1)"
 )
 _DELETE_HISTORY = "DELETE FROM histories WHERE zone_id = ? AND pack_id = ?"
+_UPSERT_DIAGNOSIS = tables.upsert(tables.diagnoses)
+_DELETE_DIAGNOSIS = "DELETE FROM diagnoses WHERE zone_id = ? AND pack_id = ?"
 _DELETE_PACK = "DELETE FROM packs WHERE zone_id = ? AND pack_id = ?"
 _INSERT_INTENT = (
     "INSERT INTO intents (account, zone, zone_id, pack_id, attempt, at, next_restart_at, error)"
@@ -95,19 +98,21 @@ class Changes:
     zones: list[ZoneMemory] = field(default_factory=list)
     packs: list[Remembered] = field(default_factory=list)
     histories: dict[PackKey, History] = field(default_factory=dict)
+    diagnoses: dict[PackKey, Diagnosis | None] = field(default_factory=dict)
     forgotten: list[PackKey] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.zones or self.packs or self.histories or self.forgotten or self.journal or self.settled)
+        return not any(getattr(self, each.name) for each in fields(self))
 
     def merge(self, newer: "Changes") -> None:
         """Add what changed later. Of what changed twice the later stands: a full disk must not fill the memory."""
         self.zones = list({zone.key: zone for zone in (*self.zones, *newer.zones)}.values())
         self.packs = list({(each.pack.zone_id, each.pack.id): each for each in (*self.packs, *newer.packs)}.values())
         self.histories.update(newer.histories)
+        self.diagnoses.update(newer.diagnoses)
         seen_again = {(each.pack.zone_id, each.pack.id) for each in newer.packs}
         self.forgotten = [key for key in self.forgotten if key not in seen_again] + newer.forgotten
         self.settled += newer.settled
@@ -160,6 +165,11 @@ class Store:
             raise
         return store
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether this process alone may act on the state."""
+        return self._lock is not None
+
     def close(self) -> None:
         """Close the database, then let another instance in; a second call does nothing."""
         with suppress(SQLAlchemyError, sqlite3.Error):
@@ -174,7 +184,12 @@ class Store:
             zones = map(tables.zone_of, self._driver.execute(tables.select_all(tables.zones)))
             packs = tables.packs_of(self._driver.execute(tables.select_all(tables.packs)))
             histories = map(tables.history_of, self._driver.execute(tables.select_all(tables.histories)))
-            return Snapshot({zone.key: zone for zone in zones}, dict(packs), dict(histories))
+            found = dict(packs)
+            for row in self._driver.execute(tables.select_all(tables.diagnoses)):
+                key, diagnosis = tables.diagnosis_of(row)
+                if key in found:
+                    found[key] = replace(found[key], diagnosis=diagnosis)
+            return Snapshot({zone.key: zone for zone in zones}, found, dict(histories))
 
     def save(self, changes: Changes) -> None:
         """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted."""
@@ -186,6 +201,9 @@ class Store:
             self._many(_UPSERT_HISTORY_UNLESS_OLDER, [tables.history_row(*pair) for pair in troubled])
             self._many(_DELETE_HISTORY, well + changes.forgotten)
             self._many(_DELETE_PACK, changes.forgotten)
+            found = changes.diagnoses.items()
+            self._many(_UPSERT_DIAGNOSIS, [tables.diagnosis_row(key, each) for key, each in found if each is not None])
+            self._many(_DELETE_DIAGNOSIS, [key for key, each in found if each is None] + changes.forgotten)
             self._many(
                 _SETTLE, [(each.outcome, each.error, to_micros(each.at), each.intent_id) for each in changes.settled]
             )

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import Entry, History, Intent, Remembered, ZoneMemory
-from watchdog.model.packs import Pack
+from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import Reason
 
 PackKey = tuple[str, str]
@@ -24,6 +25,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FINDING_NAMES = frozenset(FindingName)
+_CERTAINTIES = frozenset(Certainty)
 
 
 def to_micros(at: datetime) -> int:
@@ -124,6 +127,13 @@ journal = sa.Table(
     *(_id(), _time("at", nullable=False), _text("event"), _text("account"), _text("zone"), _text("zone_id")),
     *(_text("pack_id"), _text("reason"), _text("detail")),
     sa.Index("journal_by_pack", "zone_id", "pack_id", "at"),
+)
+diagnoses = sa.Table(
+    "diagnoses",
+    metadata,
+    *(_key("zone_id"), _key("pack_id"), _time("at", nullable=False), _text("findings"), _text("tokens")),
+    _time("rechecked_at"),
+    sqlite_with_rowid=False,
 )
 meta = sa.Table("meta", metadata, _id(), _number("probes"))
 
@@ -227,6 +237,29 @@ def history_of(row: Row) -> tuple[PackKey, History]:
     """The inverse of ``history_row``."""
     zone_id, pack_id, attempts, trouble, last, following, gave_up, error = row
     return (zone_id, pack_id), History(attempts, _from(trouble), _from(last), _from(following), _from(gave_up), error)
+
+
+def diagnosis_row(key: PackKey, diagnosis: Diagnosis) -> Row:
+    """In the order of ``diagnoses``."""
+    found = [
+        [
+            *(finding.name, finding.certainty, finding.host, finding.says, finding.remedy),
+            finding.record and [finding.record.type, finding.record.name, finding.record.value],
+        ]
+        for finding in diagnosis.findings
+    ]
+    return (*key, to_micros(diagnosis.at), json.dumps(found), diagnosis.tokens, _to(diagnosis.rechecked_at))
+
+
+def diagnosis_of(row: Row) -> tuple[PackKey, Diagnosis]:
+    """The inverse of ``diagnosis_row``; findings of a newer program, with names unknown here, are left out."""
+    zone_id, pack_id, at, found, tokens, rechecked = row
+    findings = tuple(
+        Finding(FindingName(name), Certainty(sure), host, says, remedy, ManualRecord(*record) if record else None)
+        for name, sure, host, says, remedy, record in json.loads(found)
+        if name in _FINDING_NAMES and sure in _CERTAINTIES
+    )
+    return (zone_id, pack_id), Diagnosis(from_micros(at), findings, tokens, _from(rechecked))
 
 
 def intent_row(intent: Intent) -> Row:

@@ -31,6 +31,7 @@ DECISIONS = (
     *((Do.LEAVE, reason) for reason in (Reason.HEALTHY, Reason.IN_PROGRESS, Reason.GOING_AWAY, Reason.UNKNOWN_STATUS)),
     *((Do.LEAVE, reason) for reason in (Reason.EXPIRING, Reason.EXPIRED, Reason.OTHER_STAGE_TIMED_OUT)),
     *((Do.LEAVE, reason) for reason in (Reason.NOT_RESTARTABLE, Reason.DISABLED)),
+    *((Do.LEAVE, reason) for reason in (Reason.CA_REFUSES, Reason.HELD_BY_DIAGNOSIS)),
     *((Do.WAIT, reason) for reason in (Reason.BACKING_OFF, Reason.OVER_BUDGET)),
     (Do.RESTART, Reason.VALIDATION_TIMED_OUT),
     (Do.GIVE_UP, Reason.GAVE_UP),

@@ -106,6 +106,7 @@ def bind(listen: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
+        sock.listen()  # from here on nobody is refused, even before the server takes its first connection
     except OSError as error:
         sock.close()
         raise _cannot_listen(listen, error) from error

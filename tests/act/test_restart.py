@@ -1,0 +1,363 @@
+"""A restart is looked at once more, counted on disk, sent once, and its fate told as far as it can be known."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.act.conftest import PACK, WAIT
+from tests.conftest import simulated
+from tests.sky import ZONE, in_simulated_time
+from watchdog.model.history import UNTROUBLED, History, Intent, Sent
+from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
+from watchdog.model.reasons import Reason
+from watchdog.record.memory import Memory
+from watchdog.record.store import Store
+from watchdog.simulator.scenario import Fault
+
+LOST = {
+    "html_502": {"kind": "html_error", "status": 502},
+    "text_524": {"kind": "text_error", "status": 524},
+    "json_500": {"kind": "json_error", "status": 500},
+    "html_200": {"kind": "html_error", "status": 200},
+    "reset": {"kind": "reset"},
+    "truncated": {"kind": "truncated"},
+    "too_slow": {"kind": "slow", "delay": "31s"},
+    "huge": {"kind": "huge"},
+}
+
+
+def spoil(stage, method, **fault):
+    """From the restart's own requests on, this goes wrong."""
+    stage.world.add_fault(Fault(method=method, **fault))
+
+
+@in_simulated_time
+async def test_a_timed_out_pack_is_read_again_patched_once_and_shown_as_the_answer_shows_it(staged):
+    async with staged() as stage:
+        outcome = await stage.restart()
+        assert stage.asked == ["GET", "PATCH"]
+        assert (outcome.sent, outcome.reason, outcome.error) == (Sent.ACCEPTED, Reason.RESTARTED, "")
+        assert (outcome.pack.id, outcome.pack.status) == (PACK, "initializing")
+        assert (outcome.attempt, outcome.next_restart_at) == (1, stage.clock.now() + WAIT)
+        await stage.memory.flush()
+        assert stage.intents() == [(1, "accepted")]
+        assert len(stage.world.restarts) == 1
+
+
+@in_simulated_time
+async def test_the_intent_and_its_attempt_are_on_disk_before_the_patch_arrives(staged):
+    async with staged() as stage:
+        seen = []
+        stage.wire.on_patch = lambda: seen.append((stage.intents(), stage.attempts(), list(stage.told)))
+        await stage.restart()
+        assert seen == [([(1, None)], [(1,)], ["prepared", "sending"])]
+
+
+@pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - {VALIDATION_TIMED_OUT}))
+@in_simulated_time
+async def test_a_pack_that_has_moved_on_meanwhile_is_left_alone(staged, status):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        stage.world.set_status(PACK, status)
+        outcome = await stage.again()
+        assert (outcome.reason, outcome.sent, outcome.pack.status) == (Reason.MOVED_ON, None, status)
+        assert "PATCH" not in stage.asked
+        assert (stage.intents(), stage.told) == ([], [])
+
+
+@pytest.mark.parametrize("fault", [{"kind": "unknown_words"}, {"kind": "missing_fields"}, {"kind": "nulls"}])
+@pytest.mark.parametrize("field", ["status", "type"])
+@in_simulated_time
+async def test_a_pack_that_does_not_plainly_read_as_timed_out_is_left_alone(staged, fault, field):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        spoil(stage, "GET", **fault, fields=[field])
+        assert (await stage.again()).reason is Reason.MOVED_ON
+        assert "PATCH" not in stage.asked
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": "json_error", "status": 404, "code": 1408}, Reason.NOT_FOUND),
+        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 400, "code": 1234}, Reason.UNSEEN),
+        ({"kind": "html_error", "status": 503}, Reason.UNSEEN),
+        ({"kind": "rate_limited", "retry_after": 60}, Reason.UNSEEN),
+        ({"kind": "reset"}, Reason.UNSEEN),
+    ],
+)
+@in_simulated_time
+async def test_a_pack_that_cannot_be_read_again_is_left_alone_and_why_is_said(staged, fault, reason):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        spoil(stage, "GET", **fault)
+        outcome = await stage.again()
+        assert (outcome.reason, outcome.sent) == (reason, None)
+        assert outcome.error.startswith("get_pack: ")
+        assert "PATCH" not in stage.asked
+        assert stage.intents() == []
+
+
+@in_simulated_time
+async def test_what_holds_a_restart_in_the_last_moment_is_its_reason(staged):
+    async with staged() as stage:
+        stage.held = Reason.OVER_BUDGET
+        outcome = await stage.restart()
+        assert (outcome.reason, outcome.sent, outcome.error) == (Reason.OVER_BUDGET, None, "held")
+        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
+
+
+@in_simulated_time
+async def test_without_a_disk_nothing_is_sent(staged):
+    async with staged() as stage:
+        stage.store.close()
+        outcome = await stage.restart()
+        assert (outcome.reason, outcome.sent) == (Reason.STATE_UNWRITABLE, None)
+        assert "the intent could not be stored" in outcome.error
+        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
+        assert stage.memory.history(stage.pack) == UNTROUBLED
+        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+
+
+@in_simulated_time
+async def test_a_restart_that_another_process_has_just_made_is_not_made_again(staged):
+    async with staged() as stage:
+        now = stage.clock.now()
+        theirs = History(1, now, now, now + WAIT)
+        command = Store.open(stage.url, exclusive=False)
+        command.intend(Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs)
+        command.close()
+        outcome = await stage.restart()
+        assert (outcome.reason, outcome.sent) == (Reason.BACKING_OFF, None)
+        assert stage.asked == ["GET"]
+        assert stage.memory.history(stage.pack) == theirs
+
+
+# ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+@pytest.mark.parametrize("fault", LOST)
+@in_simulated_time
+async def test_a_lost_answer_is_settled_by_reading_the_pack_and_never_by_sending_again(staged, fault, took_effect):
+    async with staged() as stage:
+        spoil(stage, "PATCH", **LOST[fault], takes_effect=took_effect)
+        outcome = await stage.restart()
+        took_effect = bool(stage.world.restarts)  # an answer that is only slow or cut took effect in any case
+        assert stage.asked == ["GET", "PATCH", "GET"]
+        if took_effect:
+            assert (outcome.sent, outcome.reason) == (Sent.ACCEPTED, Reason.RESTARTED)
+            assert outcome.error.startswith("settled by reading the pack: restart_validation: ")
+            assert outcome.pack.status in ("initializing", "pending_validation")
+        else:
+            assert (outcome.sent, outcome.reason) == (Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+            assert outcome.error.startswith("restart_validation: ")
+        assert (outcome.attempt, outcome.next_restart_at is None) == (1, False)
+        await stage.memory.flush()
+        assert stage.intents() == [(1, outcome.sent.value)]
+        assert stage.attempts() == [(1,)]
+
+
+@in_simulated_time
+async def test_an_outcome_that_cannot_be_read_either_stays_unknown_and_counts(staged):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="reset", takes_effect=True)
+        stage.wire.on_patch = lambda: spoil(stage, "GET", kind="html_error", status=503)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.pack.status) == (Sent.UNKNOWN, VALIDATION_TIMED_OUT)
+        assert stage.asked == ["GET", "PATCH", "GET", "GET", "GET"]
+        await stage.memory.flush()
+        assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
+
+
+@pytest.mark.parametrize("status", ["pending_deletion", "deleted"])
+@in_simulated_time
+async def test_a_pack_that_is_deleted_in_that_moment_was_not_restarted_for_all_we_know(staged, status):
+    async with staged() as stage:
+        stage.wire.on_patch = lambda: stage.world.set_status(PACK, status)  # the PATCH meets 1406 then
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason, outcome.pack.status) == (Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, status)
+
+
+@in_simulated_time
+async def test_a_restart_that_changes_the_id_is_shown_under_the_new_one(staged):
+    async with staged(unknowns={"restart_changes_id": True}) as stage:
+        outcome = await stage.restart()
+        assert outcome.sent is Sent.ACCEPTED
+        assert outcome.pack.id == stage.world.restarts[0].new_id != PACK
+
+
+@in_simulated_time
+async def test_what_the_answer_leaves_out_is_as_it_was(staged):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="missing_fields")
+        outcome = await stage.restart()
+        assert outcome.sent is Sent.ACCEPTED
+        assert outcome.pack == replace(stage.pack, validation_errors=())
+
+
+def refused_connection():
+    raise httpx.ConnectError("refused") from ConnectionRefusedError(111, "Connection refused")
+
+
+@in_simulated_time
+async def test_a_429_withdraws_the_attempt(staged):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="rate_limited", retry_after=60)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 0)
+        assert stage.asked == ["GET", "PATCH"]
+        assert (stage.intents(), stage.attempts()) == ([], [])
+        assert stage.memory.history(stage.pack) == UNTROUBLED
+        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+
+
+@in_simulated_time
+async def test_a_credential_that_may_not_write_withdraws_the_attempt(staged):
+    async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, Reason.REFUSED)
+        assert "SSL and Certificates" in outcome.error
+        assert (stage.intents(), stage.attempts()) == ([], [])
+
+
+@in_simulated_time
+async def test_a_credential_that_is_stopped_meanwhile_sends_nothing_and_withdraws_the_attempt(staged):
+    async with staged() as stage:
+        stage.told = Stops(stage.client.credential)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason) == (None, Reason.REFUSED)
+        assert stage.asked == ["GET"]
+        assert (stage.intents(), stage.attempts()) == ([], [])
+
+
+class Stops(list):
+    """When told that a restart is on its way, another call's answer refuses the credential."""
+
+    def __init__(self, credential):
+        super().__init__()
+        self.credential = credential
+
+    def append(self, told):
+        if told == "sending":
+            self.credential.refused("Invalid access token", certain=True)
+        super().append(told)
+
+
+@in_simulated_time
+async def test_a_connection_that_is_refused_withdraws_the_attempt_and_nothing_was_sent(staged):
+    async with staged() as stage:
+        stage.wire.on_patch = refused_connection
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason) == (None, Reason.REFUSED)
+        assert stage.asked == ["GET"]
+        assert (stage.intents(), stage.attempts()) == ([], [])
+
+
+@in_simulated_time
+async def test_an_attempt_that_cannot_be_withdrawn_counts(staged):
+    async with staged() as stage:
+
+        def refused_and_disk_gone():
+            stage.store.close()
+            refused_connection()
+
+        stage.wire.on_patch = refused_and_disk_gone
+        outcome = await stage.restart()
+        assert outcome.reason is Reason.REFUSED
+        assert stage.memory.history(stage.pack).attempts == 1
+        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is not None
+        assert (stage.intents(), stage.attempts()) == ([(1, None)], [(1,)])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "code": 1499, "message": "has not timed out"},
+        {"status": 403, "code": 1450},
+        {"status": 404, "code": 1408},
+        {"status": 422},
+    ],
+)
+@in_simulated_time
+async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", **fault)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 1)
+        assert stage.asked == ["GET", "PATCH"]
+        await stage.memory.flush()
+        assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])
+
+
+@pytest.mark.parametrize("after", [10, 29])
+@in_simulated_time
+async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_attempt(staged, after):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="slow", delay="20s" if after < 20 else "30s")
+        sent_at = stage.clock.now()
+        dying = asyncio.create_task(stage.restart())
+        await stage.clock.sleep(timedelta(seconds=after))
+        dying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dying
+        reborn = Memory(stage.store, stage.worker)
+        (found,) = await reborn.recall(stage.clock.now())
+        assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
+        assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
+        assert reborn.budget_free_at("main", 1, stage.clock.now()) == sent_at + timedelta(hours=1)
+        reborn.settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
+        await reborn.flush()
+        assert await Memory(stage.store, stage.worker).recall(stage.clock.now()) == []
+        assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
+
+
+any_fault = st.sampled_from(
+    [
+        None,
+        *(fault for name, fault in LOST.items() if name != "huge"),
+        {"kind": "json_error", "status": 400, "code": 1406},
+        {"kind": "json_error", "status": 403, "code": 10000},
+        {"kind": "json_error", "status": 404, "code": 1408},
+        {"kind": "rate_limited", "retry_after": 5},
+        {"kind": "nulls"},
+        {"kind": "unknown_words"},
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_fault, any_fault, any_fault, st.booleans())
+def test_whatever_goes_wrong_there_is_one_patch_at_most_and_what_took_effect_is_counted(
+    staged, reading, sending, settling, takes_effect
+):
+    async def work():
+        async with staged() as stage:
+            stage.pack = await stage.client.get_pack(ZONE, PACK)
+            if reading:
+                spoil(stage, "GET", **reading, times=1)
+            if sending:
+                spoil(stage, "PATCH", **sending, takes_effect=takes_effect)
+            stage.wire.on_patch = lambda: settling and spoil(stage, "GET", **settling)
+            outcome = await stage.again()
+            await stage.memory.flush()
+            assert stage.asked.count("PATCH") <= 1
+            counted = stage.memory.history(stage.pack).attempts
+            assert stage.attempts() == [(counted,)] * counted
+            assert [row[0] for row in stage.intents()] == [1] * counted
+            assert all(said is not None for _, said in stage.intents())
+            if stage.world.restarts and not (sending and sending.get("status") in (403, 404, 400)):
+                throttled = sending is not None and sending["kind"] == "rate_limited"
+                assert counted == (0 if throttled else 1)
+            if outcome.sent is Sent.ACCEPTED and (settling or {}).get("kind") != "unknown_words":
+                assert stage.world.restarts
+            if not stage.asked.count("PATCH"):
+                assert (counted, outcome.sent) == (0, None)
+
+    simulated(work)

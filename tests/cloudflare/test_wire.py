@@ -1,0 +1,249 @@
+"""JSON from outside becomes packs, zones and complaints, or one kind of error, whatever it holds."""
+
+import contextlib
+import copy
+import json
+from datetime import UTC, datetime
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simulator.conftest import ManualClock
+from tests.sky import ZONE, by_hand, in_simulated_time
+from watchdog.cloudflare import wire
+from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError
+from watchdog.cloudflare.quota import Urgency
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.history import Remembered
+from watchdog.model.reasons import Reason
+from watchdog.model.text import clean
+from watchdog.record.tables import pack_row
+from watchdog.simulator import shapes
+from watchdog.simulator.envelope import failure, success
+from watchdog.simulator.scenario import Scenario
+from watchdog.simulator.world import World
+
+T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def real_packs():
+    """Packs as they look on the wire, one of each kind of detail."""
+    statuses = [{"status": "pending_validation", "story": {"outcomes": ["times_out"]}}, {"status": "active"}]
+    packs = [*statuses, {"status": "validation_timed_out", "expires_in": "9d"}]
+    world = World(Scenario.model_validate({"zones": [{"name": "example.com", "packs": packs}]}), ManualClock())
+    return [shapes.pack(life) for life in world.packs(ZONE)]
+
+
+REAL = json.loads(success(real_packs(), result_info={"page": 1, "per_page": 50, "total_pages": 1}).body)
+ERROR = json.loads(failure(400, (6003, "Invalid request headers"), chain=((6111, "Invalid format"),)).body)
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00", "2026-01-01"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+words = st.sampled_from(
+    ["success", "result", "result_info", "errors", "code", "message", "error_chain", "id", "total_pages"]
+)
+envelopes = st.dictionaries(words, anything, max_size=6)
+
+
+def places(value, path=()):
+    """The path of every value in a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+@st.composite
+def mutated(draw, original):
+    """A real answer with a few of its values replaced, removed, doubled or wrapped."""
+    value = copy.deepcopy(original)
+    for _ in range(draw(st.integers(1, 3))):
+        *above, last = draw(st.sampled_from([path for path in places(value) if path]))
+        holder = value
+        for key in above:
+            holder = holder[key]
+        match draw(st.sampled_from(["replace", "remove", "wrap", "double"])):
+            case "replace":
+                holder[last] = draw(anything)
+            case "remove":
+                del holder[last]
+            case "wrap":
+                holder[last] = [holder[last]]
+            case "double" if isinstance(holder, list):
+                holder.append(holder[last])
+        if not value:
+            break
+    return json.dumps(value).encode()
+
+
+@st.composite
+def damaged(draw, original):
+    """The bytes of a real answer, cut or with a few of them replaced."""
+    body = bytearray(json.dumps(original).encode())
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(body) - 1))
+        body[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(body[: draw(st.integers(0, len(body)) | st.just(len(body)))])
+
+
+bodies = st.one_of(
+    mutated(REAL),
+    mutated(ERROR),
+    mutated({**REAL, "result": REAL["result"][0]}),
+    damaged(REAL),
+    damaged(ERROR),
+    st.binary(max_size=40),
+    (anything | envelopes).map(lambda value: json.dumps(value).encode()),
+)
+
+
+def check(pack):
+    """Plain to the last field: nothing that could upset a log line, a comparison or the store."""
+    texts = (pack.id, pack.type, pack.status, pack.certificate_authority, *pack.hosts, *pack.validation_errors)
+    for text in texts:
+        assert text == clean(text)
+    assert pack.hosts == tuple(sorted(pack.hosts))
+    assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
+    decision = Decision(Do.LEAVE, Reason.HEALTHY)
+    pack_row(Remembered("main", "example.com", pack, T0, T0, decision))
+    assert hash(pack) is not None
+
+
+@settings(max_examples=400, deadline=None)
+@given(bodies)
+def test_whatever_a_body_holds_it_is_decoded_or_refused_as_one_kind_of_error(body):
+    for decode in (lambda: wire.packs(body, ZONE)[0], lambda: [wire.pack(body, ZONE)]):
+        try:
+            found = decode()
+        except msgspec.MsgspecError:
+            continue
+        for pack in found:
+            check(pack)
+    for decode in (wire.zones, wire.token_status):
+        with contextlib.suppress(msgspec.MsgspecError):
+            decode(body)
+    for complaint in wire.complaints(body):
+        assert type(complaint.code) is int
+        assert complaint.message == clean(complaint.message)
+
+
+printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+headers_of_any_kind = st.dictionaries(st.sampled_from(["retry-after", "ratelimit", "cf-ray"]), printable)
+CALLS = (("list_packs", (ZONE, Urgency.ACT)), ("restart_validation", (ZONE, "p")), ("list_zones", ()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(100, 599), bodies, headers_of_any_kind)
+def test_whatever_is_answered_a_call_ends_in_a_value_or_a_cloudflare_error(status, body, headers):
+    @in_simulated_time
+    async def works():
+        for call, arguments in CALLS:
+            client = by_hand(httpx.Response(status, headers=headers, content=body))
+            try:
+                await getattr(client, call)(*arguments)
+            except CloudflareError as error:
+                label, text = error.code, str(error)
+                assert label in KNOWN_CODES or label == f"http_{status}" or 0 < int(label) < 1_000_000
+                assert text == clean(text, 1000)
+                assert "simulated-token" not in text
+
+    works()
+
+
+def one(**fields):
+    return json.dumps({"success": True, "result": {"id": "p", **fields}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("expiries", "expected"),
+    [
+        (["2026-03-01T00:00:00Z", "2026-02-01T00:00:00Z"], datetime(2026, 2, 1, tzinfo=UTC)),
+        (["2026-02-01T02:00:00+02:00"], datetime(2026, 2, 1, tzinfo=UTC)),
+        (["2026-02-01T00:00:00"], datetime(2026, 2, 1, tzinfo=UTC)),
+        (["2026-02-01T00:00:00", "2026-03-01T00:00:00Z"], datetime(2026, 2, 1, tzinfo=UTC)),
+        (["2026-02-01T00:00:00.123456Z"], datetime(2026, 2, 1, 0, 0, 0, 123456, tzinfo=UTC)),
+        (["soon", "2026-02-01T00:00:00Z", None], datetime(2026, 2, 1, tzinfo=UTC)),
+        (["0001-01-01T00:00:00+14:00"], None),
+        (["9999-12-31T23:59:59-14:00", "soon"], None),
+        ([None], None),
+        ([1790000000], None),
+        ([], None),
+    ],
+)
+def test_the_earliest_expiry_counts_and_is_utc_however_it_is_written(expiries, expected):
+    found = wire.pack(one(certificates=[{"expires_on": at} for at in expiries]), ZONE).expires_at
+    assert found == expected
+    assert found is None or found.tzinfo is UTC
+
+
+def test_a_strange_pack_is_shown_with_gaps_and_hides_no_neighbour():
+    strange = {"id": "s", "status": 7, "type": ["x"], "hosts": ["b", None, "a"], "certificates": "none"}
+    body = json.dumps({"success": True, "result": [strange, {"status": "no id"}, None, *REAL["result"]]}).encode()
+    first, *others = wire.packs(body, ZONE)[0]
+    assert (first.id, first.status, first.type, first.hosts, first.expires_at) == ("s", "7", "['x']", ("a", "b"), None)
+    assert others == wire.packs(json.dumps(REAL).encode(), ZONE)[0]
+
+
+def test_a_page_reads_the_same_with_types_and_field_by_field():
+    plain, _ = wire.packs(json.dumps(REAL).encode(), ZONE)
+    with_a_stranger = {**REAL, "result": [*REAL["result"], {"id": "x", "status": 1}]}
+    by_field, info = wire.packs(json.dumps(with_a_stranger).encode(), ZONE)
+    assert by_field[:-1] == plain
+    assert (info.total_pages, info.per_page) == (1, 50)
+
+
+def test_new_statuses_and_types_are_carried_as_they_are():
+    pack = wire.pack(one(status="pending_moonrise", type="quantum", certificate_authority="moon"), ZONE)
+    assert (pack.status, pack.type, pack.certificate_authority) == ("pending_moonrise", "quantum", "moon")
+
+
+def test_texts_are_cleaned_and_cut():
+    nasty = "a\x1b[31m\n\u202eb" + "x" * 10_000
+    body = one(status=nasty, hosts=[nasty, "a.example"], validation_errors=[{"message": nasty}] * 50)
+    pack = wire.pack(body, ZONE)
+    check(pack)
+    assert len(pack.status) == 80
+    assert max(map(len, pack.hosts)) == 255
+    assert len(pack.validation_errors) == wire.MOST_ERRORS
+    assert len(wire.pack(json.dumps({"success": True, "result": {"id": "i" * 500}}).encode(), ZONE).id) == 80
+
+
+def test_hosts_are_sorted_so_that_their_order_makes_no_difference():
+    assert wire.pack(one(hosts=["b", "*.a", "a"]), ZONE).hosts == ("*.a", "a", "b")
+
+
+def test_words_are_one_object_for_all_packs_until_there_are_too_many_of_them(monkeypatch):
+    monkeypatch.setattr(wire, "_words", {})  # what other tests have said is forgotten
+    body = json.dumps({"success": True, "result": [{"id": name, "status": "active"} for name in "ab"]}).encode()
+    (first, other), _ = wire.packs(body, ZONE)
+    assert first.status is other.status
+    for number in range(2000):
+        assert wire.pack(one(status=f"status {number}"), ZONE).status == f"status {number}"
+    assert len(wire._words) <= 500  # noqa: SLF001 - a bound that shows nowhere else
+
+
+def test_complaints_keep_their_codes_and_chains_and_only_numbers_are_codes():
+    errors = [
+        {"code": 6003, "message": "Invalid\nheaders", "error_chain": [{"code": 6111}, {"code": "x"}, None]},
+        {"code": True, "message": None},
+        {"code": "10000"},
+        "what",
+    ]
+    found = wire.complaints(json.dumps({"errors": errors}).encode())
+    assert [(each.code, each.message, each.chain) for each in found] == [
+        (6003, "Invalid headers", (6111,)),
+        (0, "", ()),
+        (0, "", ()),
+    ]
+    assert wire.complaints(b"<html>") == wire.complaints(b"[]") == wire.complaints(b'{"errors": 7}') == ()

@@ -1,0 +1,159 @@
+"""What a diagnosis changes in the flow. The doctor here says what DNS would show; who asks has tests of its own."""
+
+import asyncio
+
+from tests.fleet import timed_out
+from tests.sky import in_simulated_time
+from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.packs import ManualRecord
+
+ZONE, OTHER = "a.example", "b.example"
+CAA = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, ZONE, "CAA forbids the authority.", "Allow it.")
+LIKELY = Finding(FindingName.CAA_FORBIDS, Certainty.LIKELY, ZONE, "CAA may forbid the authority.", "Allow it.")
+TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "new-token")
+MISSING = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, ZONE, "The token is not there.", "Add it.", TOKEN)
+PLACED = Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", "All tokens are in DNS.", "Nothing.")
+
+
+class Doctor:
+    """Says ``findings`` of a zone's packs after ``delay`` seconds, by status if that matters."""
+
+    def __init__(self):
+        self.findings, self.delay, self.asked = {}, {}, []
+
+    def begin_pass(self):
+        pass
+
+    async def diagnose(self, pack, _facts):
+        zone = next(host for host in pack.hosts if not host.startswith("*."))
+        self.asked.append((zone, pack.status))
+        await asyncio.sleep(self.delay.get(zone, 0))
+        found = self.findings.get((zone, pack.status), self.findings.get(zone, ()))
+        return tuple(found)
+
+    async def close(self):
+        pass
+
+
+def attended(fleet):
+    fleet.rooms.doctor = Doctor()
+    return fleet.rooms.doctor
+
+
+@in_simulated_time
+async def test_a_certain_obstacle_holds_the_restart_until_the_first_look_that_finds_it_gone(start):
+    async with start({ZONE: [timed_out("succeeds")]}) as fleet:
+        doctor = attended(fleet)
+        doctor.findings[ZONE] = [CAA]
+        await fleet.watch(hours=2)
+        assert fleet.patches() == []
+        row = fleet.row(ZONE)
+        assert (row["reason"], row["attempts"]) == ("held_by_diagnosis", 0)
+        assert [finding["name"] for finding in row["findings"]] == ["caa_forbids"]
+        held = fleet.events("restart_held", level="warning")
+        assert [event.reason for event in held] == ["held_by_diagnosis"]
+        assert "CAA forbids" in held[0].detail
+        doctor.findings.clear()
+        await fleet.watch(minutes=16)
+        assert len(fleet.patches()) == 1
+
+
+@in_simulated_time
+async def test_a_likely_obstacle_warns_and_holds_nothing(start):
+    async with start({ZONE: [timed_out("succeeds")]}) as fleet:
+        attended(fleet).findings[ZONE] = [LIKELY]
+        await fleet.look()
+        assert fleet.patches() == [0]
+
+
+@in_simulated_time
+async def test_a_slow_diagnosis_delays_neither_another_zone_nor_another_pack(start):
+    zones = {f"slow{number}.example": [timed_out()] for number in range(40)}
+    async with start({**zones, OTHER: [timed_out("succeeds")]}) as fleet:
+        doctor = attended(fleet)
+        doctor.delay = dict.fromkeys(zones, 15.0)
+        await fleet.look()
+        first = fleet.patches(OTHER)
+        assert len(first) == 1
+        assert first[0] * 60 < 1
+        assert len(fleet.patches()) == 41
+
+
+@in_simulated_time
+async def test_healthy_packs_and_those_that_wait_are_not_diagnosed_at_every_look(start):
+    async with start({ZONE: [timed_out()], OTHER: [{"status": "active"}]}) as fleet:
+        doctor = attended(fleet)
+        await fleet.watch(hours=1)
+        restarts = len(fleet.patches())
+        asked = [status for zone, status in doctor.asked if status == "validation_timed_out"]
+        # before each restart, and once when it had timed out again
+        assert restarts < len(asked) <= 2 * restarts
+        assert not any(zone == OTHER for zone, _ in doctor.asked)
+
+
+@in_simulated_time
+async def test_new_records_are_told_once_and_a_recheck_is_asked_once_when_they_are_placed(start):
+    story = {"stages": {"pending_validation": "6h"}}
+    async with start({ZONE: [timed_out("succeeds", story=story)]}) as fleet:
+        doctor = attended(fleet)
+        doctor.findings[ZONE, "pending_validation"] = [MISSING]
+        await fleet.watch(minutes=30)
+        told = fleet.events("records_to_place")
+        assert len(told) == 1
+        assert "_acme-challenge.a.example TXT new-token" in told[0].detail
+        assert fleet.row(ZONE)["records"] == [
+            {"type": "TXT", "name": "_acme-challenge.a.example", "value": "new-token"}
+        ]
+        assert rechecks(fleet) == []
+        doctor.findings[ZONE, "pending_validation"] = [PLACED]
+        await fleet.watch(minutes=50)
+        assert len(rechecks(fleet)) == 1
+    async with start({ZONE: []}, world=fleet.world) as again:
+        attended(again).findings[ZONE, "pending_validation"] = [PLACED]
+        await again.watch(minutes=5)
+        assert len(rechecks(again)) == 1  # the hour is not over, and a new process knows
+
+
+@in_simulated_time
+async def test_rechecks_can_be_turned_off_and_a_dry_run_sends_none(start):
+    story = {"stages": {"pending_validation": "6h"}}
+    config = {"restart": {"recheck": False}}
+    async with start({ZONE: [timed_out("succeeds", story=story)]}, config=config) as fleet:
+        attended(fleet).findings[ZONE, "pending_validation"] = [PLACED]
+        await fleet.watch(minutes=30)
+        assert rechecks(fleet) == []
+
+
+def rechecks(fleet):
+    return [request for request in fleet.asked("PATCH") if "/ssl/verification/" in request.path]
+
+
+@in_simulated_time
+async def test_what_was_found_survives_the_process_and_goes_with_the_trouble(start):
+    async with start({ZONE: [timed_out("succeeds")]}) as fleet:
+        attended(fleet).findings[ZONE] = [CAA]
+        await fleet.look()
+    async with start({ZONE: []}, world=fleet.world) as again:
+        assert [finding["name"] for finding in again.row(ZONE)["findings"]] == ["caa_forbids"]
+        attended(again)
+        await again.watch(hours=1)
+        assert (again.row(ZONE)["status"], again.row(ZONE)["findings"]) == ("active", [])
+
+
+@in_simulated_time
+async def test_an_authority_that_refuses_is_left_to_a_person_at_once(start):
+    errors = {"errors": ["The CA will not issue for this domain"]}
+    async with start({ZONE: [timed_out(story=errors)]}) as fleet:
+        attended(fleet)
+        await fleet.watch(hours=30)
+        assert len(fleet.patches()) <= 1
+        assert fleet.row(ZONE)["reason"] == "ca_refuses"
+
+
+@in_simulated_time
+async def test_a_zone_whose_facts_may_not_be_read_is_restarted_all_the_same(start):
+    async with start({ZONE: [timed_out("succeeds")]}) as fleet:
+        attended(fleet)
+        fleet.fault(kind="json_error", path="/zones", status=403, code=10000, message="Authentication error")
+        await fleet.look()
+        assert len(fleet.patches()) == 1

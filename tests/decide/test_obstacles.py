@@ -1,0 +1,86 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.decide.checks import OBSTACLES, Case, Rules, obstacle
+from watchdog.decide.policy import decide
+from watchdog.model import packs
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Finding, FindingName, placed, to_place
+from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.packs import ManualRecord, Pack
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+RULES = Rules(enabled=True, max_attempts=3, settling=timedelta(minutes=15))
+PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
+
+
+def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record: ManualRecord | None = None) -> Finding:
+    return Finding(name, certainty, "a.example", "It is so.", "Do this.", record)
+
+
+def case(
+    *findings: Finding, failed_for: Reason | None = None, pack: Pack = PACK, history: History = UNTROUBLED
+) -> Case:
+    return Case(pack, history, RULES, NOW, failed_for=failed_for, findings=findings)
+
+
+@pytest.mark.parametrize("name", FindingName)
+def test_only_what_no_restart_can_pass_holds_one_and_only_where_it_is_certain(name):
+    for certainty in Certainty:
+        held = certainty is Certainty.CERTAIN and name in OBSTACLES
+        expected = Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS) if held else decide(case())
+        assert decide(case(finding(name, certainty))) == expected
+
+
+def test_the_obstacle_is_found_among_others():
+    caa = finding(FindingName.CAA_FORBIDS)
+    assert obstacle((finding(FindingName.OTHER), finding(FindingName.CAA_FORBIDS, Certainty.LIKELY), caa)) is caa
+    assert obstacle(()) is None
+
+
+def test_a_refusal_of_the_authority_is_for_a_person_at_once():
+    assert decide(case(failed_for=Reason.CA_REFUSES)) == Decision(Do.LEAVE, Reason.CA_REFUSES)
+
+
+def test_a_rate_limit_is_waited_out_before_any_restart():
+    first = History(trouble_since=NOW)
+    assert decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first)).until == NOW + timedelta(days=1)
+    tried = History(attempts=1, last_restart_at=NOW - timedelta(hours=23), next_restart_at=NOW - timedelta(hours=22))
+    held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried))
+    assert held == Decision(Do.WAIT, Reason.BACKING_OFF, NOW + timedelta(hours=1))
+
+
+findings = st.lists(
+    st.builds(
+        Finding,
+        st.sampled_from(FindingName),
+        st.sampled_from(Certainty),
+        st.text(max_size=5),
+        st.text(max_size=5),
+        st.text(max_size=5),
+        st.none() | st.just(ManualRecord("TXT", "a", "b")),
+    )
+).map(tuple)
+statuses = st.sampled_from(sorted(packs.KNOWN_STATUSES)) | st.text(max_size=20)
+kinds = st.sampled_from(["advanced", "universal"])
+reasons = st.none() | st.sampled_from(VALIDATION_REASONS)
+
+
+@given(findings, statuses, kinds, reasons)
+def test_no_combination_of_findings_makes_a_pack_restart_that_would_not_without_them(found, status, kind, reason):
+    pack = replace(PACK, status=status, type=kind)
+    with_them, without = decide(case(*found, failed_for=reason, pack=pack)), decide(case(pack=pack))
+    assert with_them == without or (without.do is Do.RESTART and with_them.do is not Do.RESTART)
+    if status in packs.HEALTHY:
+        assert with_them.do is Do.LEAVE
+
+
+@given(findings)
+def test_records_to_place_are_told_once_each(found):
+    assert to_place(found) in ((), (ManualRecord("TXT", "a", "b"),))
+    assert placed(found) == (FindingName.TOKENS_PLACED in {one.name for one in found})

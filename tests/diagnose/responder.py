@@ -1,0 +1,152 @@
+"""A resolver on loopback, of the tests' own: it answers over UDP and TCP from a table, misbehaves by name, and counts.
+
+It behaves as a recursive resolver does: it follows CNAMEs, expands wildcards, tells NXDOMAIN from an empty answer and
+names the enclosing zone. Real servers are in ``test_real_resolvers``; this one does what they never do on demand.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+MOST_LINKS = 40
+
+
+class Responder:
+    """``records`` maps a name to its records, each as ``"TYPE value"``; ``odd`` maps a name to how it misbehaves.
+
+    The name ``.`` stands for all.
+    """
+
+    def __init__(self, records: dict[str, list[str]] | None = None, odd: dict[str, str] | None = None) -> None:
+        self.records = records or {}
+        self.odd = odd or {}
+        self.asked: Counter[tuple[str, str, str]] = Counter()
+        self.address = ("127.0.0.1", 0)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator["Responder"]:
+        loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(self._tcp, "127.0.0.1", 0)
+        self.address = ("127.0.0.1", server.sockets[0].getsockname()[1])
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=self.address)
+        try:
+            yield self
+        finally:
+            transport.close()
+            server.close()
+            await server.wait_closed()
+
+    async def _tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        wire = self.answer(await reader.readexactly(length), "tcp")
+        if wire is not None:
+            writer.write(len(wire).to_bytes(2, "big") + wire)
+            await writer.drain()
+        writer.close()
+
+    def answer(self, wire: bytes, transport: str) -> bytes | None:
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(question.rdtype)
+        unchecked = bool(query.flags & dns.flags.CD)
+        self.asked[name, kind, "unchecked" if unchecked else transport] += 1
+        odd = self._odd(name, kind)
+        if odd == "drop":
+            return None
+        if odd == "garbage":
+            return b"\x00" * 40
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.RA
+        if odd in ("servfail", "refused", "lame") or (odd in ("bogus", "bogus-ede") and not unchecked):
+            reply.set_rcode(dns.rcode.REFUSED if odd == "refused" else dns.rcode.SERVFAIL)
+            options: list[dns.edns.Option] = []
+            if odd == "bogus-ede":
+                options = [dns.edns.EDEOption(dns.edns.EDECode.SIGNATURE_EXPIRED, "sig\x1b[31m <b>old</b>\n")]
+            if odd == "lame":
+                options = [dns.edns.EDEOption(dns.edns.EDECode.NO_REACHABLE_AUTHORITY)]
+            if options:
+                reply.use_edns(0, options=options)
+            return reply.to_wire()
+        self._fill(reply, name, kind)
+        if transport == "udp" and (odd == "truncate" or len(reply.to_wire(max_size=65535)) > 1232):
+            reply.answer.clear()
+            reply.authority.clear()
+            reply.flags |= dns.flags.TC
+        return reply.to_wire(max_size=65535)
+
+    def _odd(self, name: str, kind: str) -> str:
+        labels = name.split(".")
+        for level in range(len(labels)):
+            above = ".".join(labels[level:])
+            for key in (f"{above} {kind}", above):
+                if key in self.odd:
+                    return self.odd[key]
+        return self.odd.get(".", "")
+
+    def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
+        for _ in range(MOST_LINKS):
+            found = self._at(name)
+            texts = [text.partition(" ")[2] for text in found or [] if text.startswith(f"{kind} ")]
+            if texts:
+                reply.answer.append(_rrset(name, kind, *texts))
+                return
+            aliases = [text.partition(" ")[2] for text in found or [] if text.startswith("CNAME ")]
+            if not aliases:
+                break
+            reply.answer.append(_rrset(name, "CNAME", aliases[0]))
+            name = aliases[0].rstrip(".").lower()
+        if self._at(name) is None:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        zone = next(
+            (above for above in _parents(name) if any(t.startswith("SOA") for t in self.records.get(above, []))), ""
+        )
+        soa = ". . 1 2 3 4 5"
+        reply.authority.append(_rrset(zone or ".", "SOA", soa))
+
+    def _at(self, name: str) -> list[str] | None:
+        """The records of a name, perhaps a wildcard's; ``None`` when there is no such name."""
+        if name in self.records:
+            return self.records[name]
+        if any(known.endswith("." + name) for known in self.records):
+            return []
+        for above in _parents(name)[1:]:
+            if f"*.{above}" in self.records:
+                return self.records[f"*.{above}"]
+            if above in self.records:
+                return None
+        return None
+
+
+def _parents(name: str) -> list[str]:
+    labels = name.split(".")
+    return [".".join(labels[level:]) for level in range(len(labels))]
+
+
+def _rrset(name: str, kind: str, *texts: str) -> dns.rrset.RRset:
+    return dns.rrset.from_text_list(dns.name.from_text(name), 60, dns.rdataclass.IN, kind, list(texts))
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, responder: Responder) -> None:
+        self.responder = responder
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        wire = self.responder.answer(data, "udp")
+        if wire is not None:
+            self.transport.sendto(wire, addr)

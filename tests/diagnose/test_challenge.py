@@ -1,0 +1,182 @@
+from dataclasses import replace
+
+from examining import FULL, PARTIAL, TXT, diagnose, names, pack
+from responder import Responder
+
+from watchdog.model.findings import placed, to_place
+from watchdog.model.packs import ManualRecord, Validation, ZoneFacts
+
+NAME = "_acme-challenge.www.example.com"
+HOST = "www.example.com"
+TARGET = "www.example.com.0123456789abcdef.dcv.cloudflare.com"
+DELEGATION = ManualRecord("CNAME", NAME, TARGET)
+TOKEN = ManualRecord("TXT", NAME, "t0ken")
+
+
+def waiting(*tokens: ManualRecord, **more):
+    return pack(HOST, status="pending_validation", validation=replace(TXT, tokens=tokens), **more)
+
+
+def about(found):
+    """What is found, without the host."""
+    return {(one.name.value, one.certainty.value) for one in found}
+
+
+# ── delegated ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_delegation_to_the_expected_target_is_well_even_while_the_target_is_empty(resolver):
+    resolver.records[NAME] = [f"CNAME {TARGET}."]
+    assert diagnose(pack(HOST), resolver, facts=PARTIAL) == ()
+    assert diagnose(waiting(TOKEN), resolver, facts=PARTIAL) == ()
+
+
+def test_the_pack_says_the_expected_target_before_the_zone_does(resolver):
+    resolver.records[NAME] = ["CNAME other.fedcba9876543210.dcv.cloudflare.com."]
+    offered = ManualRecord("CNAME", NAME, "other.fedcba9876543210.dcv.cloudflare.com")
+    told = pack(HOST, validation=replace(TXT, delegations=(offered,)))
+    assert diagnose(told, resolver, facts=PARTIAL) == ()
+
+
+def test_a_delegation_to_another_zones_target_is_wrong_and_the_right_record_is_named(resolver):
+    resolver.records[NAME] = ["CNAME www.example.com.ffffffffffffffff.dcv.cloudflare.com."]
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("delegation_wrong", "likely", DELEGATION)
+
+
+def test_without_a_known_target_any_delegation_to_cloudflare_is_taken_for_right(resolver):
+    resolver.records[NAME] = ["CNAME www.example.com.ffffffffffffffff.dcv.cloudflare.com."]
+    assert diagnose(pack(HOST), resolver, facts=ZoneFacts("example.com", "partial", "active")) == ()
+
+
+def test_an_alias_to_elsewhere_hides_the_tokens(resolver):
+    resolver.records[NAME] = ["CNAME validation.other.example."]
+    [found] = diagnose(pack(HOST), resolver, facts=FULL)
+    assert (found.name, found.certainty, found.host) == ("delegated_elsewhere", "likely", HOST)
+    assert "validation.other.example" in found.says
+
+
+def test_an_alias_to_elsewhere_is_well_where_the_tokens_are_at_its_end(resolver):
+    resolver.records |= {NAME: ["CNAME v.other.example."], "v.other.example": ["TXT t0ken"]}
+    assert about(diagnose(waiting(TOKEN), resolver, facts=PARTIAL)) == {("tokens_placed", "certain")}
+
+
+def test_a_wildcard_record_is_not_taken_for_something_at_the_challenged_name(resolver):
+    resolver.records["*.www.example.com"] = ["CNAME shop.example.net."]
+    resolver.records["shop.example.net"] = ["A 192.0.2.7", 'TXT "v=spf1 -all"']
+    assert diagnose(pack(HOST), resolver, facts=FULL) == ()
+    assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}
+
+
+def test_text_of_a_wildcard_record_is_not_taken_for_an_old_token(resolver):
+    resolver.records["*.www.example.com"] = ['TXT "v=spf1 -all"']
+    assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}
+
+
+def test_a_delegation_whose_target_fails_is_still_seen_and_the_failure_is_told(resolver):
+    resolver.records[NAME] = [f"CNAME {TARGET}."]
+    resolver.odd[f"{NAME} TXT"] = "servfail"
+    assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("dns_failure", "likely")}
+    resolver.records[NAME] = ["CNAME elsewhere.example."]
+    found = about(diagnose(pack(HOST), resolver, facts=PARTIAL))
+    assert found == {("dns_failure", "likely"), ("delegated_elsewhere", "likely")}
+
+
+# ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_partial_zone_with_nothing_there_is_told_the_cname_that_ends_the_manual_work(resolver):
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("delegation_missing", "likely", DELEGATION)
+
+
+def test_old_text_at_the_name_of_a_partial_zone_shadows_the_delegation(resolver):
+    resolver.records[NAME] = ["TXT spent"]
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("txt_shadows_delegation", "likely", DELEGATION)
+
+
+def test_a_full_zone_with_nothing_there_is_well_since_cloudflare_places_tokens_itself(resolver):
+    assert diagnose(pack(HOST), resolver, facts=FULL) == ()
+
+
+def test_a_missing_token_of_a_partial_zone_is_named_to_the_letter(resolver):
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("token_missing", "likely", TOKEN)
+
+
+def test_a_missing_token_of_a_full_zone_is_a_hint_and_nothing_to_place(resolver):
+    found = diagnose(waiting(TOKEN), resolver, facts=FULL)
+    assert about(found) == {("token_missing", "hint")}
+    assert to_place(found) == ()
+
+
+def test_an_old_token_in_place_of_the_new_one_is_told_apart_from_none(resolver):
+    resolver.records[NAME] = ["TXT spent"]
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert (found.name, found.record) == ("token_stale", TOKEN)
+
+
+def test_quotation_marks_inside_the_value_are_recognised(resolver):
+    resolver.records[NAME] = [r'TXT "\"t0ken\""']
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert found.name == "token_stale"
+    assert "quotation marks" in found.says
+
+
+def test_a_token_beside_old_ones_and_split_into_strings_is_seen(resolver):
+    resolver.records[NAME] = ["TXT spent", 'TXT "t0" "ken"']
+    assert about(diagnose(waiting(TOKEN), resolver, facts=PARTIAL)) == {("tokens_placed", "certain")}
+
+
+def test_ssl_coms_two_tokens_are_both_wanted(resolver):
+    other = ManualRecord("TXT", NAME, "t0ken-ecdsa")
+    resolver.records[NAME] = ["TXT t0ken"]
+    found = diagnose(waiting(TOKEN, other, certificate_authority="ssl_com"), resolver, facts=PARTIAL)
+    assert to_place(found) == (other,)
+    assert not placed(found)
+    resolver.records[NAME] = ["TXT t0ken", "TXT t0ken-ecdsa"]
+    assert placed(diagnose(waiting(TOKEN, other, certificate_authority="ssl_com"), resolver, facts=PARTIAL))
+
+
+def test_a_wildcard_shares_the_name_of_the_host_it_stands_under(resolver):
+    whole = pack("example.com", "*.example.com")
+    found = names(diagnose(whole, resolver, facts=PARTIAL))
+    assert found == {("delegation_missing", "likely", "example.com")}
+    assert resolver.asked["_acme-challenge.example.com", "TXT", "udp"] == 1
+
+
+def test_tokens_are_placed_only_when_every_resolver_sees_them(resolver):
+    resolver.records[NAME] = ["TXT t0ken"]
+    behind = Responder({**resolver.records, NAME: []})
+    found = diagnose(waiting(TOKEN), resolver, behind, facts=PARTIAL)
+    assert not placed(found)
+    assert ("token_missing", "hint") in about(found)
+    assert ("resolvers_disagree", "hint") in about(found)
+    assert to_place(found) == ()
+    assert placed(diagnose(waiting(TOKEN), resolver, Responder(resolver.records), facts=PARTIAL))
+
+
+def test_the_tokens_of_a_validation_that_timed_out_are_spent_and_not_asked_for(resolver):
+    spent = pack(HOST, validation=Validation("txt", 90, (TOKEN,)))
+    assert to_place(diagnose(spent, resolver, facts=PARTIAL)) == (DELEGATION,)
+
+
+# ── cut off ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_name_servers_at_the_challenged_name_cut_it_off(resolver):
+    resolver.records[NAME] = ["NS ns1.elsewhere.example."]
+    found = [one for one in diagnose(pack(HOST), resolver, facts=FULL) if one.name == "ns_cut"]
+    assert [(one.certainty, one.host) for one in found] == [("likely", HOST)]
+    assert "ns1.elsewhere.example" in found[0].says
+
+
+def test_a_zone_of_its_own_between_the_name_and_ours_cuts_it_off(resolver):
+    resolver.records[HOST] = ["SOA", "A 192.0.2.1"]
+    assert ("ns_cut", "likely", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL))
+
+
+def test_that_the_zone_itself_lies_in_another_zone_cuts_nothing_off(resolver):
+    resolver.records |= {"a.example.com": ["SOA", "A 192.0.2.1"]}
+    assert diagnose(pack("a.example.com"), resolver, facts=ZoneFacts("a.example.com", "full", "active")) == ()

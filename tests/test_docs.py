@@ -1,0 +1,214 @@
+"""What is promised outside is checked from inside: the docs name all there is, and nothing there is not."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+from itertools import chain
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from typer.main import get_command
+
+from tests.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
+from tests.tell.fleet import NOW, inventory, troubled
+from watchdog.cli import app
+from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.config.written import json_schema
+from watchdog.model.decisions import Do
+from watchdog.model.findings import FindingName
+from watchdog.model.history import Sent
+from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.report import PassReport
+from watchdog.tell.logs import LIBRARY
+from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
+from watchdog.tell.web import INDEX, application
+
+COMMANDS = get_command(app).commands
+EVERYTHING = "\n".join(path.read_text() for path in PAGES)
+CODE = [text for path in PAGES for text in code_in(path.read_text())]
+
+
+def metric_families():
+    """Every metric as it is exposed, with a sample of each."""
+    metrics = Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
+    metrics.called("main", "get_pack", 502, 0.1, "http_502")
+    metrics.passed(PassReport(NOW), NOW)
+    body, _ = metrics.expose(Snapshot(inventory(troubled()), (Account("main", 1, 0.0),)), "")
+    for family in text_string_to_metric_families(body.decode()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield name, family.type, {label for sample in family.samples for label in sample.labels} - {"le"}
+
+
+METRICS = {name: (kind, labels) for name, kind, labels in metric_families()}
+
+
+def events_in_code():
+    """Every event name that is written in the code: first words of events, and what the daemon says of itself."""
+    found = {LIBRARY}
+    for path in (ROOT / "watchdog").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            place = {"Event": 0, "_log": 0, "say": 1}.get(called)
+            if place is None or place >= len(node.args):
+                continue
+            texts = [one.value for one in ast.walk(node.args[place]) if isinstance(one, ast.Constant)]
+            found |= {text for text in texts if isinstance(text, str) and text}
+    return found | names_assigned("name")
+
+
+def names_assigned(variable):
+    """Texts given to a variable of this name in the spine: events whose name is chosen there."""
+    tree = ast.parse((ROOT / "watchdog" / "cycle.py").read_text())
+    assigned = (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and variable in [getattr(t, "id", "") for t in _targets(node)]
+    )
+    constants = (one.value for value in assigned for one in ast.walk(value) if isinstance(one, ast.Constant))
+    return {text for text in constants if isinstance(text, str) and "_" in text}
+
+
+def _targets(node):
+    return chain.from_iterable(getattr(target, "elts", [target]) for target in node.targets)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_documented_with_its_type_and_labels(name):
+    kind, labels = METRICS[name]
+    documented = {row[0][0]: row[1:] for row in table_rows(page("metrics.md"))}
+    said_kind, said_labels, meaning = documented[name]
+    assert (said_kind, set(words(said_labels))) == (kind, labels)
+    assert meaning
+
+
+def test_the_docs_name_no_metric_that_is_not_there():
+    said = set(re.findall(rf"{PREFIX}[a-z_]*[a-z]", EVERYTHING))
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in said} <= METRICS.keys()
+
+
+def test_the_values_of_closed_labels_are_documented():
+    text = page("metrics.md")
+    assert {*Operation, *Sent, *Do} - set(words(text)) == set()
+    spelled = {code for code in KNOWN_CODES if not re.fullmatch(r"(http_)?\d+", code)}
+    assert spelled - set(words(text)) == set()
+
+
+def test_queries_ask_for_labels_that_exist():
+    for name, selector in re.findall(rf"({PREFIX}[a-z_]+)\{{([^}}]*)\}}", EVERYTHING):
+        _, labels = METRICS[re.sub("_(bucket|sum|count)$", "", name)]
+        assert set(re.findall(r"(\w+) ?[=!]~?", selector)) <= labels | {"le"}, name
+
+
+def test_queries_ask_for_reasons_that_exist():
+    for asked in re.findall(r'reason=~?"([^"]+)"', EVERYTHING):
+        assert set(asked.split("|")) <= set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_place_in_the_docs_that_says_what_it_means_what_happens_and_what_to_do(reason):
+    section = re.search(rf"(?ms)^### `{reason}`\n\n(.+?)(?=^##|\Z)", page("reasons.md"))
+    assert section, f"docs/reasons.md has no heading ### `{reason}`"
+    assert re.search(r"(?m)^\*\*Next:\*\* \S", section[1])
+    assert re.search(r"(?m)^\*\*You:\*\* \S", section[1])
+    assert section[1].startswith("*Needs a person.*") is (reason in NEEDS_A_PERSON)
+
+
+def test_the_docs_explain_no_reason_that_is_not_there():
+    assert set(re.findall(r"(?m)^### `(.+)`$", page("reasons.md"))) == set(Reason)
+
+
+def test_every_finding_is_documented_and_no_other():
+    named = [name for names, *_ in table_rows(page("reasons.md")) for name in names]
+    assert sorted(named) == sorted(FindingName)
+
+
+def test_every_log_event_is_documented_and_no_other():
+    assert set(log_events()) == events_in_code()
+
+
+def test_every_command_is_documented_with_its_options():
+    table = {names[0].split()[0]: " ".join(names) for names, *_ in table_rows((ROOT / "README.md").read_text())}
+    listed = " ".join(table.values())
+    for name, command in COMMANDS.items():
+        assert re.search(rf"\b{name}\b", listed), name
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and name in table and parameter.name != "config":
+                assert parameter.opts[0] in table[name] or name in {"demo", "simulate"}, f"{name} {parameter.opts[0]}"
+
+
+def test_the_docs_name_no_command_or_option_that_is_not_there():
+    for text in CODE:
+        for name, rest in re.findall(r"(?m)(?:^|[ /])certpack-watchdog ([a-z][a-z-]*)((?: [^\n|;&]*)?)", text):
+            if re.search(rf"(systemctl|docker|pipx|journalctl|podman)[^\n]*certpack-watchdog {name}", text):
+                continue
+            assert name in COMMANDS, text
+            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+            assert set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", rest.partition("#")[0])) <= options | {"--help"}, text
+
+
+def test_every_exit_code_is_documented_where_the_commands_are():
+    told = re.search(r"(?s)Exit codes: (.+?)\n\n", (ROOT / "README.md").read_text())
+    assert set(re.findall(r"\b\d+\b", told[1])) >= {"0", "1", "2", "69", "74", "75", "78"}
+
+
+def endpoints():
+    return {route.path for route in application(None).routes}
+
+
+def test_every_endpoint_is_documented_and_no_other():
+    documented = {names[0] for names, *_ in table_rows(page("metrics.md")) if names[0].startswith("/")}
+    assert documented == endpoints()
+    assert endpoints() - {"/"} == set(re.findall(r"(?m)^(/\S+)", INDEX))
+
+
+def test_the_docs_name_no_endpoint_that_is_not_there():
+    assert set(re.findall(r"(?<![\w.}])/(?:api/v1/\w+|healthz|readyz|metrics)\b", EVERYTHING)) <= endpoints()
+
+
+def settings(schema, block, path=""):
+    """Every dotted path of the configuration; what has a name of its choice is ``*``."""
+    if "$ref" in block:
+        block = schema["$defs"][block["$ref"].rpartition("/")[2]]
+    for name, below in block.get("properties", {}).items():
+        yield f"{path}{name}"
+        yield from settings(schema, below, f"{path}{name}.")
+    for below in (*block.get("patternProperties", {}).values(), *([block["items"]] if "items" in block else [])):
+        yield from settings(schema, below, f"{path}*.")
+    for below in block.get("anyOf", ()):
+        yield from settings(schema, below, path)
+
+
+def test_the_docs_name_no_setting_that_is_not_there():
+    schema = json_schema()
+    known = set(settings(schema, schema))
+    blocks = "|".join(schema["properties"])
+    said = {text for code in CODE for text in re.findall(rf"^(?:{blocks})(?:\.[a-z_]+)+$", code)}
+    assert said
+    files = {name for name in said if (ROOT / "watchdog" / name).exists()}
+    assert said - known - files - {"api.cloudflare.com"} == set()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool not installed (Debian: prometheus)")
+def test_promtool_takes_every_rule_and_query_of_the_docs(tmp_path):
+    rules = re.search(r"(?ms)^```yaml\n(groups:.*?)^```", page("metrics.md"))[1]
+    panels = re.search(r"(?ms)^```promql\n(.*?)^```", page("metrics.md"))[1]
+    queries = [line for line in panels.splitlines() if line and not line.startswith("#")]
+    recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(rules)
+    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": recorded}]}))
+    for file in ("rules.yml", "panels.yml"):
+        command = ["promtool", "check", "rules", "--lint-fatal", str(tmp_path / file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_to_reasons_lead_somewhere(path):
+    anchors = {"findings", *Reason}
+    for anchor in re.findall(r"\]\((?:[\w/]*reasons\.md)#([\w-]+)\)", path.read_text()):
+        assert anchor in anchors

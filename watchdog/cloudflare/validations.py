@@ -1,0 +1,76 @@
+"""A pack's validation on the wire: method, tokens, delegations. Part of ``wire``, which hands in undecoded JSON.
+
+Healthy packs are nearly all packs, and nobody asks for their tokens: theirs are not decoded, and packs with the same
+method and validity share one value. Lenient throughout: what does not fit is left out.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from watchdog.model.packs import NO_VALIDATION, HttpToken, ManualRecord, Validation
+from watchdog.model.text import clean, plain
+
+MOST_RECORDS = 200
+"""Records kept of one pack: fifty hosts and their wildcards with the two tokens of SSL.com."""
+
+_MOST_SHARED = 100
+_shared: dict[tuple[str | None, int | None], Validation] = {(None, None): NO_VALIDATION}
+_One = TypeVar("_One")
+_decode = msgspec.json.Decoder().decode
+
+
+def common(method: str | None, days: int | None) -> Validation:
+    """A validation without tokens: one object for all packs that are validated alike."""
+    known = _shared.get((method, days))
+    if known is None:
+        known = Validation(clean(method or "", 80), max(days or 0, 0))
+        if len(_shared) < _MOST_SHARED:
+            _shared[method, days] = known
+    return known
+
+
+def validation(method: str | None, days: int | None, records: msgspec.Raw, delegations: msgspec.Raw) -> Validation:
+    """The validation of a pack that is not healthy; ``records`` and ``delegations`` are JSON, or empty."""
+    without = common(method, days)
+    found, offered = _items(records), _items(delegations)
+    if not found and not offered:
+        return without
+    return Validation(
+        without.method,
+        without.validity_days,
+        _distinct(_record("TXT", item.get("txt_name"), item.get("txt_value")) for item in found),
+        _distinct(_http(item.get("http_url"), item.get("http_body")) for item in found),
+        _distinct(_record("CNAME", item.get("cname"), item.get("cname_target")) for item in (*found, *offered)),
+    )
+
+
+def raw(value: object) -> msgspec.Raw:
+    """Decoded JSON as ``validation`` takes it."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _items(json: msgspec.Raw) -> list[dict[str, Any]]:
+    try:
+        decoded = _decode(json) if len(json) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # bytes no JSON has, or brackets without end
+        return []
+    return [item for item in decoded[:MOST_RECORDS] if isinstance(item, dict)] if isinstance(decoded, list) else []
+
+
+def _distinct(found: Iterable[_One | None]) -> tuple[_One, ...]:
+    return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+def _record(kind: str, name: object, value: object) -> ManualRecord | None:
+    if not (isinstance(name, str) and isinstance(value, str) and name and value):
+        return None
+    text = plain(value, 1000)
+    return ManualRecord(kind, plain(name, 255).rstrip(".").lower(), text.rstrip(".") if kind == "CNAME" else text)
+
+
+def _http(url: object, body: object) -> HttpToken | None:
+    if not (isinstance(url, str) and isinstance(body, str) and url):
+        return None
+    return HttpToken(plain(url, 2000), plain(body, 2000))

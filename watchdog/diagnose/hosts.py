@@ -1,0 +1,81 @@
+"""The pack's hosts: their names, and whether DNS has them at all.
+
+A host without any record is an obstacle only where nobody but its owner could mend that: validation by HTTP has to
+connect to it, and a zone whose own name is gone cannot hold a token. With TXT validation it is none: a token placed
+below the host brings it into being, and Cloudflare places one at every restart where it runs the zone's DNS.
+"""
+
+from watchdog.diagnose.answers import BROKEN, TOLD, UNTOLD, Answer, Status
+from watchdog.diagnose.lookup import Lookups
+from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.packs import Pack, ZoneFacts
+
+PLACED_BY_HAND = frozenset({"partial", "secondary"})
+"""Types of zones whose DNS is not run by Cloudflare: a person places the tokens, or a delegation once."""
+
+
+def bases(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that are validated: a wildcard shares that of the name it stands under."""
+    return tuple(dict.fromkeys(base_of(host) for host in hosts if host))
+
+
+def base_of(host: str) -> str:
+    """A host without its wildcard.
+
+    >>> base_of("*.Example.com")
+    'example.com'
+    """
+    return host.removeprefix("*.").rstrip(".").lower()
+
+
+def below(name: str, zone: str) -> bool:
+    """Whether a name is the zone's own or under it; no name is under a zone whose name is not known."""
+    return bool(zone) and (name == zone or name.endswith("." + zone))
+
+
+async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> list[Finding]:
+    """Whether the host exists. Asks for CAA, which is asked for anyway: a missing name is missing for every type."""
+    answers = await lookups.ask(base, "CAA")
+    statuses = {answer.status for answer in answers}
+    if statuses <= UNTOLD and Status.TIMEOUT in statuses:
+        says = f"No resolver brought an answer in time when asked for the CAA records of {base}."
+        remedy = "See that the domain's name servers answer, quickly and also for types they do not have."
+        return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
+    if Status.MISSING in statuses and statuses & {Status.FOUND, Status.EMPTY}:
+        return [disagree(base, "whether it exists")]
+    if not nowhere(answers):
+        return []
+    alias = next((answer.chain[-1] for answer in answers if answer.chain), "")
+    apex = zone.name.rstrip(".").lower()
+    if not alias and below(base, apex) and (base == apex or nowhere(await lookups.ask(apex, "CAA"))):
+        says = f"The domain {apex} does not exist in DNS: every resolver says NXDOMAIN."
+        remedy = f"See that {apex} is registered and delegated to its name servers."
+        return [Finding(FindingName.HOST_MISSING, Certainty.CERTAIN, base, says, remedy)]
+    return [_missing(pack, zone, base, alias)]
+
+
+def _missing(pack: Pack, zone: ZoneFacts, base: str, alias: str) -> Finding:
+    says = f"{base} is an alias of {alias}, which does not exist" if alias else f"{base} does not exist in DNS"
+    if pack.validation.method == "http":
+        remedy = f"Add an A, AAAA or CNAME record for {base}, or validate by TXT."
+        return Finding(FindingName.HOST_MISSING, Certainty.CERTAIN, base, f"{says}: it can serve no page.", remedy)
+    if zone.type in PLACED_BY_HAND:
+        remedy = f"If {base} is still wanted, add its records at the domain's DNS provider; else take it off the pack."
+        return Finding(FindingName.HOST_MISSING, Certainty.LIKELY, base, f"{says}.", remedy)
+    remedy = "Nothing, if it is meant to be so: a token can be placed below a name without records."
+    return Finding(FindingName.HOST_MISSING, Certainty.HINT, base, f"{says}.", remedy)
+
+
+def disagree(host: str, about: str) -> Finding:
+    """The resolvers contradict each other."""
+    says = f"The resolvers disagree about {host}: {about}."
+    remedy = (
+        "If a record was just changed, wait until caches have forgotten the old one; else compare the name servers."
+    )
+    return Finding(FindingName.RESOLVERS_DISAGREE, Certainty.HINT, host, says, remedy)
+
+
+def nowhere(answers: tuple[Answer, ...]) -> bool:
+    """Whether every resolver that says anything says that there is no such name."""
+    statuses = {answer.status for answer in answers}
+    return Status.MISSING in statuses and not statuses & ((TOLD - {Status.MISSING}) | BROKEN | {Status.BOGUS})

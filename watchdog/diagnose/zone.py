@@ -1,0 +1,41 @@
+"""What needs no network: the zone as Cloudflare describes it, and the pack's own contradictions. Pure."""
+
+from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.packs import Pack, ZoneFacts
+
+_INACTIVE = {
+    "pending": "its name servers (or, for a partial zone, its verification record) have not been seen yet",
+    "initializing": "it is still being set up",
+    "moved": "its name servers point elsewhere",
+    "deactivated": "it was deactivated",
+    "deleted": "it was deleted",
+}
+
+
+def judge(pack: Pack, zone: ZoneFacts) -> list[Finding]:
+    """What is wrong with the zone, and with how the pack is to be validated."""
+    found: list[Finding] = []
+    method = pack.validation.method
+    if zone.status and zone.status != "active":
+        because = _INACTIVE.get(zone.status)
+        sure = Certainty.CERTAIN if because else Certainty.HINT
+        says = f"The zone is {zone.status}{': ' + because if because else ''}. Only an active zone gets certificates."
+        remedy = "Activate the zone: set the name servers Cloudflare names, or its verification record."
+        found.append(Finding(FindingName.ZONE_NOT_ACTIVE, sure, "", says, remedy))
+    if zone.paused:
+        sure = Certainty.LIKELY if method == "http" else Certainty.HINT
+        says = "The zone is paused: Cloudflare answers its DNS questions and serves none of its pages."
+        found.append(Finding(FindingName.ZONE_PAUSED, sure, "", says, "Resume the zone, or validate by TXT."))
+    if method == "http":
+        says = "Validation by HTTP can never prove a wildcard: there is no page to look at."
+        remedy = "Change the pack's validation method to TXT, or order it without the wildcard."
+        found += [
+            Finding(FindingName.HTTP_ON_WILDCARD, Certainty.CERTAIN, host, says, remedy)
+            for host in pack.hosts
+            if host.startswith("*.")
+        ]
+    if method == "email":
+        says = "The authority has sent an email to the domain's owner, and waits for the link in it to be followed."
+        remedy = "Follow the link, or change the validation method to TXT. A restart sends new emails."
+        found.append(Finding(FindingName.EMAIL_WAITS, Certainty.HINT, "", says, remedy))
+    return found
