@@ -128,7 +128,10 @@ async def test_a_refused_credential_is_not_hammered_tells_once_and_leaves_the_ot
         fleet.world.revoke("partner")
         await fleet.watch(hours=3)
         assert len(fleet.patches()) == 10
-        assert len(fleet.world.requests_by("partner")) <= 16 + 3 * 4  # those under way at the first refusal, and probes
+        asked = [fleet.minute(request.at) for request in fleet.world.requests_by("partner")]
+        assert sum(at < 1 for at in asked) <= 16  # those under way at the first refusal; then nothing but probes
+        assert all(later - earlier >= 15 for earlier, later in pairwise(at for at in asked if at >= 1))
+        assert 8 <= sum(at >= 1 for at in asked) <= 12
         assert all(len(fleet.events("zone_unseen", zone)) == 1 for zone in theirs)
         assert fleet.zone("p0.example")["reason"] == "credential_refused"
 

@@ -126,6 +126,7 @@ async def test_a_wall_clock_that_is_set_back_by_a_day_stops_no_looks(start):
         await fleet.watch(minutes=16)
         fleet.clock.step = -timedelta(days=1)
         await fleet.watch(minutes=31)
+        assert (len(looks(fleet, "a.example")), len(looks(fleet, "t.example"))) == (4, 47)
         assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
         assert set(map(round, gaps(fleet, "t.example"))) == {60}
 
