@@ -20,8 +20,8 @@ def within_an_hour(requests):
 async def test_the_hourly_budget_holds_over_all_zones_of_an_account_and_for_each_account_alone(start):
     zones = {f"z{n}.example": [timed_out(), timed_out(hosts=[f"x.z{n}.example"])] for n in range(4)}
     others = {f"o{n}.example": [timed_out()] for n in range(4)}
-    async with start(zones, partner=others, config=HOURLY) as fleet:
-        await fleet.watch(hours=5)
+    async with start(zones, partner=others, config=HOURLY | {"schedule": {"attention_interval": "2m"}}) as fleet:
+        await fleet.watch(hours=4)
         for account in ("main", "partner"):
             mine = [request for request in fleet.asked("PATCH") if request.credential == account]
             assert within_an_hour(mine) == 3

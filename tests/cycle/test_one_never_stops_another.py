@@ -192,6 +192,23 @@ async def test_a_surprise_with_every_look_at_one_zone_is_told_once_and_does_not_
         assert len(fleet.events("zone_unseen", "a.example", "error")) == 1
 
 
+@in_simulated_time
+async def test_a_surprise_on_the_way_to_one_zone_is_told_once_and_does_not_stop_the_others(start):
+    async with start({"a.example": [timed_out("succeeds")], "b.example": [timed_out("succeeds")]}) as fleet:
+
+        def closed():
+            raise RuntimeError("session is closed")
+
+        for _ in range(3):
+            fleet.wire.before("GET", f"{zone_id('a.example')}/ssl/certificate_packs", closed)
+        await fleet.look()
+        assert (len(fleet.patches("a.example")), len(fleet.patches("b.example"))) == (0, 1)
+        assert "defect of certpack-watchdog" in fleet.zone("a.example")["last_error"]
+        await fleet.watch(minutes=10)
+        assert len(fleet.events("zone_unseen", "a.example", "error")) == 1
+        assert len(fleet.patches("a.example")) == 1
+
+
 class Broken:
     """A teller that fails at everything it is told."""
 
