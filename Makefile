@@ -22,10 +22,10 @@ test: lint unit ## linters, types, walls and the unit tests with branch coverage
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
 
 unit: $(VENV)/.installed ## the unit tests alone
-	$(PYTEST) -n 2 -m "not real" --cov --cov-report=term $(TEST_ARGS) </dev/null
+	$(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
-test-real: $(VENV)/.installed packages ## only the tests marked "real"; each one skipped is named, with its reason
-	$(PYTEST) -m real -vv $(TEST_ARGS) </dev/null
+test-real: $(VENV)/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
+	$(PYTEST) -m "real or process" -vv -n 2 --dist loadfile $(TEST_ARGS) </dev/null
 
 lint: $(VENV)/.installed ## ruff, mypy and import-linter
 	$(BIN)/python -m ruff check .

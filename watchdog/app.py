@@ -260,7 +260,8 @@ async def house(
 ) -> AsyncIterator[House]:
     """The rooms for a configuration and an open store, with everything recalled. Closes all it opened.
 
-    ``http`` is another way to Cloudflare than ``connect`` gives.
+    ``http`` is another way to Cloudflare than ``connect`` gives. Who shares the store with a daemon leaves
+    it to that one, which may be in the middle of a restart, to say what became of those without an outcome.
     """
     clock = clock or RealClock()
     configure(config.log.level, config.log.format, clock)
@@ -398,7 +399,10 @@ class Daemon:
         self._notify.tell(STATUS=self.sentence())
         if memory.error != self._state_error:
             self._state_error = memory.error
-            self._log("state_unwritable" if memory.error else "state_writable", error=memory.error or None)
+            if memory.error:
+                self._log("state_unwritable", "error", error=memory.error)
+            else:
+                self._log("state_writable")
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())

@@ -134,9 +134,9 @@ class Cycle:
         await rooms.memory.refresh(began)
         if rooms.doctor is not None:
             rooms.doctor.begin_pass()
-        lanes = [self._start(self._account(account, horizon)) for account in rooms.clients]
-        if lanes:
-            await asyncio.wait(lanes, timeout=length.total_seconds())
+        accounts = [self._start(self._account(account, horizon)) for account in rooms.clients]
+        if accounts:
+            await asyncio.wait(accounts, timeout=length.total_seconds())
         await rooms.memory.flush()
         report, self._report = self._report, PassReport(rooms.clock.now())
         report.waiting = rooms.agenda.waiting(horizon)
@@ -169,7 +169,7 @@ class Cycle:
         rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
 
     def _steady(self) -> datetime:
-        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for NTP."""
+        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
         return self._epoch + timedelta(seconds=self.rooms.clock.monotonic() - self._ticks)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -179,9 +179,8 @@ class Cycle:
         return task
 
     async def _account(self, account: str, horizon: datetime) -> None:
-        """One account's part of a pass: its zones' turns, and meanwhile a look whether there are more of them."""
-        parts = (self._turns(account, horizon), self._discover(account, horizon))
-        await asyncio.wait([self._start(part) for part in parts])
+        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
+        await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
 
     async def _discover(self, account: str, horizon: datetime) -> None:
         rooms = self.rooms
@@ -190,13 +189,13 @@ class Cycle:
             await self._turns(account, horizon)
 
     async def _turns(self, account: str, horizon: datetime) -> None:
-        """Give each zone of the account that is due its turn, ``AT_ONCE`` at a time."""
-        agenda = self.rooms.agenda
+        """Give each of the account's zones that is due its turn, ``AT_ONCE`` at a time."""
+        rooms = self.rooms
         lane = self._lanes.setdefault(account, asyncio.Semaphore(AT_ONCE))
         turns: set[asyncio.Task[None]] = set()
-        while self._steady() < horizon:
+        while True:
             await lane.acquire()
-            zone = None if self._stopping else agenda.take(account, self._steady(), horizon)
+            zone = None if self._over(horizon) else rooms.agenda.take(account, self._steady(), horizon)
             if zone is None:
                 lane.release()
                 break
@@ -205,6 +204,9 @@ class Cycle:
             turn.add_done_callback(turns.discard)
         if turns:
             await asyncio.wait(turns)
+
+    def _over(self, horizon: datetime) -> bool:
+        return self._stopping or self._steady() >= horizon
 
     async def _turn(self, zone: ZoneRef, lane: asyncio.Semaphore) -> None:
         """One zone's turn. Whatever goes wrong in it is told, and stays in it."""
@@ -241,9 +243,9 @@ class Cycle:
             lane.release()
         if not isinstance(observation, Seen):
             return False
-        zone = observation.zone
-        treated = [self._treat(zone, pack) for pack in observation.packs if not self._decided(zone, pack)]
-        await asyncio.gather(*treated)
+        zone, acting = observation.zone, asyncio.Lock()
+        doubtful = [pack for pack in observation.packs if not self._decided(zone, pack)]
+        await asyncio.gather(*(self._treat(zone, pack, acting) for pack in doubtful))
         await self.rooms.memory.save(self.rooms.clock.now())
         return True
 
@@ -272,29 +274,20 @@ class Cycle:
             self._surprised(zone, pack, surprise)
         return True
 
-    async def _treat(self, zone: ZoneRef, pack: Pack) -> None:
-        """Find out why a pack is not validated, and do what is to be done with that known."""
+    async def _treat(self, zone: ZoneRef, pack: Pack, acting: asyncio.Lock) -> None:
+        """Find out why a pack is not validated, and do what is to be done with that known: one pack after the other."""
         hands = self._hands.setdefault(zone.account, asyncio.Semaphore(AT_ONCE))
         try:
             diagnosis = await self.diagnose(zone, pack)
-            async with hands:
-                if self._stopping:
-                    return
+            async with acting, hands:
                 decision = self.decision(zone, pack, diagnosis)
-                if decision.do is Do.RESTART:
-                    await self.act(zone, pack, diagnosis)
-                else:
+                if decision.do is not Do.RESTART:
                     self._conclude(zone, pack, decision, diagnosis)
                     await self._recheck(zone, pack, diagnosis)
+                elif not self._stopping:
+                    await self.act(zone, pack, diagnosis)
         except Exception as surprise:  # noqa: BLE001  as above
             self._surprised(zone, pack, surprise)
-
-    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
-        """Something in this program failed with one pack: tell it once, and look again soon."""
-        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
-        memory.note_error(pack, error)
-        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
-            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
 
     async def diagnose(self, zone: ZoneRef, pack: Pack) -> Diagnosis | None:
         """Why the pack's validation may fail; ``None`` where nobody is to find out."""
@@ -399,7 +392,7 @@ class Cycle:
         decision = _after(outcome, history, free_at)
         changed = memory.conclude(zone, outcome.pack, decision, now, diagnosis)
         if outcome.sent is not None or changed:
-            self._told([_told_outcome(zone, outcome, decision, history, now)])
+            self._told([_told_outcome(zone, outcome, history, decision.until, now)])
         return outcome
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
@@ -415,6 +408,13 @@ class Cycle:
         next_at = after.next_restart_at or now
         intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, next_at)
         return intent, before, after
+
+    def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
+        """Something in this program failed with one pack: tell it once, and look again soon."""
+        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
+        memory.note_error(pack, error)
+        if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
+            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
 
     def _told(self, events: list[Event]) -> None:
         if events:
@@ -478,9 +478,10 @@ def _held(
     return Event("restart_held", now, zone, pack, decision.reason, level, facts)
 
 
-def _told_outcome(zone: ZoneRef, outcome: Outcome, decision: Decision, history: History, now: datetime) -> Event:
+def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, until: datetime | None, now: datetime) -> Event:
     if outcome.sent is None:
-        return _held(zone, outcome.pack, decision, now, history, error=outcome.error)
+        held = Decision(Do.WAIT, outcome.reason, until)
+        return _held(zone, outcome.pack, held, now, history, error=outcome.error)
     facts = (
         ("attempt", outcome.attempt),
         ("next_restart_at", history.next_restart_at),

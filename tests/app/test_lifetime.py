@@ -5,10 +5,14 @@ import socket
 import time
 from datetime import timedelta
 
+import pytest
+
 from tests.app.conftest import until
 from tests.fleet import timed_out
 from watchdog.record.store import Store
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
+
+pytestmark = pytest.mark.process
 
 ZONE = "a.example"
 SOON = {"initializing": "0.1s", "timing_out": "0.1s"}

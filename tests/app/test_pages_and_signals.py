@@ -2,9 +2,13 @@
 
 import signal
 
+import pytest
+
 from tests.app.conftest import until
 from tests.fleet import timed_out
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
+
+pytestmark = pytest.mark.process
 
 CALM = [{"status": "active"}]
 

@@ -41,7 +41,7 @@ class Shell:
         self._environ = ENVIRON | {"PYTHONPYCACHEPREFIX": str(compiled)}  # compiled once, and not into the tree
         self._running = []
 
-    def start(self, *arguments, env=None, stdout=subprocess.PIPE, **options):
+    def start(self, *arguments, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options):
         command = [sys.executable, "-m", "watchdog", *map(str, arguments)]
         process = subprocess.Popen(
             command,
@@ -49,7 +49,7 @@ class Shell:
             env=self._environ | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             **options,
         )

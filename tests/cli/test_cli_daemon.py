@@ -2,11 +2,14 @@
 
 import json
 import signal
+import socket
 
 import httpx
 import pytest
 
 from tests.cli.conftest import Done
+
+pytestmark = pytest.mark.process
 
 PLANTED = "planted-secret-4f1c9e"
 FLEET = [
@@ -109,8 +112,9 @@ def test_a_daemon_whose_log_nobody_reads_goes_on(running, until):
     process.stdout.close()
 
 
-def test_the_demo_shows_a_daemon_at_work_and_sums_up(shell):
-    done = shell("demo", "--for", "1s", "--port", "0")
+def test_the_demo_shows_a_daemon_at_work_and_sums_up_even_where_its_port_is_taken(shell):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = shell("demo", "--for", "1s", "--port", other.getsockname()[1])
     assert done.code == 0
     assert "Nothing leaves this machine" in done.out
     assert "restarts were accepted by the simulator" in done.out

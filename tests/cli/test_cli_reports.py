@@ -1,7 +1,11 @@
 """What the commands tell of packs and zones, and what they keep to themselves: the stories an operator lives."""
 
 import json
+import os
+import pty
 import re
+import termios
+from contextlib import suppress
 
 import pytest
 
@@ -150,6 +154,28 @@ def test_checking_online_finds_what_is_not_there(command, cloudflare, configure)
     assert done.code == 1
     assert re.search(r"(?m)^FAILED  account main: zone well.example: 0 packs: no such pack: [0-9a-f]{32}$", done.out)
     assert re.search(r"(?m)^FAILED  account main: zone gone.example: find_zone: no zone is called", done.out)
+
+
+def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_table(shell, cloudflare, configure):
+    world = cloudflare(zones=FLEET, faults=[{"kind": "slow", "delay": "100ms"}])
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (50, 200))
+    process = shell.start(
+        "once", "-c", configure(world), stdout=terminal, stderr=terminal, env={"TERM": "xterm-256color"}
+    )
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError):  # EIO: nobody has the other end any more
+        while chunk := os.read(screen, 65536):
+            shown += chunk
+    os.close(screen)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert process.wait(10) == 1
+    assert "looking at zones" in text
+    assert re.search(r"\d\d:\d\d:\d\d \[info +\] restart_sent +account=main zone=late.example pack_id=", text)
+    assert zone_id("late.example") not in text
+    assert re.search(r"│ late.example +│ [0-9a-f-]{36} │ initializing", text)
+    assert "3 packs: " in text
 
 
 PLANTED = "planted-secret-4f1c9e"

@@ -6,11 +6,15 @@ import os
 import sys
 from contextlib import AsyncExitStack
 
+import pytest
+
 from tests.diagnose.responder import Responder
 from watchdog.app import RealClock
 from watchdog.simulator.scenario import Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
+
+pytestmark = pytest.mark.process
 
 ZONE = "manual.example"
 TOKEN = "token-of-a-partial-zone-0123456789abcdef"

@@ -230,7 +230,7 @@ async def test_a_teller_that_fails_at_everything_fails_no_pass_and_holds_no_rest
 
 
 @in_simulated_time
-async def test_a_stop_begins_no_further_restart_and_lets_those_under_way_finish(start):
+async def test_a_stop_begins_no_further_restart_and_lets_the_one_under_way_finish(start):
     zones = {"a.example": [timed_out("succeeds", hosts=[f"h{n}.a.example"]) for n in range(40)]}
     async with start(zones) as fleet:
         fleet.fault(kind="slow", method="PATCH", delay="5s")
@@ -238,8 +238,8 @@ async def test_a_stop_begins_no_further_restart_and_lets_those_under_way_finish(
         await fleet.sleep(2)
         await fleet.cycle.stop(fleet.patience)
         await under_way
-        assert len(fleet.patches()) == 16
-        assert len(fleet.events("restart_sent")) == 16
+        assert len(fleet.patches()) == 1
+        assert len(fleet.events("restart_sent")) == 1
         assert fleet.store.open_intents() == []
 
 

@@ -254,9 +254,13 @@ class Client:
         content: bytes | None = None,
     ) -> Decoded:
         """One request, and what its answer says. Anything but a success is raised."""
+        probe = self.credential.stopped
         if not self.credential.may_call():
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
         await self.quota.acquire(urgency)
+        if self.credential.stopped and not probe:  # it was refused while this call waited for its turn
+            self.quota.release(None)
+            raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
         began, status = self._clock.monotonic(), 0
         headers: httpx.Headers | None = None
         error: CloudflareError | None = None

@@ -158,8 +158,8 @@ class Backoff(Block):
         default=0.1,
         ge=0,
         le=1,
-        description="Up to this part of a wait is added or taken away at random; 0 to 1. It keeps packs that failed"
-        " together from being restarted together.",
+        description="Up to this part of a wait is added to it at random; 0 to 1. It keeps packs that failed together"
+        " from being restarted together.",
     )
 
     @model_validator(mode="after")

@@ -108,6 +108,8 @@ def next_step(known: Remembered, history: History) -> str:
     at = next_restart_at(known, history)
     if known.decision.do is Do.WAIT and at is not None:
         return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+    if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
+        return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
     return _NEXT.get(known.decision.reason, "It is looked at again soon.")
 
 

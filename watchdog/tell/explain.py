@@ -65,7 +65,7 @@ def _finding(finding: dict[str, Any]) -> Iterator[str]:
 def _tried(row: dict[str, Any]) -> str:
     if not row["attempts"]:
         return "no restart yet"
-    return f"{row['attempts']} restarts, the last at {row['last_restart_at']}"
+    return f"restarts: {row['attempts']}, the last at {row['last_restart_at']}"
 
 
 def _certificate(row: dict[str, Any]) -> str:
