@@ -179,3 +179,15 @@ async def test_what_is_gone_for_a_week_is_forgotten(start):
         fleet.clock.step = timedelta(days=8)
         await fleet.sleep(2 * 3600)
         assert len(fleet.rows("a.example")) == 1
+
+
+@in_simulated_time
+async def test_a_state_that_takes_no_writes_is_told_once_and_once_more_when_it_does_again(start, capsys):
+    async with start({"a.example": [timed_out()]}) as fleet, as_a_daemon(fleet):
+        fleet.unwritable()
+        await fleet.sleep(3600)
+        fleet.unwritable(on=False)
+        await fleet.sleep(600)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [(line["event"], line["level"]) for line in lines if line["event"].startswith("state_")]
+    assert told == [("state_unwritable", "error"), ("state_writable", "info")]
