@@ -270,7 +270,7 @@ async def house(
     configure(config.log.level, config.log.format, clock)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = http or connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
+    http = http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     dice: Random = SystemRandom()
