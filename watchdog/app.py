@@ -346,6 +346,7 @@ class Daemon:
         self._last: PassReport | None = None
         self._tidied = self._clock.now()
         self._state_error = self._refusal = ""
+        self._overdue_since: datetime | None = None
         self._alerting: Alerting | None = None
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -393,7 +394,11 @@ class Daemon:
                 await self._wake.wait()
         self._wake.clear()
         if self.healthy()[0]:
+            self._overdue_since = None
             self._notify.tell(WATCHDOG=1)
+        elif self._overdue_since is None:
+            self._overdue_since = self._clock.now()
+            await self._tell_people()
         if self._reload_asked:
             self._reload_asked = False
             self._reload(bell.retune)
@@ -482,7 +487,12 @@ class Daemon:
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
         rooms = self._home.rooms
-        return Standing(rooms.memory.error, self._refusal, discovery=dict(rooms.roster.failures))
+        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures))
+
+    async def _tell_people(self) -> None:
+        """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
+        if self._alerting is not None:
+            await self._alerting.consider(inventory(self._home.rooms), self._standing())
 
     def _ring(self) -> None:
         self._rung, self._rang_at = True, self._clock.monotonic()
