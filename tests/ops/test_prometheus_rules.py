@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -381,9 +381,9 @@ class RealPrometheus:
         return said["data"]
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prometheus")
+@contextmanager
+def scraping_the_demo(folder):
+    """A Prometheus that has scraped the demo, and the demo's process."""
     with ExitStack() as stack:
         demo = [sys.executable, "-m", "watchdog", "demo", "--for", "5m", "--port", "0"]
         told = folder / "demo.log"
@@ -418,6 +418,12 @@ def real(tmp_path_factory):
             return prometheus.ask("query", query='certpack_watchdog_packs{status="deployment_timed_out"}')["result"]
 
         eventually(scraped)
+        yield prometheus, daemon
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    with scraping_the_demo(tmp_path_factory.mktemp("prometheus")) as (prometheus, _):
         yield prometheus
 
 
@@ -489,3 +495,34 @@ def test_the_series_that_a_real_prometheus_stored_have_the_names_and_labels_that
         return names
 
     assert eventually(lambda: stored().keys() >= EXPORTED.keys() and stored()) == dict(EXPORTED)
+
+
+@pytest.mark.real
+@needs_prometheus
+def test_a_real_prometheus_knows_the_expiries_of_a_daemon_that_was_killed_and_says_that_it_is_down(tmp_path):
+    with scraping_the_demo(tmp_path) as (prometheus, daemon):
+
+        def expiries(metric):
+            result = prometheus.ask("query", query=metric)["result"]
+            return {one["metric"]["pack"] for one in result}
+
+        recorded, scraped = (f"{level}certpack_watchdog_pack_expiry_timestamp_seconds" for level in ("pack:", ""))
+        recorded += ":last"
+        known = eventually(lambda: expiries(recorded))
+        daemon.kill()
+
+        def down():
+            return not expiries(scraped) and prometheus.ask("query", query="up == 0")["result"]
+
+        eventually(down)
+        since = time.time()
+
+        def still_known_after_several_evaluations():
+            return (
+                float(prometheus.ask("query", query=f"min(timestamp({recorded}))")["result"][0]["value"][1]) > since + 3
+            )
+
+        eventually(still_known_after_several_evaluations)
+        assert expiries(recorded) >= known
+        raised = {alert["labels"]["alertname"] for alert in prometheus.ask("alerts")["alerts"]}
+        assert "CertpackWatchdogDown" in raised
