@@ -13,22 +13,16 @@ START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  # its class depends on the platform
-    """Instead of waiting, moves the loop's time on. Only real I/O (worker threads, sockets) is really waited for."""
+    """Instead of waiting, moves the loop's time on."""
 
     loop: "SimulatedLoop"
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
-            if not self.loop.threads:
-                raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
-            return super().select(None)
+            raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
         ready = super().select(0)
-        if ready or timeout <= 0:
-            return ready
-        if self.loop.threads:
-            # Somebody works in a thread: its answer comes before any time passes.
-            return super().select(5)
-        self.loop.simulated += timeout
+        if not ready and timeout > 0:
+            self.loop.simulated += timeout
         return ready
 
 
@@ -37,7 +31,6 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.simulated = 1000.0
-        self.threads = 0
         self.gate: Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]] | None = None
         selector = _Selector()
         selector.loop = self
@@ -46,20 +39,30 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.simulated
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ARG002  its signature
         """What goes to a thread goes through the ``gate``, where a test has set one."""
         if self.gate is not None:
-            return self.create_task(self.gate(lambda: self._in_a_thread(executor, func, *args)))
-        return self._in_a_thread(executor, func, *args)
+            return self.create_task(self.gate(lambda: self._soon(func, *args)))
+        return self._soon(func, *args)
 
-    def _in_a_thread(self, executor: Any, func: Any, *args: Any) -> Any:
-        self.threads += 1
-        future = super().run_in_executor(executor, func, *args)
+    def _soon(self, func: Any, *args: Any) -> "asyncio.Future[Any]":
+        """Done in the loop's next turn and not in a thread: the same order every time, and whoever waits still waits.
 
-        def ended(_: Any) -> None:
-            self.threads -= 1
+        As in a thread, it is done even if nobody waits for it any more.
+        """
+        future = self.create_future()
 
-        future.add_done_callback(ended)
+        def work() -> None:
+            try:
+                result = func(*args)
+            except Exception as error:  # noqa: BLE001  it belongs to whoever waits
+                if not future.cancelled():
+                    future.set_exception(error)
+            else:
+                if not future.cancelled():
+                    future.set_result(result)
+
+        self.call_soon(work)
         return future
 
 

@@ -35,7 +35,9 @@ def metric_families():
     metrics = Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
-    body, _ = metrics.expose(Snapshot(inventory(troubled()), (Account("main", 1, 0.0),)), "")
+    body, _ = metrics.expose(
+        Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), {("gave_up", "critical"): 0}, ("ops",)), ""
+    )
     for family in text_string_to_metric_families(body.decode()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         yield name, family.type, {label for sample in family.samples for label in sample.labels} - {"le"}

@@ -41,7 +41,9 @@ from watchdog.tell.logs import Logs, configure
 from watchdog.tell.systemd import Notifier
 
 if TYPE_CHECKING:
+    from watchdog.alerting import Alerting
     from watchdog.schedule.bell import Bell
+    from watchdog.tell.alerts.conditions import Standing
     from watchdog.tell.metrics import Metrics
 
 PATIENCE = timedelta(seconds=20)
@@ -136,6 +138,7 @@ class House:
     tellers: Tellers
     address: Window
     http: Any
+    store: Store
 
     def take(self, config: Config, busy: Mapping[str, int]) -> None:
         """Rebuild what another configuration changes; memory, learned quotas and turns stay.
@@ -267,7 +270,7 @@ async def house(
     configure(config.log.level, config.log.format, clock)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = http or connect(config.api.base_url, AT_ONCE * max(1, len(config.accounts)))
+    http = http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     dice: Random = SystemRandom()
@@ -278,7 +281,7 @@ async def house(
     rooms.clients = clients(config, http, address, rooms, tellers)
     try:
         await _recall(rooms, tellers, alone=store.exclusive)
-        yield House(config, rooms, tellers, address, http)
+        yield House(config, rooms, tellers, address, http, store)
     finally:
         if rooms.doctor is not None:
             await rooms.doctor.close()
@@ -342,20 +345,32 @@ class Daemon:
         self._pass_due = self._rang_at = self._clock.monotonic()
         self._last: PassReport | None = None
         self._tidied = self._clock.now()
-        self._state_error = ""
+        self._state_error = self._refusal = ""
+        self._overdue_since: datetime | None = None
+        self._alerting: Alerting | None = None
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Watch until ``ask_to_stop`` or a signal."""
+        from watchdog.alerting import Alerting  # noqa: PLC0415  only the daemon tells people
         from watchdog.schedule.bell import Bell  # noqa: PLC0415  only the daemon needs APScheduler
+        from watchdog.tell.alerts.post import Post  # noqa: PLC0415  as above
         from watchdog.tell.web import Web, bind  # noqa: PLC0415  only the daemon listens
 
-        config = self._home.config
+        config, home = self._home.config, self._home
+        self._alerting = alerting = Alerting(
+            *(config, home.store, home.rooms.memory.ask),
+            clock=self._clock,
+            logs=home.tellers.logs,
+            count=self._metrics.notified,
+            post=Post(f"certpack-watchdog/{own_version()}"),
+        )
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)
         sock = bind(config.web.listen) if config.web.listen else None
-        web = Web(self, sock) if sock is not None else None
+        web = Web(self, sock, alerting.rows) if sock is not None else None
+        await alerting.start()
         bell = Bell(self._length(), self._ring)
         self._catch_signals()
         if sock is not None and web is not None:
@@ -379,7 +394,11 @@ class Daemon:
                 await self._wake.wait()
         self._wake.clear()
         if self.healthy()[0]:
+            self._overdue_since = None
             self._notify.tell(WATCHDOG=1)
+        elif self._overdue_since is None:
+            self._overdue_since = self._clock.now()
+            await self._tell_people()
         if self._reload_asked:
             self._reload_asked = False
             self._reload(bell.retune)
@@ -397,6 +416,8 @@ class Daemon:
     async def _after_pass(self) -> None:
         memory = self._home.rooms.memory
         self._notify.tell(STATUS=self.sentence())
+        if self._alerting is not None and self._last is not None:
+            await self._alerting.after_pass(inventory(self._home.rooms), self._last, self._standing())
         if memory.error != self._state_error:
             self._state_error = memory.error
             if memory.error:
@@ -414,6 +435,8 @@ class Daemon:
         await self.cycle.stop(PATIENCE)
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)
+        if self._alerting is not None:
+            await self._alerting.close()
         if stop_web is not None:
             await stop_web()
         self._log("stopped")
@@ -427,6 +450,7 @@ class Daemon:
             if fixed:
                 raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")  # noqa: TRY301  one way out
         except (ConfigError, CannotReload) as error:
+            self._refusal = str(error)
             self._metrics.reloaded(now, successful=False)
             self._log("config_refused", level="error", error=str(error), kept="the configuration that was running")
         else:
@@ -436,6 +460,9 @@ class Daemon:
             configure(config.log.level, config.log.format, self._clock)
             retune(self._length())
             self.cycle.enrol()
+            self._refusal = ""
+            if self._alerting is not None:
+                self._alerting.reload(config)
             self._metrics.reloaded(now, successful=True)
             self._log("config_reloaded", changes=[str(change) for change in found])
         self._notify.tell(READY=1, STATUS=self.sentence())
@@ -455,6 +482,17 @@ class Daemon:
         """Reload the configuration at the next turn."""
         self._reload_asked = True
         self._wake.set()
+
+    def _standing(self) -> "Standing":
+        from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
+
+        rooms = self._home.rooms
+        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures))
+
+    async def _tell_people(self) -> None:
+        """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
+        if self._alerting is not None:
+            await self._alerting.consider(inventory(self._home.rooms), self._standing())
 
     def _ring(self) -> None:
         self._rung, self._rang_at = True, self._clock.monotonic()
@@ -519,7 +557,9 @@ class Daemon:
             for name, client in rooms.clients.items()
             if name in self._home.config.accounts
         )
-        snapshot = Snapshot(inventory(rooms), accounts)
+        alerting = self._alerting
+        told = (alerting.firing(), alerting.destinations()) if alerting is not None else ({}, ())
+        snapshot = Snapshot(inventory(rooms), accounts, *told)
         return lambda accept: self._metrics.expose(snapshot, accept)
 
     def packs(self) -> Callable[[], dict[str, Any]]:

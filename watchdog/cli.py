@@ -22,6 +22,7 @@ import typer
 if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
+    from watchdog.outlets import Tried
     from watchdog.record.store import Store
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
@@ -228,6 +229,32 @@ def simulate(
         asyncio.run(serve(port, scenario))
     except CannotSimulate as error:
         _fail(CONFIG_ERROR, str(error))
+
+
+@app.command("test-alert")
+def send_test(
+    destination: Annotated[str, typer.Argument(help="A destination's name; by default all of them.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Send a marked test message, and say what happened."""
+    loaded = _load(config)
+    names = [each.name for each in loaded.alerts.destinations]
+    if not names or destination not in ("", *names):
+        there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
+        _fail(USAGE, f"no destination {destination or 'to test'}: {there}")
+    from watchdog.app import RealClock, own_version
+    from watchdog.outlets import try_out
+    from watchdog.tell.alerts.post import Post
+
+    async def attempts() -> "list[Tried]":
+        return await try_out(loaded, destination, RealClock(), Post(f"certpack-watchdog/{own_version()}"))
+
+    tried = asyncio.run(attempts())
+    with _told():
+        for each in tried:
+            print(f"{'FAILED' if each.error else 'ok':8}{each.destination}{each.error and f': {each.error}'}")
+    if any(each.error for each in tried):
+        sys.exit(NEEDS_A_PERSON)
 
 
 @app.command()

@@ -120,7 +120,8 @@ class Cycle:
         self.rooms = rooms
         self._report = PassReport(rooms.clock.now())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lanes: dict[str, asyncio.Semaphore] = {}
+        self._lanes: dict[str, asyncio.Semaphore] = {}  # per account: turns to look
+        self._hands: dict[str, asyncio.Semaphore] = {}  # per account: turns to act, which no look may hold up
         self.busy: Counter[str] = Counter()  # per account: zones that are being looked at
         self._stopping = False
         self._epoch, self._ticks = rooms.clock.now(), rooms.clock.monotonic()
@@ -244,7 +245,7 @@ class Cycle:
             return False
         zone, acting = observation.zone, asyncio.Lock()
         doubtful = [pack for pack in observation.packs if not self._decided(zone, pack)]
-        await asyncio.gather(*(self._treat(zone, pack, lane, acting) for pack in doubtful))
+        await asyncio.gather(*(self._treat(zone, pack, acting) for pack in doubtful))
         await self.rooms.memory.save(self.rooms.clock.now())
         return True
 
@@ -273,11 +274,12 @@ class Cycle:
             self._surprised(zone, pack, surprise)
         return True
 
-    async def _treat(self, zone: ZoneRef, pack: Pack, lane: asyncio.Semaphore, acting: asyncio.Lock) -> None:
+    async def _treat(self, zone: ZoneRef, pack: Pack, acting: asyncio.Lock) -> None:
         """Find out why a pack is not validated, and do what is to be done with that known: one pack after the other."""
+        hands = self._hands.setdefault(zone.account, asyncio.Semaphore(AT_ONCE))
         try:
             diagnosis = await self.diagnose(zone, pack)
-            async with acting, lane:
+            async with acting, hands:
                 decision = self.decision(zone, pack, diagnosis)
                 if decision.do is not Do.RESTART:
                     self._conclude(zone, pack, decision, diagnosis)

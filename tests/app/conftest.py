@@ -123,8 +123,8 @@ class Machine:
             "web": {"listen": "127.0.0.1:0"},
             "state": {"url": f"sqlite:///{self.folder}/state.db"},
             "log": {"format": "json"},
+            "diagnosis": {"enabled": False},  # no test asks the world's DNS
             "api": {"base_url": self.base_url, "timeout": "10s"},
-            "diagnosis": {"enabled": False},
             **settings,
         }
 

@@ -66,7 +66,7 @@ def test_sighup_takes_a_good_file_up_key_by_key_and_refuses_a_broken_one_whole(m
     until(lambda: machine.world.requests_by("partner"), "a look at the partner's zone")
     daemon.until("pass_completed")
 
-    after = machine.config(zones=[a, new], schedule={"interval": "0.5s", "attention_interval": "0.2s"})
+    after = machine.config(zones=[a, new], schedule={"interval": "0.5s", "attention_interval": "0.1s"})
     after["accounts"]["main"]["api_token"] = "rolled-token-of-main"
     daemon.configure(after)
     daemon.signal(signal.SIGHUP)
@@ -75,6 +75,7 @@ def test_sighup_takes_a_good_file_up_key_by_key_and_refuses_a_broken_one_whole(m
         "accounts.main.api_token: secret → changed",
         "accounts.partner: present → absent",
         "schedule.interval: 0.6s → 0.5s",
+        "schedule.attention_interval: 0.2s → 0.1s",
         "zones[partner.example]: present → absent",
         "zones[new.example]: absent → present",
     ]

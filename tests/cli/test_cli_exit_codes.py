@@ -10,6 +10,8 @@ import pytest
 
 from watchdog.record.store import Store
 
+pytestmark = pytest.mark.process
+
 HEALTHY = [{"name": "well.example", "packs": [{"status": "active"}]}]
 TIMED_OUT = [{"name": "late.example", "packs": [{"status": "validation_timed_out"}]}]
 UNIVERSAL = [{"name": "other.example", "packs": [{"status": "validation_timed_out", "type": "universal"}]}]

@@ -40,6 +40,19 @@ def test_a_credential_of_another_kind_is_not_shown_either(read: Read) -> None:
     ]
 
 
+def test_destinations_are_told_apart_by_name_and_never_shown(read: Read) -> None:
+    alerts = "alerts: {{destinations: [{{name: ops, url: 'slack://planted', min_severity: {}}}{}]}}\n"
+    old = read(ONE_ZONE + alerts.format("info", ""))
+    new = read(ONE_ZONE + alerts.format("critical", ", {name: hook, webhook: 'https://planted.example/'}"))
+    assert lines(old, new) == [
+        "alerts.destinations[ops].min_severity: info → critical",
+        "alerts.destinations[hook]: absent → present",
+    ]
+    other = read(ONE_ZONE + alerts.format("info", "").replace("slack://planted", "slack://other"))
+    assert lines(old, other) == ["alerts.destinations[ops].url: secret → changed"]
+    assert lines(old, read(ONE_ZONE)) == ["alerts.destinations[ops]: present → absent"]
+
+
 def test_an_added_zone_is_one_line_wherever_it_stands(read: Read) -> None:
     more = ACCOUNTS + "zones: [{name: first.example}, {name: example.com}]"
     assert lines(read(ONE_ZONE), read(more)) == ["zones[first.example]: absent → present"]

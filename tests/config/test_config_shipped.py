@@ -47,7 +47,7 @@ def given(data: Any, path: str = "") -> dict[str, Any]:
 def example(tmp_path: Path) -> Config:
     text = EXAMPLE.read_text()
     for number, file in enumerate(re.findall(r"_file: (/\S+)", text)):
-        (tmp_path / str(number)).write_text("planted")
+        (tmp_path / str(number)).write_text("https://planted.example/" if file.endswith("-url") else "planted")
         text = text.replace(file, str(tmp_path / str(number)))
     (tmp_path / "config.yaml").write_text(text)
     return load(tmp_path / "config.yaml", {})
@@ -61,7 +61,9 @@ def test_the_example_has_every_key() -> None:
     schema = json_schema()
     known = {key for key in keys(schema, schema) if not key.startswith("zones.*.restart.")}
     shown = set(given(read_document(EXAMPLE).data))
-    assert known - shown == {"accounts.*.api_token", "accounts.*.api_key"}  # their files are shown in their place
+    files, places = ("alertmanager_file", "webhook_file"), ("url", "secret")  # one of the two ways is shown for each
+    elsewhere = {f"alerts.destinations.*.{key}" for key in (*files, *places)}
+    assert known - shown == {"accounts.*.api_token", "accounts.*.api_key", "alerts.heartbeat_url", *elsewhere}
 
 
 def test_the_example_shows_the_defaults_where_there_are_any() -> None:

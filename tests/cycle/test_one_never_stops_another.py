@@ -128,7 +128,10 @@ async def test_a_refused_credential_is_not_hammered_tells_once_and_leaves_the_ot
         fleet.world.revoke("partner")
         await fleet.watch(hours=3)
         assert len(fleet.patches()) == 10
-        assert len(fleet.world.requests_by("partner")) <= 16 + 3 * 4  # those under way at the first refusal, and probes
+        asked = [fleet.minute(request.at) for request in fleet.world.requests_by("partner")]
+        assert sum(at < 1 for at in asked) <= 16  # those under way at the first refusal; then nothing but probes
+        assert all(later - earlier >= 15 for earlier, later in pairwise(at for at in asked if at >= 1))
+        assert 8 <= sum(at >= 1 for at in asked) <= 12
         assert all(len(fleet.events("zone_unseen", zone)) == 1 for zone in theirs)
         assert fleet.zone("p0.example")["reason"] == "credential_refused"
 
@@ -189,6 +192,23 @@ async def test_a_surprise_with_every_look_at_one_zone_is_told_once_and_does_not_
         assert len(fleet.events("zone_unseen", "a.example", "error")) == 1
 
 
+@in_simulated_time
+async def test_a_surprise_on_the_way_to_one_zone_is_told_once_and_does_not_stop_the_others(start):
+    async with start({"a.example": [timed_out("succeeds")], "b.example": [timed_out("succeeds")]}) as fleet:
+
+        def closed():
+            raise RuntimeError("session is closed")
+
+        for _ in range(3):
+            fleet.wire.before("GET", f"{zone_id('a.example')}/ssl/certificate_packs", closed)
+        await fleet.look()
+        assert (len(fleet.patches("a.example")), len(fleet.patches("b.example"))) == (0, 1)
+        assert "defect of certpack-watchdog" in fleet.zone("a.example")["last_error"]
+        await fleet.watch(minutes=10)
+        assert len(fleet.events("zone_unseen", "a.example", "error")) == 1
+        assert len(fleet.patches("a.example")) == 1
+
+
 class Broken:
     """A teller that fails at everything it is told."""
 
@@ -211,7 +231,7 @@ async def test_a_teller_that_fails_at_everything_fails_no_pass_and_holds_no_rest
 
 @in_simulated_time
 async def test_a_stop_begins_no_further_restart_and_lets_the_one_under_way_finish(start):
-    zones = {"a.example": [timed_out("succeeds", hosts=[f"h{n}.a.example"]) for n in range(5)]}
+    zones = {"a.example": [timed_out("succeeds", hosts=[f"h{n}.a.example"]) for n in range(40)]}
     async with start(zones) as fleet:
         fleet.fault(kind="slow", method="PATCH", delay="5s")
         under_way = asyncio.create_task(fleet.look())
@@ -219,5 +239,17 @@ async def test_a_stop_begins_no_further_restart_and_lets_the_one_under_way_finis
         await fleet.cycle.stop(fleet.patience)
         await under_way
         assert len(fleet.patches()) == 1
-        assert len(fleet.journal("restart_sent", "a.example")) == 1
+        assert len(fleet.events("restart_sent")) == 1
         assert fleet.store.open_intents() == []
+
+
+@in_simulated_time
+async def test_a_stop_begins_no_further_look(start):
+    zones = {f"z{n:02}.example": [{"status": "active"}] for n in range(40)}
+    async with start(zones) as fleet:
+        fleet.fault(kind="slow", delay="5s")
+        under_way = asyncio.create_task(fleet.look())
+        await fleet.sleep(2)
+        await fleet.cycle.stop(fleet.patience)
+        await under_way
+        assert len(fleet.asked("GET")) == 16

@@ -1,5 +1,6 @@
 """Who is looked at when: calm and troubled zones, a start, a fleet larger than the quota, a clock that is set."""
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -79,18 +80,31 @@ async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_an
         assert fleet.teller.reports[-1].waiting > 0
 
 
+class SlowDoctor:
+    """Finds nothing, and takes 20 seconds for it."""
+
+    def begin_pass(self):
+        pass
+
+    async def diagnose(self, _pack, _facts):
+        await asyncio.sleep(20)
+        return ()
+
+    async def close(self):
+        pass
+
+
 @in_simulated_time
 async def test_a_restart_does_not_wait_behind_the_looks_that_wait_for_the_quota(start):
-    """The quota is spent on looks; the pack that is found timed out among them is restarted at once all the same."""
-    zones = {f"z{n:03}.example": CALM for n in range(300)} | {"zz.example": [timed_out("succeeds")]}
-    config = {
-        "accounts": {"main": {"rate_limit": {"requests": 200, "per": "5m", "share": 0.5}}},
-        "schedule": {"interval": "5m"},
-    }
-    async with start(zones, config=config) as fleet:
-        await fleet.watch(minutes=30)
-        listed = next(request.at for request in fleet.asked("GET", "zz.example") if "status=all" in request.query)
-        assert fleet.asked("PATCH", "zz.example")[0].at - listed < timedelta(seconds=2)
+    """While the pack is diagnosed the looks spend all of the quota but its reserve, and wait for ten minutes."""
+    zones = {"a.example": [timed_out("succeeds")], **{f"z{n:03}.example": CALM for n in range(300)}}
+    config = {"accounts": {"main": {"rate_limit": {"requests": 192, "per": "10m", "share": 1.0}}}}
+    async with start(zones, config=config | {"schedule": {"interval": "1m", "attention_interval": "1m"}}) as fleet:
+        fleet.rooms.doctor = SlowDoctor()
+        await fleet.watch(minutes=10)
+        asked = [fleet.minute(request.at) for request in fleet.asked("GET")]
+        assert sum(at * 60 < 20 for at in asked) >= 180  # it was spent by then
+        assert 20 <= fleet.patches("a.example")[0] * 60 < 22
 
 
 @in_simulated_time
@@ -112,6 +126,7 @@ async def test_a_wall_clock_that_is_set_back_by_a_day_stops_no_looks(start):
         await fleet.watch(minutes=16)
         fleet.clock.step = -timedelta(days=1)
         await fleet.watch(minutes=31)
+        assert (len(looks(fleet, "a.example")), len(looks(fleet, "t.example"))) == (4, 47)
         assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
         assert set(map(round, gaps(fleet, "t.example"))) == {60}
 

@@ -31,7 +31,7 @@ def test_every_unknown_of_the_simulator_is_tried():
 async def test_a_pack_is_restarted_once_and_recovers_whichever_way_it_is(start, unknowns):
     zones = {ZONE: [timed_out("succeeds", expires_in="12d"), *({"status": "active"} for _ in range(60))]}
     async with start(zones, scenario={"unknowns": unknowns}) as fleet:
-        await fleet.watch(hours=2)
+        await fleet.watch(minutes=40)
         assert len(fleet.patches()) == 1
         assert {row["status"] for row in fleet.rows(ZONE) if row["status"] != "deleted"} == {"active"}
         assert len(fleet.events("recovered")) == 1
@@ -42,7 +42,7 @@ async def test_a_pack_is_restarted_once_and_recovers_whichever_way_it_is(start, 
 async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_is(start, unknowns):
     backoff = {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}
     async with start({ZONE: [timed_out()]}, scenario={"unknowns": unknowns}, config={"restart": backoff}) as fleet:
-        await fleet.watch(hours=3)
+        await fleet.watch(minutes=90)
         assert [round(at) for at in fleet.patches()] == [0, 15, 45]
         assert len(fleet.events("gave_up")) == 1
 

@@ -23,6 +23,18 @@ from watchdog.record.migrations import upgrade
 from watchdog.record.store import Changes
 
 NEXT = "9000"
+TABLES = (
+    "zones",
+    "packs",
+    "histories",
+    "intents",
+    "journal",
+    "diagnoses",
+    "alert_log",
+    "alert_groups",
+    "outbox",
+    "meta",
+)
 REVISION = f"""
 import sqlalchemy as sa
 from alembic import op
@@ -114,7 +126,7 @@ def test_a_fresh_state_has_the_tables_that_all_revisions_lead_to(tmp_path, path,
     engine.dispose()
     for question in (
         "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name",
-        *(f"PRAGMA table_xinfo({table})" for table in ("zones", "packs", "histories", "intents", "journal", "meta")),
+        *(f"PRAGMA table_xinfo({table})" for table in TABLES),
         *(f"PRAGMA index_xinfo({index})" for index in ("journal_by_pack", "sqlite_autoindex_histories_1")),
         "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name",
         "SELECT * FROM meta",

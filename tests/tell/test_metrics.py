@@ -17,13 +17,16 @@ from tests.tell.fleet import NOW, TROUBLED, inventory, pack, troubled, zone
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
+from watchdog.model.alerts import ALERTS
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.metrics import DECISIONS, MOST_CODES, PREFIX, Account, Metrics, Snapshot
+from watchdog.tell.alerts.delivery import Outcome
+from watchdog.tell.alerts.rows import firing_counts
+from watchdog.tell.metrics import DECISIONS, MOST_CODES, NOTIFICATION_OUTCOMES, PREFIX, Account, Metrics, Snapshot
 
 PROMISED = {
     "restarts_total": ("counter", {"account", "zone", "outcome"}),
@@ -39,10 +42,13 @@ PROMISED = {
     "rate_limit_remaining": ("gauge", {"account"}),
     "rate_limit_wait_seconds_total": ("counter", {"account"}),
     "decisions_total": ("counter", {"decision", "reason"}),
+    "alerts_firing": ("gauge", {"reason", "severity"}),
+    "notifications_total": ("counter", {"destination", "outcome"}),
     "config_last_reload_successful": ("gauge", set()),
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
+FIRING = firing_counts((), NOW)
 ACCOUNTS = (Account("main", 1100, 2.5),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -54,7 +60,7 @@ def metrics():
 
 def families(metrics, found=None, accounts=ACCOUNTS):
     """Every family by its name without the prefix, counters with their ``_total``."""
-    body, _ = metrics.expose(Snapshot(found or inventory(), accounts), "")
+    body, _ = metrics.expose(Snapshot(found or inventory(), accounts, FIRING, ("ops",)), "")
     parsed = list(parse_text(body.decode()))
     total = {family.name: f"{family.name}_total" for family in parsed if family.type == "counter"}
     return {total.get(family.name, family.name).removeprefix(PREFIX): family for family in parsed}
@@ -307,3 +313,19 @@ def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
     assert re.search(rb"(?m)^certpack_watchdog_restarts_total\{", body)
+
+
+def test_messages_are_counted_by_destination_and_outcome_from_zero(metrics):
+    metrics.notified("ops", Outcome.FAILED)
+    assert values(metrics, "notifications_total", "destination", "outcome") == {
+        ("ops", "accepted"): 0,
+        ("ops", "failed"): 1,
+        ("ops", "dropped"): 0,
+    }
+    assert set(NOTIFICATION_OUTCOMES) == set(Outcome)
+
+
+def test_every_alert_there_can_be_is_counted_from_zero(metrics):
+    assert values(metrics, "alerts_firing", "reason", "severity") == dict.fromkeys(
+        [(str(reason), str(severity)) for reason, severities in ALERTS.items() for severity in severities], 0
+    )

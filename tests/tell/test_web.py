@@ -15,7 +15,7 @@ from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 from watchdog.tell.web import ListenError, Web, bind
 
-PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs")
+PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/alerts")
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -55,7 +55,7 @@ class Daemon:
 async def listening(daemon, listen="127.0.0.1:0"):
     sock = bind(listen)
     host, port = sock.getsockname()[:2]
-    web = Web(daemon, sock)
+    web = Web(daemon, sock, lambda: lambda: {"alerts": [{"reason": "gave_up"}]})
     web.start()
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -172,6 +172,10 @@ def test_the_packs_are_json_with_packs_and_zones(ask):
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"packs", "zones"}
     assert [row["pack_id"] for row in answer.json()["packs"]] == ["p1"]
+
+
+def test_the_alerts_are_json_and_those_of_whoever_watches_for_them(ask):
+    assert ask("/api/v1/alerts").json() == {"alerts": [{"reason": "gave_up"}]}
 
 
 def test_large_answers_are_made_off_the_loops_thread_one_at_a_time_and_hold_nobody_up(daemon):

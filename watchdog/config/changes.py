@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from watchdog.config.durations import format_duration
-from watchdog.config.schema import Config, ZoneConfig
+from watchdog.config.schema import Config, Destination, ZoneConfig
 
 FIXED = ("state.url", "web.listen", "api.base_url")
 """What is taken up when the daemon starts, and stays until it stops."""
@@ -77,10 +77,21 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[Change]:
     if isinstance(old, BaseModel) and isinstance(new, BaseModel):
         for name in type(new).model_fields:
             yield from _differences(f"{path}.{name}", getattr(old, name), getattr(new, name))
+    elif _destinations(old) or _destinations(new):
+        before, after = ({each.name: each for each in listed} for listed in (old, new))
+        for name in dict.fromkeys((*before, *after)):
+            if name in before and name in after:
+                yield from _differences(f"{path}[{name}]", before[name], after[name])
+            else:
+                yield _came_or_went(f"{path}[{name}]", name in after)
     elif isinstance(old, SecretStr) and isinstance(new, SecretStr):
         yield Change(path, "secret", "changed")
     else:
         yield Change(path, _shown(old), _shown(new))
+
+
+def _destinations(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, Destination) for each in value)
 
 
 def _shown(value: Any) -> str:

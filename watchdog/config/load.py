@@ -48,7 +48,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         key: value for key, value in document.data.items() if value is not None or key not in Config.model_fields
     }
     data = {key: _filled_in(value, (key,), environ, complain) for key, value in written.items()}
-    _read_secrets(data.get("accounts"), path.parent, complain)
+    for where, block, secrets in _blocks_with_secrets(data):
+        _read_secrets(block, where, secrets, path.parent, complain)
     data = resolve(data, document.line_of, complain)
     config = None
     try:
@@ -88,25 +89,40 @@ def _substituted(text: str, where: Where, environ: Mapping[str, str], complain: 
     return _DOLLAR.sub(filling, text)
 
 
-def _read_secrets(accounts: Any, folder: Path, complain: Complain) -> None:
-    """Put what the ``x_file`` keys point to where ``x`` would stand."""
+def _blocks_with_secrets(data: Mapping[str, Any]) -> Iterator[tuple[Where, dict[str, Any], tuple[str, ...]]]:
+    """Every block of the file that may have ``x_file`` keys: its place, itself, and the names of its secrets."""
+    accounts, alerts = data.get("accounts"), data.get("alerts")
     for name, account in accounts.items() if isinstance(accounts, dict) else ():
-        for secret in SECRETS if isinstance(account, dict) else ():
-            where = ("accounts", name, f"{secret}_file")
-            if where[-1] not in account:
-                continue
-            file = account.pop(where[-1])
-            if secret in account:
-                complain(where, f"{secret} is given as well", "keep one of them")
-            elif not isinstance(file, str):
-                complain(where, "must be the path of a file", "")
-            else:
-                try:
-                    account[secret] = SecretStr(_secret_in(folder / file))
-                except ValueError as error:
-                    # A token pasted in place of its path must not be repeated; paths that say so themselves may be.
-                    shown = f"{file} " if file.startswith("/") and file.isprintable() else "the file "
-                    complain(where, f"{shown}{error}", "")
+        if isinstance(account, dict):
+            yield ("accounts", name), account, SECRETS["AccountConfig"]
+    if isinstance(alerts, dict):
+        yield ("alerts",), alerts, SECRETS["Alerts"]
+        destinations = alerts.get("destinations")
+        for number, destination in enumerate(destinations if isinstance(destinations, list) else ()):
+            if isinstance(destination, dict):
+                yield ("alerts", "destinations", number), destination, SECRETS["Destination"]
+
+
+def _read_secrets(
+    block: dict[str, Any], place: Where, secrets: tuple[str, ...], folder: Path, complain: Complain
+) -> None:
+    """Put what the ``x_file`` keys of a block point to where ``x`` would stand."""
+    for secret in secrets:
+        where = (*place, f"{secret}_file")
+        if where[-1] not in block:
+            continue
+        file = block.pop(f"{secret}_file")
+        if secret in block:
+            complain(where, f"{secret} is given as well", "keep one of them")
+        elif not isinstance(file, str):
+            complain(where, "must be the path of a file", "")
+        else:
+            try:
+                block[secret] = SecretStr(_secret_in(folder / file))
+            except ValueError as error:
+                # A token pasted in place of its path must not be repeated; paths that say so themselves may be.
+                shown = f"{file} " if file.startswith("/") and file.isprintable() else "the file "
+                complain(where, f"{shown}{error}", "")
 
 
 def _secret_in(path: Path) -> str:

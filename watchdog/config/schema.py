@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from watchdog.config.durations import format_duration, parse_duration
 from watchdog.config.values import (
     AccountName,
+    AlertReason,
     BaseUrl,
     Credential,
+    DestinationName,
     Duration,
     Email,
     Label,
@@ -21,7 +23,9 @@ from watchdog.config.values import (
     Packs,
     Pattern,
     Resolver,
+    ServiceAddress,
     StateUrl,
+    WebAddress,
     ZoneId,
     is_domain,
     listen_address,
@@ -31,9 +35,11 @@ from watchdog.model.packs import ZoneRef
 
 __all__ = [
     "AccountConfig",
+    "Alerts",
     "Api",
     "Backoff",
     "Config",
+    "Destination",
     "Diagnosis",
     "Discover",
     "Log",
@@ -49,6 +55,7 @@ __all__ = [
 ]
 
 
+_SHORTEST_REPEAT = timedelta(hours=1)
 _LONGEST_QUESTION = timedelta(seconds=30)
 
 
@@ -293,6 +300,100 @@ class Diagnosis(Block):
         return tuple(resolver_address(text) for text in self.resolvers)
 
 
+class Destination(Block):
+    """Where alerts go: exactly one of `url`, `alertmanager` and `webhook`, and what is wanted there."""
+
+    name: DestinationName | None = Field(
+        default=None,
+        description="What logs, metrics and `test-alert` call it; letters, digits and - _ . (at most 63). Messages that"
+        " wait are kept under it. No default.",
+    )
+    url: ServiceAddress | None = Field(
+        default=None,
+        description="Any Apprise URL: Slack, PagerDuty, Opsgenie, Teams, mail, ntfy and a hundred more. A secret.",
+    )
+    alertmanager: WebAddress | None = Field(
+        default=None,
+        description="The URL of an Alertmanager (API v2), without /api/v2. It is told what holds every minute, and"
+        " resolves it when the daemon dies.",
+    )
+    webhook: WebAddress | None = Field(
+        default=None,
+        description="A URL that messages are POSTed to as JSON. A secret.",
+    )
+    secret: Credential | None = Field(
+        default=None,
+        description="Signs what goes to the `webhook`, with HMAC-SHA256. Left out: unsigned.",
+    )
+    heartbeat: StrictBool = Field(
+        default=False,
+        description="Whether the `alertmanager` is also told an alert that always fires, for a rule that wants to know"
+        " when it ceases.",
+    )
+    min_severity: Literal["info", "warning", "critical"] = Field(
+        default="info",
+        description="The least severe that is wanted there.",
+    )
+    reasons: tuple[AlertReason, ...] = Field(
+        default=(),
+        description="The reasons that are wanted there; all of them by default.",
+    )
+    zones: tuple[Pattern, ...] = Field(
+        default=(),
+        description="Patterns of zone names, `*` stands for any text; all zones by default. What concerns no zone goes"
+        " to every destination.",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Destination":
+        if self.name is None:
+            raise ValueError("has no name")
+        given = [kind for kind in ("url", "alertmanager", "webhook") if getattr(self, kind) is not None]
+        if not given:
+            raise ValueError("goes nowhere: give it a url, an alertmanager or a webhook")
+        if len(given) > 1:
+            raise ValueError(f"has {' and '.join(given)}: keep one, or make them destinations of their own")
+        if self.secret is not None and self.webhook is None:
+            raise ValueError("has a secret, which only a webhook needs")
+        if self.heartbeat and self.alertmanager is None:
+            raise ValueError(
+                "has a heartbeat, which only an alertmanager can take; see alerts.heartbeat_url for others"
+            )
+        return self
+
+
+class Alerts(Block):
+    """Whom to tell when a person is needed, and how often."""
+
+    pending_for: Duration = Field(
+        default=timedelta(hours=24),
+        description="A pack that is pending for longer than this is worth a word, a duration. Validations that work"
+        " take minutes; Cloudflare itself looks again for days.",
+    )
+    repeat_every: Duration = Field(
+        default=timedelta(hours=24),
+        description="How often what lasts is said again, a duration. Alertmanager repeats by its own rules.",
+    )
+    heartbeat_url: WebAddress | None = Field(
+        default=None,
+        description="Asked for by GET after every completed pass, with /fail added after one that failed: a dead man's"
+        " switch, as healthchecks.io and others offer. A secret. Left out: none.",
+    )
+    destinations: tuple[Destination, ...] = Field(
+        default=(),
+        description="Where alerts go. Without any, they are shown by the page and the metrics alone.",
+    )
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "Alerts":
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) < len(names):
+            raise ValueError("has two destinations of one name")
+        if self.repeat_every < _SHORTEST_REPEAT:
+            raise ValueError(f"repeat_every must be at least {format_duration(_SHORTEST_REPEAT)}")
+        return self
+
+
 class Web(Block):
     """The listener for /metrics, /healthz, /readyz and the status page. Read-only, and without a password."""
 
@@ -367,6 +468,7 @@ class Config(Block):
     schedule: Schedule = Field(default=Schedule(), description="How often zones are looked at.")
     restart: RestartPolicy = Field(default=RestartPolicy(), description="When and how often validations are restarted.")
     diagnosis: Diagnosis = Field(default=Diagnosis(), description="Finding out why validations fail.")
+    alerts: Alerts = Field(default=Alerts(), description="Whom to tell when a person is needed.")
     web: Web = Field(default=Web(), description="Metrics, health and the status page.")
     state: State = Field(default=State(), description="Where the memory is kept.")
     metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")

@@ -13,6 +13,8 @@ from watchdog.config.document import Where, shown_key
 from watchdog.config.written import keys_at
 
 _LONGEST_SHOWN = 24
+_DESTINATIONS = ("alerts", "destinations")
+_NO_SECRETS = frozenset({("min_severity",), ("reasons",), ("zones",), ("heartbeat",)})
 _NO_ACCOUNT = "at least one account with credentials is needed"
 _TYPES = {
     "model_type": "must hold keys and values",
@@ -87,6 +89,8 @@ _NOTHING = object()
 
 def _shown(where: Where, value: Any) -> str:
     if where[:1] == ("accounts",) and where[2:3] not in {("rate_limit",), ("discover",)}:
+        return ""
+    if where[:2] == ("alerts", "heartbeat_url") or (where[:2] == _DESTINATIONS and where[3:4] not in _NO_SECRETS):
         return ""
     if isinstance(value, bool):
         return str(value).lower()

@@ -5,7 +5,9 @@ not repeat the value, which may have come from the environment: ``sentences`` ad
 """
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -24,8 +26,11 @@ from pydantic import (
 )
 
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
+from watchdog.model.alerts import ALERTS
 from watchdog.model.packs import pack_key
 
+ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 _ZONE_ID = re.compile(r"[0-9a-f]{32}")
 _PACK_ID = re.compile("[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 _DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})+")
@@ -106,6 +111,42 @@ def _pattern(text: str) -> str:
     if not text or " " in text or not text.isprintable():
         raise ValueError('must be a pattern such as "*.example.com"')
     return text.lower()
+
+
+def _address(schemes: frozenset[str] | None) -> Callable[[SecretStr], SecretStr]:
+    """A check of a URL that is a secret, so that nothing of it may be repeated; ``None`` for any scheme."""
+
+    def check(secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        if not text.isprintable() or any(character.isspace() for character in text):
+            raise ValueError("has white space, a line break or control characters inside")
+        scheme, found, rest = text.partition("://")
+        if not found or not rest or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+._-]*", scheme):
+            raise ValueError("is no URL")
+        if schemes is None:
+            return secret
+        try:
+            host, _ = urlsplit(text).hostname, urlsplit(text).port
+        except ValueError:
+            raise ValueError("is no URL") from None
+        if scheme.lower() not in schemes or not host:
+            raise ValueError("must be a URL that begins with https:// or http://")
+        return secret
+
+    return check
+
+
+def _alert_reason(text: str) -> str:
+    if text not in ALERT_REASONS:
+        meant = get_close_matches(text, ALERT_REASONS, 1)
+        raise ValueError("is no reason for an alert" + (f"; did you mean `{meant[0]}`?" if meant else ""))
+    return text
+
+
+def _destination_name(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
+        raise ValueError("a destination's name is made of letters, digits and - _ . (at most 63)")
+    return text
 
 
 def _is_loopback(host: str) -> bool:
@@ -203,7 +244,7 @@ Duration = Annotated[
 ]
 Credential = Annotated[SecretStr, AfterValidator(_secret)]
 Email = Annotated[str, AfterValidator(_email)]
-AccountName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+AccountName = Annotated[str, StringConstraints(pattern=_NAME)]
 Label = Annotated[str, AfterValidator(_label)]
 ZoneId = Annotated[
     str,
@@ -221,6 +262,14 @@ Packs = Annotated[
     Annotated[Literal["all"], Tag("all")]
     | Annotated[tuple[PackId, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
+]
+WebAddress = Annotated[SecretStr, AfterValidator(_address(frozenset({"https", "http"})))]
+ServiceAddress = Annotated[SecretStr, AfterValidator(_address(None))]
+AlertReason = Annotated[
+    str, AfterValidator(_alert_reason), WithJsonSchema({"type": "string", "enum": list(ALERT_REASONS)})
+]
+DestinationName = Annotated[
+    str, AfterValidator(_destination_name), WithJsonSchema({"type": "string", "pattern": _NAME})
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]

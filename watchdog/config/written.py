@@ -17,8 +17,12 @@ from watchdog.config.document import Where
 from watchdog.config.durations import format_duration
 from watchdog.config.schema import Config
 
-SECRETS = ("api_token", "api_key")
-"""Keys of an account that may be given as ``x_file`` instead."""
+SECRETS = {
+    "AccountConfig": ("api_token", "api_key"),
+    "Alerts": ("heartbeat_url",),
+    "Destination": ("url", "alertmanager", "webhook", "secret"),
+}
+"""By block: the keys that may be given as ``x_file`` instead."""
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
 
@@ -67,13 +71,13 @@ def _schema() -> dict[str, Any]:
     zone["restart"] = {"$ref": "#/$defs/RestartOverrides", "description": zone["restart"]["description"]}
     zone["account"].pop("default")
     schema["properties"]["accounts"]["additionalProperties"] = False
-    account = blocks["AccountConfig"]["properties"]
-    for secret in SECRETS:
-        account[f"{secret}_file"] = {
-            "type": "string",
-            "description": f"A file that holds the `{secret}`, alone; white space around it is stripped."
-            " A relative path starts at the folder of the configuration.",
-        }
+    for block, secrets in SECRETS.items():
+        for secret in secrets:
+            blocks[block]["properties"][f"{secret}_file"] = {
+                "type": "string",
+                "description": f"A file that holds the `{secret}`, alone; white space around it is stripped."
+                " A relative path starts at the folder of the configuration.",
+            }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "certpack-watchdog"} | schema
 
 

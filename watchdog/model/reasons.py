@@ -29,6 +29,8 @@ class Reason(StrEnum):
     NOT_RESTARTABLE = "not_restartable"  # timed out, but not an advanced pack
     EXPIRING = "expiring"
     EXPIRED = "expired"
+    RECORDS_NEEDED = "records_needed"  # a restart made new tokens, and a person places them
+    PENDING_TOO_LONG = "pending_too_long"
     # Why a validation failed, in Cloudflare's words (``diagnose.words``).
     CA_RATE_LIMITED = "ca_rate_limited"
     CA_REFUSES = "ca_refuses"
@@ -46,6 +48,9 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     UNSEEN = "unseen"
     CREDENTIAL_REFUSED = "credential_refused"
+    # The watchdog itself.
+    CONFIG_REFUSED = "config_refused"
+    PASS_OVERDUE = "pass_overdue"  # noqa: S105  a name, no secret
 
 
 NEEDS_A_PERSON = frozenset(

@@ -61,14 +61,14 @@ class Memory:
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
         """Load what was stored. Returns the restarts whose outcome nobody noted: the process died in the middle."""
-        snapshot = await self._ask(self._store.load)
+        snapshot = await self.ask(self._store.load)
         self.zones = snapshot.zones
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._packs.setdefault(zone_id, {})[pack_id] = known
         self._histories = snapshot.histories
-        for account, at in await self._ask(lambda: self._store.restarts_since(now - HOUR)):
+        for account, at in await self.ask(lambda: self._store.restarts_since(now - HOUR)):
             self._sent.setdefault(account, deque()).append(at)
-        return await self._ask(self._store.open_intents)
+        return await self.ask(self._store.open_intents)
 
     async def refresh(self, now: datetime) -> None:
         """Take over what another process (the ``restart`` command) has written since.
@@ -77,11 +77,11 @@ class Memory:
         an intent still meets what is stored.
         """
         try:
-            if not await self._ask(self._store.changed_elsewhere):
+            if not await self.ask(self._store.changed_elsewhere):
                 return
             await self.flush()
             # In one go: what is stored meanwhile by ``intend`` is in both or in neither.
-            stored, restarts = await self._ask(
+            stored, restarts = await self.ask(
                 lambda: (self._store.load().histories, self._store.restarts_since(now - HOUR))
             )
         except StateError as error:
@@ -312,7 +312,7 @@ class Memory:
             await self.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._changes.histories.pop(key, None)  # ``after`` says all of it
         try:
-            intent_id = await self._ask(lambda: self._store.intend(intent, before, after))
+            intent_id = await self.ask(lambda: self._store.intend(intent, before, after))
         except Stale as stale:
             self._histories[key] = stale.history
             self._not_sent(intent)
@@ -376,11 +376,11 @@ class Memory:
 
     async def journal_of(self, pack: Pack, most: int) -> list[Entry]:
         """The newest lines about one pack, newest first."""
-        return await self._ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
+        return await self.ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
 
     async def writable(self) -> bool:
         """Whether the disk takes writes now."""
-        return await self._ask(self._store.writable)
+        return await self.ask(self._store.writable)
 
     def _last_seen(self, known: Remembered) -> datetime:
         zone = self.zones.get((known.account, known.zone))
@@ -388,14 +388,15 @@ class Memory:
 
     async def _try(self, write: Callable[[], object]) -> bool:
         try:
-            await self._ask(write)
+            await self.ask(write)
         except StateError as error:
             self.error = str(error)
             return False
         self.error = ""
         return True
 
-    async def _ask(self, question: Callable[[], _Answer]) -> _Answer:
+    async def ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """Put a question to the store, in the one thread it is used in."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, question)
 
 

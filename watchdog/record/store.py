@@ -299,6 +299,12 @@ class Store:
             return False
         return True
 
+    @contextmanager
+    def transaction(self, kind: str = "IMMEDIATE") -> Iterator[sa.Connection]:
+        """One transaction of another module of this room, whole on the disk when this ends, or undone."""
+        with self._transaction(kind):
+            yield self._db
+
     def _prepare(self, *, migrate: bool) -> None:
         """Settings of the connection; then the tables, brought up to date or refused."""
         with self._door():

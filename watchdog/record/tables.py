@@ -135,6 +135,24 @@ diagnoses = sa.Table(
     _time("rechecked_at"),
     sqlite_with_rowid=False,
 )
+alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), sqlite_with_rowid=False)
+alert_groups = sa.Table(
+    "alert_groups",
+    metadata,
+    _key("name"),
+    _time("said_at", nullable=False),
+    _number("in_a_row"),
+    sqlite_with_rowid=False,
+)
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _id(),
+    _text("destination"),
+    _time("at", nullable=False),
+    _text("message"),
+    sqlite_autoincrement=True,
+)
 meta = sa.Table("meta", metadata, _id(), _number("probes"))
 
 

@@ -7,8 +7,8 @@ the configuration or of Cloudflare's zones, statuses and error codes come from c
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
@@ -38,6 +38,9 @@ DECISIONS = (
 )
 """What can be decided of a pack: the labels of ``decisions_total`` that exist at 0 from the start."""
 
+NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
+"""What can become of a message at one destination (``alerts.delivery.Outcome``)."""
+
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 
@@ -57,6 +60,10 @@ class Snapshot:
 
     inventory: Inventory
     accounts: tuple[Account, ...]
+    firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Alerts by reason and severity; what could fire and does not is 0."""
+    destinations: tuple[str, ...] = ()
+    """Where alerts go, by name."""
 
 
 class Metrics:
@@ -70,6 +77,7 @@ class Metrics:
         self._codes = set(codes)
         self._failures: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str, str]] = Counter()
+        self._notifications: Counter[tuple[str, str]] = Counter()
         self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
@@ -98,6 +106,10 @@ class Metrics:
     def restarted(self, account: str, zone: str, sent: Sent) -> None:
         """A restart request was sent."""
         self._restarts[account, zone, sent] += 1
+
+    def notified(self, destination: str, outcome: str) -> None:
+        """A message was tried at a destination."""
+        self._notifications[destination, outcome] += 1
 
     def passed(self, report: PassReport, now: datetime) -> None:
         """A pass is over."""
@@ -139,6 +151,11 @@ class Metrics:
         for labels, count in sorted(dict(self._decisions).items()):  # copied in one step: the loop goes on counting
             decisions.add_metric(labels, count)
         yield decisions
+        notifications = _counter("notifications", "Messages tried, by what became of them.", "destination", "outcome")
+        for destination in snapshot.destinations:
+            for outcome in NOTIFICATION_OUTCOMES:
+                notifications.add_metric([destination, outcome], self._notifications[destination, outcome])
+        yield notifications
         waits = _counter("rate_limit_wait_seconds", "Time calls waited for their turn in the quota.", "account")
         for account in snapshot.accounts:
             waits.add_metric([account.name], account.waited)
@@ -169,6 +186,10 @@ class Metrics:
             if account.remaining is not None:
                 remaining.add_metric([account.name], account.remaining)
         yield remaining
+        firing = _gauge("alerts_firing", "Alerts that hold now.", "reason", "severity")
+        for reason_and_severity, count in snapshot.firing.items():
+            firing.add_metric(reason_and_severity, count)
+        yield firing
         yield _single("last_pass_timestamp_seconds", "When the last pass was completed; 0 before.", self._last_pass)
         successful, at = self._reload
         yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))

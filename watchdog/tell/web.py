@@ -1,4 +1,4 @@
-"""The HTTP listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/v1/packs``. It only reads.
+"""The HTTP listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/v1/packs``, ``/api/v1/alerts``; it only reads.
 
 Everything slow (an exposition or a list of 100,000 packs) is made in another thread, one at a
 time; headers and connections are bounded.
@@ -23,6 +23,7 @@ INDEX = """certpack-watchdog
 /healthz        whether the process is alive and its loop turns
 /readyz         whether the first pass is done and the state can be written
 /api/v1/packs   every pack and zone, as JSON
+/api/v1/alerts  what needs a person now, as JSON
 """
 
 _PLAIN = "text/plain; charset=utf-8"
@@ -51,7 +52,16 @@ class ListenError(Exception):
     """The address cannot be listened on; ``str()`` says why."""
 
 
-def application(answers: Answers) -> Starlette:
+Rows = Callable[[], Callable[[], dict[str, Any]]]
+"""Gives a snapshot, to be made into JSON in another thread."""
+
+
+def no_alerts() -> Callable[[], dict[str, Any]]:
+    """What is answered where nothing watches for alerts."""
+    return lambda: {"alerts": []}
+
+
+def application(answers: Answers, alerts: Rows = no_alerts) -> Starlette:
     """The listener as an ASGI application."""
     slow = asyncio.Lock()
 
@@ -73,8 +83,14 @@ def application(answers: Answers) -> Starlette:
         return Response(body, media_type=None, headers={"content-type": content_type})
 
     async def packs(_: Request) -> Response:
+        return await in_json(answers.packs)
+
+    async def firing(_: Request) -> Response:
+        return await in_json(alerts)
+
+    async def in_json(snapshot: Rows) -> Response:
         async with slow:
-            rows = answers.packs()
+            rows = snapshot()
             body = await asyncio.to_thread(lambda: msgspec.json.encode(rows()))
         return Response(body, media_type="application/json")
 
@@ -88,6 +104,7 @@ def application(answers: Answers) -> Starlette:
             read_only("/readyz", readyz),
             read_only("/metrics", metrics),
             read_only("/api/v1/packs", packs),
+            read_only("/api/v1/alerts", firing),
         ]
     )
     listener.router.redirect_slashes = False  # a redirect would go wherever the Host header says
@@ -121,11 +138,11 @@ def _cannot_listen(listen: str, error: Exception) -> ListenError:
 class Web:
     """The listener's life: started with the daemon, stopped with it."""
 
-    def __init__(self, answers: Answers, sock: socket.socket) -> None:
+    def __init__(self, answers: Answers, sock: socket.socket, alerts: Rows = no_alerts) -> None:
         self._sock = sock
         self._server = _Server(
             uvicorn.Config(
-                application(answers),
+                application(answers, alerts),
                 lifespan="off",
                 log_config=None,
                 log_level="error",  # what strangers send is not worth a line each

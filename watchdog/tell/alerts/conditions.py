@@ -1,0 +1,177 @@
+"""What is worth a word now: from everything remembered to the set of alerts that hold. Arithmetic only.
+
+Nothing here knows what was said before (``dedup``) or to whom it goes (``letters``).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+
+from watchdog.model.alerts import ALERTS, Alert, Severity
+from watchdog.model.events import rfc3339
+from watchdog.model.history import ZoneMemory
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
+from watchdog.model.reasons import Reason
+from watchdog.model.report import Inventory
+from watchdog.tell.alerts.about import about_zone
+from watchdog.tell.alerts.ailments import TROUBLE, Renewal, expiry, subject, trouble
+
+UNSEEN_FOR = timedelta(minutes=30)
+"""How much longer than the usual interval a zone may go unseen: Cloudflare's own incidents are often shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why."""
+
+    state_error: str = ""
+    config_error: str = ""
+    overdue_since: datetime | None = None
+    discovery: Mapping[str, str] = field(default_factory=dict)
+
+
+ALL_WELL = Standing()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take. ``interval`` is how often every zone is looked at."""
+
+    pending_for: timedelta = timedelta(hours=24)
+    interval: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
+
+    alerts: dict[str, Alert]
+    unwell: dict[str, int]
+
+
+def holding(
+    inventory: Inventory, standing: Standing, limits: Limits, renewal: Renewal, started_at: datetime, now: datetime
+) -> Holding:
+    """Every alert that holds. ``started_at`` is when this process began to look."""
+    found: dict[str, Alert] = {}
+    unwell: dict[str, int] = {}
+    zones = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in inventory.zones)
+    for alert in chain(_own(standing, now), *zones):
+        _keep(found, alert)
+    expiring: list[tuple[Pack, Alert]] = []
+    for known, history in inventory.packs:
+        if known.pack.status in GOING_AWAY and known.decision.reason is not Reason.NOT_FOUND:
+            continue
+        if history.trouble_since is not None:
+            unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
+        if ailing := trouble(known, history, limits.pending_for, now):
+            _keep(found, ailing)
+        if ending := expiry(known, history, renewal, now):
+            expiring.append((known.pack, ending))
+    standins = _standins(inventory) if expiring else {}
+    for pack, alert in expiring:
+        if not _replaced(pack, standins):
+            _keep(found, alert)
+    return Holding(found, unwell)
+
+
+def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
+    """The fingerprints of those whose zone or pack is not there, and which therefore cannot be said to be well."""
+    zones = {zone.key for zone in inventory.zones}
+    packs = {subject(known.pack) for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
+
+    def watched(alert: Alert) -> bool:
+        name = alert.subject.partition("/")[2]
+        return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
+
+    return frozenset(alert.fingerprint for alert in alerts if alert.zone and not watched(alert))
+
+
+def _keep(found: dict[str, Alert], alert: Alert) -> None:
+    """Two packs of one identity have one alert: the graver."""
+    other = found.get(alert.fingerprint)
+    if other is None or alert.gravity > other.gravity:
+        found[alert.fingerprint] = alert
+
+
+# ── the watchdog itself ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
+    if standing.state_error:
+        text = "the state cannot be written, so nothing is restarted"
+        yield _plain(Reason.STATE_UNWRITABLE, text, f"{standing.state_error}.", now)
+    if standing.config_error:
+        text = "the configuration was refused; the last good one goes on"
+        yield _plain(Reason.CONFIG_REFUSED, text, standing.config_error, now)
+    if standing.overdue_since is not None:
+        text = f"no pass was completed since {rfc3339(standing.overdue_since)}"
+        yield _plain(Reason.PASS_OVERDUE, text, "Restart the daemon, and report it with its log.", now)
+    for account, error in standing.discovery.items():
+        yield Alert(
+            Reason.UNSEEN,
+            Severity.WARNING,
+            f"discovery/{account}",
+            f"account {account}: its zones cannot be listed",
+            now,
+            f"{error}. The zones found last are still watched; new ones are not.",
+            account,
+            patience=UNSEEN_FOR,
+        )
+
+
+def _plain(reason: Reason, summary: str, body: str, now: datetime) -> Alert:
+    return Alert(reason, ALERTS[reason][0], "watchdog", summary, now, body)
+
+
+# ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
+    reason, patience = Reason.UNSEEN, timedelta(0)
+    if zone.error and zone.reason in (Reason.NOT_FOUND, Reason.CREDENTIAL_REFUSED):
+        reason = Reason(zone.reason)
+        summary = "Cloudflare has no such zone" if reason is Reason.NOT_FOUND else "Cloudflare refuses the credential"
+    elif zone.error and zone.seen_at is None:
+        summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
+    else:
+        last = zone.seen_at if zone.error and zone.seen_at else last_good
+        if now - last < limits.interval + UNSEEN_FOR:
+            return
+        summary = f"not seen since {rfc3339(last)}"
+    yield Alert(
+        reason,
+        ALERTS[reason][0],
+        f"zone/{zone.account}/{zone.label}",
+        f"{zone.label}: {summary}",
+        zone.seen_at or last_good,
+        about_zone(zone),
+        zone.account,
+        zone.label,
+        zone.id,
+        patience=patience,
+    )
+
+
+# ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _standins(inventory: Inventory) -> dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]]:
+    """By zone and host: the packs that serve it, with their expiry."""
+    found: dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]] = defaultdict(list)
+    for known, _ in inventory.packs:
+        pack = known.pack
+        if pack.status in HEALTHY and pack.expires_at is not None:
+            for host in pack.hosts:
+                found[pack.zone_id, host].append((pack.expires_at, frozenset(pack.hosts)))
+    return found
+
+
+def _replaced(pack: Pack, standins: Mapping[tuple[str, str], list[tuple[datetime, frozenset[str]]]]) -> bool:
+    """Whether a healthy pack of later expiry serves all the hosts of this one."""
+    if not pack.hosts or pack.expires_at is None:
+        return False
+    others = standins.get((pack.zone_id, pack.hosts[0]), ())
+    return any(expires_at > pack.expires_at and hosts >= set(pack.hosts) for expires_at, hosts in others)
