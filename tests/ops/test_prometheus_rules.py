@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,14 @@ from tests.ops.promql import read
 from tests.tell.fleet import NOW, inventory, troubled
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.model.alerts import ALERTS as OWN_ALERTS
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
+from watchdog.tell.alerts.delivery import Outcome
+from watchdog.tell.alerts.rows import firing_counts
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +52,8 @@ def exported():
     metrics = Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
-    body, _ = metrics.expose(Snapshot(inventory(troubled()), (Account("main", 1, 0.0),)), "")
+    snapshot = Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), firing_counts((), NOW), ("ops",))
+    body, _ = metrics.expose(snapshot, "")
     names = defaultdict(set)
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
@@ -61,7 +65,7 @@ EXPORTED = exported()
 PROMETHEUS_OWN = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
 VALUES = {
     "status": {*KNOWN_STATUSES, "other"},
-    "outcome": set(Sent),
+    "outcome": {*Sent, *Outcome},
     "reason": set(Reason),
     "decision": set(Do),
     "operation": set(Operation),
@@ -233,8 +237,7 @@ def test_every_runbook_is_for_an_alert_and_every_alert_has_one():
 
 
 def test_every_alert_of_the_daemon_itself_has_a_runbook_and_no_runbook_names_another():
-    alerts = pytest.importorskip("watchdog.model.alerts", reason="the daemon has no alerts of its own yet")
-    assert {one for path in PAGES for one in said_by(path)[1]} == {str(reason) for reason in alerts.ALERTS}
+    assert {one for path in PAGES for one in said_by(path)[1]} == {str(reason) for reason in OWN_ALERTS}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -381,9 +384,9 @@ class RealPrometheus:
         return said["data"]
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prometheus")
+@contextmanager
+def scraping_the_demo(folder):
+    """A Prometheus that has scraped the demo, and the demo's process."""
     with ExitStack() as stack:
         demo = [sys.executable, "-m", "watchdog", "demo", "--for", "5m", "--port", "0"]
         told = folder / "demo.log"
@@ -418,6 +421,12 @@ def real(tmp_path_factory):
             return prometheus.ask("query", query='certpack_watchdog_packs{status="deployment_timed_out"}')["result"]
 
         eventually(scraped)
+        yield prometheus, daemon
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    with scraping_the_demo(tmp_path_factory.mktemp("prometheus")) as (prometheus, _):
         yield prometheus
 
 
@@ -462,7 +471,7 @@ def test_a_real_prometheus_evaluates_the_expression(real, name):
     real.ask("query", query=EXPRESSIONS[name])
 
 
-NOT_IN_THE_DEMO = {"Started or reloaded"}
+NOT_IN_THE_DEMO = {"Started or reloaded", "Messages by destination A"}
 
 
 @pytest.mark.real
@@ -488,4 +497,37 @@ def test_the_series_that_a_real_prometheus_stored_have_the_names_and_labels_that
             names[labels["__name__"]] |= set(labels) - {"__name__"} - TARGET
         return names
 
-    assert eventually(lambda: stored().keys() >= EXPORTED.keys() and stored()) == dict(EXPORTED)
+    expected = dict(EXPORTED)
+    del expected["certpack_watchdog_notifications_total"]  # the demo tells nobody
+    assert eventually(lambda: stored().keys() >= expected.keys() and stored()) == expected
+
+
+@pytest.mark.real
+@needs_prometheus
+def test_a_real_prometheus_knows_the_expiries_of_a_daemon_that_was_killed_and_says_that_it_is_down(tmp_path):
+    with scraping_the_demo(tmp_path) as (prometheus, daemon):
+
+        def expiries(metric):
+            result = prometheus.ask("query", query=metric)["result"]
+            return {one["metric"]["pack"] for one in result}
+
+        recorded, scraped = (f"{level}certpack_watchdog_pack_expiry_timestamp_seconds" for level in ("pack:", ""))
+        recorded += ":last"
+        known = eventually(lambda: expiries(recorded))
+        daemon.kill()
+
+        def down():
+            return not expiries(scraped) and prometheus.ask("query", query="up == 0")["result"]
+
+        eventually(down)
+        since = time.time()
+
+        def still_known_after_several_evaluations():
+            return (
+                float(prometheus.ask("query", query=f"min(timestamp({recorded}))")["result"][0]["value"][1]) > since + 3
+            )
+
+        eventually(still_known_after_several_evaluations)
+        assert expiries(recorded) >= known
+        raised = {alert["labels"]["alertname"] for alert in prometheus.ask("alerts")["alerts"]}
+        assert "CertpackWatchdogDown" in raised
