@@ -373,8 +373,7 @@ class Daemon:
         await alerting.start()
         bell = Bell(self._length(), self._ring)
         self._catch_signals()
-        if sock is not None and web is not None:
-            sock.listen()  # now, and not when the server's task first runs: READY means that it can be asked
+        if web is not None:
             web.start()
         self.cycle.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
