@@ -90,7 +90,7 @@ def connect(base_url: str, connections: int) -> httpx.AsyncBaseTransport:
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     address = _proxy_of(base_url)
-    # The transport's own context is never used, since the session has its own: one that trusts nobody is made in no time.
+    # The transport's own context is never used, as the session has one: one that trusts nobody is made in no time.
     unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return AiohttpTransport(verify=unused, client=session, proxy=httpx.Proxy(address) if address else None)
 
