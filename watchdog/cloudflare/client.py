@@ -105,6 +105,12 @@ def _proxy_of(base_url: str) -> str | None:
     return f"http://{named}" if named and "://" not in named else named
 
 
+class _Headers(httpx.Headers):
+    def __repr__(self) -> str:
+        """Nothing of them: httpx hides ``Authorization`` and shows ``X-Auth-Key``."""
+        return "Headers(…)"
+
+
 class Client:
     """Cloudflare as one credential sees it."""
 
@@ -131,7 +137,7 @@ class Client:
         self._clock = clock
         self._dice = dice
         self._heard = heard
-        self._headers = httpx.Headers(
+        self._headers = _Headers(
             {
                 "user-agent": user_agent,
                 "accept": "application/json",
@@ -139,7 +145,7 @@ class Client:
                 **credential.headers(),
             }
         )
-        self._headers_with_body = httpx.Headers({**self._headers, "content-type": "application/json"})
+        self._headers_with_body = _Headers({**self._headers, "content-type": "application/json"})
         self._rate_limited = rate_limited
 
     async def list_packs(self, zone_id: str, urgency: Urgency) -> list[Pack]:
@@ -268,7 +274,9 @@ class Client:
         error: CloudflareError | None = None
         try:
             status, headers, body = await self._exchange(operation, method, path, content)
-            decoded = _read(operation, status, headers, body, decode)
+            hide = self.credential.taken_out_of
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
+            decoded = _read(operation, status, ray, hide(body), decode)
             self.credential.accepted()
             return decoded
         except CloudflareError as failed:
@@ -313,10 +321,8 @@ async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
     return b"".join(chunks)
 
 
-def _read(
-    operation: Operation, status: int, headers: httpx.Headers, body: bytes, decode: Callable[[bytes], Decoded]
-) -> Decoded:
-    prefix, ray = "", headers.get("cf-ray", "")
+def _read(operation: Operation, status: int, ray: str, body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+    prefix = ""
     if 200 <= status < 300:
         try:
             return decode(body)

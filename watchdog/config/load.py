@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from watchdog.config.document import Document, DocumentError, Problem, Where, read_document
+from watchdog.config.document import Document, DocumentError, Problem, Where, read_document, shown_key
 from watchdog.config.references import Complain, resolve
 from watchdog.config.schema import Config
 from watchdog.config.sentences import sentence
@@ -120,9 +120,14 @@ def _read_secrets(
             try:
                 block[secret] = SecretStr(_secret_in(folder / file))
             except ValueError as error:
-                # A token pasted in place of its path must not be repeated; paths that say so themselves may be.
-                shown = f"{file} " if file.startswith("/") and file.isprintable() else "the file "
+                shown = f"{file} " if _surely_a_path(file) else "the file "
                 complain(where, f"{shown}{error}", "")
+
+
+def _surely_a_path(file: str) -> bool:
+    """Whether it may be repeated: a token pasted in place of its path must not, and some tokens begin with a slash."""
+    root, *names = file.split("/")
+    return not root and len(names) > 1 and all(shown_key(name) == name for name in names)
 
 
 def _secret_in(path: Path) -> str:
