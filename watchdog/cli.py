@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from watchdog.config.exposure import Exposed, Warn
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.outlets import Tried
@@ -100,13 +101,14 @@ def _duration(text: str) -> str:
 @app.command()
 def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    loaded = _load(config)
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
     from watchdog.app import watch
     from watchdog.tell.web import ListenError
 
     with _store(loaded, exclusive=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
+            asyncio.run(watch(loaded, store, config, os.environ, exposed, dry_run=dry_run))
         except ListenError as error:
             _fail(CONFIG_ERROR, str(error))
 
@@ -114,11 +116,12 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 @app.command()
 def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
-    loaded = _load(config)
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
     from watchdog import errands
 
     with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
-        result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
+        result = asyncio.run(errands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
         sys.exit(UNAVAILABLE)
@@ -134,7 +137,7 @@ def check_config(
     ] = False,
 ) -> None:
     """Validate the configuration file."""
-    loaded = _load(config)
+    loaded = _load(config, lambda exposed: print(f"warning: {exposed}", file=sys.stderr))
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
@@ -292,11 +295,11 @@ def _fail(code: int, sentence: str) -> NoReturn:
     sys.exit(code)
 
 
-def _load(path: Path) -> "Config":
+def _load(path: Path, warn: "Warn" = lambda _: None) -> "Config":
     from watchdog.config.load import ConfigError, load
 
     try:
-        return load(path, os.environ)
+        return load(path, os.environ, warn)
     except ConfigError as error:
         _fail(CONFIG_ERROR, str(error))
 

@@ -191,3 +191,18 @@ async def test_a_state_that_takes_no_writes_is_told_once_and_once_more_when_it_d
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     told = [(line["event"], line["level"]) for line in lines if line["event"].startswith("state_")]
     assert told == [("state_unwritable", "error"), ("state_writable", "info")]
+
+
+@in_simulated_time
+async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd):
+    async with start({"a.example": CALM}, config=SLOW) as fleet:
+        (fleet.start.folder / "token").write_text("token-of-main")
+        fleet.start.path.chmod(0o600)
+        async with as_a_daemon(fleet) as daemon:
+            for mode in (0o600, 0o640):
+                (fleet.start.folder / "token").chmod(mode)
+                reload(fleet, daemon, accounts={"main": {"api_token_file": "token"}})
+                await fleet.sleep(10)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    told = [line["mode"] for line in lines if line["event"] == "credential_exposed"]
+    assert told == ["0640"]
