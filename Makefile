@@ -16,7 +16,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit lint bench lock packages clean
+.PHONY: help demo test test-all test-real unit lint bench longlife lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (B
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
 	$(BIN)/python bench/quota.py
+
+longlife: $(VENV)/.installed ## 10,000 passes of the whole daemon in simulated time: nothing it holds may grow
+	$(BIN)/python bench/longlife.py $(LONGLIFE_ARGS)
 
 lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (LOCK_FLAGS=--upgrade for newer versions)
 	@$(PIP) install --quiet uv==$(UV_VERSION)

@@ -472,7 +472,10 @@ class Daemon:
                 self._log("state_writable")
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
-            await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())
+            zones = {zone.key for zone in self._home.rooms.roster.zones()}
+            await memory.tidy(zones, self._clock.now())
+            destinations = self._alerting.destinations() if self._alerting is not None else ()
+            self._metrics.tidy(zones, self._home.rooms.clients, destinations)
 
     async def _stop(self, stop_bell: Callable[[], None], stop_web: Callable[[], Any] | None) -> None:
         self._log("stopping")

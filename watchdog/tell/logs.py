@@ -30,6 +30,9 @@ _MOST_FRAMES = 30
 QUIET_FOR = 60.0
 """Seconds for which the same failing call of the same account is not logged again: an outage is not a flood."""
 
+REMEMBERED_FOR = 3600.0
+"""Seconds for which it is known how often a failing call was not logged."""
+
 
 def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None) -> None:
     """Set the process's logging up. ``form`` is ``json``, ``console``, or ``auto``: console on a terminal."""
@@ -147,6 +150,8 @@ class Logs:
         if now - since < QUIET_FOR:
             self._quiet[key] = (since, hidden + 1)
             return
+        if key not in self._quiet:
+            self._quiet = {each: told for each, told in self._quiet.items() if now - told[0] < REMEMBERED_FOR}
         self._quiet[key] = (now, 0)
         fields: Mapping[str, object] = {"account": account, "operation": operation, "error_code": code, "error": error}
         self.say("warning", "api_error", **fields, repeated=hidden or None)
