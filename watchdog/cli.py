@@ -149,7 +149,7 @@ def check_config(
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """Show what is remembered of every pack. Needs no network."""
-    loaded = _load(config)
+    loaded = _load(config, speaks=False)
     from watchdog import errands
 
     with _store(loaded, exclusive=False) as store:
@@ -295,9 +295,13 @@ def _fail(code: int, sentence: str) -> NoReturn:
     sys.exit(code)
 
 
-def _load(path: Path, warn: "Warn" = lambda _: None) -> "Config":
+def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> "Config":
+    """The configuration; for a command that ``speaks`` to anybody also the proxies of the environment."""
     from watchdog.config.load import ConfigError, load
+    from watchdog.config.proxies import faults
 
+    if speaks and (unusable := "\n".join(faults(os.environ))):
+        _fail(CONFIG_ERROR, unusable)
     try:
         return load(path, os.environ, warn)
     except ConfigError as error:
