@@ -137,7 +137,11 @@ def check_config(
     ] = False,
 ) -> None:
     """Validate the configuration file."""
-    loaded = _load(config, lambda exposed: print(f"warning: {exposed}", file=sys.stderr))
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
+    for each in exposed:
+        with suppress(OSError):
+            print(f"warning: {each}", file=sys.stderr)
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
@@ -296,9 +300,9 @@ def _fail(code: int, sentence: str) -> NoReturn:
 
 
 def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> "Config":
-    """The configuration; for a command that ``speaks`` to anybody also the proxies of the environment."""
+    """The configuration; for a command that ``speaks`` to anybody also what the environment says of the way out."""
     from watchdog.config.load import ConfigError, load
-    from watchdog.config.proxies import faults
+    from watchdog.config.surroundings import faults
 
     if speaks and (unusable := "\n".join(faults(os.environ))):
         _fail(CONFIG_ERROR, unusable)

@@ -1,8 +1,8 @@
-"""Claims about the proxies of the environment: what cannot be used is said at once, and none of it is repeated."""
+"""Claims about the way out as the environment has it: what cannot be used is said at once, and no proxy is repeated."""
 
 import pytest
 
-from watchdog.config.proxies import faults
+from watchdog.config.surroundings import faults
 
 USER = "planted-user:planted-password@"
 
@@ -36,3 +36,12 @@ def test_any_other_is_refused_in_a_sentence_that_repeats_nothing_of_it(name, tex
 
 def test_each_is_told():
     assert len(list(faults({"http_proxy": "ftp://x", "https_proxy": "ftp://x"}))) == 2
+
+
+def test_certificates_to_trust_must_be_there(tmp_path):
+    (tmp_path / "empty.pem").write_text("nothing\n")
+    assert list(faults({"SSL_CERT_FILE": ""})) == []
+    [missing] = faults({"SSL_CERT_FILE": str(tmp_path / "nowhere.pem")})
+    [empty] = faults({"SSL_CERT_FILE": str(tmp_path / "empty.pem")})
+    assert missing == "the environment's SSL_CERT_FILE cannot be read: No such file or directory"
+    assert empty == "the environment's SSL_CERT_FILE holds no certificates"
