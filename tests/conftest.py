@@ -50,6 +50,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
+        self._clock_resolution = 1e-6  # after half a year a nanosecond is rounded away, and no timer would go off
 
     def time(self) -> float:
         return self.simulated
