@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.act.conftest import PACK, WAIT
 from tests.conftest import simulated
 from tests.sky import ZONE, in_simulated_time
+from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
@@ -131,7 +132,9 @@ async def test_a_restart_that_another_process_has_just_made_is_not_made_again(st
         now = stage.clock.now()
         theirs = History(1, now, now, now + WAIT)
         command = Store.open(stage.url, exclusive=False)
-        command.intend(Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs)
+        command.intend(
+            Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs, anchor(stage.clock)
+        )
         command.close()
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.BACKING_OFF, None)
@@ -308,13 +311,13 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
         with pytest.raises(asyncio.CancelledError):
             await dying
         reborn = Memory(stage.store, stage.worker)
-        (found,) = await reborn.recall(stage.clock.now())
+        (found,) = await reborn.recall(anchor(stage.clock))
         assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
         assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
         assert reborn.budget_free_at("main", 1, stage.clock.now()) == sent_at + timedelta(hours=1)
         reborn.settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
         await reborn.flush()
-        assert await Memory(stage.store, stage.worker).recall(stage.clock.now()) == []
+        assert await Memory(stage.store, stage.worker).recall(anchor(stage.clock)) == []
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 

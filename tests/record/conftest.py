@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+NOW = Anchor(T0, 0.0, "boot")
 
 
 def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
@@ -52,7 +56,7 @@ class Mind:
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(self.url, exclusive=self.exclusive)
         memory = Memory(self.store, self.worker)
-        memory.left_open = await memory.recall(T0)
+        memory.left_open = await memory.recall(NOW)
         return memory
 
     async def __aexit__(self, *_):
@@ -92,6 +96,7 @@ class Kit:
     """What the tests here share, without importing one another."""
 
     t0 = T0
+    now = NOW
     intent = staticmethod(make_intent)
     after = staticmethod(after)
     opened = staticmethod(opened)

@@ -85,14 +85,14 @@ def test_a_refused_opening_lets_the_lock_go(url, path, kit):
 
 
 def test_a_look_at_the_state_works_beside_a_daemon(url, store, kit):
-    store.save(Changes(histories={("z1", "p1"): History(1)}))
+    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
     with kit.opened(url, exclusive=False) as looking:
-        store.save(Changes(histories={("z1", "p1"): History(2)}))
+        store.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
         assert looking.load().histories == {("z1", "p1"): History(2)}
 
 
-def test_what_is_created_is_for_its_owner_alone(store, path):
-    store.save(Changes(histories={("z1", "p1"): History(1)}))
+def test_what_is_created_is_for_its_owner_alone(store, path, kit):
+    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
     names = {"state.db", "state.db-wal", "state.db-shm", "state.db.lock"}
     assert {entry.name for entry in path.parent.iterdir()} == names
     for name in names:
@@ -191,7 +191,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path, excl
 
 def test_a_damaged_database_is_a_sentence_when_its_pages_are_read(url, path, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", f"p{n}"): History(n) for n in range(1, 2000)}))
+        store.save(Changes(histories={("z1", f"p{n}"): History(n) for n in range(1, 2000)}), kit.now)
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096 * 3)
@@ -249,12 +249,12 @@ def test_a_directory_this_user_may_not_write_is_a_sentence_and_keeps_no_lock(pub
             assert "cannot be created: Permission denied" in refusal(f"sqlite:///{public}/state.db")
 
 
-def test_a_writer_that_does_not_end_is_a_sentence(store, db, path):
+def test_a_writer_that_does_not_end_is_a_sentence(store, db, path, kit):
     db.exec_driver_sql("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StateError, match="is locked by another process"):
-        store.save(Changes())
+        store.save(Changes(), kit.now)
     assert not store.writable()
     other.execute("ROLLBACK")
     other.close()
@@ -266,11 +266,11 @@ def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_ro
     db.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
     lines = [Entry(kit.t0, "pack_changed", "main", "z", "z1", "p", detail="x" * 500) for _ in range(100)]
     with pytest.raises(StateError, match="cannot be written: the disk is full"):
-        store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines))
+        store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {}
     assert store.journal_of("z1", "p", 10) == []
     db.exec_driver_sql("PRAGMA max_page_count = 100000").close()
-    store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines))
+    store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {("z1", "p1"): History(1)}
 
 
@@ -280,11 +280,11 @@ def test_a_disk_that_takes_no_byte_is_not_ready_and_is_again_when_it_does(store,
     with kit.no_room(beyond=1):
         ready = store.writable()
         with pytest.raises(StateError, match="cannot be read or written"):
-            store.intend(intent, UNTROUBLED, kit.after(intent))
+            store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
     assert not ready
     assert store.writable()
     assert store.open_intents() == []
-    store.intend(intent, UNTROUBLED, kit.after(intent))
+    store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
     assert store.restarts_since(kit.t0 - timedelta(hours=1)) == [("main", kit.t0)]
 
 

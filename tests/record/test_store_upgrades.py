@@ -33,6 +33,7 @@ TABLES = (
     "alert_log",
     "alert_groups",
     "outbox",
+    "bookings",
     "meta",
 )
 REVISION = f"""
@@ -84,7 +85,7 @@ def next_release(tmp_path):
 
 def an_old_state(url, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", "p1"): History(3)}))
+        store.save(Changes(histories={("z1", "p1"): History(3)}), kit.now)
 
 
 def look(path, question):

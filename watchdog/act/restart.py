@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.client import Client, Turns
 from watchdog.cloudflare.errors import (
     CloudflareError,
     CredentialRefused,
@@ -51,19 +51,21 @@ async def restart(
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
-    try:
-        fresh = await client.get_pack(pack.zone_id, pack.id)
-    except CloudflareError as error:
-        return Outcome(pack, _unread(error), error=str(error))
-    if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
-        return Outcome(fresh, Reason.MOVED_ON)
-    try:
-        intent, before, after = prepare()
-        intent_id = await ledger.intend(intent, before, after)
-    except NotIntended as held:
-        return Outcome(fresh, held.reason, error=str(held))
-    sending(intent)
-    return await _send(fresh, intent, intent_id, before, client, ledger, now)
+    # The turns for both, before either: between the read and the PATCH nothing is waited for but the disk.
+    async with client.turns(2) as turns:
+        try:
+            fresh = await client.get_pack(pack.zone_id, pack.id, turns)
+        except CloudflareError as error:
+            return Outcome(pack, _unread(error), error=str(error))
+        if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
+            return Outcome(fresh, Reason.MOVED_ON)
+        try:
+            intent, before, after = prepare()
+            intent_id = await ledger.intend(intent, before, after)
+        except NotIntended as held:
+            return Outcome(fresh, held.reason, error=str(held))
+        sending(intent)
+        return await _send(fresh, intent, intent_id, before, client, ledger, now, turns)
 
 
 async def _send(
@@ -74,12 +76,13 @@ async def _send(
     client: Client,
     ledger: Ledger,
     now: Callable[[], datetime],
+    turns: Turns,
 ) -> Outcome:
     def outcome(found: Pack, sent: Sent | None, reason: Reason, error: str = "") -> Outcome:
         return Outcome(found, reason, sent, error, intent.attempt, intent.next_restart_at)
 
     try:
-        answer = await client.restart_validation(pack.zone_id, pack.id)
+        answer = await client.restart_validation(pack.zone_id, pack.id, turns)
         result = outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
     except (RateLimited, CredentialRefused) as error:
         # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.

@@ -9,29 +9,34 @@ commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 M
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, Entry, History, Intent, Remembered, Sent, ZoneMemory
 from watchdog.record import tables
 from watchdog.record.lock import InstanceLock, StateError, StateHeld
 from watchdog.record.migrations.upgrade import UpgradeError, is_current, upgrade
-from watchdog.record.tables import PackKey, to_micros
+from watchdog.record.tables import PackKey, from_micros, to_micros
 
-__all__ = ["Changes", "Settled", "Snapshot", "Stale", "StateError", "StateHeld", "Store"]
+__all__ = ["Changes", "PackKey", "Settled", "Snapshot", "Stale", "StateError", "StateHeld", "Store"]
 
 JOURNAL_ROWS = 200_000
 """At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
 JOURNAL_UNWRITTEN = 10_000
 """At most this many wait while the disk takes no writes."""
+RECENT = timedelta(hours=2)
+"""How old an intent may be that still counts: those of the last hour do."""
+SAME = timedelta(seconds=1)
+"""Two notes of one restart may differ by this much where the clock was set between them."""
 _BUSY = 5.0
 """Seconds to wait for another process's write; each of ours lasts well under one."""
 
@@ -51,6 +56,22 @@ _INSERT_INTENT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, '')"
 )
 _SETTLE = "UPDATE intents SET outcome = ?, error = ?, settled_at = ? WHERE id = ?"
+_SHIFT_HISTORIES = (
+    "UPDATE histories SET trouble_since = trouble_since + :step, last_restart_at = last_restart_at + :step,"
+    " next_restart_at = next_restart_at + :step, gave_up_at = gave_up_at + :step"
+)
+_SHIFT_INTENTS = (
+    "UPDATE intents SET at = at + :step, next_restart_at = next_restart_at + :step WHERE at + :step > :recent"
+)
+# Times ahead of now come from a clock that was wrong: as if it were now, so that no wait is lost, or lasts for years.
+_NO_HISTORY_AHEAD = (
+    "UPDATE histories SET next_restart_at = next_restart_at - last_restart_at + :now, last_restart_at = :now"
+    " WHERE last_restart_at > :now"
+)
+_NO_INTENT_AHEAD = "UPDATE intents SET next_restart_at = next_restart_at - at + :now, at = :now WHERE at > :now"
+_ANCHOR = "UPDATE meta SET anchor_at = ?, anchor_monotonic = ?, anchor_boot = ? WHERE id = 1"
+_INSERT_BOOKING = "INSERT INTO bookings (account, boot, until, requests) VALUES (?, ?, ?, ?)"
+_PRUNE_BOOKINGS = "DELETE FROM bookings WHERE account = ? AND (boot <> ? OR until < ?)"
 _INSERT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _SENTENCES = {
@@ -74,8 +95,12 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is remembered. A pack without a history is ``UNTROUBLED``."""
+    """Everything that is remembered. A pack without a history is ``UNTROUBLED``.
 
+    The times of histories and intents are by the clock of ``anchor``; ``None`` before anything was written.
+    """
+
+    anchor: Anchor | None
     zones: dict[tuple[str, str], ZoneMemory]
     packs: dict[PackKey, Remembered]
     histories: dict[PackKey, History]
@@ -181,6 +206,7 @@ class Store:
     def load(self) -> Snapshot:
         """Everything, as of one moment."""
         with self._transaction("DEFERRED"):
+            anchor = self._anchor()
             zones = map(tables.zone_of, self._driver.execute(tables.select_all(tables.zones)))
             packs = tables.packs_of(self._driver.execute(tables.select_all(tables.packs)))
             histories = map(tables.history_of, self._driver.execute(tables.select_all(tables.histories)))
@@ -189,13 +215,22 @@ class Store:
                 key, diagnosis = tables.diagnosis_of(row)
                 if key in found:
                     found[key] = replace(found[key], diagnosis=diagnosis)
-            return Snapshot({zone.key: zone for zone in zones}, found, dict(histories))
+            return Snapshot(anchor, {zone.key: zone for zone in zones}, found, dict(histories))
 
-    def save(self, changes: Changes) -> None:
-        """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted."""
+    def align(self, now: Anchor) -> None:
+        """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""
+        with self._transaction():
+            self._align(now)
+
+    def save(self, changes: Changes, now: Anchor) -> None:
+        """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted.
+
+        The times in ``changes`` are by the clock of ``now``.
+        """
         troubled = [(key, history) for key, history in changes.histories.items() if history != UNTROUBLED]
         well = [key for key, history in changes.histories.items() if history == UNTROUBLED]
         with self._transaction():
+            self._align(now)
             self._many(_UPSERT_ZONE, [tables.zone_row(zone) for zone in changes.zones])
             self._many(_UPSERT_PACK, [tables.pack_row(pack) for pack in changes.packs])
             self._many(_UPSERT_HISTORY_UNLESS_OLDER, [tables.history_row(*pair) for pair in troubled])
@@ -209,7 +244,7 @@ class Store:
             )
             self._many(_INSERT_ENTRY, [tables.entry_row(entry) for entry in changes.journal])
 
-    def intend(self, intent: Intent, expected: History, after: History) -> int:
+    def intend(self, intent: Intent, expected: History, after: History, now: Anchor) -> int:
         """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
 
         ``Stale`` where the stored history counts other restarts than ``expected``: then nothing was written, and
@@ -217,17 +252,19 @@ class Store:
         """
         key = (intent.zone_id, intent.pack_id)
         with self._transaction():
+            self._align(now)
             stored = self._history_of(key)
-            if (stored.attempts, stored.last_restart_at) != (expected.attempts, expected.last_restart_at):
+            if not _same(stored, expected):
                 raise Stale(stored)
             intent_id = self._db.exec_driver_sql(_INSERT_INTENT, tables.intent_row(intent)).lastrowid
             self._put_history(key, after)
         return intent_id
 
-    def withdraw(self, intent_id: int, history: History) -> None:
+    def withdraw(self, intent_id: int, history: History, now: Anchor) -> None:
         """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
         c = tables.intents.c
         with self._transaction():
+            self._align(now)
             row = self._db.execute(sa.select(c.zone_id, c.pack_id).where(c.id == intent_id)).one_or_none()
             if row is None:
                 return
@@ -249,6 +286,19 @@ class Store:
         with self._door():
             rows = self._db.execute(sa.select(c.account, c.at).where(c.at > at).order_by(c.at, c.id))
             return [(row.account, row.at) for row in rows]
+
+    def book(self, account: str, boot: str, until: float, requests: int, forget_before: float) -> None:
+        """Note durably that an account may send so many ``requests`` until then (as ``Clock.monotonic`` counts)."""
+        with self._transaction():
+            self._many(_PRUNE_BOOKINGS, [(account, boot, forget_before)])
+            self._many(_INSERT_BOOKING, [(account, boot, until, requests)])
+
+    def booked(self, boot: str) -> list[tuple[str, float, int]]:
+        """What was booked since ``boot``: account, until when, and how many requests; the earliest first."""
+        c = tables.bookings.c
+        with self._door():
+            wanted = sa.select(c.account, c.until, c.requests).where(c.boot == boot).order_by(c.until)
+            return [(row.account, row.until, row.requests) for row in self._db.execute(wanted)]
 
     def history_of(self, zone_id: str, pack_id: str) -> History:
         """One pack's history as it is stored now."""
@@ -319,6 +369,27 @@ class Store:
                     upgrade(self._db)
             self._version = self._pragma("data_version")
 
+    def _anchor(self) -> Anchor | None:
+        at, monotonic, boot = self._driver.execute(
+            "SELECT anchor_at, anchor_monotonic, anchor_boot FROM meta WHERE id = 1"
+        ).fetchone()
+        return None if at is None else Anchor(from_micros(at), monotonic, boot)
+
+    def _align(self, now: Anchor) -> None:
+        """Within a transaction: the times that are stored, by the clock of ``now``."""
+        then = self._anchor()
+        if then is not None and then.boot == now.boot and now.boot:
+            step = now.step_since(then)
+            if not step:
+                return
+            shift = {"step": step // timedelta(microseconds=1), "recent": to_micros(now.at - RECENT)}
+            self._driver.execute(_SHIFT_HISTORIES, shift)
+            self._driver.execute(_SHIFT_INTENTS, shift)
+        else:
+            self._driver.execute(_NO_HISTORY_AHEAD, {"now": to_micros(now.at)})
+            self._driver.execute(_NO_INTENT_AHEAD, {"now": to_micros(now.at)})
+        self._driver.execute(_ANCHOR, (to_micros(now.at), now.monotonic, now.boot))
+
     def _history_of(self, key: PackKey) -> History:
         wanted = f"{tables.select_all(tables.histories)} WHERE zone_id = ? AND pack_id = ?"
         row = self._db.exec_driver_sql(wanted, key).first()
@@ -330,9 +401,9 @@ class Store:
         else:
             self._db.exec_driver_sql(_UPSERT_HISTORY, tables.history_row(key, history))
 
-    def _many(self, statement: str, rows: list[tables.Row] | list[PackKey]) -> None:
+    def _many(self, statement: str, rows: Sequence[tables.Row] | Sequence[PackKey]) -> None:
         if rows:
-            self._db.exec_driver_sql(statement, rows)
+            self._db.exec_driver_sql(statement, list(rows))
 
     def _pragma(self, name: str) -> int:
         return int(self._db.exec_driver_sql(f"PRAGMA {name}").scalar_one())
@@ -364,6 +435,15 @@ class Store:
             code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
             said = _SENTENCES.get(code, f"cannot be used: {cause}")
             raise StateError(f"the state {self._path} {said}") from error
+
+
+def _same(stored: History, expected: History) -> bool:
+    """Whether both count the same restarts."""
+    if stored.attempts != expected.attempts:
+        return False
+    if stored.last_restart_at is None or expected.last_restart_at is None:
+        return stored.last_restart_at is expected.last_restart_at
+    return abs(stored.last_restart_at - expected.last_restart_at) < SAME
 
 
 def _path_of(url: str) -> Path:

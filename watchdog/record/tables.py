@@ -153,7 +153,17 @@ outbox = sa.Table(
     _text("message"),
     sqlite_autoincrement=True,
 )
-meta = sa.Table("meta", metadata, _id(), _number("probes"))
+bookings = sa.Table(
+    "bookings",
+    metadata,
+    *(_id(), _text("account"), _text("boot"), sa.Column("until", sa.Float, nullable=False), _number("requests")),
+)
+meta = sa.Table(
+    "meta",
+    metadata,
+    *(_id(), _number("probes"), _time("anchor_at"), sa.Column("anchor_monotonic", sa.Float)),
+    sa.Column("anchor_boot", sa.Text),
+)
 
 
 # The bulk paths speak SQL to the driver: a statement built per row costs several times the row.
