@@ -132,7 +132,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, cycle.decision(zone, pack, diagnosis), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
-    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    window = renewal(pack.expires_at, pack.validity_days, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
         **pack_row(known, history),

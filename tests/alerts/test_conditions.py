@@ -11,7 +11,7 @@ from watchdog.model.alerts import ALERTS, Severity
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
-from watchdog.model.packs import ManualRecord, Validation
+from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 from watchdog.tell.alerts.conditions import ALL_WELL, Limits, Standing, holding, unwatched
 
@@ -52,7 +52,7 @@ def restarted(times, minutes_ago=10):
 
 def certificate(days_left, validity=90, status="active", **more):
     row = pack(more.pop("name", "p1"), status, **more)
-    return changed(row, expires_at=NOW + timedelta(days=days_left), validation=Validation(validity_days=validity))
+    return changed(row, expires_at=NOW + timedelta(days=days_left), validity_days=validity)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +171,7 @@ def test_an_expired_certificate_is_critical():
 
 
 def test_a_pack_whose_renewal_fails_is_said_for_both():
-    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), validation=Validation(validity_days=90))
+    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), validity_days=90)
     assert reasons(row) == ["expiring", "gave_up"]
 
 

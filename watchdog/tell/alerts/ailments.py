@@ -135,7 +135,7 @@ def expiry(known: Remembered, history: History, renewal: Renewal, now: datetime)
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
         return _about(known, history, Reason.EXPIRED, f"expired{at}", family=EXPIRY)
-    window = renewal(pack.expires_at, pack.validation.validity_days or SHORTEST_VALIDITY, now)
+    window = renewal(pack.expires_at, pack.validity_days or SHORTEST_VALIDITY, now)
     if pack.expires_at is None or window is None or window.used < LATE:
         return None
     late = now >= window.last_restart_at
