@@ -51,6 +51,8 @@ async def restart(
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
+    if refusal := client.credential.only_reads(pack.zone_id):
+        return Outcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
     try:
         fresh = await client.get_pack(pack.zone_id, pack.id)
     except CloudflareError as error:
@@ -84,7 +86,8 @@ async def _send(
     except (RateLimited, CredentialRefused) as error:
         # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
         await ledger.withdraw(intent_id, intent, before)
-        return Outcome(pack, Reason.REFUSED, Sent.REFUSED if error.code else None, str(error))
+        reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
+        return Outcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
     except Unsettled as error:
         if isinstance(error, NetworkFault) and not error.sent:
             await ledger.withdraw(intent_id, intent, before)

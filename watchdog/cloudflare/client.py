@@ -161,9 +161,16 @@ class Client:
         other ``CloudflareError`` it did not.
         """
         path = _pack_path(zone_id, pack_id)
-        return await self._call(
-            Operation.RESTART_VALIDATION, "PATCH", path, Urgency.ACT, lambda body: wire.pack(body, zone_id), b"{}"
-        )
+        try:
+            answer = await self._call(
+                Operation.RESTART_VALIDATION, "PATCH", path, Urgency.ACT, lambda body: wire.pack(body, zone_id), b"{}"
+            )
+        except CredentialRefused as refused:
+            if refused.code:
+                self.credential.restart_refused(zone_id, str(refused))
+            raise
+        self.credential.restart_accepted(zone_id)
+        return answer
 
     async def find_zone(self, name: str) -> str:
         """The id of the zone with exactly this name. Raises ``NotFound`` when the credential sees none."""

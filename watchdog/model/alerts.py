@@ -45,6 +45,7 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
     Reason.RECORDS_NEEDED: (_W,),
     Reason.PENDING_TOO_LONG: (_W,),
     Reason.UNSEEN: (_W,),
+    Reason.CLOUDFLARE_FAILING: (_W,),
     Reason.NOT_FOUND: (_W,),
     Reason.CONFIG_REFUSED: (_W,),
     Reason.UNKNOWN_STATUS: (_I,),

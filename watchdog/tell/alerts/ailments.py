@@ -94,6 +94,10 @@ def _of_another_type(known: Remembered, _: History) -> str:
     return f"timed out, and packs of type {known.pack.type or 'none'} cannot be restarted"
 
 
+def _unauthorized(_known: Remembered, _: History) -> str:
+    return "Cloudflare does not let this credential restart it"
+
+
 def _missing(_known: Remembered, _: History) -> str:
     return "Cloudflare has no such pack"
 
@@ -108,6 +112,7 @@ _TROUBLES: Mapping[Reason, Callable[[Remembered, History], str]] = {
     Reason.HELD_BY_DIAGNOSIS: _held,
     Reason.OTHER_STAGE_TIMED_OUT: _stuck,
     Reason.NOT_RESTARTABLE: _of_another_type,
+    Reason.CREDENTIAL_REFUSED: _unauthorized,
     Reason.NOT_FOUND: _missing,
     Reason.UNKNOWN_STATUS: _strange,
 }

@@ -4,12 +4,12 @@ Nothing here knows what was said before (``dedup``) or to whom it goes (``letter
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 
-from watchdog.model.alerts import ALERTS, Alert, Severity
+from watchdog.model.alerts import ALERTS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
@@ -19,17 +19,19 @@ from watchdog.tell.alerts.about import about_zone
 from watchdog.tell.alerts.ailments import TROUBLE, Renewal, expiry, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
-"""How much longer than the usual interval a zone may go unseen: Cloudflare's own incidents are often shorter."""
+"""How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
+incidents are often shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why."""
+    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why: a
+    reason, and an error."""
 
     state_error: str = ""
     config_error: str = ""
     overdue_since: datetime | None = None
-    discovery: Mapping[str, str] = field(default_factory=dict)
+    discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
 
 
 ALL_WELL = Standing()
@@ -57,9 +59,13 @@ def holding(
     """Every alert that holds. ``started_at`` is when this process began to look."""
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
+    outage = _outage(inventory.zones, now)
     zones = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in inventory.zones)
-    for alert in chain(_own(standing, now), *zones):
-        _keep(found, alert)
+    for alert in chain(_own(standing, now), _of_discovery(standing, now), *zones):
+        if outage is None or alert.reason is not Reason.UNSEEN:
+            _keep(found, alert)
+    if outage is not None:
+        _keep(found, outage)
     expiring: list[tuple[Pack, Alert]] = []
     for known, history in inventory.packs:
         if known.pack.status in GOING_AWAY and known.decision.reason is not Reason.NOT_FOUND:
@@ -107,23 +113,29 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         text = "the configuration was refused; the last good one goes on"
         yield _plain(Reason.CONFIG_REFUSED, text, standing.config_error, now)
     if standing.overdue_since is not None:
-        text = f"no pass was completed since {rfc3339(standing.overdue_since)}"
-        yield _plain(Reason.PASS_OVERDUE, text, "Restart the daemon, and report it with its log.", now)
-    for account, error in standing.discovery.items():
+        text = "a pass does not end, and until it does nothing is watched or restarted"
+        body = "Restart the daemon (under systemd that is done by itself), and report this with its log."
+        yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
+
+
+def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
+    for account, (reason, error) in standing.discovery.items():
+        refused = reason is Reason.CREDENTIAL_REFUSED
+        reason = Reason.CREDENTIAL_REFUSED if refused else Reason.UNSEEN
         yield Alert(
-            Reason.UNSEEN,
-            Severity.WARNING,
+            reason,
+            ALERTS[reason][0],
             f"discovery/{account}",
-            f"account {account}: its zones cannot be listed",
+            f"account {account}: " + ("Cloudflare refuses the credential" if refused else "its zones cannot be listed"),
             now,
             f"{error}. The zones found last are still watched; new ones are not.",
             account,
-            patience=UNSEEN_FOR,
+            patience=timedelta(0) if refused else UNSEEN_FOR,
         )
 
 
-def _plain(reason: Reason, summary: str, body: str, now: datetime) -> Alert:
-    return Alert(reason, ALERTS[reason][0], "watchdog", summary, now, body)
+def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
+    return Alert(reason, ALERTS[reason][0], f"watchdog/{reason}", summary, since, body)
 
 
 # ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,11 +148,15 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
         summary = "Cloudflare has no such zone" if reason is Reason.NOT_FOUND else "Cloudflare refuses the credential"
     elif zone.error and zone.seen_at is None:
         summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
-    else:
-        last = zone.seen_at if zone.error and zone.seen_at else last_good
-        if now - last < limits.interval + UNSEEN_FOR:
+    elif zone.error and zone.seen_at is not None:
+        if now - zone.seen_at < limits.interval:
             return
-        summary = f"not seen since {rfc3339(last)}"
+        # Patience and no longer limit: after an outage of all zones, each has its time to be seen again.
+        summary, patience = f"not seen since {rfc3339(zone.seen_at)}", UNSEEN_FOR
+    else:
+        if now - last_good < limits.interval + UNSEEN_FOR:
+            return
+        summary = f"not looked at since {rfc3339(last_good)}"
     yield Alert(
         reason,
         ALERTS[reason][0],
@@ -153,6 +169,25 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
         zone.id,
         patience=patience,
     )
+
+
+def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
+    """The one alert in place of many, when no zone can be seen that Cloudflare does not refuse."""
+    refused = (Reason.NOT_FOUND, Reason.CREDENTIAL_REFUSED)
+    asked = [zone for zone in zones if not (zone.error and zone.reason in refused)]
+    last = max((zone.seen_at for zone in asked if zone.seen_at is not None), default=None)
+    if last is None or now - last < UNSEEN_FOR or not all(zone.error for zone in asked):
+        return None
+    newest = max(asked, key=lambda zone: zone.tried_at or last)
+    body = (
+        f"None of {len(asked)} zones could be seen. The last error, of {newest.label}: {newest.error}.\n"
+        "Nothing is restarted meanwhile; everything is tried again by itself.\n"
+        "Look whether this machine reaches Cloudflare's API (name resolution, firewall, proxy), then at Cloudflare's"
+        " status page."
+    )
+    summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
+    reason = Reason.CLOUDFLARE_FAILING
+    return Alert(reason, ALERTS[reason][0], f"watchdog/{reason}", summary, last, body)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────

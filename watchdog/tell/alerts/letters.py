@@ -31,6 +31,7 @@ _ENDED = {
     Reason.EXPIRING: "renewed",
     Reason.EXPIRED: "renewed",
     Reason.UNSEEN: "seen again",
+    Reason.CLOUDFLARE_FAILING: "zones are seen again",
     Reason.NOT_FOUND: "found again",
     Reason.CREDENTIAL_REFUSED: "accepted again",
     Reason.CONFIG_REFUSED: "a configuration was taken",
