@@ -279,7 +279,8 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused):
-                if failed.certain or operation not in OPTIONAL:
+                # One that may not write may still read: a refused PATCH says nothing against looking.
+                if failed.certain or (operation not in OPTIONAL and method == "GET"):
                     self.credential.refused(str(failed), certain=failed.certain)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._rate_limited(self.account, self.quota.block(headers))
