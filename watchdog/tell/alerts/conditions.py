@@ -25,8 +25,10 @@ incidents are often shorter."""
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why: a
-    reason, and an error."""
+    """How the watchdog itself stands.
+
+    ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
+    """
 
     state_error: str = ""
     config_error: str = ""
@@ -59,13 +61,8 @@ def holding(
     """Every alert that holds. ``started_at`` is when this process began to look."""
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
-    outage = _outage(inventory.zones, now)
-    zones = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in inventory.zones)
-    for alert in chain(_own(standing, now), _of_discovery(standing, now), *zones):
-        if outage is None or alert.reason is not Reason.UNSEEN:
-            _keep(found, alert)
-    if outage is not None:
-        _keep(found, outage)
+    for alert in chain(_own(standing, now), _of_zones(inventory.zones, standing, limits, started_at, now)):
+        _keep(found, alert)
     expiring: list[tuple[Pack, Alert]] = []
     for known, history in inventory.packs:
         if known.pack.status in GOING_AWAY and known.decision.reason is not Reason.NOT_FOUND:
@@ -121,12 +118,12 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
 def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in standing.discovery.items():
         refused = reason is Reason.CREDENTIAL_REFUSED
-        reason = Reason.CREDENTIAL_REFUSED if refused else Reason.UNSEEN
+        what = "Cloudflare refuses the credential" if refused else "its zones cannot be listed"
         yield Alert(
             reason,
             ALERTS[reason][0],
             f"discovery/{account}",
-            f"account {account}: " + ("Cloudflare refuses the credential" if refused else "its zones cannot be listed"),
+            f"account {account}: {what}",
             now,
             f"{error}. The zones found last are still watched; new ones are not.",
             account,
@@ -139,6 +136,18 @@ def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
 
 
 # ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_zones(
+    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime
+) -> Iterator[Alert]:
+    outage = _outage(zones, now)
+    each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
+    for alert in chain(_of_discovery(standing, now), *each):
+        if outage is None or alert.reason is not Reason.UNSEEN:
+            yield alert
+    if outage is not None:
+        yield outage
 
 
 def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
