@@ -30,6 +30,8 @@ async def test_a_pack_that_is_given_up_is_told_and_its_end_says_how_long_it_took
         await home.watch(hours=3)
         home.fleet.world.set_status(pack_id(ZONE, 0), "active")
         await home.watch(minutes=20)
+        assert home.fleet.metric("recovery_duration_seconds_sum") == timedelta(hours=3).total_seconds()
+        assert home.fleet.metric("recovery_duration_seconds_bucket", le="10800.0") == 1
     assert titles(home) == [
         "[critical] gave_up: a.example: gave up after 2 restarts",
         "[resolved] gave_up: a.example: recovered after 3 h, 2 restarts",
