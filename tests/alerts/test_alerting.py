@@ -276,6 +276,24 @@ async def test_a_disk_that_takes_no_writes_keeps_nobody_from_being_told(tmp_path
 
 
 @in_simulated_time
+async def test_a_disk_that_hangs_keeps_nobody_from_being_told_either(tmp_path, network):
+    disk = asyncio.Event()
+    disk.set()
+    async with living(tmp_path, network, TWO, disk=disk) as home:
+        disk.clear()
+        for pack_id in ("p1", "p2"):
+            began = home.clock.now()
+            await home.alerting.consider(inventory(gave_up(pack_id, zone=f"{pack_id}.example.com")))
+            assert home.clock.now() - began == timedelta(seconds=5)
+            await asyncio.sleep(15 * 60)
+        assert len(network.told("hook.test")) == len(network.told("other.test")) == 2
+        disk.set()
+    async with living(tmp_path, network, TWO):
+        await asyncio.sleep(3600)
+    assert len(network.told("hook.test")) == 2
+
+
+@in_simulated_time
 async def test_nothing_secret_is_logged_whatever_fails(tmp_path, network):
     network.down |= {"hook.test", "other.test", "hc.test"}
     async with living(tmp_path, network, "  heartbeat_url: http://hc.test/s3cr3t\n" + TWO) as home:
