@@ -14,21 +14,37 @@ from watchdog.tell.alerts.post import Post
 HOOK = {"name": "hook", "webhook": "http://hook.test/"}
 
 
+class Doctor:
+    """Says ``findings`` of a zone's packs, and nothing of the others."""
+
+    def __init__(self, findings=None):
+        self.findings = findings or {}
+
+    def begin_pass(self):
+        pass
+
+    async def diagnose(self, pack, _facts):
+        return tuple(self.findings.get(pack.hosts[0], ()))
+
+    async def close(self):
+        pass
+
+
 class Chain:
     """A fleet, and the people who are told of it."""
 
     def __init__(self, fleet, alerting, network, logs):
         self.fleet, self.alerting, self.network, self.logs = fleet, alerting, network, logs
 
-    async def watch(self, **duration):
-        """Passes by the bell for so long, each of them told."""
+    async def watch(self, *, own=None, **duration):
+        """Passes by the bell for so long, each of them told; ``own`` is what else is wrong with the watchdog itself."""
         fleet = self.fleet
         length = fleet.home.config.schedule.attention_interval.total_seconds()
         end = fleet.clock.monotonic() + timedelta(**duration).total_seconds()
         while (began := fleet.clock.monotonic()) < end:
             report = await fleet.look()
             rooms = fleet.rooms
-            standing = Standing(rooms.memory.error, discovery=dict(rooms.roster.failures))
+            standing = Standing(rooms.memory.error, discovery=dict(rooms.roster.failures), **(own or {}))
             await self.alerting.after_pass(inventory(rooms), report, standing)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 

@@ -2,18 +2,22 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from tests.alerts.chain import chain
-from tests.cycle.test_diagnosis import Doctor
+from tests.alerts.chain import Doctor, chain
 from tests.fleet import timed_out
 from tests.sky import in_simulated_time
 from watchdog.app import inventory
 from watchdog.decide.urgency import renewal
+from watchdog.model.alerts import ALERTS
+from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.packs import ManualRecord
 from watchdog.simulator.scenario import pack_id
 from watchdog.tell.alerts.conditions import ALL_WELL, Limits, holding
 
+ROOT = Path(__file__).parents[2]
 ZONE = "a.example"
 OTHERS = {f"{name}.example": [{}] for name in "bcd"}
 REFUSES = "The certificate authority will not issue for this domain"
@@ -87,6 +91,73 @@ async def test_a_start_knows_that_a_renewal_is_late_before_any_zone_is_seen(tmp_
         now = again.fleet.clock.now()
         held = holding(inventory(again.fleet.rooms), ALL_WELL, Limits(), renewal, now - timedelta(hours=1), now)
     assert [str(alert.reason) for alert in held.alerts.values()] == ["expiring"]
+
+
+TROUBLES = {
+    "gave-up.example": timed_out(),
+    "expired.example": {"status": "expired", "expires_in": "0s"},
+    "expiring.example": timed_out(after="90d", expires_in="5d"),
+    "missing.example": {},
+    "other-stage.example": {"status": "issuance_timed_out"},
+    "universal.example": timed_out(type="universal"),
+    "refused.example": timed_out(story={"errors": [REFUSES]}),
+    "held.example": timed_out(),
+    "records.example": timed_out(after="90d"),
+    "pending.example": {
+        "status": "pending_validation",
+        "story": {"outcomes": ["times_out"], "stages": {"timing_out": "90d"}},
+    },
+    "strange.example": {"status": "quarantined", "story": {"stuck_in": "quarantined"}},
+    "unseen.example": {},
+    "well.example": {},
+}
+"""Zones of the first account, each of one pack with a trouble of its own. Another account's token is revoked."""
+
+TOKEN = ManualRecord("TXT", "_acme-challenge.records.example", "new-token")
+FINDINGS = {
+    "held.example": [Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow it.")],
+    "records.example": [Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "No token.", "Add it.", TOKEN)],
+}
+
+
+@in_simulated_time
+async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keeps_its_fingerprint(tmp_path):
+    zones = {name: [{"hosts": [name], **start}] for name, start in TROUBLES.items()}
+    config = {
+        "schedule": {"attention_interval": "10m"},
+        "restart": {"max_attempts": 1},
+        "alerts": {"pending_for": "2h"},
+        "per_zone": {"missing.example": {"id": "f" * 32}},
+    }
+    faults = [{"kind": "reset", "zone": "unseen.example", "after": "1m"}]
+    tokens = [{"name": "main", "value": "token-of-main"}, {"name": "other", "value": "token-of-other", "revoked": True}]
+    scenario, found = {"faults": faults, "tokens": tokens}, {}
+
+    def gather(home):
+        for row in home.alerting.rows()()["alerts"]:
+            assert found.setdefault(row["fingerprint"], (row["reason"], row["zone"])) == (row["reason"], row["zone"])
+            assert row["severity"] in ALERTS[row["reason"]]
+            assert row["summary"]
+            assert "\n" not in row["summary"]
+            assert "You: " in row["body"], row
+            assert (ROOT / row["runbook"]).exists()
+
+    others = {"b.example": []}
+    async with chain(tmp_path, zones, other=others, scenario=scenario, config=config) as home:
+        home.fleet.rooms.doctor = Doctor(FINDINGS)
+        await home.watch(hours=3)
+        home.fleet.unwritable()
+        await home.watch(minutes=20, own={"config_error": "x.yaml:1: wrong", "overdue_since": home.fleet.clock.now()})
+        gather(home)
+        home.fleet.unwritable(on=False)
+        home.fleet.fault(kind="reset")
+        await home.watch(hours=1)
+        gather(home)
+        before, world = dict(found), home.fleet.world
+    assert {reason for reason, _ in found.values()} == set(ALERTS)
+    async with chain(tmp_path, zones, other=others, world=world, config=config) as again:
+        gather(again)
+    assert found == before
 
 
 # ── five hundred packs at once: seconds of work each, so they go with the tests of whole processes ───────────────────

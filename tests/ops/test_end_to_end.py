@@ -107,8 +107,8 @@ def test_a_pack_that_gives_up_is_told_by_prometheus_and_by_the_daemon_and_so_is_
         rule, own = told("firing")["CertpackGaveUp"], told("firing")["CertpackWatchdogGaveUp"]
         assert rule["labels"]["job"] == "certpack-watchdog"
         assert (own["labels"]["zone"], own["labels"]["severity"]) == ("a.example", "critical")
-        assert own["annotations"]["summary"].endswith("gave up after 1 restarts")
-        assert rule["annotations"]["runbook_url"] == own["annotations"]["runbook"] == "docs/runbooks/gave_up.md"
+        assert own["annotations"]["summary"].endswith("gave up after 1 restart")
+        assert rule["annotations"]["runbook_url"] == own["annotations"]["runbook_url"] == "docs/runbooks/gave_up.md"
 
         world.set_status(pack_id("a.example", 0), "active")
 

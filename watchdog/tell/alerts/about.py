@@ -11,6 +11,8 @@ MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
 
+CHECK = "run `certpack-watchdog check-config --online`: it says what is wrong, and whether it is mended."
+
 
 def named(known: Remembered) -> tuple[str, str, str, str]:
     """Account, zone, zone id and pack id, as an alert has them."""
@@ -20,10 +22,19 @@ def named(known: Remembered) -> tuple[str, str, str, str]:
 def who(known: Remembered) -> str:
     """The pack in a few words: its zone, and the first of its hosts where that says more."""
     hosts = known.pack.hosts
-    if not hosts or hosts == (known.zone,):
+    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
         return known.zone
     more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
     return f"{known.zone} ({hosts[0]}{more})"
+
+
+def restarts(count: int) -> str:
+    """So many, as people say it.
+
+    >>> restarts(1)
+    '1 restart'
+    """
+    return f"{count} restart" if count == 1 else f"{count} restarts"
 
 
 def to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
@@ -32,9 +43,9 @@ def to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
     return found.records if found is not None and (last is None or found.at >= last) else ()
 
 
-def about_pack(known: Remembered, history: History, following: str) -> str:
-    """The body of an alert about a pack; ``following`` says what the watchdog does next."""
-    return "\n".join(_pack_lines(known, history, following))
+def about_pack(known: Remembered, history: History, following: str, to_do: str) -> str:
+    """The body of an alert about a pack; ``following`` is what the watchdog does next, ``to_do`` what a person does."""
+    return "\n".join(_pack_lines(known, history, following, to_do))
 
 
 def about_zone(zone: ZoneMemory) -> str:
@@ -42,17 +53,18 @@ def about_zone(zone: ZoneMemory) -> str:
     lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
     lines += [f"{zone.error}."] if zone.error else []
     lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
-    return "\n".join((*lines, "Try: certpack-watchdog check-config --online"))
+    return "\n".join((*lines, f"You: {CHECK}"))
 
 
-def _pack_lines(known: Remembered, history: History, following: str) -> Iterator[str]:
+def _pack_lines(known: Remembered, history: History, following: str, to_do: str) -> Iterator[str]:
     pack = known.pack
     hosts = ", ".join(pack.hosts[:MOST_HOSTS]) + (", …" if len(pack.hosts) > MOST_HOSTS else "")
     yield f"Pack {pack.id} ({pack.certificate_authority or 'unknown authority'}) for {hosts or 'no host'}."
-    tried = f"; {history.attempts} restarts, the last at {rfc3339(last)}" if (last := history.last_restart_at) else ""
+    last = history.last_restart_at
+    tried = f"; {restarts(history.attempts)}, the last at {rfc3339(last)}" if last is not None else ""
     yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
-    if pack.expires_at is not None:
-        yield f"Its certificate expires at {rfc3339(pack.expires_at)}."
+    expiry = pack.expires_at
+    yield f"Its certificate expires at {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"
@@ -66,5 +78,6 @@ def _pack_lines(known: Remembered, history: History, following: str) -> Iterator
     yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
     if len(records) > MOST_RECORDS:
         yield f"  and {len(records) - MOST_RECORDS} more"
-    yield following
+    yield f"Next: {following}"
+    yield f"You: {to_do}"
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

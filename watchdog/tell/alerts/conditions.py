@@ -15,7 +15,7 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
-from watchdog.tell.alerts.about import about_zone
+from watchdog.tell.alerts.about import CHECK, about_zone
 from watchdog.tell.alerts.ailments import TROUBLE, Renewal, expiry, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -105,13 +105,18 @@ def _keep(found: dict[str, Alert], alert: Alert) -> None:
 def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
     if standing.state_error:
         text = "the state cannot be written, so nothing is restarted"
-        yield _plain(Reason.STATE_UNWRITABLE, text, f"{standing.state_error}.", now)
+        body = f"{standing.state_error}.\nYou: see that its disk is not full or read-only. It goes on by itself then."
+        yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
     if standing.config_error:
         text = "the configuration was refused; the last good one goes on"
-        yield _plain(Reason.CONFIG_REFUSED, text, standing.config_error, now)
+        body = (
+            f"{standing.config_error}\n"
+            "You: mend it, run `certpack-watchdog check-config`, then reload. With this file the daemon does not start."
+        )
+        yield _plain(Reason.CONFIG_REFUSED, text, body, now)
     if standing.overdue_since is not None:
         text = "a pass does not end, and until it does nothing is watched or restarted"
-        body = "Restart the daemon (under systemd that is done by itself), and report this with its log."
+        body = "You: restart the daemon (systemd does that by itself), and report this with its log."
         yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
 
 
@@ -125,7 +130,7 @@ def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
             f"discovery/{account}",
             f"account {account}: {what}",
             now,
-            f"{error}. The zones found last are still watched; new ones are not.",
+            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {CHECK}",
             account,
             patience=timedelta(0) if refused else UNSEEN_FOR,
         )
@@ -190,9 +195,9 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
     newest = max(asked, key=lambda zone: zone.tried_at or last)
     body = (
         f"None of {len(asked)} zones could be seen. The last error, of {newest.label}: {newest.error}.\n"
-        "Nothing is restarted meanwhile; everything is tried again by itself.\n"
-        "Look whether this machine reaches Cloudflare's API (name resolution, firewall, proxy), then at Cloudflare's"
-        " status page."
+        "Next: everything is tried again by itself; nothing is restarted meanwhile.\n"
+        "You: see whether this machine reaches Cloudflare's API (name resolution, firewall, proxy), then look at"
+        " Cloudflare's status page."
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
     reason = Reason.CLOUDFLARE_FAILING

@@ -12,6 +12,7 @@ from watchdog.model.alerts import Alert, Kind, Message, Notice, Route, Severity,
 from watchdog.model.events import rfc3339
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
+from watchdog.tell.alerts.about import restarts
 
 MOST_LINES = 15
 """Alerts listed one by one in a text; the others are counted."""
@@ -145,7 +146,7 @@ def _end(notice: Notice) -> str:
 
 
 def _restarts(alert: Alert) -> str:
-    return f", {alert.restarts} restart{'s' if alert.restarts > 1 else ''}" if alert.restarts else ""
+    return f", {restarts(alert.restarts)}" if alert.restarts else ""
 
 
 def _cut(text: str) -> str:
