@@ -90,7 +90,7 @@ def test_every_reason_that_needs_a_person_has_an_alert():
 def test_an_alert_says_what_is_known_and_what_to_do():
     row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
     [alert] = held(row)
-    assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google."
+    assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
     for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
         assert text in alert.body
     assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))

@@ -5,13 +5,21 @@ from collections.abc import Iterator
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import Reason
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
 
-CHECK = "run `certpack-watchdog check-config --online`: it says what is wrong, and whether it is mended."
+_CHECK = "`certpack-watchdog check-config --online` says"
+TO_DO = {
+    Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file;"
+    f" {_CHECK} whether that helped.",
+    Reason.NOT_FOUND: "correct its name or id in the configuration, give the token access to it, or take it out.",
+    Reason.UNSEEN: f"{_CHECK} whether it is this zone or all, and what is wrong.",
+}
+"""What a person does about zones that cannot be seen, by the reason."""
 
 
 def named(known: Remembered) -> tuple[str, str, str, str]:
@@ -48,12 +56,12 @@ def about_pack(known: Remembered, history: History, following: str, to_do: str) 
     return "\n".join(_pack_lines(known, history, following, to_do))
 
 
-def about_zone(zone: ZoneMemory) -> str:
+def about_zone(zone: ZoneMemory, reason: Reason) -> str:
     """The body of an alert about a zone. A refusal's own text names the permission that is missing."""
     lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
     lines += [f"{zone.error}."] if zone.error else []
     lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
-    return "\n".join((*lines, f"You: {CHECK}"))
+    return "\n".join((*lines, f"You: {TO_DO[reason]}"))
 
 
 def _pack_lines(known: Remembered, history: History, following: str, to_do: str) -> Iterator[str]:
@@ -64,7 +72,7 @@ def _pack_lines(known: Remembered, history: History, following: str, to_do: str)
     tried = f"; {restarts(history.attempts)}, the last at {rfc3339(last)}" if last is not None else ""
     yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
     expiry = pack.expires_at
-    yield f"Its certificate expires at {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
+    yield f"Its certificate is valid until {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"

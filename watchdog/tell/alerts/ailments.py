@@ -79,7 +79,7 @@ def _gave_up(_: Remembered, history: History) -> str:
 def _held(known: Remembered, _: History) -> str:
     found = known.diagnosis.findings if known.diagnosis is not None else ()
     says = [finding.says for finding in found if finding.certainty is Certainty.CERTAIN]
-    return f"not restarted, since that is certain to fail: {says[0] if says else known.pack.status}"
+    return f"not restarted, since that is certain to fail: {says[0].rstrip('.') if says else known.pack.status}"
 
 
 def _refused(known: Remembered, _: History) -> str:
@@ -130,7 +130,7 @@ _TO_DO: Mapping[Reason, str] = {
     Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file.",
     Reason.NOT_FOUND: "correct its id in the configuration, or take it out there.",
     Reason.UNKNOWN_STATUS: "look at it in Cloudflare's dashboard. A newer version of this program may know the status.",
-    Reason.RECORDS_NEEDED: "place the records that `explain` shows. Those of before the restart do not count any more.",
+    Reason.RECORDS_NEEDED: "place the records above, or those that `explain` shows. Older ones count no more.",
     Reason.PENDING_TOO_LONG: "see whether records are to be placed, and whether its hosts still use Cloudflare.",
     Reason.EXPIRED: "order another certificate now, if its hosts are still served: browsers refuse this one.",
     Reason.EXPIRING: "see that it is validated before {last}; until then a restart still leads to a renewal. After"

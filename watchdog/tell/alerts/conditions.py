@@ -15,7 +15,7 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
-from watchdog.tell.alerts.about import CHECK, about_zone
+from watchdog.tell.alerts.about import TO_DO, about_zone
 from watchdog.tell.alerts.ailments import TROUBLE, Renewal, expiry, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -130,7 +130,7 @@ def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
             f"discovery/{account}",
             f"account {account}: {what}",
             now,
-            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {CHECK}",
+            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {TO_DO[reason]}",
             account,
             patience=timedelta(0) if refused else UNSEEN_FOR,
         )
@@ -177,7 +177,7 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
         f"zone/{zone.account}/{zone.label}",
         f"{zone.label}: {summary}",
         zone.seen_at or last_good,
-        about_zone(zone),
+        about_zone(zone, reason),
         zone.account,
         zone.label,
         zone.id,

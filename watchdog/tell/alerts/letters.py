@@ -102,7 +102,7 @@ def _single_body(notice: Notice) -> str:
     alert = notice.alert
     if notice.kind in _OVER:
         return f"{_end(notice)}\nIt was: {alert.summary}"
-    return f"{alert.summary}, since {rfc3339(alert.since)}\n\n{alert.body}\n\nRunbook: {alert.runbook}"
+    return f"Since {rfc3339(alert.since)}.\n\n{alert.body}\n\nRunbook: {alert.runbook}"
 
 
 def _title(group: list[Notice]) -> str:
