@@ -122,7 +122,7 @@ class Alerting:
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
         now, settings, before = self._clock.now(), self._config.alerts, self._log
-        limits = Limits(settings.pending_for, self._config.schedule.interval)
+        limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         lanes = dict(self._outlets.lanes())
 
         def look() -> tuple[Said, list[tuple[str, Message]], Unwritten]:

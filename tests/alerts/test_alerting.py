@@ -43,6 +43,13 @@ async def test_a_pack_that_gives_up_is_told_once_and_its_recovery_too(tmp_path, 
 
 
 @in_simulated_time
+async def test_a_message_links_the_page_that_says_what_to_do_where_people_find_it(tmp_path, network):
+    async with living(tmp_path, network, "  runbooks: https://wiki.test/certpack\n" + HOOK) as home:
+        await home.passes(gave_up())
+    assert network.told()[0]["text"].endswith("Runbook: https://wiki.test/certpack/gave_up.md")
+
+
+@in_simulated_time
 async def test_a_start_repeats_nothing_that_was_said_and_says_what_lasts_when_it_is_due(tmp_path, network):
     for _ in range(6):
         async with living(tmp_path, network) as home:

@@ -5,11 +5,11 @@ Nothing here knows what was said before (``dedup``) or to whom it goes (``letter
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from watchdog.model.alerts import ALERTS, Alert
+from watchdog.model.alerts import ALERTS, RUNBOOKS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
@@ -41,10 +41,14 @@ ALL_WELL = Standing()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take. ``interval`` is how often every zone is looked at."""
+    """What the configuration says: how long things may take, and where people read what to do.
+
+    ``interval`` is how often every zone is looked at.
+    """
 
     pending_for: timedelta = timedelta(hours=24)
     interval: timedelta = timedelta(minutes=15)
+    runbooks: str = RUNBOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def holding(
     for pack, alert in expiring:
         if not _replaced(pack, standins):
             _keep(found, alert)
-    return Holding(found, unwell)
+    return Holding({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
