@@ -194,6 +194,13 @@ def test_an_alert_is_tested_firing_and_not_firing(name):
     assert set(cases(name)) == {True, False}
 
 
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_tested_with_series_that_vanish(name):
+    tests = [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
+    ending = [test for test in tests if any("stale" in series["values"] for series in test["input_series"])]
+    assert name in {case["alertname"] for test in ending for case in test["alert_rule_test"]}
+
+
 def test_the_scrape_job_has_the_name_that_the_rules_expect_and_the_port_of_the_daemon():
     (job,) = yaml.safe_load((PROMETHEUS / "scrape.yml").read_text())["scrape_configs"]
     jobs = {
