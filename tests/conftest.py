@@ -47,9 +47,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def turned(self) -> None:
         """One more turn of the loop begins."""
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ARG002  its signature
-        """What goes to a thread goes through the ``gate``, where a test has set one."""
-        if self.gate is not None:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """What goes to a thread of ours (the disk) goes through the ``gate``, where a test has set one.
+
+        What goes to one of the loop's own threads only computes.
+        """
+        if self.gate is not None and executor is not None:
             return self.create_task(self.gate(lambda: self._soon(func, *args)))
         return self._soon(func, *args)
 

@@ -101,9 +101,12 @@ class Tellers:
         self.progress: Callable[[], None] = lambda: None
 
     def happened(self, events: list[Event]) -> None:
-        """Log them."""
+        """Log them, and count how long recoveries took."""
         for event in events:
             self.logs.happened(event)
+            took = dict(event.facts).get("after_seconds") if event.name == "recovered" else None
+            if isinstance(took, int) and self.metrics is not None:
+                self.metrics.recovered(took)
 
     def restarted(self, zone: ZoneRef, sent: Sent) -> None:
         """Count it."""

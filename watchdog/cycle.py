@@ -458,7 +458,7 @@ def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Deci
 
 
 def _pressing(pack: Pack, now: datetime) -> bool:
-    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    window = renewal(pack.expires_at, pack.validity_days, now)
     return window is not None and window.used >= PRESSING
 
 

@@ -176,6 +176,7 @@ def lived_and_killed(folder, port, how):
         process.wait(10)
 
 
+@pytest.mark.process
 def test_a_daemon_that_is_killed_again_and_again_while_its_receiver_is_down_tells_everything_in_the_end(tmp_path):
     with Receiver() as hook:
         port = hook.port

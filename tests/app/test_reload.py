@@ -20,6 +20,15 @@ def reload(fleet, daemon, **settings):
     daemon.ask_to_reload()
 
 
+def alerts(daemon):
+    """What ``/api/v1/alerts`` says."""
+    return daemon._alerting.rows()()["alerts"]  # noqa: SLF001 - there is no listener in simulated time
+
+
+def firing(daemon):
+    return [alert["reason"] for alert in alerts(daemon)]
+
+
 @in_simulated_time
 async def test_the_bell_is_rung_by_hand_where_its_wall_clock_does_not_move_on(start):
     """APScheduler's clock stands still here beside the loop's, as it would for hours after a step back."""
@@ -145,12 +154,27 @@ async def test_a_disk_that_hangs_makes_it_unhealthy_and_the_service_managers_wat
             pings()
             await fleet.sleep(120)
             assert pings() == 0
+            assert firing(daemon) == ["pass_overdue"]
             loop.gate = None
             mended.set()
             await fleet.sleep(60)
             assert daemon.healthy() == (True, "ok")
             assert pings() >= 3
+            assert firing(daemon) == []
         loop.remove_reader(manager)
+
+
+@in_simulated_time
+async def test_a_configuration_that_is_refused_is_an_alert_until_one_is_taken(start):
+    async with start({"a.example": CALM}) as fleet, as_a_daemon(fleet) as daemon:
+        reload(fleet, daemon, schedule={"interval": "no time"})
+        await fleet.sleep(120)
+        assert firing(daemon) == ["config_refused"]
+        [alert] = alerts(daemon)
+        assert "schedule.interval" in alert["body"]
+        reload(fleet, daemon, schedule={"interval": "10m"})
+        await fleet.sleep(120)
+        assert firing(daemon) == []
 
 
 @in_simulated_time

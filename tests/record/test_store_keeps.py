@@ -23,7 +23,9 @@ times = times.filter(lambda at: 1 < at.year < 9999)
 maybe = st.none() | times
 decisions = st.builds(Decision, st.sampled_from(Do), st.sampled_from(Reason), maybe)
 packs = st.builds(
-    Pack, texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)
+    Pack,
+    *(texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)),
+    st.integers(0, 36500),
 )
 remembered = st.builds(Remembered, texts, texts, packs, times, times, decisions)
 zones = st.builds(ZoneMemory, texts, texts, texts, maybe, maybe, texts, texts)

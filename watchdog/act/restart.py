@@ -51,6 +51,8 @@ async def restart(
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
+    if refusal := client.credential.only_reads(pack.zone_id):
+        return Outcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
     # The turns for both, before either: between the read and the PATCH nothing is waited for but the disk.
     async with client.turns(2) as turns:
         try:
@@ -87,7 +89,8 @@ async def _send(
     except (RateLimited, CredentialRefused) as error:
         # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
         await ledger.withdraw(intent_id, intent, before)
-        return Outcome(pack, Reason.REFUSED, Sent.REFUSED if error.code else None, str(error))
+        reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
+        return Outcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
     except Unsettled as error:
         if isinstance(error, NetworkFault) and not error.sent:
             await ledger.withdraw(intent_id, intent, before)
@@ -125,6 +128,7 @@ def _completed(answer: Pack, pack: Pack) -> Pack:
         hosts=answer.hosts or pack.hosts,
         certificate_authority=answer.certificate_authority or pack.certificate_authority,
         expires_at=answer.expires_at or pack.expires_at,
+        validity_days=answer.validity_days or pack.validity_days,
     )
 
 

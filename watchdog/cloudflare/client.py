@@ -185,15 +185,22 @@ class Client:
         other ``CloudflareError`` it did not.
         """
         path = _pack_path(zone_id, pack_id)
-        return await self._call(
-            Operation.RESTART_VALIDATION,
-            "PATCH",
-            path,
-            Urgency.ACT,
-            lambda body: wire.pack(body, zone_id),
-            b"{}",
-            turns,
-        )
+        try:
+            answer = await self._call(
+                Operation.RESTART_VALIDATION,
+                "PATCH",
+                path,
+                Urgency.ACT,
+                lambda body: wire.pack(body, zone_id),
+                b"{}",
+                turns,
+            )
+        except CredentialRefused as refused:
+            if refused.code:
+                self.credential.restart_refused(zone_id, str(refused))
+            raise
+        self.credential.restart_accepted(zone_id)
+        return answer
 
     async def find_zone(self, name: str) -> str:
         """The id of the zone with exactly this name. Raises ``NotFound`` when the credential sees none."""
@@ -315,7 +322,8 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused):
-                if failed.certain or operation not in OPTIONAL:
+                # One that may not write may still read: a refused PATCH says nothing against looking.
+                if failed.certain or (operation not in OPTIONAL and method == "GET"):
                     self.credential.refused(str(failed), certain=failed.certain)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._rate_limited(self.account, self.quota.block(headers))

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     CREDENTIAL_REFUSED = "credential_refused"
     # The watchdog itself.
     CONFIG_REFUSED = "config_refused"
+    CLOUDFLARE_FAILING = "cloudflare_failing"  # no zone at all could be seen, for long
     PASS_OVERDUE = "pass_overdue"  # noqa: S105  a name, no secret
 
 
