@@ -104,7 +104,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     from watchdog.app import watch
     from watchdog.tell.web import ListenError
 
-    with _store(loaded, exclusive=True) as store:
+    with _store(loaded, exclusive=True, mending=True) as store:
         try:
             asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
         except ListenError as error:
@@ -117,7 +117,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config)
     from watchdog import errands
 
-    with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
+    with _store(loaded, exclusive=True, mending=True) as store, _progress(len(loaded.zones)) as watch:
         result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
@@ -302,23 +302,37 @@ def _load(path: Path) -> "Config":
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool, or_beside: bool = False) -> "Iterator[Store]":
-    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone."""
-    from watchdog.record.store import StateError, StateHeld, Store
+def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mending: bool = False) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone.
 
+    ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
+    """
+    from watchdog.app import RealClock
+    from watchdog.record.store import StateDamaged, StateError, StateHeld, Store
+
+    clock = RealClock()
     try:
         try:
-            store = Store.open(config.state.url, exclusive=exclusive)
+            store = Store.open(config.state.url, exclusive=exclusive, mend_at=clock.now() if mending else None)
         except StateHeld:
             if not or_beside:
                 raise
             store = Store.open(config.state.url, exclusive=False)
         try:
             yield store
+            if mending and store.damage is not None:
+                raise store.damage
+        except StateDamaged as damage:
+            if not mending:
+                raise
+            kept = store.set_aside(clock.now())
+            _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
     except StateHeld as error:
         _fail(STATE_HELD, str(error))
+    except StateDamaged as error:
+        _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
         _fail(IO_ERROR, str(error))
 

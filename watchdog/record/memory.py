@@ -21,7 +21,7 @@ from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntend
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.record.store import Changes, Settled, Stale, StateError, Store
+from watchdog.record.store import Changes, Loss, Settled, Stale, StateError, Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written."""
@@ -57,10 +57,13 @@ class Memory:
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
         self._flushed_at = _NEVER
+        self.lost: Loss | None = None
         self.error = ""  # why the last write failed; empty when it did not
 
     async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
         """Load what was stored. Returns the restarts whose outcome nobody noted: the process died in the middle."""
+        if (lost := self._store.lost) is not None:  # by a clock that has been set back since, caution would never end
+            self.lost = replace(lost, at=min(lost.at, now))
         snapshot = await self.ask(self._store.load)
         self.zones = snapshot.zones
         for (zone_id, pack_id), known in snapshot.packs.items():
@@ -101,6 +104,11 @@ class Memory:
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
         return self._histories.get((pack.zone_id, pack.id), UNTROUBLED)
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When the state before this one was lost, if one was."""
+        return self.lost.at if self.lost else None
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""

@@ -24,12 +24,16 @@ UNSEEN_FOR = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why."""
+    """How the watchdog itself stands. ``discovery`` holds the accounts whose zones could not be listed, and why.
+
+    ``state_lost`` says what became of a state that was lost, while restarts are held for it.
+    """
 
     state_error: str = ""
     config_error: str = ""
     overdue_since: datetime | None = None
     discovery: Mapping[str, str] = field(default_factory=dict)
+    state_lost: str = ""
 
 
 ALL_WELL = Standing()
@@ -103,6 +107,9 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
     if standing.state_error:
         text = "the state cannot be written, so nothing is restarted"
         yield _plain(Reason.STATE_UNWRITABLE, text, f"{standing.state_error}.", now)
+    if standing.state_lost:
+        text = "the state was damaged and a new one was begun, so nothing is restarted for an hour"
+        yield _plain(Reason.STATE_LOST, text, standing.state_lost, now)
     if standing.config_error:
         text = "the configuration was refused; the last good one goes on"
         yield _plain(Reason.CONFIG_REFUSED, text, standing.config_error, now)
