@@ -224,8 +224,8 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 
 def test_the_watchdogs_own_troubles_are_alerts():
-    standing = Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, {"main": "list_zones: HTTP 403"})
-    assert reasons(standing=standing) == ["config_refused", "pass_overdue", "state_unwritable", "unseen"]
+    standing = Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, {"main": "list_zones: HTTP 403"}, "kept")
+    assert reasons(standing=standing) == ["config_refused", "pass_overdue", "state_lost", "state_unwritable", "unseen"]
 
 
 def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():

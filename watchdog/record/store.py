@@ -167,26 +167,30 @@ class Store:
         lock = InstanceLock.take(path) if exclusive else None
         try:
             try:
-                return cls._opened(path, lock, check=mend_at is not None)
-            except StateDamaged as damage:
+                return cls._opened(path, lock, mend_at)
+            except StateDamaged:
                 if mend_at is None:
                     raise
-                _move_away(path, mend_at, damage)
-                return cls._opened(path, lock, check=False)
+                return cls._opened(path, lock, None)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
 
     @classmethod
-    def _opened(cls, path: Path, lock: InstanceLock | None, *, check: bool) -> Self:
+    def _opened(cls, path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> Self:
+        """Once. What is damaged is out of the way when this raises, if it may be mended."""
         if lock is not None:
             _create(path)
         store = cls(path, lock)
         try:
-            store._prepare(migrate=lock is not None, check=check)
-        except BaseException:
-            store._close_database()
+            store._prepare(migrate=lock is not None, check=mend_at is not None)
+        except BaseException as error:
+            try:
+                if isinstance(error, StateDamaged) and mend_at is not None:
+                    store._move_away(mend_at, error)
+            finally:
+                store._close_database()
             raise
         return store
 
@@ -203,10 +207,10 @@ class Store:
 
     def set_aside(self, at: datetime) -> Path:
         """Close a state that is damaged and move it away, so that the next opening begins a new one; gives its name."""
-        self._close_database()
-        kept = _move_away(self._path, at, self.damage)
-        self.close()
-        return kept
+        try:
+            return self._move_away(at, self.damage)
+        finally:
+            self.close()
 
     def load(self) -> Snapshot:
         """Everything, as of one moment."""
@@ -335,6 +339,13 @@ class Store:
         with self._transaction(kind):
             yield self._db
 
+    def _move_away(self, at: datetime, damage: StateDamaged | None) -> Path:
+        """Before the database is closed: SQLite would clear the log of writes away."""
+        try:
+            return set_aside(self._path, at)
+        except OSError as error:
+            raise StateError(f"{damage}; and it cannot be set aside: {error.strerror}") from error
+
     def _close_database(self) -> None:
         with suppress(SQLAlchemyError, sqlite3.Error):
             self._db.close()
@@ -449,13 +460,6 @@ def _is_strange(path: Path) -> bool:
     except OSError:  # said where it is opened
         return False
     return begins not in {b"", _MAGIC} and not path.with_name(f"{path.name}.lock").exists()
-
-
-def _move_away(path: Path, at: datetime, damage: StateDamaged | None) -> Path:
-    try:
-        return set_aside(path, at)
-    except OSError as error:
-        raise StateError(f"{damage}; and it cannot be set aside: {error.strerror}") from error
 
 
 def _create(path: Path) -> None:
