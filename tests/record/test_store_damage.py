@@ -1,6 +1,5 @@
 """A damaged state: it is set aside for a new one, never deleted, and nothing else is ever taken for damage."""
 
-import os
 import sqlite3
 from datetime import timedelta
 
