@@ -350,6 +350,7 @@ class Daemon:
         self._state_error = self._refusal = ""
         self._overdue_since: datetime | None = None
         self._alerting: Alerting | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -376,7 +377,7 @@ class Daemon:
         bell = Bell(self._length(), self._ring)
         self._catch_signals()
         if web is not None:
-            web.start()
+            self._listening = web.start()
         self.cycle.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
@@ -397,6 +398,8 @@ class Daemon:
         if (damage := self._home.store.damage) is not None:
             self._log("state_unwritable", "error", error=str(damage))
             raise damage  # it is set aside, and the service manager starts us anew
+        if self._listening is not None and self._listening.done():
+            self._listening.result()  # with no listener nobody would know how we are; a new start may have one
         if self.healthy()[0]:
             self._overdue_since = None
             self._notify.tell(WATCHDOG=1)

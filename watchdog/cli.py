@@ -1,12 +1,14 @@
 """The commands and their exit codes; no logic. Heavy things are imported by the command that uses them.
 
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
-credentials, 74 the state (or the report) cannot be opened or written, 75 another instance holds the state, 78 the
-configuration is wrong. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room
-that raises it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
+credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
+file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong. Errors are one sentence on
+stderr, never a traceback. Each failure gets its code where the room that raises it is entered (``_load``, ``_store``,
+…), so nothing is imported only to tell errors apart.
 """
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -107,8 +109,12 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
             asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
-        except ListenError as error:
-            _fail(CONFIG_ERROR, str(error))
+        except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
+            _fail(IO_ERROR, str(error))
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            _fail(IO_ERROR, f"{error.strerror}: raise the limit (LimitNOFILE under systemd, else ulimit -n)")
 
 
 @app.command()

@@ -105,8 +105,8 @@ def intents(machine):
 
 def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nursery):
     seed = SystemRandom().randrange(10**9)
-    print("seed", seed)
-    dice = Random(seed)
+    print("seed", seed)  # noqa: T201  pytest shows it when this fails
+    dice = Random(seed)  # noqa: S311  so that a seed gives the same moments
     tokens = [{"name": name, "value": f"token-of-{name}"} for name in ACCOUNTS]
     world = machine.cloudflare(fleet_under_load(), tokens=tokens, rate_limit={"requests": 10**9, "per_second": 0})
     world.add_fault(Fault.model_validate({"kind": "slow", "method": "PATCH", "delay": "0.1s"}))
@@ -114,7 +114,7 @@ def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nurser
     with Receiver() as hook:
         config = configured(machine, hook)
         hook.answers += [(503, {}, b"")] * 10_000  # what is to be said waits on disk, from kill to kill
-        began, started = time.monotonic(), 0
+        started = 0
         for number in range(KILLS):
             daemon = nursery.run("run", "--config", config)
             if dice.random() < UNBORN:
@@ -122,13 +122,11 @@ def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nurser
             else:
                 until(lambda: daemon.lines("started") or daemon.poll() is not None, "a start")  # noqa: B023  called here
                 time.sleep(dice.uniform(0, LIFE))
-            assert daemon.poll() is None, f"seed {seed}, start {number}: it has ended by itself: {daemon.output}"
+            assert daemon.poll() is None, f"start {number}: it has ended by itself: {daemon.output}"
             daemon.signal(signal.SIGKILL)
             assert daemon.ended() == -signal.SIGKILL
             started += bool(daemon.lines("started"))
-        took = time.monotonic() - began
         killed = len(machine.patches())
-        print(f"{KILLS} kills in {took:.1f} s, {started} started, {killed} PATCHes")
 
         refused = len(hook.got)
         hook.answers.clear()
@@ -139,19 +137,19 @@ def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nurser
             last.signal(signal.SIGTERM)
             assert last.ended() == 0
         except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}: {last.output[-3000:]}") from None
+            raise AssertionError(f"{error}: {last.output[-3000:]}") from None
     stored, seen = intents(machine), patches_by_pack(machine)
     assert seen.keys() <= stored.keys()
     for pack, arrived in seen.items():
         kept = stored[pack]
-        assert len(arrived) <= len(kept), f"seed {seed}: {pack} has PATCHes that nobody counted"
+        assert len(arrived) <= len(kept), f"{pack} has PATCHes that nobody counted"
         for (_, due), (later, _) in pairwise(kept):
-            assert later >= due, f"seed {seed}: {pack} has intents closer than its backoff"
+            assert later >= due, f"{pack} has intents closer than its backoff"
         # What lies between an intent and its PATCH's arrival differs from one to the next.
-        assert all(later - earlier > BACKOFF / 2 for earlier, later in pairwise(arrived)), f"seed {seed}: {pack}"
+        assert all(later - earlier > BACKOFF / 2 for earlier, later in pairwise(arrived)), pack
     mine = [request for request in machine.patches() if request.credential == "partner"]
-    assert len(mine) <= SMALL_BUDGET, f"seed {seed}"
+    assert len(mine) <= SMALL_BUDGET
     assert (
         sum(len(stored[pack_id(f"partner{zone}.example", n)]) for zone in range(10) for n in range(4)) == SMALL_BUDGET
     )
-    assert killed > 100, f"seed {seed}: that was no load"
+    assert (started > KILLS / 2, killed > KILLS) == (True, True), "that was no load"

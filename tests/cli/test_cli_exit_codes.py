@@ -116,11 +116,11 @@ def test_78_every_fault_is_a_line_of_its_own(command, tmp_path):
     assert places == [["bad.yaml:2", "zones[0].name"], ["bad.yaml:3", "schedule.interval"], ["bad.yaml:4", "log.level"]]
 
 
-def test_78_the_daemon_cannot_listen_where_it_should(command, configure):
+def test_74_the_daemon_cannot_listen_where_it_should(command, configure):
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         config = configure(NOWHERE, zones=ZONE, more=f'web: {{listen: "{listen}"}}\n')
-        sentence = command("run", "-c", config).failed(78)
+        sentence = command("run", "-c", config).failed(74)
     assert sentence == (
         f"web.listen: cannot listen on {listen}: Address already in use; choose another address or port"
     )
