@@ -2,13 +2,18 @@
 
 import sqlite3
 from datetime import timedelta
+from random import Random
 
 import pytest
 
 from tests.record.conftest import confuse
 from tests.sky import in_simulated_time
-from watchdog.model.history import History
-from watchdog.record import aside
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import UNTROUBLED, Entry, History, Remembered, ZoneMemory
+from watchdog.model.packs import Pack
+from watchdog.model.reasons import Reason
+from watchdog.record import aside, outbox
 from watchdog.record.migrations.upgrade import HEAD
 from watchdog.record.store import Changes, StateDamaged, StateError, Store
 
@@ -205,3 +210,53 @@ async def test_a_loss_in_the_future_by_a_clock_that_was_set_back_is_taken_for_on
     path.with_name("state.db.damaged-20991231T000000Z").touch()
     async with mind() as memory:
         assert memory.lost_at == kit.t0
+
+
+def spoil(whole, dice):
+    """A state with something wrong in it: a bit, some bytes, a stretch of zeros, the end missing."""
+    spoilt, at = bytearray(whole), dice.randrange(len(whole))
+    match dice.randrange(4):
+        case 0:
+            spoilt[at] ^= 1 << dice.randrange(8)
+        case 1:
+            for _ in range(20):
+                spoilt[dice.randrange(len(whole))] = dice.randrange(256)
+        case 2:
+            length = min(dice.choice([16, 512, 4096]), len(whole) - at)
+            spoilt[at : at + length] = bytes(length)
+        case _:
+            del spoilt[max(at, 1) :]
+    return spoilt
+
+
+@pytest.mark.process  # no process, but seconds
+def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path, mended, kit):
+    store = mended()
+    packs = [Pack(f"p{n}", "z1", "advanced", "active", (f"h{n}.example",), "google", kit.t0) for n in range(40)]
+    known = [Remembered("main", "z", pack, kit.t0, kit.t0, Decision(Do.LEAVE, Reason.HEALTHY)) for pack in packs]
+    found = {("z1", f"p{n}"): Diagnosis(kit.t0, (), "tokens") for n in range(9)}
+    lines = [Entry(kit.t0, "pack_changed", "main", "z", "z1", "p1", detail="x" * 90) for _ in range(40)]
+    store.save(Changes([ZoneMemory("main", "z", "z1", kit.t0, kit.t0)], known, HISTORIES, found, journal=lines))
+    store.intend(kit.intent("p500"), UNTROUBLED, kit.after(kit.intent("p500")))
+    store.close()
+    whole = path.read_bytes()
+    for seed in range(200):
+        for file in path.parent.glob("state.db*"):
+            file.unlink()
+        path.with_name("state.db.lock").touch()
+        path.write_bytes(spoil(whole, Random(seed)))  # noqa: S311 - a seed gives the same again
+        for last in (False, True):
+            store = mended()
+            try:
+                store.load()
+                store.open_intents()
+                store.restarts_since(kit.t0)
+                outbox.load(store)
+                store.save(Changes(packs=known, journal=lines))
+                store.prune(kit.t0, kit.t0)
+                break
+            except StateDamaged:
+                assert not last, f"seed {seed}"
+                store.set_aside(kit.t0)
+            finally:
+                store.close()
