@@ -284,7 +284,7 @@ def test_a_full_disk_is_waited_out_beyond_every_limit_of_starts(quick: Machine) 
     try:
         quick.run("/bin/sh", "-c", f"head -c 1M /dev/zero > {STATE}/filler", check=False)
         quick.run("systemctl", "start", "--no-block", NAME)
-        assert until(lambda: int(quick.show(NAME, "NRestarts")) >= 7, 60), journal(quick)
+        assert until(lambda: int(quick.show(NAME, "NRestarts")) >= 7, 90), journal(quick)
         assert quick.show(NAME, "ExecMainStatus") in {"74", "0"}  # 0: the next one is just starting
         quick.run("rm", f"{STATE}/filler")
         assert until(lambda: works(quick, 7)), journal(quick)
