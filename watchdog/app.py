@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from watchdog.cloudflare.client import Client, Heard, connect
 from watchdog.cloudflare.credential import Credential
@@ -42,8 +42,8 @@ from watchdog.tell.systemd import Notifier
 
 if TYPE_CHECKING:
     from watchdog.alerting import Alerting
-    from watchdog.schedule.bell import Bell
     from watchdog.tell.alerts.conditions import Standing
+    from watchdog.tell.alerts.post import Post
     from watchdog.tell.metrics import Metrics
 
 PATIENCE = timedelta(seconds=20)
@@ -260,20 +260,21 @@ async def house(
     agenda: Agenda | None = None,
     metrics: "Metrics | None" = None,
     http: Any = None,
+    dice: Random | None = None,
 ) -> AsyncIterator[House]:
     """The rooms for a configuration and an open store, with everything recalled. Closes all it opened.
 
-    ``http`` is another way to Cloudflare than ``connect`` gives. Who shares the store with a daemon leaves
-    it to that one, which may be in the middle of a restart, to say what became of those without an outcome.
+    ``http`` is another way to Cloudflare than ``connect`` gives, ``dice`` others than the system's. Who shares the
+    store with a daemon leaves it to that one, which may be in the middle of a restart, to say what became of those
+    without an outcome.
     """
-    clock = clock or RealClock()
+    clock, dice = clock or RealClock(), dice or SystemRandom()
     configure(config.log.level, config.log.format, clock)
     tellers = Tellers(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
     http = http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
-    dice: Random = SystemRandom()
     rooms = Rooms(
         agenda, make_roster(config), {}, memory, policies(config), tellers, clock, dice, dry_run, doctor(config)
     )
@@ -330,10 +331,37 @@ def new_metrics() -> "Metrics":
     return Metrics(own_version(), [str(operation) for operation in Operation], KNOWN_CODES)
 
 
+class Ringing(Protocol):
+    """What begins the passes; ``schedule.bell`` is one."""
+
+    def start(self) -> None:
+        """Ring now, and go on ringing."""
+
+    def retune(self, period: timedelta) -> None:
+        """Ring every ``period`` from now on."""
+
+    def again(self) -> None:
+        """Ring now, and every period from now on."""
+
+    def stop(self) -> None:
+        """Ring no more."""
+
+
 class Daemon:
     """Passes by the bell until told to stop."""
 
-    def __init__(self, home: House, metrics: "Metrics", path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: House,
+        metrics: "Metrics",
+        path: Path,
+        environ: Mapping[str, str],
+        *,
+        bell: Callable[[timedelta, Callable[[], None]], Ringing] | None = None,
+        post: "Post | None" = None,
+    ) -> None:
+        """``bell`` makes another than APScheduler's, which goes by real time; ``post`` is another way to people."""
+        self._make_bell, self._post = bell, post
         self._home = home
         self._metrics = metrics
         self._path = path
@@ -367,14 +395,14 @@ class Daemon:
             clock=self._clock,
             logs=home.tellers.logs,
             count=self._metrics.notified,
-            post=Post(f"certpack-watchdog/{own_version()}"),
+            post=self._post or Post(f"certpack-watchdog/{own_version()}"),
         )
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)
         sock = bind(config.web.listen) if config.web.listen else None
         web = Web(self, sock, alerting.rows) if sock is not None else None
         await alerting.start()
-        bell = Bell(self._length(), self._ring)
+        bell = (self._make_bell or Bell)(self._length(), self._ring)
         self._catch_signals()
         if web is not None:
             self._listening = web.start()
@@ -388,7 +416,7 @@ class Daemon:
         finally:
             await self._stop(bell.stop, web.stop if web is not None else None)
 
-    async def _turn(self, bell: "Bell") -> None:
+    async def _turn(self, bell: Ringing) -> None:
         """One turn of the loop that does the work; the service manager's watchdog is fed here and nowhere else."""
         beat = min(BEAT, (self._notify.watchdog_seconds or BEAT * 3) / 3)
         with suppress(TimeoutError):
