@@ -28,8 +28,8 @@ from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import AT_ONCE, Cycle, Doctor, Policy, Rooms
 from watchdog.decide.checks import Rules
 from watchdog.model.clock import Clock, anchor
-from watchdog.model.events import Event
-from watchdog.model.history import Sent
+from watchdog.model.events import Event, rfc3339
+from watchdog.model.history import CAUTIOUS_FOR, Sent
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -307,8 +307,10 @@ async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
 
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
-    now = rooms.clock.now()
-    unsettled = await rooms.memory.recall(anchor(rooms.clock))
+    now, memory = rooms.clock.now(), rooms.memory
+    unsettled = await memory.recall(anchor(rooms.clock))
+    if alone and memory.lost is not None and now < (until := memory.lost.at + CAUTIOUS_FOR):
+        tellers.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
@@ -388,6 +390,7 @@ class Daemon:
         self._state_error = self._refusal = ""
         self._overdue_since: datetime | None = None
         self._alerting: Alerting | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -414,7 +417,7 @@ class Daemon:
         bell = (self._make_bell or Bell)(self._length(), self._ring)
         self._catch_signals()
         if web is not None:
-            web.start()
+            self._listening = web.start()
         self.cycle.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
@@ -431,6 +434,11 @@ class Daemon:
             async with asyncio.timeout(self._beat()):
                 await self._wake.wait()
         self._wake.clear()
+        if (damage := self._home.store.damage) is not None:
+            self._log("state_unwritable", "error", error=str(damage))
+            raise damage  # it is set aside, and the service manager starts us anew
+        if self._listening is not None and self._listening.done():
+            self._listening.result()  # with no listener nobody would know how we are; a new start may have one
         if self.healthy()[0]:
             self._overdue_since = None
             self._notify.tell(WATCHDOG=1)
@@ -536,8 +544,11 @@ class Daemon:
     def _standing(self) -> "Standing":
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
-        rooms = self._home.rooms
-        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures))
+        rooms, lost = self._home.rooms, ""
+        loss = rooms.memory.lost
+        if loss is not None and self._clock.now() < (until := loss.at + CAUTIOUS_FOR):
+            lost = f"The damaged one is kept as {loss.kept}. Restarts begin again at {rfc3339(until)}, by themselves."
+        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures), lost)
 
     async def _tell_people(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""

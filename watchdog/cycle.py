@@ -324,7 +324,9 @@ class Cycle:
         findings = diagnosis.findings if diagnosis else ()
         said = pack.validation_errors if rooms.doctor is not None else ()
         failed_for = words.main_reason(said) if said else None
-        return decide(Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings))
+        return decide(
+            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at)
+        )
 
     def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
         """Note and tell what was decided, where it is no restart: that is told by its outcome."""

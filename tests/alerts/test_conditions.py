@@ -249,8 +249,14 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 def test_the_watchdogs_own_troubles_are_alerts():
     discovery = {"main": (Reason.UNSEEN, "list_zones: HTTP 502")}
-    found = held(standing=Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, discovery))
-    assert [str(alert.reason) for alert in found] == ["config_refused", "pass_overdue", "state_unwritable", "unseen"]
+    found = held(standing=Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, discovery, "kept"))
+    assert [str(alert.reason) for alert in found] == [
+        "config_refused",
+        "pass_overdue",
+        "state_lost",
+        "state_unwritable",
+        "unseen",
+    ]
     assert len({alert.subject for alert in found}) == len(found)  # or the end of one would be taken for the other
 
 

@@ -147,7 +147,8 @@ async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keep
         home.fleet.rooms.doctor = Doctor(FINDINGS)
         await home.watch(hours=3)
         home.fleet.unwritable()
-        await home.watch(minutes=20, own={"config_error": "x.yaml:1: wrong", "overdue_since": home.fleet.clock.now()})
+        own = {"config_error": "x.yaml:1: wrong", "overdue_since": home.fleet.clock.now(), "state_lost": "It is kept."}
+        await home.watch(minutes=20, own=own)
         gather(home)
         home.fleet.unwritable(on=False)
         home.fleet.fault(kind="reset")

@@ -1,9 +1,12 @@
 """What a reload changes and what it leaves alone, and what the daemon does while hours go by, in simulated time."""
 
 import asyncio
+import errno
 import json
 import socket
 from datetime import timedelta
+
+import pytest
 
 from tests.fleet import as_a_daemon, timed_out
 from tests.sky import in_simulated_time
@@ -215,3 +218,14 @@ async def test_a_state_that_takes_no_writes_is_told_once_and_once_more_when_it_d
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     told = [(line["event"], line["level"]) for line in lines if line["event"].startswith("state_")]
     assert told == [("state_unwritable", "error"), ("state_writable", "info")]
+
+
+@in_simulated_time
+async def test_a_listener_that_ends_ends_the_daemon_for_with_none_nobody_would_know_how_it_is(start):
+    async with start({"a.example": CALM}) as fleet:
+        with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 - at its next turn
+            async with as_a_daemon(fleet) as daemon:
+                daemon._listening = asyncio.get_running_loop().create_future()  # noqa: SLF001 - as if it had begun
+                await fleet.sleep(60)
+                daemon._listening.set_exception(OSError(errno.EMFILE, "Too many open files"))  # noqa: SLF001 - as above
+                await fleet.sleep(60)

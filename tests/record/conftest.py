@@ -1,6 +1,7 @@
 """A state of its own for every test, closed at its end."""
 
 import resource
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,16 @@ def no_room(*, beyond=1):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def confuse(path):
+    """As a bad page would, under an open connection: its table lies nowhere now."""
+    with sqlite3.connect(path) as other:
+        [version] = other.execute("PRAGMA schema_version").fetchone()
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET rootpage = 99999 WHERE name = 'histories'")
+        other.execute(f"PRAGMA schema_version = {version + 1}")
+    other.close()
 
 
 class Mind:

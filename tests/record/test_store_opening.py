@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -181,11 +181,11 @@ def test_only_a_sqlite_file_can_be_named(url):
     assert refusal(url) == "state.url must be sqlite:///PATH, with four slashes for an absolute path"
 
 
-@pytest.mark.parametrize("exclusive", [True, False])
-def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path, exclusive):
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path):
     path.write_bytes(b"certificates: none\n" * 500)
-    said = f"the state {path} is not a SQLite database; move it away to start afresh"
-    assert refusal(url, exclusive=exclusive) == said
+    strange = f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url"
+    assert refusal(url) == strange
+    assert "is not a SQLite database any more" in refusal(url, exclusive=False)
     assert path.read_bytes() == b"certificates: none\n" * 500
 
 
@@ -293,3 +293,15 @@ def test_a_closed_store_says_so(store):
     with pytest.raises(StateError, match="closed"):
         store.load()
     assert not store.writable()
+
+
+def test_a_damaged_state_in_a_directory_this_user_may_not_write_is_a_sentence_that_says_both(public):
+    (public / "state.db").write_bytes(b"x" * 5000)
+    for name in ("state.db", "state.db.lock"):
+        (public / name).touch()
+        (public / name).chmod(0o666)
+    public.chmod(0o555)
+    with unprivileged(), pytest.raises(StateError) as refused:
+        Store.open(f"sqlite:///{public}/state.db", exclusive=True, mend_at=datetime(2026, 3, 1, tzinfo=UTC))
+    assert "is damaged: it is not a SQLite database any more; and it cannot be set aside: Perm" in str(refused.value)
+    assert {file.name for file in public.iterdir()} == {"state.db", "state.db.lock"}

@@ -38,6 +38,7 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
     Reason.CREDENTIAL_REFUSED: (_C,),
     Reason.PASS_OVERDUE: (_C,),
     Reason.STATE_UNWRITABLE: (_C,),
+    Reason.STATE_LOST: (_W,),
     Reason.HELD_BY_DIAGNOSIS: (_W,),
     Reason.CA_REFUSES: (_W,),
     Reason.OTHER_STAGE_TIMED_OUT: (_W,),

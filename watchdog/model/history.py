@@ -12,6 +12,10 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
+CAUTIOUS_FOR = timedelta(hours=1)
+"""After the state was lost, nothing is restarted for at least so long: the budget of an hour may just have been spent,
+and certificate authorities count failed validations by the hour."""
+
 
 class NotIntended(Exception):
     """An intent could not be stored, so nothing may be sent. ``reason`` says why in a word, ``str()`` in a line."""

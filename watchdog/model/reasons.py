@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
     STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
+    STATE_LOST = "state_lost"  # what was restarted lately is not known any more
     HELD_BY_DIAGNOSIS = "held_by_diagnosis"  # a certain obstacle that no restart passes
     # A restart was sent and not accepted.
     REFUSED = "refused"

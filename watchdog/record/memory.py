@@ -22,7 +22,7 @@ from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntend
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.record.store import Changes, PackKey, Settled, Snapshot, Stale, StateError, Store
+from watchdog.record.store import Changes, Loss, PackKey, Settled, Snapshot, Stale, StateError, Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written."""
@@ -58,15 +58,16 @@ class Memory:
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
         self._flushed_at = _NEVER
+        self.lost: Loss | None = None
         self.error = ""  # why the last write failed; empty when it did not
-        self._epoch = self._moment = Anchor(
-            _NEVER, 0.0, ""
-        )  # when the clock was last known to be set; and the last look at it
+        self._epoch = self._moment = Anchor(_NEVER, 0.0, "")  # when the clock was last set; and the last look at it
         self._intended: dict[int, Anchor] = {}  # restarts under way, and by which clock their times are
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
 
     async def recall(self, now: Anchor) -> list[tuple[int, Intent]]:
         """Load what was stored. Returns the restarts whose outcome nobody noted: the process died in the middle."""
+        if (lost := self._store.lost) is not None:  # by a clock that has been set back since, caution would never end
+            self.lost = replace(lost, at=min(lost.at, now.at))
         self._epoch = self._moment = now
         if self._store.exclusive:
             await self._try(lambda: self._store.align(now))
@@ -90,6 +91,7 @@ class Memory:
             self._histories = _shifted(self._histories, step)
             self._changes.histories = _shifted(self._changes.histories, step)
             self._sent = {account: deque(at + step for at in sent) for account, sent in self._sent.items()}
+            self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
         return now.at
 
     async def refresh(self) -> None:
@@ -130,6 +132,11 @@ class Memory:
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
         return self._histories.get((pack.zone_id, pack.id), UNTROUBLED)
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When the state before this one was lost, if one was."""
+        return self.lost.at if self.lost else None
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""

@@ -28,12 +28,15 @@ class Standing:
     """How the watchdog itself stands.
 
     ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
+
+    ``state_lost`` says what became of a state that was lost, while restarts are held for it.
     """
 
     state_error: str = ""
     config_error: str = ""
     overdue_since: datetime | None = None
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
+    state_lost: str = ""
 
 
 ALL_WELL = Standing()
@@ -111,6 +114,10 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         text = "the state cannot be written, so nothing is restarted"
         body = f"{standing.state_error}.\nYou: see that its disk is not full or read-only. It goes on by itself then."
         yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
+    if standing.state_lost:
+        text = "the state was damaged and a new one was begun, so nothing is restarted for an hour"
+        body = f"{standing.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
+        yield _plain(Reason.STATE_LOST, text, body, now)
     if standing.config_error:
         text = "the configuration was refused; the last good one goes on"
         body = (
