@@ -37,7 +37,8 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  #
             raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
         ready = super().select(0)
         if not ready and timeout > 0:
-            self.loop.simulated += timeout
+            self.loop.wait(timeout)
+        self.loop.turned()
         return ready
 
 
@@ -55,9 +56,19 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.simulated
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ARG002  its signature
-        """What goes to a thread goes through the ``gate``, where a test has set one."""
-        if self.gate is not None:
+    def wait(self, seconds: float) -> None:
+        """Nothing can happen before that."""
+        self.simulated += seconds
+
+    def turned(self) -> None:
+        """One more turn of the loop begins."""
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """What goes to a thread of ours (the disk) goes through the ``gate``, where a test has set one.
+
+        What goes to one of the loop's own threads only computes.
+        """
+        if self.gate is not None and executor is not None:
             return self.create_task(self.gate(lambda: self._soon(func, *args)))
         return self._soon(func, *args)
 
@@ -84,6 +95,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 class LoopClock:
     """The clock of the running simulated loop: 12:00 when the loop begins."""
+
+    boot = "the machine was not booted anew"
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start

@@ -263,7 +263,7 @@ class Start:
         loaded = self.load(settings)
         metrics, wire = new_metrics(), Wire(world)
         async with AsyncExitStack() as stack:
-            store = Store.open(f"sqlite:///{path}", exclusive=True)
+            store = Store.open(f"sqlite:///{path}", exclusive=True, mend_at=clock.now())
             stack.callback(store.close)
             home = await stack.enter_async_context(
                 house(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)

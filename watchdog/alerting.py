@@ -2,7 +2,8 @@
 
 After each pass: what holds now (``conditions``) · what of it is to be said (``dedup``) · what each destination wants to
 hear (``letters``) · the log and the letters on disk in one transaction (``record.outbox``) · into the lanes
-(``delivery``). Nothing here ever raises, and nothing here is waited for but the disk: lanes are tasks of their own.
+(``delivery``). Nothing here ever raises, and nothing here is waited for but, a while, the disk: lanes are tasks of
+their own.
 
 Built and closed by ``app``. Everything happens in the loop's thread, but for the arithmetic over a large fleet.
 """
@@ -10,6 +11,7 @@ Built and closed by ``app``. Everything happens in the loop's thread, but for th
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from watchdog.config.schema import Config
@@ -29,6 +31,10 @@ from watchdog.tell.alerts.post import Post
 from watchdog.tell.alerts.rows import alert_rows, firing_counts
 
 T = TypeVar("T")
+
+PATIENCE_WITH_DISK = timedelta(seconds=5)
+"""How long news waits to be on the disk before it goes out all the same: a disk that hangs is news itself, and the
+worst that can come of it is a letter that arrives twice."""
 
 
 class Ask(Protocol):
@@ -62,7 +68,8 @@ class Alerting:
         self._log = AlertLog()
         self._last_id = 0
         self._unwritten = Unwritten()
-        self._considering, self._writing = asyncio.Lock(), asyncio.Lock()
+        self._considering = asyncio.Lock()
+        self._writing: asyncio.Task[None] | None = None
         self._outlets = Outlets(post, clock, logs, count, self._arrived, lambda: self._log)
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,7 +93,7 @@ class Alerting:
     async def close(self, patience: timedelta = timedelta(seconds=3)) -> None:
         """Let letters that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
         await self._outlets.close(patience)
-        await self._write()
+        await self._write_soon()
 
     async def delivered(self, patience: timedelta) -> None:
         """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
@@ -115,7 +122,7 @@ class Alerting:
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
         now, settings, before = self._clock.now(), self._config.alerts, self._log
-        limits = Limits(settings.pending_for, self._config.schedule.interval)
+        limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         lanes = dict(self._outlets.lanes())
 
         def look() -> tuple[Said, list[tuple[str, Message]], Unwritten]:
@@ -133,7 +140,7 @@ class Alerting:
         self._last_id += len(letters)
         changes.letters |= {letter.id: letter for letter in letters}
         self._unwritten.merge(changes)
-        await self._write()
+        await self._write_soon()
         for letter in letters:
             if not self._outlets.put(letter):  # a reload took its destination away meanwhile
                 self._unwritten.letters[letter.id] = None
@@ -159,16 +166,23 @@ class Alerting:
 
     async def _arrived(self, letter: Letter) -> None:
         self._unwritten.letters[letter.id] = None
-        await self._write()
+        await self._write_soon()
+
+    async def _write_soon(self) -> None:
+        """Write what has gathered, and be back after ``PATIENCE_WITH_DISK`` at the latest."""
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await asyncio.wait([self._writing], timeout=PATIENCE_WITH_DISK.total_seconds())
+        if self._writing.done():
+            self._writing.result()
 
     async def _write(self) -> None:
-        """Write what has gathered. What cannot be written is kept for the next time; it is delivered all the same."""
-        async with self._writing:
+        """Write until nothing is left. What cannot be written is kept for the next time, and delivered all the same."""
+        while not self._unwritten.empty():
             changes, self._unwritten = self._unwritten, Unwritten()
-            if changes.empty():
-                return
             try:
-                await self._ask(lambda: outbox.save(self._store, changes))
+                await self._ask(partial(outbox.save, self._store, changes))
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)
                 self._unwritten = changes
+                return

@@ -28,9 +28,9 @@ from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import AT_ONCE, Cycle, Doctor, Policy, Rooms
 from watchdog.decide.checks import Rules
-from watchdog.model.clock import Clock
-from watchdog.model.events import Event
-from watchdog.model.history import Sent
+from watchdog.model.clock import Clock, anchor
+from watchdog.model.events import Event, rfc3339
+from watchdog.model.history import CAUTIOUS_FOR, Sent
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -47,16 +47,15 @@ if TYPE_CHECKING:
     from watchdog.tell.alerts.post import Post
     from watchdog.tell.metrics import Metrics
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 PATIENCE = timedelta(seconds=20)
 """How long a stop waits for what is under way; systemd's own patience (``TimeoutStopSec=30``) is longer."""
-
-BEAT = 10.0
-"""Seconds after which the main loop turns even if nothing happens."""
 
 GRACE = timedelta(seconds=60)
 """How much longer than its length a pass may take before the daemon calls itself stuck."""
 
-OVERDUE = 2 * BEAT
+OVERDUE = 20.0
 """Seconds after which a bell that should have rung is rung by hand: its scheduler goes by the wall clock, which can be
 set back by hours."""
 
@@ -66,6 +65,11 @@ TIDY_EVERY = timedelta(hours=6)
 
 class RealClock:
     """Real time."""
+
+    def __init__(self) -> None:
+        self.boot = ""
+        with suppress(OSError):  # elsewhere than on Linux
+            self.boot = _BOOT_ID.read_text("ascii").strip()
 
     def now(self) -> datetime:
         """Wall time, in UTC."""
@@ -98,9 +102,12 @@ class Tellers:
         self.progress: Callable[[], None] = lambda: None
 
     def happened(self, events: list[Event]) -> None:
-        """Log them."""
+        """Log them, and count how long recoveries took."""
         for event in events:
             self.logs.happened(event)
+            took = dict(event.facts).get("after_seconds") if event.name == "recovered" else None
+            if isinstance(took, int) and self.metrics is not None:
+                self.metrics.recovered(took)
 
     def restarted(self, zone: ZoneRef, sent: Sent) -> None:
         """Count it."""
@@ -219,10 +226,15 @@ def clients(
         return _credential(name, account, rooms.clock)
 
     def quota(name: str, account: AccountConfig) -> Quota:
-        before = old.accounts.get(name) if old else None
-        if before is not None and before.rate_limit == account.rate_limit:
-            return rooms.clients[name].quota
-        return Quota(_allowance(account), address, rooms.clock)
+        if old and name in old.accounts:
+            quota = rooms.clients[name].quota
+            quota.allow(_allowance(account))
+            return quota
+
+        async def book(requests: int, until: float) -> None:
+            await rooms.memory.book(name, until, requests, account.rate_limit.per)
+
+        return Quota(_allowance(account), address, rooms.clock, book, rooms.memory.booked.get(name, ()))
 
     return {
         name: Client(
@@ -286,9 +298,9 @@ async def house(
         agenda, make_roster(config), {}, memory, policies(config), tellers, clock, dice, dry_run, doctor(config)
     )
     address = Window(PER_ADDRESS, 1.0)
-    rooms.clients = clients(config, http, address, rooms, tellers)
     try:
         await _recall(rooms, tellers, alone=store.exclusive)
+        rooms.clients = clients(config, http, address, rooms, tellers)
         yield House(config, rooms, tellers, address, http, store)
     finally:
         if rooms.doctor is not None:
@@ -302,8 +314,10 @@ async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
 
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
-    now = rooms.clock.now()
-    unsettled = await rooms.memory.recall(now)
+    now, memory = rooms.clock.now(), rooms.memory
+    unsettled = await memory.recall(anchor(rooms.clock))
+    if alone and memory.lost is not None and now < (until := memory.lost.at + CAUTIOUS_FOR):
+        tellers.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
@@ -395,6 +409,7 @@ class Daemon:
         self._state_error = self._refusal = ""
         self._overdue_since: datetime | None = None
         self._alerting: Alerting | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -421,7 +436,7 @@ class Daemon:
         bell = (self._make_bell or Bell)(self._length(), self._ring)
         self._catch_signals()
         if web is not None:
-            web.start()
+            self._listening = web.start()
         self.cycle.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
@@ -434,11 +449,15 @@ class Daemon:
 
     async def _turn(self, bell: Ringing) -> None:
         """One turn of the loop that does the work; the service manager's watchdog is fed here and nowhere else."""
-        beat = min(BEAT, (self._notify.watchdog_seconds or BEAT * 3) / 3)
         with suppress(TimeoutError):
-            async with asyncio.timeout(beat):
+            async with asyncio.timeout(self._beat()):
                 await self._wake.wait()
         self._wake.clear()
+        if (damage := self._home.store.damage) is not None:
+            self._log("state_unwritable", "error", error=str(damage))
+            raise damage  # it is set aside, and the service manager starts us anew
+        if self._listening is not None and self._listening.done():
+            self._listening.result()  # with no listener nobody would know how we are; a new start may have one
         if self.healthy()[0]:
             self._overdue_since = None
             self._notify.tell(WATCHDOG=1)
@@ -448,7 +467,7 @@ class Daemon:
         if self._reload_asked:
             self._reload_asked = False
             self._reload(bell.retune)
-        if self._clock.monotonic() - self._rang_at > self._length().total_seconds() + OVERDUE:
+        if self._clock.monotonic() >= self._bell_due():
             bell.again()
         if self._pass is not None and self._pass.done():
             self._last, self._pass = self._pass.result(), None
@@ -458,6 +477,18 @@ class Daemon:
             self._pass_due = self._clock.monotonic() + (self._length() + GRACE).total_seconds()
             self._pass = asyncio.create_task(self.cycle.run_pass(self._length()))
             self._pass.add_done_callback(lambda _: self._wake.set())
+
+    def _beat(self) -> float:
+        """Seconds until the next turn, if nothing happens before: a sign of life is due, the bell, or a pass's end."""
+        due = [self._bell_due()]
+        if self._pass is not None and self._overdue_since is None:
+            due.append(self._pass_due)
+        beat = max(0.0, min(due) - self._clock.monotonic())
+        watched = self._notify.watchdog_seconds
+        return min(beat, watched / 3) if watched else beat
+
+    def _bell_due(self) -> float:
+        return self._rang_at + self._length().total_seconds() + OVERDUE
 
     async def _after_pass(self) -> None:
         memory = self._home.rooms.memory
@@ -537,8 +568,11 @@ class Daemon:
     def _standing(self) -> "Standing":
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
-        rooms = self._home.rooms
-        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures))
+        rooms, lost = self._home.rooms, ""
+        loss = rooms.memory.lost
+        if loss is not None and self._clock.now() < (until := loss.at + CAUTIOUS_FOR):
+            lost = f"The damaged one is kept as {loss.kept}. Restarts begin again at {rfc3339(until)}, by themselves."
+        return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures), lost)
 
     async def _tell_people(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
@@ -586,7 +620,7 @@ class Daemon:
 
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns and no pass hangs."""
-        if self._pass is not None and self._clock.monotonic() > self._pass_due:
+        if self._pass is not None and self._clock.monotonic() >= self._pass_due:
             return False, "a pass does not end"
         return True, "ok"
 

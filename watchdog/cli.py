@@ -1,12 +1,14 @@
 """The commands and their exit codes; no logic. Heavy things are imported by the command that uses them.
 
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
-credentials, 74 the state (or the report) cannot be opened or written, 75 another instance holds the state, 78 the
-configuration is wrong. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room
-that raises it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
+credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
+file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong. Errors are one sentence on
+stderr, never a traceback. Each failure gets its code where the room that raises it is entered (``_load``, ``_store``,
+…), so nothing is imported only to tell errors apart.
 """
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -106,11 +108,15 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     from watchdog.app import watch
     from watchdog.tell.web import ListenError
 
-    with _store(loaded, exclusive=True) as store:
+    with _store(loaded, exclusive=True, mending=True) as store:
         try:
             asyncio.run(watch(loaded, store, config, os.environ, exposed, dry_run=dry_run))
-        except ListenError as error:
-            _fail(CONFIG_ERROR, str(error))
+        except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
+            _fail(IO_ERROR, str(error))
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            _fail(IO_ERROR, f"{error.strerror}: raise the limit (LimitNOFILE under systemd, else ulimit -n)")
 
 
 @app.command()
@@ -120,7 +126,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config, exposed.append)
     from watchdog import errands
 
-    with _store(loaded, exclusive=True) as store, _progress(len(loaded.zones)) as watch:
+    with _store(loaded, exclusive=True, mending=True) as store, _progress(len(loaded.zones)) as watch:
         result = asyncio.run(errands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
@@ -313,23 +319,37 @@ def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> 
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool, or_beside: bool = False) -> "Iterator[Store]":
-    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone."""
-    from watchdog.record.store import StateError, StateHeld, Store
+def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mending: bool = False) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone.
 
+    ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
+    """
+    from watchdog.app import RealClock
+    from watchdog.record.store import StateDamaged, StateError, StateHeld, Store
+
+    clock = RealClock()
     try:
         try:
-            store = Store.open(config.state.url, exclusive=exclusive)
+            store = Store.open(config.state.url, exclusive=exclusive, mend_at=clock.now() if mending else None)
         except StateHeld:
             if not or_beside:
                 raise
             store = Store.open(config.state.url, exclusive=False)
         try:
             yield store
+            if mending and store.damage is not None:
+                raise store.damage
+        except StateDamaged as damage:
+            if not mending:
+                raise
+            kept = store.set_aside(clock.now())
+            _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
     except StateHeld as error:
         _fail(STATE_HELD, str(error))
+    except StateDamaged as error:
+        _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
         _fail(IO_ERROR, str(error))
 

@@ -25,7 +25,7 @@ from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
 from watchdog.decide.urgency import renewal
 from watchdog.diagnose import words
-from watchdog.model.clock import Clock
+from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Certainty, Diagnosis, Finding, fingerprint, placed
@@ -129,16 +129,16 @@ class Cycle:
     async def run_pass(self, length: timedelta) -> PassReport:
         """Look at every zone that is due within ``length``, for at most that long."""
         rooms = self.rooms
-        began, start, horizon = rooms.clock.now(), rooms.clock.monotonic(), self._steady() + length
+        began, start, horizon = self._now(), rooms.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, rooms.dry_run
-        await rooms.memory.refresh(began)
+        await rooms.memory.refresh()
         if rooms.doctor is not None:
             rooms.doctor.begin_pass()
         accounts = [self._start(self._account(account, horizon)) for account in rooms.clients]
         if accounts:
             await asyncio.wait(accounts, timeout=length.total_seconds())
         await rooms.memory.flush()
-        report, self._report = self._report, PassReport(rooms.clock.now())
+        report, self._report = self._report, PassReport(self._now())
         report.waiting = rooms.agenda.waiting(horizon)
         report.seconds = rooms.clock.monotonic() - start
         self._tell(rooms.teller.passed, report)
@@ -170,6 +170,10 @@ class Cycle:
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
         rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+
+    def _now(self) -> datetime:
+        """The time. Every wait is heeded as long as it is meant to be, even if somebody sets the clock."""
+        return self.rooms.memory.heed(anchor(self.rooms.clock))
 
     def _steady(self) -> datetime:
         """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
@@ -219,7 +223,7 @@ class Cycle:
             seen = await self.watch(zone, lane)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
             unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
-            self._told(rooms.memory.take_in(unseen, rooms.clock.now()))
+            self._told(rooms.memory.take_in(unseen, self._now()))
         finally:
             self.busy[zone.account] -= 1
             self.busy += Counter()  # strikes out those with nothing under way
@@ -229,7 +233,7 @@ class Cycle:
         """Whether a zone wants attention: a pack is in trouble, or waits for a person and has not much time left."""
         rooms = self.rooms
         return rooms.memory.troubled(zone) or any(
-            known.decision.reason in NEEDS_A_PERSON and _pressing(known.pack, rooms.clock.now())
+            known.decision.reason in NEEDS_A_PERSON and _pressing(known.pack, self._now())
             for known in rooms.memory.packs_of(zone)
         )
 
@@ -250,7 +254,7 @@ class Cycle:
         zone, acting = observation.zone, asyncio.Lock()
         doubtful = [pack for pack in observation.packs if not self._decided(zone, pack)]
         await asyncio.gather(*(self._treat(zone, pack, acting) for pack in doubtful))
-        await self.rooms.memory.save(self.rooms.clock.now())
+        await self.rooms.memory.save(self._now())
         return True
 
     async def see(self, zone: ZoneRef) -> Observation:
@@ -258,7 +262,7 @@ class Cycle:
         rooms, memory = self.rooms, self.rooms.memory
         zone = replace(zone, id=zone.id or memory.zone_id(zone))
         observation = await census.look(zone, rooms.clients[zone.account], troubled=memory.troubled(zone))
-        self._told(memory.take_in(observation, rooms.clock.now()))
+        self._told(memory.take_in(observation, self._now()))
         self._report.zones += 1
         if isinstance(observation, Seen):
             self._report.packs.update(packs_seen(observation))
@@ -298,11 +302,11 @@ class Cycle:
         rooms = self.rooms
         if rooms.doctor is None:
             return None
-        facts = await rooms.facts.of(zone, rooms.clients[zone.account], rooms.clock.now())
+        facts = await rooms.facts.of(zone, rooms.clients[zone.account], self._now())
         findings = await rooms.doctor.diagnose(pack, facts)
         known = rooms.memory.known(pack)
         last = known.diagnosis if known else None
-        return Diagnosis(rooms.clock.now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
+        return Diagnosis(self._now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
 
     def _wants_diagnosis(self, pack: Pack, decision: Decision) -> bool:
         """Whether to look into a pack that is not restarted: once when it times out, and while that may change much."""
@@ -319,16 +323,18 @@ class Cycle:
     def decision(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Decision:
         """What is to be done with one pack."""
         rooms, memory = self.rooms, self.rooms.memory
-        now, policy = rooms.clock.now(), rooms.policy(zone)
+        now, policy = self._now(), rooms.policy(zone)
         free_at = memory.budget_free_at(zone.account, policy.per_hour, now)
         findings = diagnosis.findings if diagnosis else ()
         said = pack.validation_errors if rooms.doctor is not None else ()
         failed_for = words.main_reason(said) if said else None
-        return decide(Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings))
+        return decide(
+            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at)
+        )
 
     def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
         """Note and tell what was decided, where it is no restart: that is told by its outcome."""
-        memory, now = self.rooms.memory, self.rooms.clock.now()
+        memory, now = self.rooms.memory, self._now()
         history, known = memory.history(pack), memory.known(pack)
         self._report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
@@ -348,7 +354,7 @@ class Cycle:
 
     async def _recheck(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
         """Ask Cloudflare to look now, once a person has placed the tokens: its own next look may be hours away."""
-        rooms, now = self.rooms, self.rooms.clock.now()
+        rooms, now = self.rooms, self._now()
         if diagnosis is None or not placed(diagnosis.findings) or rooms.dry_run or not rooms.policy(zone).recheck:
             return
         tokens = fingerprint(pack.validation.tokens)
@@ -367,7 +373,11 @@ class Cycle:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
         rooms, memory = self.rooms, self.rooms.memory
 
+        attempts = memory.history(pack).attempts
+
         def prepare() -> tuple[Intent, History, History]:
+            if memory.history(pack).attempts != attempts:  # it may be watched through two accounts
+                raise NotIntended(Reason.BACKING_OFF, "this pack was restarted a moment ago")
             return self._intent(zone, pack)
 
         def sending(intent: Intent) -> None:
@@ -379,7 +389,7 @@ class Cycle:
         else:
             client = rooms.clients[zone.account]
             outcome = await restart.restart(pack, client, memory, prepare, rooms.clock.now, sending)
-        now = rooms.clock.now()
+        now = self._now()
         self._report.decisions[Do.RESTART, Reason.VALIDATION_TIMED_OUT] += 1
         if outcome.sent is not None:
             self._report.restarts[outcome.sent] += 1
@@ -402,7 +412,7 @@ class Cycle:
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
         """The next restart of a pack as it is stored, with the histories before and after. Raises ``NotIntended``."""
         rooms, memory = self.rooms, self.rooms.memory
-        now, policy = rooms.clock.now(), rooms.policy(zone)
+        now, policy = self._now(), rooms.policy(zone)
         free_at = memory.budget_free_at(zone.account, policy.per_hour, now)
         if free_at is not None:
             raise NotIntended(Reason.OVER_BUDGET, f"{policy.per_hour} restarts were sent in the last hour")
@@ -415,7 +425,7 @@ class Cycle:
 
     def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
         """Something in this program failed with one pack: tell it once, and look again soon."""
-        memory, now, error = self.rooms.memory, self.rooms.clock.now(), _defect(surprise)
+        memory, now, error = self.rooms.memory, self._now(), _defect(surprise)
         memory.note_error(pack, error)
         if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
             self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
@@ -454,7 +464,7 @@ def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Deci
 
 
 def _pressing(pack: Pack, now: datetime) -> bool:
-    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    window = renewal(pack.expires_at, pack.validity_days, now)
     return window is not None and window.used >= PRESSING
 
 

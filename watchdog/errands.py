@@ -64,7 +64,7 @@ async def once(
             await cycle.stop(timedelta(0))
         found = inventory(home.rooms)
         failures = sorted(home.rooms.roster.failures.items())
-        blind = [ZoneMemory(name, "(discovery)", reason=Reason.UNSEEN, error=error) for name, error in failures]
+        blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
         found = Inventory(found.packs, [*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(zone.error and zone.reason in UNREACHABLE for zone in found.zones)
         return Result(report, found, nothing_seen)
@@ -136,7 +136,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, cycle.decision(zone, pack, diagnosis), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
-    window = renewal(pack.expires_at, pack.validation.validity_days, now)
+    window = renewal(pack.expires_at, pack.validity_days, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
         **pack_row(known, history),
@@ -213,7 +213,7 @@ async def _check_account(home: House, client: Client) -> list[Finding]:
     findings: list[Finding] = []
     await rooms.roster.refresh(client.account, client, rooms.clock.now())
     if client.account in rooms.roster.failures:
-        error = rooms.roster.failures[client.account]
+        _, error = rooms.roster.failures[client.account]
         findings.append(Finding(f"account {client.account}: discovery", error, unreachable=True))
     for zone in rooms.roster.zones():
         if zone.account == client.account:

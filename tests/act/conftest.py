@@ -10,6 +10,7 @@ import pytest
 
 from tests.sky import ZONE, Sky, make_client, timed_out
 from watchdog.act import restart
+from watchdog.model.clock import anchor
 from watchdog.model.history import Intent, NotIntended
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
@@ -96,7 +97,7 @@ def staged(tmp_path_factory):
     @asynccontextmanager
     async def stand(**scenario):
         stage = Stage(f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db", timed_out(**scenario))
-        await stage.memory.recall(stage.clock.now())
+        await stage.memory.recall(anchor(stage.clock))
         try:
             yield stage
         finally:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from tests.act.conftest import PACK, WAIT
 from tests.conftest import simulated
 from tests.sky import ZONE, in_simulated_time
+from watchdog.cloudflare.credential import PROBE_EVERY
+from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
@@ -131,7 +133,9 @@ async def test_a_restart_that_another_process_has_just_made_is_not_made_again(st
         now = stage.clock.now()
         theirs = History(1, now, now, now + WAIT)
         command = Store.open(stage.url, exclusive=False)
-        command.intend(Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs)
+        command.intend(
+            Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs, anchor(stage.clock)
+        )
         command.close()
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.BACKING_OFF, None)
@@ -222,9 +226,34 @@ async def test_a_429_withdraws_the_attempt(staged):
 async def test_a_credential_that_may_not_write_withdraws_the_attempt(staged):
     async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, Reason.REFUSED)
-        assert "SSL and Certificates" in outcome.error
+        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, Reason.CREDENTIAL_REFUSED)
+        assert "Zone / SSL and Certificates / Edit" in outcome.error
         assert (stage.intents(), stage.attempts()) == ([], [])
+
+
+@in_simulated_time
+async def test_where_a_credential_may_not_write_it_is_tried_again_after_a_quarter_of_an_hour(staged):
+    async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+        refused = await stage.restart()
+        await stage.clock.sleep(timedelta(seconds=PROBE_EVERY - 1))
+        held = await stage.restart()
+        assert (held.sent, held.reason, held.error) == (None, Reason.CREDENTIAL_REFUSED, refused.error)
+        assert (stage.asked, stage.told) == ([], [])
+        assert not stage.client.credential.only_reads("another zone")
+        await stage.clock.sleep(timedelta(seconds=1))
+        again = await stage.restart()
+        assert (again.sent, stage.asked) == (Sent.REFUSED, ["GET", "PATCH"])
+
+
+@in_simulated_time
+async def test_a_credential_that_may_write_again_is_held_no_more(staged):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=403, code=10000)
+        await stage.restart()
+        await stage.clock.sleep(timedelta(seconds=PROBE_EVERY))
+        stage.world.faults.clear()
+        assert (await stage.restart()).reason is Reason.RESTARTED
+        assert not stage.client.credential.only_reads(ZONE)
 
 
 @in_simulated_time
@@ -232,7 +261,7 @@ async def test_a_credential_that_is_stopped_meanwhile_sends_nothing_and_withdraw
     async with staged() as stage:
         stage.told = Stops(stage.client.credential)
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason) == (None, Reason.REFUSED)
+        assert (outcome.sent, outcome.reason) == (None, Reason.CREDENTIAL_REFUSED)
         assert stage.asked == ["GET"]
         assert (stage.intents(), stage.attempts()) == ([], [])
 
@@ -308,13 +337,13 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
         with pytest.raises(asyncio.CancelledError):
             await dying
         reborn = Memory(stage.store, stage.worker)
-        (found,) = await reborn.recall(stage.clock.now())
+        (found,) = await reborn.recall(anchor(stage.clock))
         assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
         assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
         assert reborn.budget_free_at("main", 1, stage.clock.now()) == sent_at + timedelta(hours=1)
         reborn.settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
         await reborn.flush()
-        assert await Memory(stage.store, stage.worker).recall(stage.clock.now()) == []
+        assert await Memory(stage.store, stage.worker).recall(anchor(stage.clock)) == []
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 

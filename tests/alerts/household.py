@@ -99,8 +99,8 @@ def gave_up(name="p1", attempts=8, **more):
 
 
 @asynccontextmanager
-async def living(folder, network, alerts=HOOK, *, kill=False, store=None):
-    """One life over the state in ``folder``; ``kill`` ends it without a goodbye."""
+async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None):
+    """One life over the state in ``folder``; ``kill`` ends it without a goodbye. Each write waits for ``disk``."""
 
     def read(text):
         path = folder / "config.yaml"
@@ -111,6 +111,8 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None):
     worker = ThreadPoolExecutor(1)
 
     async def ask(question):
+        if disk is not None:
+            await disk.wait()
         return await asyncio.get_running_loop().run_in_executor(worker, question)
 
     logs, counted = Logs(), []

@@ -1,7 +1,9 @@
 """The right person knows, once: whole lives of the daemon's alerting, with destinations that come and go."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -38,6 +40,13 @@ async def test_a_pack_that_gives_up_is_told_once_and_its_recovery_too(tmp_path, 
     assert second.endswith("8 restarts")
     assert home.logs.events() == ["alert_sent", "alert_sent"]
     assert home.counted == [("hook", "accepted")] * 2
+
+
+@in_simulated_time
+async def test_a_message_links_the_page_that_says_what_to_do_where_people_find_it(tmp_path, network):
+    async with living(tmp_path, network, "  runbooks: https://wiki.test/certpack\n" + HOOK) as home:
+        await home.passes(gave_up())
+    assert network.told()[0]["text"].endswith("Runbook: https://wiki.test/certpack/gave_up.md")
 
 
 @in_simulated_time
@@ -275,6 +284,24 @@ async def test_a_disk_that_takes_no_writes_keeps_nobody_from_being_told(tmp_path
 
 
 @in_simulated_time
+async def test_a_disk_that_hangs_keeps_nobody_from_being_told_either(tmp_path, network):
+    disk = asyncio.Event()
+    disk.set()
+    async with living(tmp_path, network, TWO, disk=disk) as home:
+        disk.clear()
+        for pack_id in ("p1", "p2"):
+            began = home.clock.now()
+            await home.alerting.consider(inventory(gave_up(pack_id, zone=f"{pack_id}.example.com")))
+            assert home.clock.now() - began == timedelta(seconds=5)
+            await asyncio.sleep(15 * 60)
+        assert len(network.told("hook.test")) == len(network.told("other.test")) == 2
+        disk.set()
+    async with living(tmp_path, network, TWO):
+        await asyncio.sleep(3600)
+    assert len(network.told("hook.test")) == 2
+
+
+@in_simulated_time
 async def test_nothing_secret_is_logged_whatever_fails(tmp_path, network):
     network.down |= {"hook.test", "other.test", "hc.test"}
     async with living(tmp_path, network, "  heartbeat_url: http://hc.test/s3cr3t\n" + TWO) as home:
@@ -317,3 +344,90 @@ async def test_a_single_pass_can_wait_until_all_is_delivered_but_not_for_ever(tm
         await home.alerting.delivered(timedelta(seconds=20))
         assert len(network.told()) == len(network.asked["hc.test"]) == 1
         assert "CertpackWatchdogGaveUp" in dict(network.firing())
+
+
+# ── killed at every moment ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Death:
+    """Comes at the ``at``-th crossing to the disk or the network, or back from it."""
+
+    def __init__(self, at):
+        self.at, self.crossed, self.came = at, 0, asyncio.Event()
+
+    async def __call__(self, work):
+        await self._cross()
+        result = await work()
+        await self._cross()
+        return result
+
+    async def _cross(self):
+        if self.crossed == self.at:
+            self.came.set()
+        if self.came.is_set():
+            await asyncio.Event().wait()  # nobody hears of anything any more
+        self.crossed += 1
+
+
+class Wire(Network):
+    """A network that death may cut."""
+
+    gate = None
+
+    async def handle_async_request(self, request):
+        if self.gate is None:
+            return await super().handle_async_request(request)
+        return await self.gate(lambda: super(Wire, self).handle_async_request(request))
+
+
+class Day:
+    """Two packs of two zones are given up, while the receiver is down at first; then the first is well again.
+
+    It goes on where it was, whoever looks.
+    """
+
+    def __init__(self, network):
+        self.network, self.done = network, 0
+        ill, well = gave_up(), pack("p1")
+        other, healthy = gave_up("p2", zone="example.org"), pack("p2", zone="example.org")
+        self.steps = [(True, ill, healthy), (True, ill, other), (False, ill, other), (False, well, other)]
+
+    async def go_on(self, home):
+        zones = [zone("example.com"), zone("example.org")]
+        for down, *packs in self.steps[self.done :]:
+            (self.network.down.add if down else self.network.down.discard)("hook.test")
+            await home.passes(*packs, zones=zones)
+            await asyncio.sleep(20 * 60)
+            self.done += 1
+
+
+async def live_until(death, folder, day):
+    """A life that ends when death comes, or the day is over; whether it was death."""
+    loop = asyncio.get_running_loop()
+    async with living(folder, day.network, kill=True) as home:
+        loop.gate = day.network.gate = death
+        dying, telling = asyncio.ensure_future(death.came.wait()), asyncio.ensure_future(day.go_on(home))
+        await asyncio.wait([dying, telling], return_when=asyncio.FIRST_COMPLETED)
+        loop.gate = day.network.gate = None
+        return death.came.is_set()
+
+
+@pytest.mark.process  # it takes seconds
+@in_simulated_time
+async def test_killed_at_any_moment_it_tells_everything_and_hardly_anything_twice(tmp_path_factory):
+    twice = []
+    for moment in count():
+        folder, day = tmp_path_factory.mktemp("life"), Day(Wire())
+        died = await live_until(Death(moment), folder, day)
+        async with living(folder, day.network) as again:
+            await day.go_on(again)
+            await asyncio.sleep(20 * 60)
+        times = Counter(message["id"] for message in day.network.told())
+        kinds = [(alert["pack_id"], alert["kind"]) for message in day.network.told() for alert in message["alerts"]]
+        assert set(kinds) == {("p1", "started"), ("p2", "started"), ("p1", "over")}, f"killed at crossing {moment}"
+        assert len(times) == 3, f"killed at crossing {moment}: {times}"
+        twice.append(len(kinds) - len(times))
+        if not died:
+            break
+    assert moment >= 12
+    assert sum(twice) == 6, twice  # of each, while the receiver's yes comes back and is noted

@@ -11,7 +11,7 @@ from watchdog.model.alerts import ALERTS, Severity
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
-from watchdog.model.packs import ManualRecord, Validation
+from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 from watchdog.tell.alerts.conditions import ALL_WELL, Limits, Standing, holding, unwatched
 
@@ -52,7 +52,7 @@ def restarted(times, minutes_ago=10):
 
 def certificate(days_left, validity=90, status="active", **more):
     row = pack(more.pop("name", "p1"), status, **more)
-    return changed(row, expires_at=NOW + timedelta(days=days_left), validation=Validation(validity_days=validity))
+    return changed(row, expires_at=NOW + timedelta(days=days_left), validity_days=validity)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,6 +73,7 @@ def test_a_pack_that_waits_for_its_next_restart_needs_nobody():
         (Reason.CA_REFUSES, "validation_timed_out"),
         (Reason.HELD_BY_DIAGNOSIS, "validation_timed_out"),
         (Reason.NOT_RESTARTABLE, "validation_timed_out"),
+        (Reason.CREDENTIAL_REFUSED, "validation_timed_out"),
         (Reason.OTHER_STAGE_TIMED_OUT, "issuance_timed_out"),
         (Reason.NOT_FOUND, "deleted"),
         (Reason.UNKNOWN_STATUS, "quarantined"),
@@ -89,7 +90,7 @@ def test_every_reason_that_needs_a_person_has_an_alert():
 def test_an_alert_says_what_is_known_and_what_to_do():
     row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
     [alert] = held(row)
-    assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google."
+    assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
     for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
         assert text in alert.body
     assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))
@@ -171,7 +172,7 @@ def test_an_expired_certificate_is_critical():
 
 
 def test_a_pack_whose_renewal_fails_is_said_for_both():
-    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), validation=Validation(validity_days=90))
+    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), validity_days=90)
     assert reasons(row) == ["expiring", "gave_up"]
 
 
@@ -196,16 +197,39 @@ def unseen(minutes, reason="unseen"):
     return replace(zone(error="list_packs: HTTP 502", reason=reason), seen_at=NOW - timedelta(minutes=minutes))
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(44, []), (45, ["unseen"])])
+SEEN = zone("other.example")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(14, []), (15, [("unseen", timedelta(minutes=30))])])
 def test_a_zone_is_said_when_it_is_unseen_half_an_hour_longer_than_usual(minutes, said):
-    assert reasons(zones=[unseen(minutes)]) == said
+    assert [(alert.reason, alert.patience) for alert in held(zones=[unseen(minutes), SEEN])] == said
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(29, ["unseen", "unseen"]), (30, ["cloudflare_failing"])])
+def test_when_no_zone_at_all_is_seen_that_is_one_alert_about_cloudflare(minutes, said):
+    zones = [unseen(minutes), replace(unseen(minutes + 9), label="b.example"), unseen(1, "credential_refused")]
+    found = held(zones=zones[:2], standing=Standing(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
+    assert [str(alert.reason) for alert in found if not alert.subject.startswith("discovery")] == said
+    assert reasons(zones=zones) == sorted(["credential_refused", *said])  # whose zone says nothing of the others
+
+
+def test_an_alert_about_cloudflare_says_since_when_why_and_what_to_do():
+    [alert] = held(zones=[unseen(45)])
+    assert alert.summary == "no zone was seen since 2026-11-24T11:15:00Z: Cloudflare's API cannot be reached, or fails"
+    assert alert.since == NOW - timedelta(minutes=45)
+    for text in ("None of 1 zones", "list_packs: HTTP 502", "tried again by itself", "name resolution"):
+        assert text in alert.body
+
+
+def test_one_zone_that_is_seen_or_was_not_asked_for_yet_speaks_for_cloudflare():
+    assert reasons(zones=[unseen(60), replace(unseen(40), label="b.example", error="")]) == ["unseen"]
 
 
 def test_a_refused_credential_and_a_missing_zone_are_said_at_once():
-    [alert] = held(zones=[unseen(1, "credential_refused")])
+    [alert] = held(zones=[unseen(99, "credential_refused")])
     assert (alert.reason, alert.severity) == (Reason.CREDENTIAL_REFUSED, Severity.CRITICAL)
     assert "list_packs: HTTP 502" in alert.body  # Cloudflare's refusal names the permission
-    assert reasons(zones=[unseen(1, "not_found")]) == ["not_found"]
+    assert reasons(zones=[unseen(99, "not_found")]) == ["not_found"]
 
 
 def test_a_start_after_a_long_stop_does_not_find_every_zone_unseen():
@@ -224,13 +248,37 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 
 def test_the_watchdogs_own_troubles_are_alerts():
-    standing = Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, {"main": "list_zones: HTTP 403"})
-    assert reasons(standing=standing) == ["config_refused", "pass_overdue", "state_unwritable", "unseen"]
+    discovery = {"main": (Reason.UNSEEN, "list_zones: HTTP 502")}
+    found = held(standing=Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, discovery, "kept"))
+    assert [str(alert.reason) for alert in found] == [
+        "config_refused",
+        "pass_overdue",
+        "state_lost",
+        "state_unwritable",
+        "unseen",
+    ]
+    assert len({alert.subject for alert in found}) == len(found)  # or the end of one would be taken for the other
+
+
+def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_permission():
+    error = "list_zones: HTTP 403; the credential lacks the permission Zone / Zone / Read"
+    [alert] = held(standing=Standing(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
+    assert (alert.reason, alert.severity, alert.patience) == ("credential_refused", "critical", timedelta(0))
+    assert "Zone / Zone / Read" in alert.body
+
+
+def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_names_the_permission():
+    error = "restart_validation: HTTP 403; the credential lacks the permission Zone / SSL and Certificates / Edit"
+    row = decided(Reason.CREDENTIAL_REFUSED, do=Do.WAIT, history=History(trouble_since=LONG_AGO, last_error=error))
+    [alert] = held(row)
+    assert alert.summary == "example.com: Cloudflare does not let this credential restart it"
+    assert "Zone / SSL and Certificates / Edit" in alert.body
+    assert (alert.severity, alert.since) == ("critical", LONG_AGO)
 
 
 def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():
     gave_up = decided(Reason.GAVE_UP)
-    alerts = [*held(gave_up), *held(zones=[unseen(99)]), *held(standing=Standing("full"))]
+    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing("full"))]
     assert unwatched(alerts, inventory(gave_up)) == frozenset()
     assert unwatched(alerts, inventory()) == {alerts[0].fingerprint}
     assert unwatched(alerts, inventory(zones=[])) == {alerts[0].fingerprint, alerts[1].fingerprint}

@@ -21,9 +21,7 @@ def test_one_alert_is_a_message_with_all_that_is_known():
     [message] = said(notice(Kind.STARTED, body="Place this:\nTXT"))
     assert message.status is Status.FIRING
     assert message.title == "[critical] gave_up: p1: gave_up"
-    assert message.body == (
-        "p1: gave_up, since 2026-11-24T12:00:00Z\n\nPlace this:\nTXT\n\nRunbook: docs/runbooks/gave_up.md"
-    )
+    assert message.body == ("Since 2026-11-24T12:00:00Z.\n\nPlace this:\nTXT\n\nRunbook: docs/runbooks/gave_up.md")
 
 
 def test_what_lasts_is_said_to_last():

@@ -2,11 +2,8 @@
 the daemon dies."""
 
 import asyncio
-import shutil
-import socket
-import subprocess
 import time
-import urllib.request
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,6 +11,7 @@ import pytest
 
 from tests.alerts.household import gave_up, living
 from tests.alerts.receiver import Receiver
+from tests.ops.servers import ALERTMANAGER, alertmanager, asked, eventually
 from tests.tell.fleet import inventory, pack, zone
 from watchdog.model.alerts import Entry, Route
 from watchdog.model.report import PassReport
@@ -21,15 +19,10 @@ from watchdog.tell.alerts import alertmanager as kind
 from watchdog.tell.alerts.alertmanager import Alertmanager
 from watchdog.tell.alerts.post import Post
 
-BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not BINARY, reason="alertmanager not installed (Debian: prometheus-alertmanager)"),
+    pytest.mark.skipif(not ALERTMANAGER, reason="alertmanager not installed (Debian: prometheus-alertmanager)"),
 ]
-CONFIG = """
-route: {{receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers: [{{name: hook, webhook_configs: [{{url: "{url}", send_resolved: true}}]}}]
-"""
 
 
 @pytest.fixture
@@ -41,33 +34,8 @@ def hook():
 @pytest.fixture
 def manager(hook, tmp_path):
     """The address of an Alertmanager that sends on to ``hook``."""
-    (tmp_path / "am.yml").write_text(CONFIG.format(url=hook.url))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [BINARY, f"--config.file={tmp_path / 'am.yml'}", f"--storage.path={tmp_path / 'am'}"]
-    command += [f"--web.listen-address={address}", "--cluster.listen-address="]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(lambda: asked(f"http://{address}/-/ready") is not None)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def asked(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  loopback
-            return answer.read()
-    except OSError:
-        return None
-
-
-def until(true, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with ExitStack() as stack:
+        yield f"http://{alertmanager(stack, tmp_path, hook.url)}"
 
 
 def held(manager):
@@ -102,21 +70,21 @@ def entry(*, over_at=None):
 
 def test_what_holds_reaches_the_receiver_and_its_end_does_too(manager, hook):
     asyncio.run(told(manager, entry()))
-    until(lambda: "CertpackWatchdogGaveUp" in notified(hook, "firing"))
+    eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "firing"))
     there = held(manager)
     assert there["CertpackWatchdogGaveUp"]["labels"]["zone"] == "p1.example"
     assert there["CertpackWatchdogGaveUp"]["annotations"]["description"] == "what to do"
     assert "CertpackWatchdogHeartbeat" in there
     asyncio.run(told(manager, entry(over_at=now())))
-    until(lambda: "CertpackWatchdogGaveUp" in notified(hook, "resolved"))
+    eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "resolved"))
     assert "CertpackWatchdogGaveUp" not in held(manager)
 
 
 def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):
     monkeypatch.setattr(kind, "VALID_FOR", timedelta(seconds=2))
     asyncio.run(told(manager, entry()))
-    until(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "firing")))
-    until(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "resolved")))
+    eventually(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "firing")))
+    eventually(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "resolved")))
 
 
 def test_many_alerts_at_once_are_taken(manager):
@@ -147,7 +115,7 @@ def test_from_a_pack_that_gives_up_to_the_receiver_and_back(manager, hook, tmp_p
         async with living(tmp_path, None, alerts) as home:
             for packs, status in (([gave_up()], "firing"), ([pack("p1")], "resolved")):
                 await home.alerting.after_pass(inventory(*packs, zones=[zone()]), PassReport(now()))
-                await asyncio.to_thread(until, lambda: "CertpackWatchdogGaveUp" in notified(hook, status))  # noqa: B023
+                await asyncio.to_thread(eventually, lambda: "CertpackWatchdogGaveUp" in notified(hook, status))  # noqa: B023
 
     began = time.monotonic()
     asyncio.run(life())

@@ -88,10 +88,14 @@ class Process:
         address = self.until("started")["listen"]
         return httpx.get(address + path.removeprefix("/"), timeout=PATIENCE, trust_env=False)
 
-    def close(self):
+    def kill(self):
+        """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def close(self):
+        self.kill()
         self._out.close()
 
 
@@ -101,6 +105,7 @@ class Machine:
     def __init__(self, folder, stack):
         self.folder = folder
         self._stack = stack
+        self._processes = []
         self.world = None
         self.base_url = ""
 
@@ -133,7 +138,13 @@ class Machine:
         environ = {"PYTHONPATH": os.pathsep.join(sys.path), **environ}
         process = Process(self.folder, config or self.config(), environ, arguments)
         self._stack.callback(process.close)
+        self._processes.append(process)
         return process
+
+    def stop(self):
+        """Kill what still runs, so that what it used can be taken away."""
+        for process in self._processes:
+            process.kill()
 
     def command(self, *arguments):
         """Another command on the same configuration."""

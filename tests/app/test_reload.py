@@ -1,9 +1,12 @@
 """What a reload changes and what it leaves alone, and what the daemon does while hours go by, in simulated time."""
 
 import asyncio
+import errno
 import json
 import socket
 from datetime import timedelta
+
+import pytest
 
 from tests.fleet import as_a_daemon, timed_out
 from tests.sky import in_simulated_time
@@ -18,6 +21,15 @@ def reload(fleet, daemon, **settings):
     fleet.settings = fleet.settings | settings
     fleet.start.path.write_text(json.dumps(fleet.settings))
     daemon.ask_to_reload()
+
+
+def alerts(daemon):
+    """What ``/api/v1/alerts`` says."""
+    return daemon._alerting.rows()()["alerts"]  # noqa: SLF001 - there is no listener in simulated time
+
+
+def firing(daemon):
+    return [alert["reason"] for alert in alerts(daemon)]
 
 
 @in_simulated_time
@@ -138,19 +150,34 @@ async def test_a_disk_that_hangs_makes_it_unhealthy_and_the_service_managers_wat
         async with start({"a.example": CALM}) as fleet, as_a_daemon(fleet, environ) as daemon:
             await fleet.sleep(60)
             assert daemon.healthy() == (True, "ok")
-            assert pings() >= 5
+            assert pings() >= 3
             loop.gate = hang
             await fleet.sleep(60 + 60 + 60)
             assert daemon.healthy() == (False, "a pass does not end")
             pings()
             await fleet.sleep(120)
             assert pings() == 0
+            assert firing(daemon) == ["pass_overdue"]
             loop.gate = None
             mended.set()
             await fleet.sleep(60)
             assert daemon.healthy() == (True, "ok")
-            assert pings() >= 5
+            assert pings() >= 3
+            assert firing(daemon) == []
         loop.remove_reader(manager)
+
+
+@in_simulated_time
+async def test_a_configuration_that_is_refused_is_an_alert_until_one_is_taken(start):
+    async with start({"a.example": CALM}) as fleet, as_a_daemon(fleet) as daemon:
+        reload(fleet, daemon, schedule={"interval": "no time"})
+        await fleet.sleep(120)
+        assert firing(daemon) == ["config_refused"]
+        [alert] = alerts(daemon)
+        assert "schedule.interval" in alert["body"]
+        reload(fleet, daemon, schedule={"interval": "10m"})
+        await fleet.sleep(120)
+        assert firing(daemon) == []
 
 
 @in_simulated_time
@@ -206,3 +233,14 @@ async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     told = [line["mode"] for line in lines if line["event"] == "credential_exposed"]
     assert told == ["0640"]
+
+
+@in_simulated_time
+async def test_a_listener_that_ends_ends_the_daemon_for_with_none_nobody_would_know_how_it_is(start):
+    async with start({"a.example": CALM}) as fleet:
+        with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 - at its next turn
+            async with as_a_daemon(fleet) as daemon:
+                daemon._listening = asyncio.get_running_loop().create_future()  # noqa: SLF001 - as if it had begun
+                await fleet.sleep(60)
+                daemon._listening.set_exception(OSError(errno.EMFILE, "Too many open files"))  # noqa: SLF001 - as above
+                await fleet.sleep(60)

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -115,11 +116,11 @@ def test_78_every_fault_is_a_line_of_its_own(command, tmp_path):
     assert places == [["bad.yaml:2", "zones[0].name"], ["bad.yaml:3", "schedule.interval"], ["bad.yaml:4", "log.level"]]
 
 
-def test_78_the_daemon_cannot_listen_where_it_should(command, configure):
+def test_74_the_daemon_cannot_listen_where_it_should(command, configure):
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         config = configure(NOWHERE, zones=ZONE, more=f'web: {{listen: "{listen}"}}\n')
-        sentence = command("run", "-c", config).failed(78)
+        sentence = command("run", "-c", config).failed(74)
     assert sentence == (
         f"web.listen: cannot listen on {listen}: Address already in use; choose another address or port"
     )
@@ -192,3 +193,43 @@ def test_a_proxy_that_cannot_be_used_is_a_fault_of_the_configuration(command, co
 def test_what_needs_no_network_minds_no_proxy(command, configure):
     config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
     assert "there is no state" in command("status", "-c", config, https_proxy="socks5://127.0.0.1:1").failed(74)
+
+
+@pytest.mark.parametrize("name", ["status", "explain", "restart"])
+def test_74_a_damaged_state_is_for_run_and_once_to_mend(command, configure, tmp_path, name):
+    (tmp_path / "state.db").write_bytes(b"nonsense" * 500)
+    (tmp_path / "state.db.lock").touch()
+    arguments = {"status": [], "explain": ["late.example"], "restart": ["late.example", "0" * 32]}[name]
+    said = command(name, *arguments, "-c", configure(NOWHERE, zones=ZONE)).failed(74)
+    assert said.endswith(
+        "is damaged: it is not a SQLite database any more; `run` and `once` set it aside and begin a new one"
+    )
+    assert (tmp_path / "state.db").read_bytes() == b"nonsense" * 500
+
+
+def test_0_a_damaged_state_is_set_aside_and_the_pass_restarts_nothing(command, cloudflare, configure, tmp_path):
+    world = cloudflare(zones=TIMED_OUT)
+    (tmp_path / "state.db").write_bytes(b"nonsense" * 500)
+    (tmp_path / "state.db.lock").touch()
+    done = command("once", "-c", configure(world))
+    assert done.code == 0
+    assert done.events == ["state_lost", "restart_held", "pass_completed"]
+    [kept] = tmp_path.glob("state.db.damaged-*Z")
+    assert (kept.read_bytes(), done.lines[0]["kept"]) == (b"nonsense" * 500, str(kept))
+    held = command(
+        "restart", "late.example", world.packs(next(iter(world.zones)))[0].id, "-c", tmp_path / "config.yaml"
+    )
+    assert held.failed(1).startswith("held: state_lost until ")
+    assert world.restarts == []
+
+
+def test_74_what_makes_no_sense_is_set_aside_too_and_the_next_start_works(command, cloudflare, configure, tmp_path):
+    config = configure(cloudflare(zones=HEALTHY))
+    assert command("once", "-c", config).code == 0
+    with sqlite3.connect(tmp_path / "state.db") as other:
+        other.execute("UPDATE zones SET error = CAST(x'ff' AS TEXT)")
+    other.close()
+    said = command("once", "-c", config).failed(74)
+    assert " is damaged: Could not decode to UTF-8 column 'error'" in said
+    assert said.endswith(", and the next start begins a new one")
+    assert command("once", "-c", config).code == 0

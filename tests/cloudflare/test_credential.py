@@ -75,6 +75,19 @@ def test_a_probe_that_is_refused_begins_the_wait_anew_and_one_that_is_taken_ends
     assert credential.may_call()
 
 
+@in_simulated_time
+async def test_restarts_that_are_refused_say_nothing_against_looking():
+    client = by_hand(answer(status=403, errors=[{"code": 10000, "message": "Authentication error"}]))
+    for _ in range(REFUSALS_IN_A_ROW + 1):
+        with pytest.raises(CloudflareError):
+            await client.restart_validation(ZONE, "p")
+    assert not client.credential.stopped
+    for _ in range(REFUSALS_IN_A_ROW):
+        with pytest.raises(CloudflareError):
+            await client.get_pack(ZONE, "p")
+    assert client.credential.stopped
+
+
 @given(st.lists(st.integers(0, 4000), max_size=60))
 def test_a_refused_credential_is_never_used_more_often_than_the_probes_allow(pauses):
     clock = ManualClock()

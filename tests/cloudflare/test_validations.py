@@ -25,13 +25,11 @@ TXT = {"status": "pending", "txt_name": "_acme-challenge.Example.com.", "txt_val
 def test_tokens_and_delegations_are_read():
     found = read(
         validation_method="txt",
-        validity_days=90,
         validation_records=[TXT, TXT, {"http_url": "http://a/.well-known/x", "http_body": "b"}, {"emails": ["a@b"]}],
         dcv_delegation_records=[{"cname": "_acme-challenge.a", "cname_target": "A.dcv.cloudflare.com."}],
     )
     assert found == Validation(
         "txt",
-        90,
         (ManualRecord("TXT", "_acme-challenge.example.com", "t0ken"),),
         (HttpToken("http://a/.well-known/x", "b"),),
         (ManualRecord("CNAME", "_acme-challenge.a", "A.dcv.cloudflare.com"),),
@@ -45,15 +43,16 @@ def test_a_cname_beside_a_token_is_a_delegation():
 
 
 def test_healthy_packs_share_one_validation_whatever_records_they_have():
-    shape = {"status": "active", "validation_method": "txt", "validity_days": 30, "validation_records": [TXT]}
-    packs, _ = wire.packs(page(*({"id": str(n), **shape} for n in range(3))), "z")
+    shape = {"status": "active", "validation_method": "txt", "validation_records": [TXT]}
+    packs, _ = wire.packs(page(*({"id": str(n), "validity_days": n, **shape} for n in range(3))), "z")
     assert {id(pack.validation) for pack in packs} == {id(packs[0].validation)}
-    assert packs[0].validation == Validation("txt", 30)
+    assert packs[0].validation == Validation("txt")
+    assert [pack.validity_days for pack in packs] == [0, 1, 2]
 
 
 def test_a_pack_that_says_nothing_of_its_validation_has_none():
     assert read() is NO_VALIDATION
-    assert read(validation_records=None, dcv_delegation_records=[], validity_days=None) is NO_VALIDATION
+    assert read(validation_records=None, dcv_delegation_records=[], validation_method=None) is NO_VALIDATION
 
 
 def test_what_is_remembered_equals_what_is_seen_whatever_the_tokens():
@@ -92,7 +91,7 @@ def test_no_shape_of_these_fields_hides_a_pack_or_brings_unprintable_text(method
     )
     [pack] = found
     assert pack.status == status
-    assert isinstance(pack.validation.validity_days, int)
-    assert pack.validation.validity_days >= 0
+    assert isinstance(pack.validity_days, int)
+    assert 0 <= pack.validity_days <= wire.LONGEST_VALIDITY
     for record in (*pack.validation.tokens, *pack.validation.delegations):
         assert not CONTROL.search(record.name + record.value)

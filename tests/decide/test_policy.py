@@ -9,7 +9,7 @@ from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.history import CAUTIOUS_FOR, UNTROUBLED, History
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
@@ -33,6 +33,19 @@ def test_the_first_restart_goes_at_once():
 def test_a_later_one_goes_when_its_wait_is_over_and_not_a_second_earlier(since_due, does):
     history = History(attempts=1, last_restart_at=NOW - MINUTE, next_restart_at=NOW - timedelta(seconds=since_due))
     assert decide(case(history=history)).do is does
+
+
+@pytest.mark.parametrize(
+    ("initial", "lost", "does"),
+    [(15, 60, Do.RESTART), (15, 59, Do.WAIT), (15, 0, Do.WAIT), (90, 89, Do.WAIT), (90, 90, Do.RESTART)],
+)
+def test_after_a_loss_of_the_state_an_hour_passes_or_the_first_wait_where_that_is_longer(initial, lost, does):
+    rules = replace(RULES, settling=initial * MINUTE)
+    decision = decide(replace(case(rules=rules), lost_at=NOW - lost * MINUTE))
+    assert decision.do is does
+    if does is Do.WAIT:
+        until = NOW - lost * MINUTE + max(CAUTIOUS_FOR, initial * MINUTE)
+        assert decision == Decision(Do.WAIT, Reason.STATE_LOST, until)
 
 
 def test_a_wait_says_until_when():

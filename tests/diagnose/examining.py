@@ -19,7 +19,7 @@ SHORT = timedelta(seconds=0.3)
 """For a resolver that is to be waited for in vain."""
 PATIENT = timedelta(seconds=10)
 """For one that answers, however busy this machine is."""
-TXT = Validation("txt", 90)
+TXT = Validation("txt")
 FULL = ZoneFacts("example.com", "full", "active")
 PARTIAL = ZoneFacts("example.com", "partial", "active", delegation="0123456789abcdef")
 

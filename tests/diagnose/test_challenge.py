@@ -158,7 +158,7 @@ def test_tokens_are_placed_only_when_every_resolver_sees_them(resolver):
 
 
 def test_the_tokens_of_a_validation_that_timed_out_are_spent_and_not_asked_for(resolver):
-    spent = pack(HOST, validation=Validation("txt", 90, (TOKEN,)))
+    spent = pack(HOST, validation=Validation("txt", (TOKEN,)))
     assert to_place(diagnose(spent, resolver, facts=PARTIAL)) == (DELEGATION,)
 
 

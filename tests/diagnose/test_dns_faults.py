@@ -128,7 +128,7 @@ def test_nothing_a_stranger_writes_into_dns_reaches_a_finding_uncleaned(resolver
         (FULL, TXT, "hint"),  # Cloudflare can place a token below a name that does not exist
         (PARTIAL, TXT, "likely"),
         (ZoneFacts(), TXT, "hint"),
-        (FULL, Validation("http", 90), "certain"),
+        (FULL, Validation("http"), "certain"),
     ],
 )
 def test_a_host_that_does_not_exist_is_certain_to_fail_only_where_nobody_can_place_a_token(

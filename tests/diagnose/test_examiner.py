@@ -138,7 +138,6 @@ records = st.lists(st.builds(ManualRecord, st.sampled_from(["TXT", "CNAME"]), te
 validations = st.builds(
     Validation,
     st.sampled_from(["txt", "http", "email", ""]) | text,
-    st.integers(-1, 400),
     records,
     st.lists(st.builds(HttpToken, text | st.just("http://x.test/.well-known/a"), text)).map(tuple),
     records,
@@ -153,6 +152,7 @@ packs = st.builds(
     st.sampled_from(["google", "lets_encrypt", "ssl_com", "new"]),
     st.none(),
     st.lists(text).map(tuple),
+    st.integers(0, 400),
     validations,
 )
 facts = st.builds(

@@ -13,7 +13,7 @@ from watchdog.model.packs import HttpToken, Validation
 HOST = "www.example.com"
 URL = f"http://{HOST}/.well-known/pki-validation/ca3-1.txt"
 TOKEN = HttpToken(URL, "ca3-token")
-HTTP = pack(HOST, status="pending_validation", validation=Validation("http", 90, http_tokens=(TOKEN,)))
+HTTP = pack(HOST, status="pending_validation", validation=Validation("http", http_tokens=(TOKEN,)))
 
 
 def visit(resolver, answer: bytes | None, which=HTTP):
@@ -156,7 +156,7 @@ def test_only_addresses_of_the_public_internet_are_connected_to(address, public)
 
 
 def test_a_wildcard_can_never_be_proven_by_http(resolver):
-    which = pack("*.example.com", "example.com", validation=Validation("http", 90))
+    which = pack("*.example.com", "example.com", validation=Validation("http"))
     found = examined(lambda examiner: examiner.diagnose(which, FULL), resolver)
     assert names(found) == {("http_on_wildcard", "certain", "*.example.com")}
 

@@ -3,13 +3,9 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
 from tests.ops.promql import read
+from tests.ops.servers import RealPrometheus, eventually, process
 from tests.tell.fleet import NOW, inventory, troubled
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
@@ -185,19 +182,20 @@ def test_names_are_given_once():
 
 
 @pytest.fixture(scope="module")
-def cases():
-    """For every alert, whether its test cases expect it to fire."""
-    found = defaultdict(set)
-    for path in TESTS:
-        for test in yaml.safe_load(path.read_text())["tests"]:
-            for case in test["alert_rule_test"]:
-                found[case["alertname"]].add(bool(case["exp_alerts"]))
-    return found
+def tests_of_rules():
+    return [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_is_tested_firing_and_not_firing(name, cases):
-    assert cases[name] == {True, False}
+def test_an_alert_is_tested_firing_and_not_firing(name, tests_of_rules):
+    cases = [case for test in tests_of_rules for case in test["alert_rule_test"]]
+    assert {bool(case["exp_alerts"]) for case in cases if case["alertname"] == name} == {True, False}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_tested_with_series_that_vanish(name, tests_of_rules):
+    ending = [test for test in tests_of_rules if any("stale" in series["values"] for series in test["input_series"])]
+    assert name in {case["alertname"] for test in ending for case in test["alert_rule_test"]}
 
 
 def test_the_scrape_job_has_the_name_that_the_rules_expect_and_the_port_of_the_daemon():
@@ -343,50 +341,6 @@ def test_promtool_sees_each_alert_fire_and_not_fire_as_it_should(path):
     promtool("test", "rules", path)
 
 
-def eventually(what, seconds=60):
-    """The first true answer of ``what``; fails with its last answer when time is up."""
-    deadline = time.monotonic() + seconds
-    while not (answer := what()):
-        assert time.monotonic() < deadline, f"{what.__name__}: still {answer!r} after {seconds} s"
-        time.sleep(0.1)
-    return answer
-
-
-def process(stack, command, log):
-    """A process whose output goes to a file; ended with the stack."""
-    output = stack.enter_context(log.open("w"))
-    running = stack.enter_context(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT))
-    stack.callback(running.wait, 30)
-    stack.callback(running.terminate)
-    return running
-
-
-class RealPrometheus:
-    """A Prometheus that scrapes the demo, with the rules loaded."""
-
-    def __init__(self, address):
-        self.address = address
-
-    def ready(self):
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    def ask(self, path, **parameters):
-        """The ``data`` of an answer; whatever is not a success, or comes with a warning, fails."""
-        query = urllib.parse.urlencode(parameters, doseq=True)
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}?{query}", timeout=20) as answer:
-                said = json.load(answer)
-        except urllib.error.HTTPError as error:
-            pytest.fail(f"{parameters}: {error.read().decode()}")
-        assert said["status"] == "success"
-        assert not said.get("warnings"), said
-        return said["data"]
-
-
 @contextmanager
 def scraping_the_demo(folder):
     """A Prometheus that has scraped the demo, and the demo's process."""
@@ -407,18 +361,7 @@ def scraping_the_demo(folder):
             "static_configs": [{"targets": [target]}],
         }
         config |= {"global": {"evaluation_interval": "1s"}, "rule_files": [str(RULES_FILE)]}
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        options = (
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={address}",
-        )
-        process(stack, ["prometheus", *options], folder / "prometheus.log")
-        prometheus = RealPrometheus(address)
-        eventually(prometheus.ready)
+        prometheus = RealPrometheus(stack, folder, config)
 
         def scraped():
             return prometheus.ask("query", query='certpack_watchdog_packs{status="deployment_timed_out"}')["result"]

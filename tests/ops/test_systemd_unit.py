@@ -45,6 +45,19 @@ WatchdogSec=2
 TimeoutAbortSec=1
 RestartSec=100ms
 """
+QUICK = """\
+[Service]
+RestartSec=100ms
+"""
+STATE = "/var/lib/private/certpack-watchdog"
+CONFUSE = """\
+import sqlite3, sys
+state = sqlite3.connect(sys.argv[1], isolation_level=None)
+[version] = state.execute("PRAGMA schema_version").fetchone()
+state.execute("PRAGMA writable_schema = ON")
+state.execute("UPDATE sqlite_master SET rootpage = 99999 WHERE name = 'histories'")
+state.execute(f"PRAGMA schema_version = {version + 1}")
+"""
 ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9909/healthz', timeout=5).status)"
 
 
@@ -212,3 +225,69 @@ def test_the_watchdog_leaves_a_living_daemon_alone_and_replaces_a_hanging_one(ma
     assert until(lambda: machine.show(NAME, "ActiveState") == "active"), journal(machine)
     assert machine.show(NAME, "MainPID") != pid
     machine.run("systemctl", "stop", NAME)
+
+
+# ── whatever ends it, it comes back without a person ─────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def quick(machine: Machine) -> Iterator[Machine]:
+    """The machine, the unit not started, and a failure followed by the next start at once."""
+    machine.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info"))
+    machine.run("rm", "-rf", f"/run/systemd/system/{NAME}.d")
+    machine.write(f"/run/systemd/system/{NAME}.d/quick.conf", QUICK)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "reset-failed")
+    yield machine
+    machine.run("systemctl", "stop", NAME, check=False)
+    machine.run("rm", "-rf", f"/run/systemd/system/{NAME}.d")
+    machine.run("systemctl", "daemon-reload")
+
+
+def works(machine: Machine, restarts: int) -> bool:
+    """Whether it runs after so many automatic restarts or more, and answers."""
+    running = machine.show(NAME, "ActiveState") == "active" and int(machine.show(NAME, "NRestarts")) >= restarts
+    return running and machine.run(PYTHON, "-c", ASK, check=False) == "200"
+
+
+def set_aside(machine: Machine) -> list[str]:
+    return sorted(machine.run("find", STATE, "-name", "state.db.damaged-*Z").splitlines())
+
+
+def test_killed_it_is_started_again_however_often_and_works(quick: Machine) -> None:
+    quick.run("systemctl", "start", NAME)
+    for number in range(1, 8):  # more often than systemd's own limit allows
+        assert until(lambda at=number - 1: works(quick, at)), journal(quick)
+        quick.run("kill", "-KILL", quick.show(NAME, "MainPID"))
+    assert until(lambda: works(quick, 7)), journal(quick)
+    assert quick.show(NAME, "NRestarts") == "7"
+
+
+def test_a_damaged_state_is_set_aside_at_the_start_and_while_it_runs_and_it_works(quick: Machine) -> None:
+    quick.run("systemctl", "start", NAME)
+    assert until(lambda: works(quick, 0)), journal(quick)
+    quick.run("systemctl", "stop", NAME)
+    quick.run("/bin/sh", "-c", f"head -c 60000 /dev/zero > {STATE}/state.db")
+    quick.run("systemctl", "start", NAME)
+    assert until(lambda: works(quick, 0)), journal(quick)
+    assert len(set_aside(quick)) == 1
+    assert '"event": "state_lost"' in journal(quick)
+
+    quick.run(PYTHON, "-c", CONFUSE, f"{STATE}/state.db")
+    assert until(lambda: works(quick, 1) and len(set_aside(quick)) == 2), journal(quick)
+    assert "is damaged" in journal(quick)
+    assert quick.run("stat", "-c", "%s", set_aside(quick)[0]) == "60000"
+
+
+def test_a_full_disk_is_waited_out_beyond_every_limit_of_starts(quick: Machine) -> None:
+    quick.run("/bin/sh", "-c", f"mount -t tmpfs -o size=512k,mode=0700 tmpfs {STATE}")
+    try:
+        quick.run("/bin/sh", "-c", f"head -c 1M /dev/zero > {STATE}/filler", check=False)
+        quick.run("systemctl", "start", "--no-block", NAME)
+        assert until(lambda: int(quick.show(NAME, "NRestarts")) >= 7, 90), journal(quick)
+        assert quick.show(NAME, "ExecMainStatus") in {"74", "0"}  # 0: the next one is just starting
+        quick.run("rm", f"{STATE}/filler")
+        assert until(lambda: works(quick, 7)), journal(quick)
+    finally:
+        quick.run("systemctl", "stop", NAME, check=False)
+        quick.run("umount", STATE)

@@ -1,17 +1,22 @@
 """A state of its own for every test, closed at its end."""
 
 import resource
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+NOW = Anchor(T0, 0.0, "boot")
 
 
 def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
@@ -42,6 +47,16 @@ def no_room(*, beyond=1):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def confuse(path):
+    """As a bad page would, under an open connection: its table lies nowhere now."""
+    with sqlite3.connect(path) as other:
+        [version] = other.execute("PRAGMA schema_version").fetchone()
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET rootpage = 99999 WHERE name = 'histories'")
+        other.execute(f"PRAGMA schema_version = {version + 1}")
+    other.close()
+
+
 class Mind:
     """One process's memory of the state at ``url``, from its start to its end."""
 
@@ -52,7 +67,7 @@ class Mind:
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(self.url, exclusive=self.exclusive)
         memory = Memory(self.store, self.worker)
-        memory.left_open = await memory.recall(T0)
+        memory.left_open = await memory.recall(NOW)
         return memory
 
     async def __aexit__(self, *_):
@@ -92,6 +107,7 @@ class Kit:
     """What the tests here share, without importing one another."""
 
     t0 = T0
+    now = NOW
     intent = staticmethod(make_intent)
     after = staticmethod(after)
     opened = staticmethod(opened)

@@ -182,10 +182,10 @@ async def test_what_another_process_restarted_is_taken_over_with_the_next_refres
     async with mind() as memory, mind(exclusive=False) as command:
         look(memory, STUCK)
         await memory.flush()
-        await command.refresh(T0)
+        await command.refresh()
         await restarted(command)
         assert memory.history(STUCK).attempts == 0
-        await memory.refresh(T0)
+        await memory.refresh()
         assert memory.history(STUCK) == History(1, T0, T0, T0 + WAIT)
         assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
 
@@ -194,7 +194,7 @@ async def test_what_another_process_restarted_is_taken_over_with_the_next_refres
 async def test_a_refresh_with_nothing_new_keeps_everything(mind):
     async with mind() as memory:
         await restarted(memory)
-        await memory.refresh(T0)
+        await memory.refresh()
         assert memory.history(STUCK).attempts == 1
         assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
         assert memory.budget_free_at("main", 2, T0) is None
@@ -204,9 +204,9 @@ async def test_a_refresh_with_nothing_new_keeps_everything(mind):
 async def test_a_refresh_does_not_count_a_restart_twice(mind):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(memory)
-        await command.refresh(T0)
+        await command.refresh()
         await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
-        await memory.refresh(T0)
+        await memory.refresh()
         assert memory.budget_free_at("main", 2, T0) == T0 + HOUR
         assert memory.budget_free_at("main", 3, T0) is None
 
@@ -215,11 +215,11 @@ async def test_a_refresh_does_not_count_a_restart_twice(mind):
 async def test_a_refresh_keeps_what_could_not_be_written_yet(mind, kit):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(memory)
-        await command.refresh(T0)
+        await command.refresh()
         await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
         memory.give_up(STUCK, T0 + HOUR)
         with kit.no_room():
-            await memory.refresh(T0)
+            await memory.refresh()
         assert memory.history(STUCK).gave_up_at == T0 + HOUR
         await memory.flush()
     async with mind() as memory:
@@ -232,7 +232,7 @@ async def test_a_refresh_prefers_a_restart_made_elsewhere_to_older_words_of_its_
         look(memory, STUCK)
         await restarted(command)
         with kit.no_room():
-            await memory.refresh(T0)
+            await memory.refresh()
         assert memory.history(STUCK).attempts == 1
         await memory.flush()
         assert memory.history(STUCK).attempts == 1
@@ -244,7 +244,7 @@ async def test_a_refresh_prefers_a_restart_made_elsewhere_to_older_words_of_its_
 async def test_a_refresh_that_overlaps_a_restart_loses_neither_its_attempt_nor_its_place_in_the_budget(mind):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
-        await asyncio.gather(memory.refresh(T0), restarted(memory))
+        await asyncio.gather(memory.refresh(), restarted(memory))
         assert memory.history(STUCK).attempts == 1
         assert memory.budget_free_at("main", 2, T0) == T0 + HOUR
         assert memory.budget_free_at("main", 3, T0) is None
@@ -255,7 +255,7 @@ async def test_a_state_that_cannot_be_read_is_no_reason_to_forget_anything(mind)
     async with mind() as memory:
         await restarted(memory)
         memory._store.close()  # noqa: SLF001 - nothing can be read from now on
-        await memory.refresh(T0)
+        await memory.refresh()
         assert "closed" in memory.error
         assert memory.history(STUCK).attempts == 1
         assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
@@ -359,8 +359,8 @@ async def test_much_is_written_without_waiting_for_the_clock(mind):
 
 
 @in_simulated_time
-async def test_a_state_that_cannot_be_read_at_the_start_is_a_sentence(mind):
+async def test_a_state_that_cannot_be_read_at_the_start_is_a_sentence(mind, kit):
     async with mind() as memory:
         memory._store.close()  # noqa: SLF001 - nothing can be read from now on
         with pytest.raises(StateError, match="closed"):
-            await memory.recall(T0)
+            await memory.recall(kit.now)

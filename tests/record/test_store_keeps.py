@@ -23,7 +23,9 @@ times = times.filter(lambda at: 1 < at.year < 9999)
 maybe = st.none() | times
 decisions = st.builds(Decision, st.sampled_from(Do), st.sampled_from(Reason), maybe)
 packs = st.builds(
-    Pack, texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)
+    Pack,
+    *(texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)),
+    st.integers(0, 36500),
 )
 remembered = st.builds(Remembered, texts, texts, packs, times, times, decisions)
 zones = st.builds(ZoneMemory, texts, texts, texts, maybe, maybe, texts, texts)
@@ -61,7 +63,7 @@ def test_a_naive_time_is_refused():
 def test_what_is_saved_is_what_is_loaded(tmp_path_factory, kit, zones, packs, histories):
     url = f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}"
     with kit.opened(url) as store:
-        store.save(Changes(zones=zones, packs=packs, histories=histories))
+        store.save(Changes(zones=zones, packs=packs, histories=histories), kit.now)
     with kit.opened(url) as store:
         snapshot = store.load()
     assert snapshot.zones == {zone.key: zone for zone in zones}
@@ -71,8 +73,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, kit, zones, packs, hi
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(entries, max_size=5))
-def test_the_journal_gives_back_its_lines_newest_first(store, lines):
-    store.save(Changes(journal=lines))
+def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
+    store.save(Changes(journal=lines), kit.now)
     for line in lines:
         found = store.journal_of(line.zone_id, line.pack_id, 1000)
         assert line in found
@@ -87,28 +89,28 @@ def pack(kit, pack_id="p1", *, seen_at=None, status="active"):
 
 
 def test_a_second_look_replaces_the_first(store, kit):
-    store.save(Changes(packs=[pack(kit)], zones=[ZoneMemory("main", "example.com")]))
-    store.save(Changes(packs=[pack(kit, status="expired")], zones=[ZoneMemory("main", "example.com", "z1")]))
+    store.save(Changes(packs=[pack(kit)], zones=[ZoneMemory("main", "example.com")]), kit.now)
+    store.save(Changes(packs=[pack(kit, status="expired")], zones=[ZoneMemory("main", "example.com", "z1")]), kit.now)
     snapshot = store.load()
     assert [memory.pack.status for memory in snapshot.packs.values()] == ["expired"]
     assert [zone.id for zone in snapshot.zones.values()] == ["z1"]
 
 
 def test_a_forgotten_pack_takes_its_history_along(store, kit):
-    store.save(Changes(packs=[pack(kit), pack(kit, "p2")], histories={("z1", "p1"): History(3)}))
-    store.save(Changes(forgotten=[("z1", "p1")]))
+    store.save(Changes(packs=[pack(kit), pack(kit, "p2")], histories={("z1", "p1"): History(3)}), kit.now)
+    store.save(Changes(forgotten=[("z1", "p1")]), kit.now)
     assert set(store.load().packs) == {("z1", "p2")}
     assert store.history_of("z1", "p1") == UNTROUBLED
 
 
-def test_a_recovered_pack_has_no_history_left(store):
-    store.save(Changes(histories={("z1", "p1"): History(3), ("z1", "p2"): History(1)}))
-    store.save(Changes(histories={("z1", "p1"): UNTROUBLED}))
+def test_a_recovered_pack_has_no_history_left(store, kit):
+    store.save(Changes(histories={("z1", "p1"): History(3), ("z1", "p2"): History(1)}), kit.now)
+    store.save(Changes(histories={("z1", "p1"): UNTROUBLED}), kit.now)
     assert store.load().histories == {("z1", "p2"): History(1)}
 
 
 def test_what_repeats_is_kept_in_memory_once(store, kit):
-    store.save(Changes(packs=[pack(kit), pack(kit, "p2")]))
+    store.save(Changes(packs=[pack(kit), pack(kit, "p2")]), kit.now)
     one, other = store.load().packs.values()
     assert one.pack.status is other.pack.status
     assert one.pack.hosts is other.pack.hosts
@@ -116,7 +118,7 @@ def test_what_repeats_is_kept_in_memory_once(store, kit):
 
 
 def test_a_reason_this_program_does_not_know_is_no_obstacle(store, path, kit):
-    store.save(Changes(packs=[pack(kit)]))
+    store.save(Changes(packs=[pack(kit)]), kit.now)
     with sqlite3.connect(path) as other:
         other.execute("UPDATE packs SET reason = 'from_the_future'")
     other.close()
@@ -125,8 +127,8 @@ def test_a_reason_this_program_does_not_know_is_no_obstacle(store, path, kit):
 
 def test_a_text_that_has_no_utf8_form_is_a_sentence_and_the_rest_goes_on(store, kit):
     with pytest.raises(StateError, match="cannot be used"):
-        store.save(Changes(packs=[pack(kit, status="\ud800")]))
-    store.save(Changes(packs=[pack(kit)]))
+        store.save(Changes(packs=[pack(kit, status="\ud800")]), kit.now)
+    store.save(Changes(packs=[pack(kit)]), kit.now)
     assert len(store.load().packs) == 1
 
 
@@ -146,7 +148,8 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
                 ("z1", "timeless"): History(1),
             },
             journal=[Entry(at, "pack_changed", "main", "z", "z1", "p") for at in (young, old)],
-        )
+        ),
+        kit.now,
     )
     assert store.prune(young, young) == 4
     snapshot = store.load()
@@ -159,7 +162,7 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
 def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
     long_ago = kit.t0 - timedelta(days=365)
     tried = History(8, trouble_since=long_ago, last_restart_at=long_ago, gave_up_at=long_ago)
-    store.save(Changes(packs=[pack(kit, seen_at=long_ago)], histories={("z1", "p1"): tried}))
+    store.save(Changes(packs=[pack(kit, seen_at=long_ago)], histories={("z1", "p1"): tried}), kit.now)
     assert store.prune(kit.t0, kit.t0) == 0
     assert set(store.load().packs) == {("z1", "p1")}
     assert store.history_of("z1", "p1") == tried
@@ -168,11 +171,11 @@ def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
 def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
     monkeypatch.setattr(store_module, "JOURNAL_ROWS", 3)
     line = Entry(kit.t0, "pack_changed", "main", "z", "z1", "p")
-    store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]))
+    store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]), kit.now)
     assert store.prune(kit.t0, kit.t0) == 7
     assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
 
 
 def test_ten_thousand_packs_are_one_short_transaction(store, kit):
-    store.save(Changes(packs=[pack(kit, f"p{n}") for n in range(10_000)]))
+    store.save(Changes(packs=[pack(kit, f"p{n}") for n in range(10_000)]), kit.now)
     assert len(store.load().packs) == 10_000

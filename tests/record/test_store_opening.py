@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,14 +86,14 @@ def test_a_refused_opening_lets_the_lock_go(url, path, kit):
 
 
 def test_a_look_at_the_state_works_beside_a_daemon(url, store, kit):
-    store.save(Changes(histories={("z1", "p1"): History(1)}))
+    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
     with kit.opened(url, exclusive=False) as looking:
-        store.save(Changes(histories={("z1", "p1"): History(2)}))
+        store.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
         assert looking.load().histories == {("z1", "p1"): History(2)}
 
 
-def test_what_is_created_is_for_its_owner_alone(store, path):
-    store.save(Changes(histories={("z1", "p1"): History(1)}))
+def test_what_is_created_is_for_its_owner_alone(store, path, kit):
+    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
     names = {"state.db", "state.db-wal", "state.db-shm", "state.db.lock"}
     assert {entry.name for entry in path.parent.iterdir()} == names
     for name in names:
@@ -183,17 +183,17 @@ def test_only_a_sqlite_file_can_be_named(url):
     assert refusal(url) == "state.url must be sqlite:///PATH, with four slashes for an absolute path"
 
 
-@pytest.mark.parametrize("exclusive", [True, False])
-def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path, exclusive):
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path):
     path.write_bytes(b"certificates: none\n" * 500)
-    said = f"the state {path} is not a SQLite database; move it away to start afresh"
-    assert refusal(url, exclusive=exclusive) == said
+    strange = f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url"
+    assert refusal(url) == strange
+    assert "is not a SQLite database any more" in refusal(url, exclusive=False)
     assert path.read_bytes() == b"certificates: none\n" * 500
 
 
 def test_a_damaged_database_is_a_sentence_when_its_pages_are_read(url, path, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", f"p{n}"): History(n) for n in range(1, 2000)}))
+        store.save(Changes(histories={("z1", f"p{n}"): History(n) for n in range(1, 2000)}), kit.now)
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096 * 3)
@@ -251,12 +251,12 @@ def test_a_directory_this_user_may_not_write_is_a_sentence_and_keeps_no_lock(pub
             assert "cannot be created: Permission denied" in refusal(f"sqlite:///{public}/state.db")
 
 
-def test_a_writer_that_does_not_end_is_a_sentence(store, db, path):
+def test_a_writer_that_does_not_end_is_a_sentence(store, db, path, kit):
     db.exec_driver_sql("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StateError, match="is locked by another process"):
-        store.save(Changes())
+        store.save(Changes(), kit.now)
     assert not store.writable()
     other.execute("ROLLBACK")
     other.close()
@@ -268,11 +268,11 @@ def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_ro
     db.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
     lines = [Entry(kit.t0, "pack_changed", "main", "z", "z1", "p", detail="x" * 500) for _ in range(100)]
     with pytest.raises(StateError, match="cannot be written: the disk is full"):
-        store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines))
+        store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {}
     assert store.journal_of("z1", "p", 10) == []
     db.exec_driver_sql("PRAGMA max_page_count = 100000").close()
-    store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines))
+    store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {("z1", "p1"): History(1)}
 
 
@@ -282,11 +282,11 @@ def test_a_disk_that_takes_no_byte_is_not_ready_and_is_again_when_it_does(store,
     with kit.no_room(beyond=1):
         ready = store.writable()
         with pytest.raises(StateError, match="cannot be read or written"):
-            store.intend(intent, UNTROUBLED, kit.after(intent))
+            store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
     assert not ready
     assert store.writable()
     assert store.open_intents() == []
-    store.intend(intent, UNTROUBLED, kit.after(intent))
+    store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
     assert store.restarts_since(kit.t0 - timedelta(hours=1)) == [("main", kit.t0)]
 
 
@@ -295,3 +295,15 @@ def test_a_closed_store_says_so(store):
     with pytest.raises(StateError, match="closed"):
         store.load()
     assert not store.writable()
+
+
+def test_a_damaged_state_in_a_directory_this_user_may_not_write_is_a_sentence_that_says_both(public):
+    (public / "state.db").write_bytes(b"x" * 5000)
+    for name in ("state.db", "state.db.lock"):
+        (public / name).touch()
+        (public / name).chmod(0o666)
+    public.chmod(0o555)
+    with unprivileged(), pytest.raises(StateError) as refused:
+        Store.open(f"sqlite:///{public}/state.db", exclusive=True, mend_at=datetime(2026, 3, 1, tzinfo=UTC))
+    assert "is damaged: it is not a SQLite database any more; and it cannot be set aside: Perm" in str(refused.value)
+    assert {file.name for file in public.iterdir()} == {"state.db", "state.db.lock"}

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ TABLES = (
     "alert_log",
     "alert_groups",
     "outbox",
+    "bookings",
     "meta",
 )
 REVISION = f"""
@@ -84,7 +86,7 @@ def next_release(tmp_path):
 
 def an_old_state(url, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", "p1"): History(3)}))
+        store.save(Changes(histories={("z1", "p1"): History(3)}), kit.now)
 
 
 def look(path, question):
@@ -117,15 +119,36 @@ def test_a_release_that_dies_in_its_revision_leaves_the_old_state_whole(url, pat
         assert store.history_of("z1", "p1") == History(3)
 
 
-def test_a_fresh_state_has_the_tables_that_all_revisions_lead_to(tmp_path, path, store):
-    store.close()
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'revised.db'}")
+def revised(path, revision):
+    """A state as the release of this revision made it."""
+    engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", migrations.__path__[0])
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     engine.dispose()
+
+
+def test_a_state_that_knew_no_validities_keeps_its_packs_and_learns_them(url, path, kit):
+    revised(path, "0003")
+    database = sqlite3.connect(path)
+    row = ("z1", "p1", "main", "a.example", "advanced", "active", '["a.example"]', "google", 10**15, "[]")
+    with database:
+        marks = ", ".join("?" * 15)
+        database.execute(f"INSERT INTO packs VALUES ({marks})", (*row, 1, 2, "leave", "healthy", None))  # noqa: S608 - marks
+    database.close()
+    with kit.opened(url) as store:
+        [known] = store.load().packs.values()
+        assert (known.pack.hosts, known.pack.validity_days, known.decision.until) == (("a.example",), 0, None)
+        store.save(Changes(packs=[replace(known, pack=replace(known.pack, validity_days=14))]), kit.now)
+    with kit.opened(url) as store:
+        assert store.load().packs["z1", "p1"].pack.validity_days == 14
+
+
+def test_a_fresh_state_has_the_tables_that_all_revisions_lead_to(tmp_path, path, store):
+    store.close()
+    revised(tmp_path / "revised.db", "head")
     for question in (
         "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name",
         *(f"PRAGMA table_xinfo({table})" for table in TABLES),

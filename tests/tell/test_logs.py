@@ -218,6 +218,32 @@ def test_what_a_library_warns_of_is_a_line_like_the_others(lines):
     assert list(line)[:3] == ["timestamp", "level", "event"]
 
 
+def test_the_same_words_of_a_library_are_written_once_a_minute_and_other_words_at_once(lines):
+    def tell(_):
+        record = logging.makeLogRecord({"name": "asyncio", "levelno": logging.ERROR, "levelname": "ERROR"})
+        raised = (OSError, OSError(24, "Too many open files"), None)
+        for second, words, cause in (
+            *((number / 100, "cannot accept", raised) for number in range(500)),
+            (59.9, "cannot accept", raised),
+            (60, "cannot accept", raised),
+            (61, "cannot accept", None),
+            (62, "something else", raised),
+            (-3600, "something else", raised),  # the clock was set back
+        ):
+            record.created, record.msg, record.exc_info = 1e9 + second, words, cause
+            logging.getLogger("asyncio").handle(record)
+
+    found = [(line["message"], line.get("error", "")) for line in lines(tell)]
+    error = "OSError: [Errno 24] Too many open files"
+    assert found == [
+        ("cannot accept", error),
+        ("cannot accept", error),
+        ("cannot accept", ""),
+        ("something else", error),
+        ("something else", error),
+    ]
+
+
 def test_what_a_library_chats_about_is_not_written_even_at_debug(lines):
     assert lines(lambda _: logging.getLogger("apscheduler").info("Scheduler started"), "debug") == []
 

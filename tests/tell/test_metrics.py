@@ -38,6 +38,7 @@ PROMISED = {
     "zone_last_success_timestamp_seconds": ("gauge", {"account", "zone"}),
     "pass_duration_seconds": ("histogram", set()),
     "api_request_duration_seconds": ("histogram", {"operation", "status"}),
+    "recovery_duration_seconds": ("histogram", set()),
     "last_pass_timestamp_seconds": ("gauge", set()),
     "rate_limit_remaining": ("gauge", {"account"}),
     "rate_limit_wait_seconds_total": ("counter", {"account"}),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.client import Client, Turns
 from watchdog.cloudflare.errors import (
     CloudflareError,
     CredentialRefused,
@@ -51,19 +51,23 @@ async def restart(
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
-    try:
-        fresh = await client.get_pack(pack.zone_id, pack.id)
-    except CloudflareError as error:
-        return Outcome(pack, _unread(error), error=str(error))
-    if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
-        return Outcome(fresh, Reason.MOVED_ON)
-    try:
-        intent, before, after = prepare()
-        intent_id = await ledger.intend(intent, before, after)
-    except NotIntended as held:
-        return Outcome(fresh, held.reason, error=str(held))
-    sending(intent)
-    return await _send(fresh, intent, intent_id, before, client, ledger, now)
+    if refusal := client.credential.only_reads(pack.zone_id):
+        return Outcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
+    # The turns for both, before either: between the read and the PATCH nothing is waited for but the disk.
+    async with client.turns(2) as turns:
+        try:
+            fresh = await client.get_pack(pack.zone_id, pack.id, turns)
+        except CloudflareError as error:
+            return Outcome(pack, _unread(error), error=str(error))
+        if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
+            return Outcome(fresh, Reason.MOVED_ON)
+        try:
+            intent, before, after = prepare()
+            intent_id = await ledger.intend(intent, before, after)
+        except NotIntended as held:
+            return Outcome(fresh, held.reason, error=str(held))
+        sending(intent)
+        return await _send(fresh, intent, intent_id, before, client, ledger, now, turns)
 
 
 async def _send(
@@ -74,17 +78,19 @@ async def _send(
     client: Client,
     ledger: Ledger,
     now: Callable[[], datetime],
+    turns: Turns,
 ) -> Outcome:
     def outcome(found: Pack, sent: Sent | None, reason: Reason, error: str = "") -> Outcome:
         return Outcome(found, reason, sent, error, intent.attempt, intent.next_restart_at)
 
     try:
-        answer = await client.restart_validation(pack.zone_id, pack.id)
+        answer = await client.restart_validation(pack.zone_id, pack.id, turns)
         result = outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
     except (RateLimited, CredentialRefused) as error:
         # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
         await ledger.withdraw(intent_id, intent, before)
-        return Outcome(pack, Reason.REFUSED, Sent.REFUSED if error.code else None, str(error))
+        reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
+        return Outcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
     except Unsettled as error:
         if isinstance(error, NetworkFault) and not error.sent:
             await ledger.withdraw(intent_id, intent, before)
@@ -122,6 +128,7 @@ def _completed(answer: Pack, pack: Pack) -> Pack:
         hosts=answer.hosts or pack.hosts,
         certificate_authority=answer.certificate_authority or pack.certificate_authority,
         expires_at=answer.expires_at or pack.expires_at,
+        validity_days=answer.validity_days or pack.validity_days,
     )
 
 

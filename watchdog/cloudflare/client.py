@@ -8,7 +8,8 @@ followed, so a credential never leaves for another host. Bodies are read up to a
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -111,6 +112,18 @@ class _Headers(httpx.Headers):
         return "Headers(…)"
 
 
+class Turns:
+    """Turns of the quota that were taken ahead."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self) -> bool:
+        """Use one, if one is left."""
+        self._left -= 1
+        return self._left >= 0
+
+
 class Client:
     """Cloudflare as one credential sees it."""
 
@@ -157,21 +170,45 @@ class Client:
         path = f"/zones/{quote(zone_id, safe='')}/ssl/certificate_packs?status=all&"
         return await self._pages(Operation.LIST_PACKS, path, urgency, decode)
 
-    async def get_pack(self, zone_id: str, pack_id: str) -> Pack:
+    @asynccontextmanager
+    async def turns(self, number: int) -> AsyncIterator["Turns"]:
+        """Take so many turns ahead, so that the calls made with them follow each other without a wait between."""
+        await self.quota.acquire(Urgency.ACT, number)
+        turns = Turns(number)
+        try:
+            yield turns
+        finally:
+            while turns.take():
+                self.quota.release()
+
+    async def get_pack(self, zone_id: str, pack_id: str, turns: "Turns | None" = None) -> Pack:
         """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
         path = _pack_path(zone_id, pack_id)
-        return await self._get(Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id))
+        return await self._get(Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id), turns)
 
-    async def restart_validation(self, zone_id: str, pack_id: str) -> Pack:
+    async def restart_validation(self, zone_id: str, pack_id: str, turns: "Turns | None" = None) -> Pack:
         """Send the PATCH, once. Returns the pack as the answer shows it.
 
         Raises ``Unsettled`` when nobody can tell whether it took effect: read the pack, do not send again. After any
         other ``CloudflareError`` it did not.
         """
         path = _pack_path(zone_id, pack_id)
-        return await self._call(
-            Operation.RESTART_VALIDATION, "PATCH", path, Urgency.ACT, lambda body: wire.pack(body, zone_id), b"{}"
-        )
+        try:
+            answer = await self._call(
+                Operation.RESTART_VALIDATION,
+                "PATCH",
+                path,
+                Urgency.ACT,
+                lambda body: wire.pack(body, zone_id),
+                b"{}",
+                turns,
+            )
+        except CredentialRefused as refused:
+            if refused.code:
+                self.credential.restart_refused(zone_id, str(refused))
+            raise
+        self.credential.restart_accepted(zone_id)
+        return answer
 
     async def find_zone(self, name: str) -> str:
         """The id of the zone with exactly this name. Raises ``NotFound`` when the credential sees none."""
@@ -236,12 +273,18 @@ class Client:
         raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {MOST_PAGES} pages")
 
     async def _get(
-        self, operation: Operation, path: str, urgency: Urgency, decode: Callable[[bytes], Decoded]
+        self,
+        operation: Operation,
+        path: str,
+        urgency: Urgency,
+        decode: Callable[[bytes], Decoded],
+        turns: "Turns | None" = None,
     ) -> Decoded:
         lost, waited = 0, 0
         while True:
             try:
-                return await self._call(operation, "GET", path, urgency, decode)
+                first = not lost and not waited
+                return await self._call(operation, "GET", path, urgency, decode, turns=turns if first else None)
             except RateLimited:
                 waited += 1
                 if waited > WAITS_FOR_429:
@@ -260,12 +303,19 @@ class Client:
         urgency: Urgency,
         decode: Callable[[bytes], Decoded],
         content: bytes | None = None,
+        turns: "Turns | None" = None,
     ) -> Decoded:
         """One request, and what its answer says. Anything but a success is raised."""
         probe = self.credential.stopped
         if not self.credential.may_call():
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
-        await self.quota.acquire(urgency)
+        if turns is None or not turns.take():
+            await self.quota.acquire(urgency)
+        elif self.quota.blocked_for:  # since they were taken
+            self.quota.release()
+            raise RateLimited(operation, "", f"{operation}: not sent: Cloudflare has just told this credential to wait")
+        else:
+            await self.quota.use_a_booking()
         if self.credential.stopped and not probe:  # it was refused while this call waited for its turn
             self.quota.release(None)
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
@@ -282,7 +332,8 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused):
-                if failed.certain or operation not in OPTIONAL:
+                # One that may not write may still read: a refused PATCH says nothing against looking.
+                if failed.certain or (operation not in OPTIONAL and method == "GET"):
                     self.credential.refused(str(failed), certain=failed.certain)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._rate_limited(self.account, self.quota.block(headers))

@@ -2,7 +2,8 @@
 
 A refused credential is not hammered: after a refusal that can only mean the credential itself, or after several 403 in
 a row for whatever zone, nothing is sent with it but one slow probe at a time, until one succeeds or the configuration
-brings another credential (then a new object is built).
+brings another credential (then a new object is built). One that may read a zone and not change it is as little use to
+its packs: after a restart there was refused, the next one is as slow a probe.
 """
 
 import json
@@ -29,6 +30,7 @@ class Credential:
         self._clock = clock
         self._in_a_row = 0
         self._next_probe: float | None = None
+        self._only_reads: dict[str, tuple[float, str]] = {}  # by zone: when a restart is tried again, and why not now
         self.refusal = ""
 
     @classmethod
@@ -82,3 +84,16 @@ class Credential:
         if certain or self.stopped or self._in_a_row >= REFUSALS_IN_A_ROW:
             self.refusal = text
             self._next_probe = self._clock.monotonic() + PROBE_EVERY
+
+    def only_reads(self, zone_id: str) -> str:
+        """Why no restart is to be sent in this zone now, though it may be read; empty when one may."""
+        again_at, refusal = self._only_reads.get(zone_id, (0.0, ""))
+        return refusal if refusal and self._clock.monotonic() < again_at else ""
+
+    def restart_refused(self, zone_id: str, text: str) -> None:
+        """Cloudflare refused it a restart in this zone."""
+        self._only_reads[zone_id] = (self._clock.monotonic() + PROBE_EVERY, text)
+
+    def restart_accepted(self, zone_id: str) -> None:
+        """Cloudflare let it restart in this zone."""
+        self._only_reads.pop(zone_id, None)

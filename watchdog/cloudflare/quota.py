@@ -6,6 +6,9 @@ from the moment it is sent until one window after its answer came: whichever way
 can only have been counted between these two. So the promise is exact: in no window of ``per`` are more than
 ``share x requests`` of ours.
 
+A process that is killed takes its count with it, so turns are booked on the disk before they are used, a part of the
+share at a time; the next process counts what was booked as sent.
+
 What the answers say can only make it stricter: a smaller ``Ratelimit-Policy``, a ``Ratelimit`` that other users of the
 same token have eaten from, a 429. It uses the monotonic clock only.
 """
@@ -14,7 +17,7 @@ import asyncio
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -36,6 +39,13 @@ BLOCKED_WITHOUT_A_WORD = 300.0
 PER_ADDRESS = 190
 """Requests per second over all credentials. Cloudflare's limit for one client address is 200."""
 
+PARTS = 16
+"""Of the share, and of its window: so much is booked at once, and for so long. A start may find one part too many
+counted, and a busy window costs 16 writes."""
+
+Book = Callable[[int, float], Awaitable[None]]
+"""Notes that so many requests may be sent until then (monotonic). Returns once that is durable."""
+
 _LONGEST_NAP = 1.0
 """Seconds after which a waiter looks again when its turn depends on answers that are still out."""
 
@@ -50,8 +60,8 @@ class Allowance:
 
     @property
     def ours(self) -> int:
-        """Requests per window that are ours; at least one."""
-        return max(1, math.floor(self.requests * self.share))
+        """Requests per window that are ours; at least the two of a restart, its read and its PATCH."""
+        return max(2, math.floor(self.requests * self.share))
 
 
 class Window:
@@ -78,6 +88,10 @@ class Window:
             return math.inf
         return max(0.0, self._ended[over] + self.seconds - now)
 
+    def recall(self, ended: Iterable[float]) -> None:
+        """Requests of an earlier process, and when they ended at the latest, the first to end first."""
+        self._ended.extend(ended)
+
     def start(self) -> None:
         """One more is on its way."""
         self.in_flight += 1
@@ -91,13 +105,25 @@ class Window:
 class Quota:
     """The turns of one credential. ``acquire`` one, make the request, ``release`` it with the answer's headers."""
 
-    def __init__(self, allowance: Allowance, address: Window, clock: Clock) -> None:
+    def __init__(
+        self,
+        allowance: Allowance,
+        address: Window,
+        clock: Clock,
+        book: Book | None = None,
+        booked: Iterable[tuple[float, int]] = (),
+    ) -> None:
+        """``booked`` are the turns that earlier processes booked: until when, and how many, in order."""
         self._configured = allowance
         self._address = address
         self._clock = clock
         self._window = Window(allowance.ours, allowance.per)
+        self._window.recall(until for until, requests in booked for _ in range(requests))
+        self._book = book
+        self._booking = asyncio.Lock()
+        self._booked, self._booked_until = 0, -math.inf
         self._courtesy = allowance.requests // 50  # what looks leave to the others of the same user
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Urgency, int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = -math.inf
@@ -115,21 +141,51 @@ class Quota:
         """Seconds until the block that a 429 brought is over; 0 when there is none."""
         return max(0.0, self._blocked_until - self._clock.monotonic())
 
-    async def acquire(self, urgency: Urgency) -> None:
-        """Wait for a turn. The most urgent goes first; among equals the first to come."""
-        if not self._waiting and self._wait(urgency) <= 0:
-            self._start()
+    def allow(self, allowance: Allowance) -> None:
+        """Another allowance holds from now on; what was counted stays counted."""
+        self._configured = allowance
+        self._window.limit, self._window.seconds = allowance.ours, allowance.per
+        self._courtesy = allowance.requests // 50
+
+    async def acquire(self, urgency: Urgency, turns: int = 1) -> None:
+        """Wait for so many turns at once. The most urgent goes first; among equals the first to come."""
+        await self._wait_for(urgency, turns)
+        try:
+            for _ in range(turns):
+                await self.use_a_booking()
+        except BaseException:
+            for _ in range(turns):
+                self.release()
+            raise
+
+    async def use_a_booking(self) -> None:
+        """Wait until a request that is sent now is counted whatever becomes of this process."""
+        if self._book is None:
+            return
+        while self._booked <= 0 or self._clock.monotonic() >= self._booked_until:
+            async with self._booking:
+                now = self._clock.monotonic()
+                if self._booked <= 0 or now >= self._booked_until:  # nobody did it meanwhile
+                    requests, until = max(1, self._window.limit // PARTS), now + self._window.seconds / PARTS
+                    await self._book(requests, until)
+                    self._booked, self._booked_until = requests, until
+        self._booked -= 1
+
+    async def _wait_for(self, urgency: Urgency, turns: int) -> None:
+        if not self._waiting and self._wait(urgency, turns) <= 0:
+            self._start(turns)
             return
         began = self._clock.monotonic()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._order), turn))
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._order), turns, granted))
         self._pump()
         try:
-            await turn
+            await granted
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._window.end(self._clock.monotonic())
-                self._address.end(self._clock.monotonic())
+            if granted.done() and not granted.cancelled():
+                for _ in range(turns):
+                    self._window.end(self._clock.monotonic())
+                    self._address.end(self._clock.monotonic())
             raise
         finally:
             self.waited += self._clock.monotonic() - began
@@ -175,11 +231,12 @@ class Quota:
         self._window.limit, self._window.seconds = mine.ours, mine.per
         self._courtesy = mine.requests // 50
 
-    def _wait(self, urgency: Urgency) -> float:
-        now = self._clock.monotonic()
-        wait = max(self._blocked_until - now, self._window.wait(now, self._reserve(urgency)), self._address.wait(now))
+    def _wait(self, urgency: Urgency, turns: int = 1) -> float:
+        now, more = self._clock.monotonic(), turns - 1
+        window, address = self._window.wait(now, self._reserve(urgency) + more), self._address.wait(now, more)
+        wait = max(self._blocked_until - now, window, address)
         courtesy = 0 if urgency is Urgency.ACT else self._courtesy
-        if self._left is not None and self._left <= courtesy:
+        if self._left is not None and self._left <= courtesy + more:
             wait = max(wait, self._left_until - now)
         return wait
 
@@ -187,29 +244,30 @@ class Quota:
         """Requests (3 % of ours) that looks leave over, so that a restart never waits for a whole window."""
         return 0 if urgency is Urgency.ACT else self._window.limit // 32
 
-    def _start(self) -> None:
-        self._window.start()
-        self._address.start()
+    def _start(self, turns: int) -> None:
+        for _ in range(turns):
+            self._window.start()
+            self._address.start()
         if self._left is not None:
-            self._left -= 1
+            self._left -= turns
 
     def _pump(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._waiting:
-            urgency, _, turn = self._waiting[0]
-            if turn.done():  # cancelled while it waited
+            urgency, _, turns, granted = self._waiting[0]
+            if granted.done():  # cancelled while it waited
                 heapq.heappop(self._waiting)
                 continue
-            wait = self._wait(urgency)
+            wait = self._wait(urgency, turns)
             if wait > 0:
                 nap = wait if math.isfinite(wait) else _LONGEST_NAP
                 self._timer = asyncio.get_running_loop().call_later(nap, self._pump)
                 return
             heapq.heappop(self._waiting)
-            self._start()
-            turn.set_result(None)
+            self._start(turns)
+            granted.set_result(None)
 
 
 def _items(header: str, one: str, two: str) -> Iterator[tuple[int, int]]:

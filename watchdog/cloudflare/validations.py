@@ -1,7 +1,7 @@
 """A pack's validation on the wire: method, tokens, delegations. Part of ``wire``, which hands in undecoded JSON.
 
 Healthy packs are nearly all packs, and nobody asks for their tokens: theirs are not decoded, and packs with the same
-method and validity share one value. Lenient throughout: what does not fit is left out.
+method share one value. Lenient throughout: what does not fit is left out.
 """
 
 from collections.abc import Iterable
@@ -16,30 +16,29 @@ MOST_RECORDS = 200
 """Records kept of one pack: fifty hosts and their wildcards with the two tokens of SSL.com."""
 
 _MOST_SHARED = 100
-_shared: dict[tuple[str | None, int | None], Validation] = {(None, None): NO_VALIDATION}
+_shared: dict[str | None, Validation] = {None: NO_VALIDATION}
 _One = TypeVar("_One")
 _decode = msgspec.json.Decoder().decode
 
 
-def common(method: str | None, days: int | None) -> Validation:
+def common(method: str | None) -> Validation:
     """A validation without tokens: one object for all packs that are validated alike."""
-    known = _shared.get((method, days))
+    known = _shared.get(method)
     if known is None:
-        known = Validation(clean(method or "", 80), max(days or 0, 0))
+        known = Validation(clean(method or "", 80))
         if len(_shared) < _MOST_SHARED:
-            _shared[method, days] = known
+            _shared[method] = known
     return known
 
 
-def validation(method: str | None, days: int | None, records: msgspec.Raw, delegations: msgspec.Raw) -> Validation:
+def validation(method: str | None, records: msgspec.Raw, delegations: msgspec.Raw) -> Validation:
     """The validation of a pack that is not healthy; ``records`` and ``delegations`` are JSON, or empty."""
-    without = common(method, days)
+    without = common(method)
     found, offered = _items(records), _items(delegations)
     if not found and not offered:
         return without
     return Validation(
         without.method,
-        without.validity_days,
         _distinct(_record("TXT", item.get("txt_name"), item.get("txt_value")) for item in found),
         _distinct(_http(item.get("http_url"), item.get("http_body")) for item in found),
         _distinct(_record("CNAME", item.get("cname"), item.get("cname_target")) for item in (*found, *offered)),

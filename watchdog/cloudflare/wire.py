@@ -253,11 +253,10 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         _word(read.certificate_authority),
         expires_at,
         tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
-        common(read.validation_method, read.validity_days)
+        min(max(read.validity_days or 0, 0), LONGEST_VALIDITY),
+        common(read.validation_method)
         if status in HEALTHY
-        else validation(
-            read.validation_method, read.validity_days, read.validation_records, read.dcv_delegation_records
-        ),
+        else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
     )
 
 
@@ -269,6 +268,9 @@ def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
         hosts = [clean(host, 255) for host in hosts]
     return tuple(sorted(hosts))
 
+
+LONGEST_VALIDITY = 36500
+"""Days; no certificate has more, and the state keeps no number that is larger."""
 
 MOST_ERRORS = 20
 """Validation errors kept of one pack: more say nothing new."""

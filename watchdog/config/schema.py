@@ -374,6 +374,13 @@ class Alerts(Block):
         default=timedelta(hours=24),
         description="How often what lasts is said again, a duration. Alertmanager repeats by its own rules.",
     )
+    runbooks: str = Field(
+        default="docs/runbooks/",
+        min_length=1,
+        max_length=500,
+        description="Where the people who are told find the pages of docs/runbooks/, such as the URL of your copy of"
+        " them; each message names the page of its reason there. By default their place in this program's source.",
+    )
     heartbeat_url: WebAddress | None = Field(
         default=None,
         description="Asked for by GET after every completed pass, with /fail added after one that failed: a dead man's"

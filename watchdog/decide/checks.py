@@ -11,7 +11,7 @@ from watchdog.decide import pace
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.history import History
+from watchdog.model.history import CAUTIOUS_FOR, History
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
@@ -35,7 +35,8 @@ class Case:
     """All that a decision about one pack may depend on.
 
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
-    the last validation failed, where Cloudflare said so; ``findings`` are empty where nothing was diagnosed.
+    the last validation failed, where Cloudflare said so; ``findings`` are empty where nothing was diagnosed;
+    ``lost_at`` is when the state was lost, if it ever was.
     """
 
     pack: Pack
@@ -45,6 +46,7 @@ class Case:
     budget_free_at: datetime | None = None
     failed_for: Reason | None = None
     findings: tuple[Finding, ...] = ()
+    lost_at: datetime | None = None
 
 
 OBSTACLES = frozenset(
@@ -137,6 +139,14 @@ def has_no_attempts_left(case: Case) -> Decision | None:
     if last is not None and case.now < last + case.rules.settling:
         return Decision(Do.WAIT, Reason.BACKING_OFF, last + case.rules.settling)
     return Decision(Do.GIVE_UP, Reason.GAVE_UP)
+
+
+def knows_too_little(case: Case) -> Decision | None:
+    """The state was lost a short while ago: any pack may just have been restarted, and the hour's budget spent."""
+    if case.lost_at is None:
+        return None
+    until = case.lost_at + max(CAUTIOUS_FOR, case.rules.settling)
+    return Decision(Do.WAIT, Reason.STATE_LOST, until) if case.now < until else None
 
 
 def is_backing_off(case: Case) -> Decision | None:

@@ -21,6 +21,7 @@ CHAIN: tuple[Callable[[Case], Decision | None], ...] = (
     checks.is_refused_by_its_ca,
     checks.is_held_by_diagnosis,
     checks.has_no_attempts_left,
+    checks.knows_too_little,
     checks.is_backing_off,
     checks.is_over_budget,
 )

@@ -38,6 +38,7 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
     Reason.CREDENTIAL_REFUSED: (_C,),
     Reason.PASS_OVERDUE: (_C,),
     Reason.STATE_UNWRITABLE: (_C,),
+    Reason.STATE_LOST: (_W,),
     Reason.HELD_BY_DIAGNOSIS: (_W,),
     Reason.CA_REFUSES: (_W,),
     Reason.OTHER_STAGE_TIMED_OUT: (_W,),
@@ -45,6 +46,7 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
     Reason.RECORDS_NEEDED: (_W,),
     Reason.PENDING_TOO_LONG: (_W,),
     Reason.UNSEEN: (_W,),
+    Reason.CLOUDFLARE_FAILING: (_W,),
     Reason.NOT_FOUND: (_W,),
     Reason.CONFIG_REFUSED: (_W,),
     Reason.UNKNOWN_STATUS: (_I,),
@@ -62,6 +64,7 @@ class Alert:
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
     of one trouble. ``since`` is since when it is so, as far as anybody knows. ``restarts`` were made in that time. A
     higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it is said.
+    ``runbooks`` is where people find the pages that say what to do.
     """
 
     reason: Reason
@@ -79,6 +82,7 @@ class Alert:
     restarts: int = 0
     stage: int = 0
     patience: timedelta = timedelta(0)
+    runbooks: str = RUNBOOKS
 
     @property
     def fingerprint(self) -> str:
@@ -93,7 +97,7 @@ class Alert:
     @property
     def runbook(self) -> str:
         """The page that says what to do."""
-        return f"{RUNBOOKS}{self.reason}.md"
+        return f"{self.runbooks.rstrip('/')}/{self.reason}.md"
 
     @property
     def gravity(self) -> tuple[int, int]:

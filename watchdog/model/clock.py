@@ -4,12 +4,22 @@ Wall time is always an aware UTC ``datetime``; durations are ``timedelta``. ``mo
 arbitrary start and never runs backwards, so everything that measures or limits a rate uses it.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+NO_STEP = timedelta(0)
+
+SMALLEST_STEP = timedelta(seconds=1)
+"""What a clock is off by less than this is put right by slewing, which both clocks follow."""
 
 
 class Clock(Protocol):
     """Tells the time and waits."""
+
+    @property
+    def boot(self) -> str:
+        """Names the start that ``monotonic`` counts from; empty where another process cannot count from the same."""
 
     def now(self) -> datetime:
         """Wall time, aware, in UTC."""
@@ -19,3 +29,24 @@ class Clock(Protocol):
 
     async def sleep(self, delay: timedelta) -> None:
         """Wait for at least ``delay``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One moment on both clocks: with it, times that were noted then can be told apart from a clock that was set."""
+
+    at: datetime
+    monotonic: float
+    boot: str
+
+    def step_since(self, earlier: "Anchor") -> timedelta:
+        """By how much the wall clock was set since ``earlier``: zero where it was not, or where nobody can know."""
+        if not self.boot or self.boot != earlier.boot:
+            return NO_STEP
+        step = (self.at - earlier.at) - timedelta(seconds=self.monotonic - earlier.monotonic)
+        return step if abs(step) >= SMALLEST_STEP else NO_STEP
+
+
+def anchor(clock: Clock) -> Anchor:
+    """The present moment."""
+    return Anchor(clock.now(), clock.monotonic(), clock.boot)

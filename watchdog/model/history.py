@@ -9,8 +9,12 @@ from enum import StrEnum
 
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
-from watchdog.model.packs import HEALTHY, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
+
+CAUTIOUS_FOR = timedelta(hours=1)
+"""After the state was lost, nothing is restarted for at least so long: the budget of an hour may just have been spent,
+and certificate authorities count failed validations by the hour."""
 
 
 class NotIntended(Exception):
@@ -49,11 +53,12 @@ class History:
         """The history once the pack was seen as it is.
 
         A pack that is well again starts afresh. One that was given up and has changed its status by itself, or by a
-        person's hand, starts afresh too should it time out again; while it stays given up, nothing is forgotten.
+        person's hand, starts afresh too should it time out again; while it stays given up, nothing is forgotten. A
+        status that nobody knows, or none, is no such change: it may be a broken answer.
         """
         if pack.status in HEALTHY:
             return UNTROUBLED
-        if self.gave_up_at is not None and pack.status != VALIDATION_TIMED_OUT:
+        if self.gave_up_at is not None and pack.status in KNOWN_STATUSES - {VALIDATION_TIMED_OUT}:
             return replace(self, attempts=0, next_restart_at=None, gave_up_at=None)
         if self.trouble_since is None and (pack.status == VALIDATION_TIMED_OUT or pack.status in OTHER_STAGE_TIMED_OUT):
             return replace(self, trouble_since=now)
@@ -67,6 +72,22 @@ class History:
             trouble_since=self.trouble_since or now,
             last_restart_at=now,
             next_restart_at=now + wait,
+        )
+
+    def shifted(self, step: timedelta) -> "History":
+        """The history by a wall clock that was set by ``step`` since: what was to be waited stays as long."""
+        if not step or self == UNTROUBLED:
+            return self
+
+        def moved(at: datetime | None) -> datetime | None:
+            return None if at is None else at + step
+
+        return replace(
+            self,
+            trouble_since=moved(self.trouble_since),
+            last_restart_at=moved(self.last_restart_at),
+            next_restart_at=moved(self.next_restart_at),
+            gave_up_at=moved(self.gave_up_at),
         )
 
     def given_up(self, now: datetime) -> "History":

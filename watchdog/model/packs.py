@@ -93,11 +93,10 @@ class HttpToken:
 class Validation:
     """How a pack's hosts are validated. Tokens are those shown now: a restart or a failure makes new ones.
 
-    ``validity_days`` is 0 where it is not known. ``delegations`` are the CNAMEs Cloudflare offers in place of tokens.
+    ``delegations`` are the CNAMEs Cloudflare offers in place of tokens.
     """
 
     method: str = ""
-    validity_days: int = 0
     tokens: tuple[ManualRecord, ...] = ()
     http_tokens: tuple[HttpToken, ...] = ()
     delegations: tuple[ManualRecord, ...] = ()
@@ -111,8 +110,9 @@ class Pack:
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
-    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validation`` is
-    what a look brings and nothing that is remembered, so two packs that differ in nothing else are equal.
+    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days``,
+    of a certificate, is 0 where it is not known. ``validation`` is what a look brings and nothing that is remembered,
+    so two packs that differ in nothing else are equal.
     """
 
     id: str
@@ -123,6 +123,7 @@ class Pack:
     certificate_authority: str = ""
     expires_at: datetime | None = None
     validation_errors: tuple[str, ...] = ()
+    validity_days: int = 0
     validation: Validation = field(default=NO_VALIDATION, compare=False)
 
     @property

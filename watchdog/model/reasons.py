@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
     STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
+    STATE_LOST = "state_lost"  # what was restarted lately is not known any more
     HELD_BY_DIAGNOSIS = "held_by_diagnosis"  # a certain obstacle that no restart passes
     # A restart was sent and not accepted.
     REFUSED = "refused"
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     CREDENTIAL_REFUSED = "credential_refused"
     # The watchdog itself.
     CONFIG_REFUSED = "config_refused"
+    CLOUDFLARE_FAILING = "cloudflare_failing"  # no zone at all could be seen, for long
     PASS_OVERDUE = "pass_overdue"  # noqa: S105  a name, no secret
 
 

@@ -99,6 +99,7 @@ _NEXT = {
     Reason.GOING_AWAY: "Nothing to do, because it is deleted or on the way there.",
     Reason.UNKNOWN_STATUS: "Nothing: nobody here knows this status, and what is not understood is not touched.",
     Reason.NOT_FOUND: "Nothing: Cloudflare has no such pack. Take it out of the configuration.",
+    Reason.CREDENTIAL_REFUSED: "It is restarted once Cloudflare takes the credential, which is tried every 15 minutes.",
     Reason.STATE_UNWRITABLE: "It is restarted once the state can be written again.",
 }
 

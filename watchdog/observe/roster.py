@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError
+from watchdog.cloudflare.errors import CloudflareError, CredentialRefused
 from watchdog.model.packs import ZoneRef
+from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
 
 
@@ -37,7 +38,7 @@ class Roster:
         self._every = every
         self.found: dict[str, tuple[ZoneRef, ...]] = {}
         self._due: dict[str, datetime] = {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, tuple[Reason, str]] = {}
 
     def zones(self) -> tuple[ZoneRef, ...]:
         """Every zone to watch, each once: the configured in their order, then the discovered."""
@@ -61,7 +62,7 @@ class Roster:
     async def refresh(self, account: str, client: Client, now: datetime) -> bool:
         """Discover the zones of one account if that is due; True when it was done.
 
-        A failure is kept in ``failures``; it is tried again when the next discovery is due.
+        A failure is kept, with its reason, in ``failures``; it is tried again when the next discovery is due.
         """
         search = self._searches.get(account)
         if search is None or now < self._due.get(account, now):
@@ -70,7 +71,8 @@ class Roster:
         try:
             seen = await client.list_zones()
         except CloudflareError as error:
-            self.failures[account] = str(error)
+            reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.UNSEEN
+            self.failures[account] = (reason, str(error))
             return False
         self.failures.pop(account, None)
         self.found[account] = tuple(

@@ -16,6 +16,10 @@ class StateError(Exception):
     """The state cannot be used; the message is one sentence for an operator."""
 
 
+class StateDamaged(StateError):
+    """What is stored cannot be read any more, and no waiting will mend it."""
+
+
 class StateHeld(StateError):
     """Another instance holds the state. ``pid`` is its process, or empty where it could not be read."""
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis
@@ -21,7 +22,7 @@ from watchdog.model.history import UNTROUBLED, Entry, History, Intent, NotIntend
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.record.store import Changes, Settled, Stale, StateError, Store
+from watchdog.record.store import Changes, Loss, PackKey, Settled, Snapshot, Stale, StateError, Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written."""
@@ -57,20 +58,43 @@ class Memory:
         self._sent: dict[str, deque[datetime]] = {}
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
         self._flushed_at = _NEVER
+        self.lost: Loss | None = None
         self.error = ""  # why the last write failed; empty when it did not
+        self._epoch = self._moment = Anchor(_NEVER, 0.0, "")  # when the clock was last set; and the last look at it
+        self._intended: dict[int, Anchor] = {}  # restarts under way, and by which clock their times are
+        self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
 
-    async def recall(self, now: datetime) -> list[tuple[int, Intent]]:
+    async def recall(self, now: Anchor) -> list[tuple[int, Intent]]:
         """Load what was stored. Returns the restarts whose outcome nobody noted: the process died in the middle."""
+        if (lost := self._store.lost) is not None:  # by a clock that has been set back since, caution would never end
+            self.lost = replace(lost, at=min(lost.at, now.at))
+        self._epoch = self._moment = now
+        if self._store.exclusive:
+            await self._try(lambda: self._store.align(now))
         snapshot = await self.ask(self._store.load)
         self.zones = snapshot.zones
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._packs.setdefault(zone_id, {})[pack_id] = known
-        self._histories = snapshot.histories
-        for account, at in await self.ask(lambda: self._store.restarts_since(now - HOUR)):
+        self._histories, restarts = await self.ask(lambda: self._aligned(snapshot, now))
+        for account, at in restarts:
             self._sent.setdefault(account, deque()).append(at)
+        for account, until, requests in await self.ask(lambda: self._store.booked(now.boot)) if now.boot else ():
+            self.booked.setdefault(account, []).append((until, requests))
         return await self.ask(self._store.open_intents)
 
-    async def refresh(self, now: datetime) -> None:
+    def heed(self, now: Anchor) -> datetime:
+        """The time. If the clock was set since this was last asked, whatever is waited for moves with it."""
+        step = now.step_since(self._epoch)
+        self._moment = now
+        if step:
+            self._epoch, self._flushed_at = now, _NEVER
+            self._histories = _shifted(self._histories, step)
+            self._changes.histories = _shifted(self._changes.histories, step)
+            self._sent = {account: deque(at + step for at in sent) for account, sent in self._sent.items()}
+            self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
+        return now.at
+
+    async def refresh(self) -> None:
         """Take over what another process (the ``restart`` command) has written since.
 
         A disk that cannot be read is no reason to stop looking: what the process knows stands, ``error`` says why, and
@@ -81,12 +105,13 @@ class Memory:
                 return
             await self.flush()
             # In one go: what is stored meanwhile by ``intend`` is in both or in neither.
-            stored, restarts = await self.ask(
-                lambda: (self._store.load().histories, self._store.restarts_since(now - HOUR))
-            )
+            moment = self._moment
+            stored, restarts = await self.ask(lambda: self._aligned(self._store.load(), moment))
         except StateError as error:
             self.error = str(error)
             return
+        step = self._moment.step_since(moment)  # it was set while that was read
+        stored, restarts = _shifted(stored, step), [(account, at + step) for account, at in restarts]
         for key, history in self._changes.histories.items():  # not written yet, and not older than a restart elsewhere
             if (history.last_restart_at or _NEVER) >= (stored.get(key, UNTROUBLED).last_restart_at or _NEVER):
                 stored[key] = history
@@ -96,11 +121,22 @@ class Memory:
             # Ours that are on their way to the disk count as well.
             self._sent[account] = deque(sorted((found | Counter(self._sent.get(account, ()))).elements()))
 
+    def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], list[tuple[str, datetime]]]:
+        """The stored histories and the restarts of the last hour, by the clock of ``now``."""
+        step = _step(snapshot.anchor, now)
+        restarts = self._store.restarts_since(now.at - step - HOUR)
+        return _shifted(snapshot.histories, step), [(account, at + step) for account, at in restarts]
+
     # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
 
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
         return self._histories.get((pack.zone_id, pack.id), UNTROUBLED)
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When the state before this one was lost, if one was."""
+        return self.lost.at if self.lost else None
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""
@@ -296,7 +332,7 @@ class Memory:
     def _forget(self, pack: Pack) -> None:
         key = (pack.zone_id, pack.id)
         self._packs[pack.zone_id].pop(pack.id, None)
-        self._histories.pop(key, None)
+        self._afresh |= self._histories.pop(key, UNTROUBLED).attempts > 0  # it may come back, and starts afresh
         self._changes.histories[key] = UNTROUBLED
         self._changes.diagnoses[key] = None
         self._changes.forgotten.append(key)
@@ -311,10 +347,11 @@ class Memory:
         if self._afresh:
             await self.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._changes.histories.pop(key, None)  # ``after`` says all of it
+        moment = self._moment
         try:
-            intent_id = await self.ask(lambda: self._store.intend(intent, before, after))
+            intent_id = await self.ask(lambda: self._store.intend(intent, before, after, moment))
         except Stale as stale:
-            self._histories[key] = stale.history
+            self._histories[key] = stale.history.shifted(self._moment.step_since(moment))
             self._not_sent(intent)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except StateError as error:
@@ -323,26 +360,38 @@ class Memory:
             if unwritten is not None:
                 self._changes.histories.setdefault(key, unwritten)
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
-        self._histories[key] = after
+        self._histories[key] = after.shifted(self._moment.step_since(moment))
+        self._intended[intent_id] = moment
         return intent_id
 
     def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
         """Note what became of a restart; it is written with the zone. Until then the intent counts as an attempt."""
+        self._intended.pop(intent_id, None)
         self._changes.settled.append(Settled(intent_id, outcome, error, at))
 
     async def withdraw(self, intent_id: int, intent: Intent, before: History) -> None:
         """Nothing was sent after all: forget the intent and put the history back. If that fails, the attempt counts."""
-        if await self._try(lambda: self._store.withdraw(intent_id, before)):
+        moment = self._intended.pop(intent_id)
+        if await self._try(lambda: self._store.withdraw(intent_id, before, moment)):
+            step = self._moment.step_since(moment)
             key = (intent.zone_id, intent.pack_id)
-            self._not_sent(intent)
+            self._not_sent(intent, step)
             if before == UNTROUBLED:
                 self._histories.pop(key, None)
             else:
-                self._histories[key] = before
+                self._histories[key] = before.shifted(step)
 
-    def _not_sent(self, intent: Intent) -> None:
+    def _not_sent(self, intent: Intent, step: timedelta = NO_STEP) -> None:
         with suppress(ValueError, KeyError):  # more than an hour ago
-            self._sent[intent.account].remove(intent.at)
+            self._sent[intent.account].remove(intent.at + step)
+
+    async def book(self, account: str, until: float, requests: int, window: timedelta) -> None:
+        """Note that an account may send so many requests ``until`` then, so that the next process knows.
+
+        If that cannot be written, this process counts all the same.
+        """
+        boot, before = self._moment.boot, self._moment.monotonic - window.total_seconds()
+        await self._try(lambda: self._store.book(account, boot, until, requests, before))
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -357,7 +406,9 @@ class Memory:
         changes, self._changes, self._afresh = self._changes, Changes(), False
         if changes.empty():
             return
-        if not await self._try(lambda: self._store.save(changes)):
+        moment = self._moment
+        if not await self._try(lambda: self._store.save(changes, moment)):
+            changes.histories = _shifted(changes.histories, self._moment.step_since(moment))
             changes.merge(self._changes)
             self._changes, self._afresh = changes, True
 
@@ -400,6 +451,14 @@ class Memory:
     async def ask(self, question: Callable[[], _Answer]) -> _Answer:
         """Put a question to the store, in the one thread it is used in."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+
+
+def _step(then: Anchor | None, now: Anchor) -> timedelta:
+    return NO_STEP if then is None else now.step_since(then)
+
+
+def _shifted(histories: dict[PackKey, History], step: timedelta) -> dict[PackKey, History]:
+    return {key: history.shifted(step) for key, history in histories.items()} if step else histories
 
 
 def _last_tried(zone: ZoneMemory) -> datetime:

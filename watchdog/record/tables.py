@@ -104,6 +104,7 @@ packs = sa.Table(
     *(_key("zone_id"), _key("pack_id"), _text("account"), _text("zone"), _text("type"), _text("status")),
     *(_text("hosts"), _text("ca"), _time("expires_at"), _text("validation_errors")),
     *(_time("since", nullable=False), _time("seen_at", nullable=False), _text("do"), _text("reason"), _time("until")),
+    sa.Column("validity_days", sa.Integer, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 histories = sa.Table(
@@ -153,7 +154,17 @@ outbox = sa.Table(
     _text("message"),
     sqlite_autoincrement=True,
 )
-meta = sa.Table("meta", metadata, _id(), _number("probes"))
+bookings = sa.Table(
+    "bookings",
+    metadata,
+    *(_id(), _text("account"), _text("boot"), sa.Column("until", sa.Float, nullable=False), _number("requests")),
+)
+meta = sa.Table(
+    "meta",
+    metadata,
+    *(_id(), _number("probes"), _time("anchor_at"), sa.Column("anchor_monotonic", sa.Float)),
+    sa.Column("anchor_boot", sa.Text),
+)
 
 
 # The bulk paths speak SQL to the driver: a statement built per row costs several times the row.
@@ -223,7 +234,7 @@ def pack_row(memory: Remembered) -> Row:
         *(pack.certificate_authority, _to(pack.expires_at)),
         json.dumps(pack.validation_errors) if pack.validation_errors else "[]",
         *(to_micros(memory.since), to_micros(memory.seen_at), decision.do.value, decision.reason.value),
-        _to(decision.until),
+        *(_to(decision.until), pack.validity_days),
     )
 
 
@@ -234,10 +245,11 @@ def packs_of(rows: Iterable[Row]) -> Iterator[tuple[PackKey, Remembered]]:
     time = _Memo(from_micros)
     decisions = _Memo[tuple[str, str, int | None], Decision](lambda key: _decision(*key))
     for row in rows:
-        zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors, since, seen, do, reason, until = row
+        zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
+        since, seen, do, reason, until, days = row[10:]
         zone_id = text[zone_id]
         pack = Pack(
-            *(pack_id, zone_id, text[kind], text[status], texts[hosts], text[ca], _from(expires), texts[errors])
+            *(pack_id, zone_id, text[kind], text[status], texts[hosts], text[ca], _from(expires), texts[errors], days)
         )
         decision = decisions[do, reason, until]
         yield (zone_id, pack_id), Remembered(text[account], text[zone], pack, time[since], time[seen], decision)

@@ -110,6 +110,16 @@ class World:
         """Delete a pack: for a while it answers with status ``deleted``."""
         self.set_status(pack_id, "deleted")
 
+    def recreate(self, pack_id: str) -> str:
+        """A person deletes a pack and orders the same anew; gives the id of the new one."""
+        old = self._find(pack_id)
+        self._live(old, self.clock.now())
+        new = self._twin(old)
+        new.certificates, new.renewing = (), False
+        new.enter("initializing", self.clock.now())
+        old.enter("deleted", self.clock.now())
+        return new.id
+
     def revoke(self, token: str) -> None:
         """Make the credential of this name invalid."""
         self._revoked.add(token)

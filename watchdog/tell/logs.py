@@ -28,7 +28,10 @@ LONGEST = 2_000
 _MOST_FRAMES = 30
 
 QUIET_FOR = 60.0
-"""Seconds for which the same failing call of the same account is not logged again: an outage is not a flood."""
+"""Seconds for which the same failing call of the same account, or the same words of a library, are not logged again: an
+outage is not a flood. Without a free descriptor asyncio complains a thousand times a second."""
+
+_MOST_WORDS = 1_000
 
 REMEMBERED_FOR = 3600.0
 """Seconds for which it is known how often a failing call was not logged."""
@@ -65,6 +68,7 @@ def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None)
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
     handler.setFormatter(formatter)
+    handler.addFilter(_Sparing())
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
@@ -81,6 +85,24 @@ class _Unfailing:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+class _Sparing(logging.Filter):
+    """Lets the same words of a library through once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raised = repr(record.exc_info[1]) if record.exc_info else ""
+        key = (record.name, record.getMessage()[:LONGEST], raised[:LONGEST])
+        if 0 <= record.created - self._said.get(key, -QUIET_FOR) < QUIET_FOR:
+            return False
+        if len(self._said) >= _MOST_WORDS:
+            self._said.clear()
+        self._said[key] = record.created
+        return True
 
 
 def _from_library(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

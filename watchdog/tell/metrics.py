@@ -46,6 +46,7 @@ NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
 
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
+_RECOVERY_BUCKETS = (300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,13 @@ class Metrics:
             buckets=_CALL_BUCKETS,
         )
 
+        self._recoveries = Histogram(
+            f"{PREFIX}recovery_duration_seconds",
+            "Time from when a pack was first seen timed out to when it was seen well again.",
+            registry=self.registry,
+            buckets=_RECOVERY_BUCKETS,
+        )
+
     def called(self, account: str, operation: str, status: int, seconds: float, code: str | None) -> None:
         """A call was made; ``code`` when it failed."""
         if len(self._statuses) < MOST_STATUSES:
@@ -112,6 +120,10 @@ class Metrics:
     def restarted(self, account: str, zone: str, sent: Sent) -> None:
         """A restart request was sent."""
         self._restarts[account, zone, sent] += 1
+
+    def recovered(self, seconds: float) -> None:
+        """A pack is well again, so long after it was first seen timed out."""
+        self._recoveries.observe(seconds)
 
     def notified(self, destination: str, outcome: str) -> None:
         """A message was tried at a destination."""

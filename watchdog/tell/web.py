@@ -150,6 +150,7 @@ class Web:
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE,
                 limit_concurrency=_MOST_CONNECTIONS,
+                backlog=_MOST_CONNECTIONS,  # also how often asyncio tries to accept one before it sees that it cannot
                 h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
                 timeout_graceful_shutdown=1,
                 http="h11",
@@ -158,9 +159,10 @@ class Web:
         )
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Listen, in a task of its own."""
+    def start(self) -> asyncio.Task[None]:
+        """Listen, in a task of its own, which ends with ``stop`` or, where it cannot, with what is the matter."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._sock]))
+        return self._task
 
     async def stop(self) -> None:
         """Listen no more."""

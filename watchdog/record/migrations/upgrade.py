@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from watchdog.record import tables
 
-HEAD = "0003"
+HEAD = "0005"
 """The newest revision. Kept here as well so that an ordinary start need not import Alembic (0.3 s of CPU). Revisions
 are numbered and compare as texts."""
 

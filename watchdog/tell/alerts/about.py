@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import Reason
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
+
+_CHECK = "`certpack-watchdog check-config --online` says"
+TO_DO = {
+    Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file;"
+    f" {_CHECK} whether that helped.",
+    Reason.NOT_FOUND: "correct its name or id in the configuration, give the token access to it, or take it out.",
+    Reason.UNSEEN: f"{_CHECK} whether it is this zone or all, and what is wrong.",
+}
+"""What a person does about zones that cannot be seen, by the reason."""
 
 
 def named(known: Remembered) -> tuple[str, str, str, str]:
@@ -20,10 +30,19 @@ def named(known: Remembered) -> tuple[str, str, str, str]:
 def who(known: Remembered) -> str:
     """The pack in a few words: its zone, and the first of its hosts where that says more."""
     hosts = known.pack.hosts
-    if not hosts or hosts == (known.zone,):
+    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
         return known.zone
     more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
     return f"{known.zone} ({hosts[0]}{more})"
+
+
+def restarts(count: int) -> str:
+    """So many, as people say it.
+
+    >>> restarts(1)
+    '1 restart'
+    """
+    return f"{count} restart" if count == 1 else f"{count} restarts"
 
 
 def to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
@@ -32,27 +51,28 @@ def to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
     return found.records if found is not None and (last is None or found.at >= last) else ()
 
 
-def about_pack(known: Remembered, history: History, following: str) -> str:
-    """The body of an alert about a pack; ``following`` says what the watchdog does next."""
-    return "\n".join(_pack_lines(known, history, following))
+def about_pack(known: Remembered, history: History, following: str, to_do: str) -> str:
+    """The body of an alert about a pack; ``following`` is what the watchdog does next, ``to_do`` what a person does."""
+    return "\n".join(_pack_lines(known, history, following, to_do))
 
 
-def about_zone(zone: ZoneMemory) -> str:
+def about_zone(zone: ZoneMemory, reason: Reason) -> str:
     """The body of an alert about a zone. A refusal's own text names the permission that is missing."""
     lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
     lines += [f"{zone.error}."] if zone.error else []
     lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
-    return "\n".join((*lines, "Try: certpack-watchdog check-config --online"))
+    return "\n".join((*lines, f"You: {TO_DO[reason]}"))
 
 
-def _pack_lines(known: Remembered, history: History, following: str) -> Iterator[str]:
+def _pack_lines(known: Remembered, history: History, following: str, to_do: str) -> Iterator[str]:
     pack = known.pack
     hosts = ", ".join(pack.hosts[:MOST_HOSTS]) + (", …" if len(pack.hosts) > MOST_HOSTS else "")
     yield f"Pack {pack.id} ({pack.certificate_authority or 'unknown authority'}) for {hosts or 'no host'}."
-    tried = f"; {history.attempts} restarts, the last at {rfc3339(last)}" if (last := history.last_restart_at) else ""
+    last = history.last_restart_at
+    tried = f"; {restarts(history.attempts)}, the last at {rfc3339(last)}" if last is not None else ""
     yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
-    if pack.expires_at is not None:
-        yield f"Its certificate expires at {rfc3339(pack.expires_at)}."
+    expiry = pack.expires_at
+    yield f"Its certificate is valid until {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"
@@ -66,5 +86,6 @@ def _pack_lines(known: Remembered, history: History, following: str) -> Iterator
     yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
     if len(records) > MOST_RECORDS:
         yield f"  and {len(records) - MOST_RECORDS} more"
-    yield following
+    yield f"Next: {following}"
+    yield f"You: {to_do}"
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

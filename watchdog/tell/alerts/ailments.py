@@ -15,7 +15,7 @@ from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, Pac
 from watchdog.model.reasons import Reason
 from watchdog.model.report import next_step
 from watchdog.model.text import clean
-from watchdog.tell.alerts.about import about_pack, named, to_place, who
+from watchdog.tell.alerts.about import about_pack, named, restarts, to_place, who
 
 LATE = 0.5
 """The part of a renewal window after which a certificate that is not renewed is worth a word. Cloudflare begins to
@@ -64,8 +64,8 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _about(known, history, reason, _TROUBLES[reason](known, history))
     stage = _waits_for_records(known, history)
     if stage:
-        count = f"{stage} restart{'s' if stage > 1 else ''}"
-        return _about(known, history, Reason.RECORDS_NEEDED, f"needs records placed after {count}", stage=stage)
+        text = f"needs records placed after {restarts(stage)}"
+        return _about(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
     if waits and now - known.since >= pending_for:
         return _about(known, history, Reason.PENDING_TOO_LONG, f"{known.pack.status} since {rfc3339(known.since)}")
@@ -73,13 +73,13 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
 
 
 def _gave_up(_: Remembered, history: History) -> str:
-    return f"gave up after {history.attempts} restarts"
+    return f"gave up after {restarts(history.attempts)}"
 
 
 def _held(known: Remembered, _: History) -> str:
     found = known.diagnosis.findings if known.diagnosis is not None else ()
     says = [finding.says for finding in found if finding.certainty is Certainty.CERTAIN]
-    return f"not restarted, since that is certain to fail: {says[0] if says else known.pack.status}"
+    return f"not restarted, since that is certain to fail: {says[0].rstrip('.') if says else known.pack.status}"
 
 
 def _refused(known: Remembered, _: History) -> str:
@@ -92,6 +92,10 @@ def _stuck(known: Remembered, _: History) -> str:
 
 def _of_another_type(known: Remembered, _: History) -> str:
     return f"timed out, and packs of type {known.pack.type or 'none'} cannot be restarted"
+
+
+def _unauthorized(_known: Remembered, _: History) -> str:
+    return "Cloudflare does not let this credential restart it"
 
 
 def _missing(_known: Remembered, _: History) -> str:
@@ -108,10 +112,31 @@ _TROUBLES: Mapping[Reason, Callable[[Remembered, History], str]] = {
     Reason.HELD_BY_DIAGNOSIS: _held,
     Reason.OTHER_STAGE_TIMED_OUT: _stuck,
     Reason.NOT_RESTARTABLE: _of_another_type,
+    Reason.CREDENTIAL_REFUSED: _unauthorized,
     Reason.NOT_FOUND: _missing,
     Reason.UNKNOWN_STATUS: _strange,
 }
 """What is said of a pack that was decided so."""
+
+
+_TO_DO: Mapping[Reason, str] = {
+    Reason.GAVE_UP: "find out why its validation fails, mend that, then run"
+    " `certpack-watchdog restart {zone} {pack} --force`.",
+    Reason.CA_REFUSES: "order a pack from another certificate authority, then delete this one.",
+    Reason.HELD_BY_DIAGNOSIS: "mend what is named above.",
+    Reason.OTHER_STAGE_TIMED_OUT: "delete the pack and order it anew, or ask Cloudflare's support.",
+    Reason.NOT_RESTARTABLE: "mend its validation in Cloudflare's dashboard; a universal pack begins anew when Universal"
+    " SSL is turned off and on.",
+    Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file.",
+    Reason.NOT_FOUND: "correct its id in the configuration, or take it out there.",
+    Reason.UNKNOWN_STATUS: "look at it in Cloudflare's dashboard. A newer version of this program may know the status.",
+    Reason.RECORDS_NEEDED: "place the records above, or those that `explain` shows. Older ones count no more.",
+    Reason.PENDING_TOO_LONG: "see whether records are to be placed, and whether its hosts still use Cloudflare.",
+    Reason.EXPIRED: "order another certificate now, if its hosts are still served: browsers refuse this one.",
+    Reason.EXPIRING: "see that it is validated before {last}; until then a restart still leads to a renewal. After"
+    " that, order another.",
+}
+"""What a person does about a pack of which this is said."""
 
 
 def _waits_for_records(known: Remembered, history: History) -> int:
@@ -135,7 +160,7 @@ def expiry(known: Remembered, history: History, renewal: Renewal, now: datetime)
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
         return _about(known, history, Reason.EXPIRED, f"expired{at}", family=EXPIRY)
-    window = renewal(pack.expires_at, pack.validation.validity_days or SHORTEST_VALIDITY, now)
+    window = renewal(pack.expires_at, pack.validity_days or SHORTEST_VALIDITY, now)
     if pack.expires_at is None or window is None or window.used < LATE:
         return None
     late = now >= window.last_restart_at
@@ -143,7 +168,8 @@ def expiry(known: Remembered, history: History, renewal: Renewal, now: datetime)
         "it is too late for Cloudflare to renew it" if late else "is not renewed yet"
     )
     severity = Severity.CRITICAL if late else Severity.WARNING
-    return _about(known, history, Reason.EXPIRING, text, severity=severity, family=EXPIRY)
+    last = rfc3339(window.last_restart_at)
+    return _about(known, history, Reason.EXPIRING, text, severity=severity, family=EXPIRY, last=last)
 
 
 def _about(
@@ -155,15 +181,17 @@ def _about(
     stage: int = 0,
     severity: Severity | None = None,
     family: str = TROUBLE,
+    last: str = "",
 ) -> Alert:
     pack = known.pack
+    to_do = _TO_DO[reason].format(zone=known.zone, pack=pack.id, last=last)
     return Alert(
         reason,
         severity or ALERTS[reason][0],
         f"{family}/{subject(pack)}",
         f"{who(known)}: {what}",
         history.trouble_since or known.since,
-        about_pack(known, history, next_step(known, history)),
+        about_pack(known, history, next_step(known, history), to_do),
         *named(known),
         hosts=pack.hosts,
         records=to_place(known, history) if family == TROUBLE else (),

@@ -90,7 +90,7 @@ def _alert(alert: Alert, starts: datetime, ends: datetime) -> dict[str, Any]:
         "zone": alert.zone,
         "pack": alert.pack_id,
     }
-    notes = {"summary": alert.summary, "description": alert.body, "runbook": alert.runbook}
+    notes = {"summary": alert.summary, "description": alert.body, "runbook_url": alert.runbook}
     return _posted({name: value for name, value in labels.items() if value}, notes, starts, ends)
 
 

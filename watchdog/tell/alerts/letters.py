@@ -12,6 +12,7 @@ from watchdog.model.alerts import Alert, Kind, Message, Notice, Route, Severity,
 from watchdog.model.events import rfc3339
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
+from watchdog.tell.alerts.about import restarts
 
 MOST_LINES = 15
 """Alerts listed one by one in a text; the others are counted."""
@@ -31,6 +32,7 @@ _ENDED = {
     Reason.EXPIRING: "renewed",
     Reason.EXPIRED: "renewed",
     Reason.UNSEEN: "seen again",
+    Reason.CLOUDFLARE_FAILING: "zones are seen again",
     Reason.NOT_FOUND: "found again",
     Reason.CREDENTIAL_REFUSED: "accepted again",
     Reason.CONFIG_REFUSED: "a configuration was taken",
@@ -100,7 +102,7 @@ def _single_body(notice: Notice) -> str:
     alert = notice.alert
     if notice.kind in _OVER:
         return f"{_end(notice)}\nIt was: {alert.summary}"
-    return f"{alert.summary}, since {rfc3339(alert.since)}\n\n{alert.body}\n\nRunbook: {alert.runbook}"
+    return f"Since {rfc3339(alert.since)}.\n\n{alert.body}\n\nRunbook: {alert.runbook}"
 
 
 def _title(group: list[Notice]) -> str:
@@ -144,7 +146,7 @@ def _end(notice: Notice) -> str:
 
 
 def _restarts(alert: Alert) -> str:
-    return f", {alert.restarts} restart{'s' if alert.restarts > 1 else ''}" if alert.restarts else ""
+    return f", {restarts(alert.restarts)}" if alert.restarts else ""
 
 
 def _cut(text: str) -> str:

@@ -1,0 +1,50 @@
+"""Many histories, one after the other: ``python -m tests.histories --seeds 300 [--first 0]``.
+
+Prints what was lived through, and each seed that broke a law with the way to live it again. Exits with 1 if any did.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tests.histories.history import play
+from tests.histories.laws import Broken
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - states of histories need no disk: a power cut is not among the faults
+
+
+def one(seed):
+    """What a seed came to, and why it broke, if it did."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        try:
+            history = play(seed, Path(folder))
+        except Broken as broken:
+            return seed, Counter(), str(broken)
+        return seed, history.tally, ""
+
+
+def main():
+    options = argparse.ArgumentParser(prog="python -m tests.histories", description=__doc__)
+    options.add_argument("--seeds", type=int, default=300, help="how many")
+    options.add_argument("--first", type=int, default=0, help="the first of them")
+    chosen = options.parse_args()
+    began, total, broken = time.monotonic(), Counter(), 0
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        for seed, tally, why in workers.map(one, seeds, chunksize=5):
+            total.update(tally)
+            if why:
+                broken += 1
+                print(f"{why}\n  again: python -m tests.histories --first {seed} --seeds 1", flush=True)
+    lived = ", ".join(f"{count:,} {what}" for what, count in total.items())
+    print(f"{len(seeds)} histories in {time.monotonic() - began:.0f} s, {broken} broke a law: {lived}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Some histories of every kind, the same for ever, and that the laws would notice. ``make test`` and ``make soak`` live
+through many more (``python -m tests.histories``)."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.histories import fate as fates
+from tests.histories.history import History, play
+from tests.histories.laws import Broken
+from watchdog.decide import checks, policy
+from watchdog.model.history import History as Tried
+
+
+@pytest.mark.repeats
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_whatever_happens_every_law_is_kept(seed, tmp_path):
+    play(seed, tmp_path)
+
+
+@pytest.mark.repeats
+def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
+    first, second = (play(5, tmp_path_factory.mktemp("life")) for _ in range(2))
+    assert first.laws.trace == second.laws.trace
+    assert first.digest == second.digest
+
+
+def broken_by(folder, **happenings):
+    """What is broken in a small world whose pack always times out."""
+    fate = fates.draw(0)
+    zones = [{"name": "z.example", "packs": [fates.restless("h.z.example")]}]
+    scenario = {**fate.scenario, "zones": zones, "unknowns": {}, "rate_limit": {"requests": 1200, "per": "5m"}}
+    config = {**fate.config, "zones": [{"name": "z.example", "account": next(iter(fate.config["accounts"]))}]}
+    config["restart"] = {
+        "backoff": {"initial": "600s", "factor": 2.0, "max": "3600s", "jitter": 0},
+        "max_attempts": 8,
+        "max_per_hour": 60,
+        **happenings.pop("restart", {}),
+    }
+    config["diagnosis"] = {"enabled": False}
+    fate = fates.Fate(0, scenario, config, tuple(happenings.pop("happen", ())), 6 * fates.HOUR, 12 * fates.HOUR)
+    try:
+        History(fate, folder).live()
+    except Broken as broken:
+        return str(broken)
+    return ""
+
+
+def test_the_laws_are_kept_where_nothing_is_wrong(tmp_path):
+    assert broken_by(tmp_path) == ""
+
+
+def without(monkeypatch, check):
+    """The daemon as it would be without one of its checks."""
+    monkeypatch.setattr(policy, "CHAIN", tuple(each for each in policy.CHAIN if each is not check))
+
+
+def test_a_daemon_that_does_not_wait_is_noticed(tmp_path, monkeypatch):
+    without(monkeypatch, checks.is_backing_off)
+    assert "are allowed" in broken_by(tmp_path)
+
+
+def test_a_daemon_that_forgets_what_it_tried_at_a_kill_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Tried, "intended", lambda self, _now, _wait: self)
+    kills = [fates.Happening(at * fates.HOUR / 4, "kill", {"turns": 3, "down": 1}) for at in range(1, 20)]
+    assert broken_by(tmp_path, happen=kills) != ""
+
+
+def test_a_daemon_that_never_gives_a_word_of_a_give_up_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("watchdog.alerting.settle", lambda log, *_, **__: _Silence(log))
+    assert "not in the alert log" in broken_by(tmp_path, restart={"max_attempts": 1})
+
+
+class _Silence:
+    notices = ()
+
+    def __init__(self, log):
+        self.log = log
+
+
+def test_a_daemon_that_heeds_no_clock_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("watchdog.model.clock.SMALLEST_STEP", timedelta(days=365))
+    steps = [fates.Happening(fates.HOUR * at, "clock", {"by": 1800}) for at in range(1, 6)]
+    assert "are allowed" in broken_by(tmp_path, happen=steps)
