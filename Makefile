@@ -8,8 +8,15 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils
 
 UV_VERSION := 0.13.9
+
+# Compiled once, and not into the tree; where an image turns that off, every process would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
+# Unit tests write thousands of small states: in memory, where there is such a place, as no disk is under test here.
+IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit lint bench lock packages clean
+.PHONY: help demo test test-all test-real unit lint bench longlife lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,7 +29,7 @@ test: lint unit ## linters, types, walls and the unit tests with branch coverage
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
 
 unit: $(VENV)/.installed ## the unit tests alone
-	$(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
+	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
 test-real: $(VENV)/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
 	$(PYTEST) -m "real or process" -vv -n 2 --dist loadfile $(TEST_ARGS) </dev/null
@@ -37,6 +44,9 @@ bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (B
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
 	$(BIN)/python bench/quota.py
+
+longlife: $(VENV)/.installed ## 10,000 passes of the whole daemon in simulated time: nothing it holds may grow
+	$(BIN)/python bench/longlife.py $(LONGLIFE_ARGS)
 
 lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (LOCK_FLAGS=--upgrade for newer versions)
 	@$(PIP) install --quiet uv==$(UV_VERSION)

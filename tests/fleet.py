@@ -223,7 +223,12 @@ class Start:
         settings = {key: value for key, value in settings.items() if key != "per_zone"}
         own = settings.pop("accounts", {})
         return {
-            "accounts": {name: {"api_token": f"token-of-{name}", **own.get(name, {})} for name in accounts},
+            "accounts": {
+                name: own[name]
+                if "api_key" in own.get(name, {})
+                else {"api_token": f"token-of-{name}", **own.get(name, {})}
+                for name in accounts
+            },
             "zones": zones,
             "state": {"url": f"sqlite:///{state}"},
             "web": {"listen": ""},

@@ -8,7 +8,7 @@ the memory is flushed, the listener closes, the state is unlocked.
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.cloudflare.quota import PER_ADDRESS, Allowance, Quota, Window
 from watchdog.config.changes import changes, needs_restart
+from watchdog.config.exposure import Exposed
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import AT_ONCE, Cycle, Doctor, Policy, Rooms
@@ -134,6 +135,12 @@ class Tellers:
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
         self.logs.say("warning", "rate_limited", account=account, wait_seconds=seconds)
+
+    def exposed(self, files: Iterable[Exposed]) -> None:
+        """Others can read these files, which hold credentials."""
+        for each in files:
+            fields = {"file": each.file, "mode": f"{each.mode:04o}", "remedy": each.remedy}
+            self.logs.say("warning", "credential_exposed", **fields)
 
 
 @dataclass(slots=True)
@@ -329,10 +336,22 @@ def inventory(rooms: Rooms) -> Inventory:
     return Inventory(packs, zones)
 
 
-async def watch(config: Config, store: Store, path: Path, environ: Mapping[str, str], *, dry_run: bool) -> None:
-    """``run``: the daemon, until it is told to stop. Raises ``ListenError``."""
+async def watch(
+    config: Config,
+    store: Store,
+    path: Path,
+    environ: Mapping[str, str],
+    exposed: Iterable[Exposed] = (),
+    *,
+    dry_run: bool,
+) -> None:
+    """``run``: the daemon, until it is told to stop. ``exposed`` is what the configuration warned of.
+
+    Raises ``ListenError``.
+    """
     metrics = new_metrics()
     async with house(config, store, dry_run=dry_run, metrics=metrics) as home:
+        home.tellers.exposed(exposed)
         await Daemon(home, metrics, path, environ).run()
 
 
@@ -484,7 +503,10 @@ class Daemon:
                 self._log("state_writable")
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
-            await memory.tidy({zone.key for zone in self._home.rooms.roster.zones()}, self._clock.now())
+            zones = {zone.key for zone in self._home.rooms.roster.zones()}
+            await memory.tidy(zones, self._clock.now())
+            destinations = self._alerting.destinations() if self._alerting is not None else ()
+            self._metrics.tidy(zones, self._home.rooms.clients, destinations)
 
     async def _stop(self, stop_bell: Callable[[], None], stop_web: Callable[[], Any] | None) -> None:
         self._log("stopping")
@@ -502,8 +524,9 @@ class Daemon:
     def _reload(self, retune: Callable[[timedelta], None]) -> None:
         self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
         now = self._clock.now()
+        exposed: list[Exposed] = []
         try:
-            config = load(self._path, self._environ)
+            config = load(self._path, self._environ, exposed.append)
             fixed = needs_restart(self._home.config, config)
             if fixed:
                 raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")  # noqa: TRY301  one way out
@@ -523,6 +546,7 @@ class Daemon:
                 self._alerting.reload(config)
             self._metrics.reloaded(now, successful=True)
             self._log("config_reloaded", changes=[str(change) for change in found])
+            self._home.tellers.exposed(exposed)
         self._notify.tell(READY=1, STATUS=self.sentence())
 
     def _catch_signals(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from watchdog.config.exposure import Exposed, Warn
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.outlets import Tried
@@ -102,13 +103,14 @@ def _duration(text: str) -> str:
 @app.command()
 def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    loaded = _load(config)
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
     from watchdog.app import watch
     from watchdog.tell.web import ListenError
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, dry_run=dry_run))
+            asyncio.run(watch(loaded, store, config, os.environ, exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
@@ -120,11 +122,12 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 @app.command()
 def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
-    loaded = _load(config)
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
     from watchdog import errands
 
     with _store(loaded, exclusive=True, mending=True) as store, _progress(len(loaded.zones)) as watch:
-        result = asyncio.run(errands.once(loaded, store, dry_run=dry_run, watch=watch))
+        result = asyncio.run(errands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
         sys.exit(UNAVAILABLE)
@@ -140,7 +143,11 @@ def check_config(
     ] = False,
 ) -> None:
     """Validate the configuration file."""
-    loaded = _load(config)
+    exposed: list[Exposed] = []
+    loaded = _load(config, exposed.append)
+    for each in exposed:
+        with suppress(OSError):
+            print(f"warning: {each}", file=sys.stderr)
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
@@ -152,7 +159,7 @@ def check_config(
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """Show what is remembered of every pack. Needs no network."""
-    loaded = _load(config)
+    loaded = _load(config, speaks=False)
     from watchdog import errands
 
     with _store(loaded, exclusive=False) as store:
@@ -298,11 +305,15 @@ def _fail(code: int, sentence: str) -> NoReturn:
     sys.exit(code)
 
 
-def _load(path: Path) -> "Config":
+def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> "Config":
+    """The configuration; for a command that ``speaks`` to anybody also what the environment says of the way out."""
     from watchdog.config.load import ConfigError, load
+    from watchdog.config.surroundings import faults
 
+    if speaks and (unusable := "\n".join(faults(os.environ))):
+        _fail(CONFIG_ERROR, unusable)
     try:
-        return load(path, os.environ)
+        return load(path, os.environ, warn)
     except ConfigError as error:
         _fail(CONFIG_ERROR, str(error))
 

@@ -158,6 +158,9 @@ class Cycle:
     def enrol(self) -> None:
         """Put the roster's zones on the agenda: those with a pack in trouble at once, else the one seen longest ago."""
         rooms = self.rooms
+        for turns in (self._lanes, self._hands):
+            for account in turns.keys() - rooms.clients.keys():
+                del turns[account]
         zones, seen = rooms.roster.zones(), rooms.memory.zones
         troubled = {zone.key for zone in zones if rooms.memory.troubled(zone)}
 
@@ -223,6 +226,7 @@ class Cycle:
             self._told(rooms.memory.take_in(unseen, self._now()))
         finally:
             self.busy[zone.account] -= 1
+            self.busy += Counter()  # strikes out those with nothing under way
             rooms.agenda.done(zone, self._steady(), troubled=self._troubled(zone), failed=not seen)
 
     def _troubled(self, zone: ZoneRef) -> bool:

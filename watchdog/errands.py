@@ -5,7 +5,7 @@ and the same state as the daemon.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from watchdog.app import House, house, inventory
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
+from watchdog.config.exposure import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle, restartable
 from watchdog.decide.checks import obstacle
@@ -47,10 +48,13 @@ class Result:
     nothing_seen: bool
 
 
-async def once(config: Config, store: Store, *, dry_run: bool, watch: Callable[[], None]) -> Result:
-    """One pass over everything. ``watch`` is called after each zone."""
+async def once(
+    config: Config, store: Store, exposed: Iterable[Exposed] = (), *, dry_run: bool, watch: Callable[[], None]
+) -> Result:
+    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of."""
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with house(config, store, dry_run=dry_run, agenda=agenda) as home:
+        home.tellers.exposed(exposed)
         cycle = Cycle(home.rooms)
         home.tellers.progress = watch
         cycle.enrol()

@@ -104,6 +104,7 @@ class Outlets:
                 if isinstance(way.runs, Lane):
                     waiting += way.runs.left()
                 del self._ways[name]
+                self._failing.pop(name, None)
         for name, destination in wanted.items():
             if name not in self._ways:
                 self._ways[name] = self._way(name, destination, [each for each in waiting if each.destination == name])

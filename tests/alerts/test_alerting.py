@@ -134,6 +134,7 @@ async def test_each_destination_hears_what_it_wants(tmp_path, network):
     assert network.titles("other.test") == [TITLE.replace("example.com", "www.example.com")]
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_five_hundred_packs_at_once_make_one_message_and_so_does_their_recovery(tmp_path, network):
     names = [f"z{number}.example" for number in range(500)]

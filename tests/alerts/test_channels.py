@@ -381,6 +381,7 @@ def test_a_plugin_that_hangs_is_left_alone_and_not_asked_again_beside_itself(mon
     assert len(calls) == 2
 
 
+@pytest.mark.process
 def test_apprise_is_imported_only_where_it_is_used():
     code = "import sys, watchdog.app, watchdog.alerting; sys.exit('apprise' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

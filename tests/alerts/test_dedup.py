@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ def test_five_hundred_packs_that_fail_at_once_are_one_group_that_speaks_once():
     assert len(day.said) == 500
 
 
+@pytest.mark.repeats
 def test_five_hundred_packs_that_fail_one_after_the_other_are_heard_a_handful_of_times_a_shift():
     day = Day()
     for minute in range(500):

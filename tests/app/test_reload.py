@@ -229,3 +229,18 @@ async def test_a_listener_that_ends_ends_the_daemon_for_with_none_nobody_would_k
                 await fleet.sleep(60)
                 daemon._listening.set_exception(OSError(errno.EMFILE, "Too many open files"))  # noqa: SLF001 - as above
                 await fleet.sleep(60)
+
+
+@in_simulated_time
+async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd):
+    async with start({"a.example": CALM}, config=SLOW) as fleet:
+        (fleet.start.folder / "token").write_text("token-of-main")
+        fleet.start.path.chmod(0o600)
+        async with as_a_daemon(fleet) as daemon:
+            for mode in (0o600, 0o640):
+                (fleet.start.folder / "token").chmod(mode)
+                reload(fleet, daemon, accounts={"main": {"api_token_file": "token"}})
+                await fleet.sleep(10)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    told = [line["mode"] for line in lines if line["event"] == "credential_exposed"]
+    assert told == ["0640"]

@@ -174,6 +174,7 @@ def configure(tmp_path):
         url = getattr(world, "url", world)
         listed = [{"name": zone.name, "id": zone.id} for zone in world.zones.values()] if zones is None else zones
         path = tmp_path / name
+        path.touch(mode=0o600)
         path.write_text(
             f"accounts:\n  main: {json.dumps(account or {'api_token': token})}\n"
             f"zones: {json.dumps(listed)}\n"

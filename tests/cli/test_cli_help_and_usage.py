@@ -26,6 +26,7 @@ HEAVY = (
 )
 
 
+@pytest.mark.process
 def test_help_teaches_every_command(shell):
     done = shell("--help")
     assert (done.code, done.err) == (0, "")
@@ -45,6 +46,7 @@ def test_every_command_explains_itself_and_its_options(command, name):
         assert parameter.help.split()[0] in said, parameter.name
 
 
+@pytest.mark.process
 def test_help_comes_quickly_since_nothing_heavy_is_imported():
     script = f"import watchdog.cli, sys; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

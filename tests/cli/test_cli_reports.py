@@ -156,6 +156,7 @@ def test_checking_online_finds_what_is_not_there(command, cloudflare, configure)
     assert re.search(r"(?m)^FAILED  account main: zone gone.example: find_zone: no zone is called", done.out)
 
 
+@pytest.mark.process
 def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_table(shell, cloudflare, configure):
     world = cloudflare(zones=FLEET, faults=[{"kind": "slow", "delay": "100ms"}])
     screen, terminal = pty.openpty()

@@ -260,6 +260,7 @@ async def test_while_a_429_is_waited_out_nothing_is_sent_with_that_credential_an
     assert sent == [("main", 0), ("other", 0), ("main", 100)]
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_a_client_in_a_hurry_never_meets_cloudflares_limits():
     sky = Sky(timed_out(), requests=1200)

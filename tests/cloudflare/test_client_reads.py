@@ -82,6 +82,7 @@ async def test_a_smaller_page_than_asked_for_is_no_last_page_when_the_answer_say
     assert len(await by_hand(page).list_packs(ZONE, Urgency.CALM)) == 45
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_a_list_without_an_end_is_a_fault_and_not_a_life_sentence():
     client = by_hand(lambda request: answer(raw(request.url.params["page"]), result_info={"per_page": 1}))

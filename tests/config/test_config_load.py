@@ -302,6 +302,7 @@ def test_bounds_are_where_they_are_said_to_be(
         assert len(refused(ONE_ZONE + setting.format(value))) == 1
 
 
+@pytest.mark.repeats
 def test_five_thousand_zones_load_in_well_under_a_second(read: Read) -> None:
     zones = "".join(
         f'  - name: zone{n}.example\n    id: "{n:032x}"\n    account: main\n'

@@ -29,6 +29,7 @@ async def test_the_first_restart_goes_at_the_first_look(start):
         assert (fleet.row(ZONE)["reason"], fleet.row(ZONE)["status"]) == ("restarted", "initializing")
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_each_wait_is_twice_the_one_before_until_the_longest(start):
     config = {**restart(**EXACT), "schedule": {"attention_interval": "5m"}}

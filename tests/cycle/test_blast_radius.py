@@ -3,6 +3,8 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from tests.fleet import timed_out
 from tests.sky import in_simulated_time
 
@@ -16,6 +18,7 @@ def within_an_hour(requests):
     )
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_the_hourly_budget_holds_over_all_zones_of_an_account_and_for_each_account_alone(start):
     zones = {f"z{n}.example": [timed_out(), timed_out(hosts=[f"x.z{n}.example"])] for n in range(4)}

@@ -80,6 +80,7 @@ def copy_of_the_disk(start, number):
     return f"copy{number}.db"
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("answer", ANSWERS)
 @in_simulated_time
 async def test_killed_at_any_moment_it_never_sends_a_second_patch_within_the_backoff(start, answer):

@@ -22,6 +22,7 @@ TROUBLES = {
 }
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("trouble", TROUBLES)
 @in_simulated_time
 async def test_a_zone_that_cannot_be_seen_is_told_once_and_the_others_go_on(start, trouble):

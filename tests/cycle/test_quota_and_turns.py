@@ -5,6 +5,8 @@ from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from tests.fleet import timed_out
 from tests.sky import in_simulated_time
 
@@ -37,6 +39,7 @@ async def test_a_zone_is_calm_again_once_its_pack_is_active(start):
         assert round(gaps(fleet, "a.example")[-1]) == 15 * 60
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_a_start_spreads_a_large_fleet_over_its_interval(start):
     zones = {f"z{n:04}.example": CALM for n in range(900)}
@@ -57,6 +60,7 @@ async def test_a_zone_remembered_in_trouble_is_looked_at_first_after_a_start(sta
         assert again.teller.looks[0][1] == "zz.example"
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_and_no_429_comes(start):
     """30 requests a minute are ours; 200 zones every two minutes and 4 in trouble every minute would need 104."""

@@ -26,6 +26,7 @@ def test_every_unknown_of_the_simulator_is_tried():
     assert {name for name, _ in BOTH} == set(Unknowns.model_fields)
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("unknowns", EACH, ids=str)
 @in_simulated_time
 async def test_a_pack_is_restarted_once_and_recovers_whichever_way_it_is(start, unknowns):
@@ -37,6 +38,7 @@ async def test_a_pack_is_restarted_once_and_recovers_whichever_way_it_is(start, 
         assert len(fleet.events("recovered")) == 1
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("unknowns", EACH, ids=str)
 @in_simulated_time
 async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_is(start, unknowns):
@@ -47,6 +49,7 @@ async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_i
         assert len(fleet.events("gave_up")) == 1
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("status", [400, 403])
 @in_simulated_time
 async def test_a_zone_without_certificate_manager_is_told_and_its_restarts_count_as_attempts(start, status):

@@ -89,6 +89,7 @@ async def test_a_pack_that_is_deleted_amid_its_backoff_is_told_once_and_asked_fo
         assert fleet.row(ZONE)["reason"] == "going_away"
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_a_dry_run_sends_no_patch_ever_and_says_once_what_it_would_do(start):
     zones = {ZONE: [timed_out(), {"status": "active"}]}

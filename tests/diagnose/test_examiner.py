@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+import pytest
 from examining import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack, story
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from watchdog.model.history import UNTROUBLED
 from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation, ZoneFacts
 
 
+@pytest.mark.repeats
 def test_a_pass_over_a_thousand_packs_asks_each_resolver_each_question_once(resolver):
     packs = [pack(f"{n % 200}.example.com", f"*.{n % 200}.example.com", "www.example.com") for n in range(1000)]
     other = Responder(resolver.records)

@@ -35,6 +35,7 @@ def die_after(what, url):
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_after_a_kill_the_attempt_is_counted_and_the_backoff_stands(url, kit):
     die_after("intend", url)
     with kit.opened(url) as store:
@@ -44,6 +45,7 @@ def test_after_a_kill_the_attempt_is_counted_and_the_backoff_stands(url, kit):
         assert store.restarts_since(kit.t0 - timedelta(hours=1)) == [("main", kit.t0)]
 
 
+@pytest.mark.process
 def test_after_a_kill_a_saved_batch_is_there_whole(url, kit):
     die_after("save", url)
     with kit.opened(url) as store:

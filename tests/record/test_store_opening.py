@@ -48,6 +48,7 @@ def start_holder(url):
     return holder
 
 
+@pytest.mark.process
 def test_a_second_instance_is_refused_and_told_by_whom_until_the_first_is_killed(url, path, kit):
     with start_holder(url) as holder:
         with pytest.raises(StateHeld, match=rf"{re.escape(str(path))} is held by process {holder.pid}:") as held:
@@ -120,6 +121,7 @@ def test_columns_lie_in_the_order_the_rows_are_written(db):
         assert found == [column.name for column in table.columns]
 
 
+@pytest.mark.process
 def test_a_current_state_is_opened_without_alembic_and_without_the_orm(url, store):
     store.close()
     code = (

@@ -97,6 +97,7 @@ def look(path, question):
         database.close()
 
 
+@pytest.mark.process
 def test_an_older_state_is_brought_up_to_date_by_the_daemon_alone_and_keeps_what_it_holds(url, path, kit, next_release):
     an_old_state(url, kit)
     opened = next_release("pass")
@@ -108,6 +109,7 @@ def test_an_older_state_is_brought_up_to_date_by_the_daemon_alone_and_keeps_what
     assert opened(url, "command").stdout == "3\n"
 
 
+@pytest.mark.process
 def test_a_release_that_dies_in_its_revision_leaves_the_old_state_whole(url, path, kit, next_release):
     an_old_state(url, kit)
     died = next_release("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")(url, "daemon")

@@ -84,14 +84,16 @@ def connect(base_url: str, connections: int) -> httpx.AsyncBaseTransport:
     here and cost as much CPU as the request itself. The environment's proxy is looked up once, here, for the same
     reason: aiohttp would do it in a thread for every request.
     """
+    tls = httpx.create_ssl_context() if base_url.startswith("https:") else None
 
     def session() -> aiohttp.ClientSession:
-        tls = httpx.create_ssl_context() if base_url.startswith("https:") else True
-        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, ssl=tls)
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, ssl=tls or True)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     address = _proxy_of(base_url)
-    return AiohttpTransport(client=session, proxy=httpx.Proxy(address) if address else None)
+    # The transport's own context is never used, as the session has one: one that trusts nobody is made in no time.
+    unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return AiohttpTransport(verify=unused, client=session, proxy=httpx.Proxy(address) if address else None)
 
 
 def _proxy_of(base_url: str) -> str | None:
@@ -114,6 +116,12 @@ class Turns:
         """Use one, if one is left."""
         self._left -= 1
         return self._left >= 0
+
+
+class _Headers(httpx.Headers):
+    def __repr__(self) -> str:
+        """Nothing of them: httpx hides ``Authorization`` and shows ``X-Auth-Key``."""
+        return "Headers(…)"
 
 
 class Client:
@@ -142,7 +150,7 @@ class Client:
         self._clock = clock
         self._dice = dice
         self._heard = heard
-        self._headers = httpx.Headers(
+        self._headers = _Headers(
             {
                 "user-agent": user_agent,
                 "accept": "application/json",
@@ -150,7 +158,7 @@ class Client:
                 **credential.headers(),
             }
         )
-        self._headers_with_body = httpx.Headers({**self._headers, "content-type": "application/json"})
+        self._headers_with_body = _Headers({**self._headers, "content-type": "application/json"})
         self._rate_limited = rate_limited
 
     async def list_packs(self, zone_id: str, urgency: Urgency) -> list[Pack]:
@@ -316,7 +324,9 @@ class Client:
         error: CloudflareError | None = None
         try:
             status, headers, body = await self._exchange(operation, method, path, content)
-            decoded = _read(operation, status, headers, body, decode)
+            hide = self.credential.taken_out_of
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
+            decoded = _read(operation, status, ray, hide(body), decode)
             self.credential.accepted()
             return decoded
         except CloudflareError as failed:
@@ -362,10 +372,8 @@ async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
     return b"".join(chunks)
 
 
-def _read(
-    operation: Operation, status: int, headers: httpx.Headers, body: bytes, decode: Callable[[bytes], Decoded]
-) -> Decoded:
-    prefix, ray = "", headers.get("cf-ray", "")
+def _read(operation: Operation, status: int, ray: str, body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
+    prefix = ""
     if 200 <= status < 300:
         try:
             return decode(body)

@@ -6,12 +6,15 @@ brings another credential (then a new object is built). One that may read a zone
 its packs: after a restart there was refused, the next one is as slow a probe.
 """
 
+import json
 from collections.abc import Mapping
 
 from watchdog.model.clock import Clock
 
 PROBE_EVERY = 900.0
 """Seconds between probes of a refused credential: 96 a day, far below any limit, and mended tokens are noticed soon."""
+
+REMOVED = b"(credential)"
 
 REFUSALS_IN_A_ROW = 3
 """403 answers in a row, with no success between, after which it is the credential and not the zone."""
@@ -20,9 +23,10 @@ REFUSALS_IN_A_ROW = 3
 class Credential:
     """The headers of one account's credential and its standing. Printing it shows nothing secret."""
 
-    def __init__(self, name: str, headers: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, name: str, headers: Mapping[str, str], secret: str, clock: Clock) -> None:
         self.name = name
         self._headers = dict(headers)
+        self._spellings = {secret.encode(), json.dumps(secret)[1:-1].encode()}
         self._clock = clock
         self._in_a_row = 0
         self._next_probe: float | None = None
@@ -32,12 +36,12 @@ class Credential:
     @classmethod
     def from_token(cls, name: str, token: str, clock: Clock) -> "Credential":
         """An API token."""
-        return cls(name, {"authorization": f"Bearer {token}"}, clock)
+        return cls(name, {"authorization": f"Bearer {token}"}, token, clock)
 
     @classmethod
     def from_key(cls, name: str, email: str, key: str, clock: Clock) -> "Credential":
         """The older pair of e-mail address and global API key."""
-        return cls(name, {"x-auth-email": email, "x-auth-key": key}, clock)
+        return cls(name, {"x-auth-email": email, "x-auth-key": key}, key, clock)
 
     def __repr__(self) -> str:
         return f"Credential({self.name!r})"
@@ -45,6 +49,13 @@ class Credential:
     def headers(self) -> dict[str, str]:
         """The headers that carry the secret; for the request and nothing else."""
         return self._headers
+
+    def taken_out_of(self, said: bytes) -> bytes:
+        """What the other side said, without the secret where it was repeated: by a proxy that shows what it refuses."""
+        for spelling in self._spellings:
+            if spelling in said:
+                said = said.replace(spelling, REMOVED)
+        return said
 
     @property
     def stopped(self) -> bool:

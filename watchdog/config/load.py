@@ -5,14 +5,17 @@ operator mends a file once. No message holds a credential, what a secret file ho
 (but for the path of a secret file, which systemd gives in a variable).
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from watchdog.config.document import Document, DocumentError, Problem, Where, read_document
+from watchdog.config.document import Document, DocumentError, Problem, Where, read_document, shown_key
+from watchdog.config.exposure import Warn, exposure
 from watchdog.config.references import Complain, resolve
 from watchdog.config.schema import Config
 from watchdog.config.sentences import sentence
@@ -29,8 +32,11 @@ class ConfigError(DocumentError):
     """The configuration is refused. ``problems`` are all its faults, in the order of the file, one line each."""
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read the configuration, or raise ``ConfigError`` with everything that is wrong with it."""
+def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None) -> Config:
+    """Read the configuration, or raise ``ConfigError`` with everything that is wrong with it.
+
+    ``warn`` hears of every file, this one or a secret's, that holds a credential and can be read by others.
+    """
     found: list[Problem] = []
     try:
         document = read_document(path)
@@ -48,8 +54,16 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         key: value for key, value in document.data.items() if value is not None or key not in Config.model_fields
     }
     data = {key: _filled_in(value, (key,), environ, complain) for key, value in written.items()}
+
+    def opened(file: Path, found: os.stat_result) -> None:
+        if told := exposure(file, found, environ, os.geteuid()):
+            warn(told)
+
+    if any(_inline(block, secrets) for _, block, secrets in _blocks_with_secrets(written)):
+        with suppress(OSError):
+            opened(path, path.stat())
     for where, block, secrets in _blocks_with_secrets(data):
-        _read_secrets(block, where, secrets, path.parent, complain)
+        _read_secrets(block, where, secrets, path.parent, complain, opened)
     data = resolve(data, document.line_of, complain)
     config = None
     try:
@@ -103,8 +117,21 @@ def _blocks_with_secrets(data: Mapping[str, Any]) -> Iterator[tuple[Where, dict[
                 yield ("alerts", "destinations", number), destination, SECRETS["Destination"]
 
 
+def _inline(block: Mapping[str, Any], secrets: tuple[str, ...]) -> bool:
+    """Whether the file itself holds a secret: what comes from a variable is none of its own."""
+    given = {name: block[name] for name in secrets if isinstance(block.get(name), str) and "${" not in block[name]}
+    if "@" not in given.get("alertmanager", ""):
+        given.pop("alertmanager", None)  # an address, mostly, and no secret
+    return bool(given)
+
+
 def _read_secrets(
-    block: dict[str, Any], place: Where, secrets: tuple[str, ...], folder: Path, complain: Complain
+    block: dict[str, Any],
+    place: Where,
+    secrets: tuple[str, ...],
+    folder: Path,
+    complain: Complain,
+    opened: Callable[[Path, os.stat_result], None],
 ) -> None:
     """Put what the ``x_file`` keys of a block point to where ``x`` would stand."""
     for secret in secrets:
@@ -118,18 +145,24 @@ def _read_secrets(
             complain(where, "must be the path of a file", "")
         else:
             try:
-                block[secret] = SecretStr(_secret_in(folder / file))
+                block[secret] = SecretStr(_secret_in(folder / file, opened))
             except ValueError as error:
-                # A token pasted in place of its path must not be repeated; paths that say so themselves may be.
-                shown = f"{file} " if file.startswith("/") and file.isprintable() else "the file "
+                shown = f"{file} " if _surely_a_path(file) else "the file "
                 complain(where, f"{shown}{error}", "")
 
 
-def _secret_in(path: Path) -> str:
+def _surely_a_path(file: str) -> bool:
+    """Whether it may be repeated: a token pasted in place of its path must not, and some tokens begin with a slash."""
+    root, *names = file.split("/")
+    return not root and len(names) > 1 and all(shown_key(name) == name for name in names)
+
+
+def _secret_in(path: Path, opened: Callable[[Path, os.stat_result], None]) -> str:
     """The one credential that a file holds; a ``ValueError`` says what keeps it from being one."""
     try:
-        with path.open("rb") as opened:
-            content = opened.read(_LONGEST_SECRET + 1)
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_SECRET + 1)
+            opened(path, os.fstat(file.fileno()))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL character in the path

@@ -28,5 +28,14 @@ class Facts:
                 facts = await client.zone_facts(zone.id, zone.label)
             except CloudflareError:
                 facts = NOTHING_KNOWN
+            self._known.pop(zone.id, None)
             self._known[zone.id] = (now, facts)
+            self._forget(now)
         return facts
+
+    def _forget(self, now: datetime) -> None:
+        """The oldest come first: let go of those that count no more, or a year of zones that came and went stays."""
+        for zone_id, (at, _) in list(self._known.items()):
+            if at <= now < at + KEPT_FOR:
+                break
+            del self._known[zone_id]

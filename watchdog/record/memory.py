@@ -382,7 +382,7 @@ class Memory:
                 self._histories[key] = before.shifted(step)
 
     def _not_sent(self, intent: Intent, step: timedelta = NO_STEP) -> None:
-        with suppress(ValueError):  # more than an hour ago
+        with suppress(ValueError, KeyError):  # more than an hour ago
             self._sent[intent.account].remove(intent.at + step)
 
     async def book(self, account: str, until: float, requests: int, window: timedelta) -> None:
@@ -422,6 +422,8 @@ class Memory:
                 if unwatched or gone:
                     self._forget(known.pack)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
+        self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self._sent = {account: sent for account, sent in self._sent.items() if sent and sent[-1] > now - HOUR}
         await self.flush()
         await self._try(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
 

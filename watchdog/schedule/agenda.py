@@ -56,6 +56,8 @@ class Agenda:
             self._queue(entry)
         for key, zone in wanted.items():
             self._entries[key].zone = zone
+        accounts = {account for account, _ in wanted}
+        self._queues = {key: queue for key, queue in self._queues.items() if key[0] in accounts}
 
     def take(self, account: str, now: datetime, horizon: datetime) -> ZoneRef | None:
         """The account's next zone that is due before ``horizon``; it is nobody else's until ``done``."""
@@ -88,6 +90,7 @@ class Agenda:
     def reschedule(self, interval: timedelta, attention: timedelta) -> None:
         """Take other intervals from the next turn on; a turn already set never comes later than the new ones allow."""
         self.interval, self.attention = interval, attention
+        self._queues.clear()
         for entry in self._entries.values():
             shortened = min(entry.period, interval)
             entry.due -= entry.period - shortened

@@ -33,6 +33,9 @@ outage is not a flood. Without a free descriptor asyncio complains a thousand ti
 
 _MOST_WORDS = 1_000
 
+REMEMBERED_FOR = 3600.0
+"""Seconds for which it is known how often a failing call was not logged."""
+
 
 def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None) -> None:
     """Set the process's logging up. ``form`` is ``json``, ``console``, or ``auto``: console on a terminal."""
@@ -169,6 +172,8 @@ class Logs:
         if now - since < QUIET_FOR:
             self._quiet[key] = (since, hidden + 1)
             return
+        if key not in self._quiet:
+            self._quiet = {each: told for each, told in self._quiet.items() if now - told[0] < REMEMBERED_FOR}
         self._quiet[key] = (now, 0)
         fields: Mapping[str, object] = {"account": account, "operation": operation, "error_code": code, "error": error}
         self.say("warning", "api_error", **fields, repeated=hidden or None)

@@ -7,7 +7,7 @@ the configuration or of Cloudflare's zones, statuses and error codes come from c
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +26,9 @@ PREFIX = "certpack_watchdog_"
 
 MOST_CODES = 200
 """Distinct error codes counted one by one; Cloudflare has some dozens of them. What comes after is ``other``."""
+
+MOST_STATUSES = 40
+"""Distinct HTTP statuses of the calls timed one by one; each costs a histogram. What comes after is ``other``."""
 
 DECISIONS = (
     *((Do.LEAVE, reason) for reason in (Reason.HEALTHY, Reason.IN_PROGRESS, Reason.GOING_AWAY, Reason.UNKNOWN_STATUS)),
@@ -76,6 +79,7 @@ class Metrics:
         self._version = version
         self._operations = tuple(operations)
         self._codes = set(codes)
+        self._statuses: set[int] = set()
         self._failures: Counter[tuple[str, str, str]] = Counter()
         self._restarts: Counter[tuple[str, str, str]] = Counter()
         self._notifications: Counter[tuple[str, str]] = Counter()
@@ -104,7 +108,9 @@ class Metrics:
 
     def called(self, account: str, operation: str, status: int, seconds: float, code: str | None) -> None:
         """A call was made; ``code`` when it failed."""
-        self._calls.labels(operation, str(status)).observe(seconds)
+        if len(self._statuses) < MOST_STATUSES:
+            self._statuses.add(status)
+        self._calls.labels(operation, str(status) if status in self._statuses else "other").observe(seconds)
         if code is None:
             return
         if code not in self._codes and len(self._codes) < MOST_CODES:
@@ -132,6 +138,15 @@ class Metrics:
     def reloaded(self, now: datetime, *, successful: bool) -> None:
         """The configuration was loaded, or refused."""
         self._reload = (successful, now.timestamp() if successful else self._reload[1])
+
+    def tidy(self, zones: Container[tuple[str, str]], accounts: Container[str], destinations: Container[str]) -> None:
+        """Forget what was counted of zones (each account and label), accounts and destinations that are not here."""
+        for restarted in [key for key in self._restarts if key[:2] not in zones]:
+            del self._restarts[restarted]
+        for failed in [key for key in self._failures if key[0] not in accounts]:
+            del self._failures[failed]
+        for notified in [key for key in self._notifications if key[0] not in destinations]:
+            del self._notifications[notified]
 
     def expose(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type, as ``Accept`` asks. Slow for large fleets: call it in another thread."""

@@ -1,0 +1,38 @@
+"""What is said of a credential that others can read: by the check and the pass here, by a reload in ``tests/app``."""
+
+from watchdog.simulator.scenario import Scenario
+
+FLEET = Scenario.model_validate(
+    {"tokens": [{"name": "main", "value": "simulated-token"}], "zones": [{"name": "a.example"}]}
+)
+
+
+def exposed(tmp_path):
+    (tmp_path / "token").write_text("simulated-token")
+    (tmp_path / "token").chmod(0o644)
+    return {"api_token_file": "token"}
+
+
+def test_a_check_warns_on_stderr_and_is_fine(command, configure, tmp_path):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}], account=exposed(tmp_path))
+    done = command("check-config", "-c", config)
+    assert done.code == 0
+    path = f"{tmp_path}/token"
+    assert done.err == f"warning: {path}: holds a credential and others can read it (mode 0644): chmod 600 {path}\n"
+    (tmp_path / "token").chmod(0o600)
+    assert command("check-config", "-c", config).err == ""
+
+
+def test_a_pass_logs_it_once(command, cloudflare, configure, tmp_path):
+    config = configure(cloudflare(FLEET), account=exposed(tmp_path))
+    done = command("once", "-c", config)
+    [line] = [line for line in done.lines if line["event"] == "credential_exposed"]
+    told = {name: line[name] for name in ("level", "file", "mode", "remedy")}
+    path = f"{tmp_path}/token"
+    assert told == {"level": "warning", "file": path, "mode": "0644", "remedy": f"chmod 600 {path}"}
+    assert "simulated-token" not in done.out + done.err
+
+
+def test_what_only_looks_at_the_memory_warns_of_nothing(command, configure, tmp_path):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}], account=exposed(tmp_path))
+    assert "credential" not in command("status", "-c", config).err

@@ -1,0 +1,42 @@
+"""What the environment says of the way out: proxies, and whom to trust. Whoever speaks over it takes it from there.
+
+Here it is only judged, before anybody does: the libraries would raise at the first use, with a proxy's user in the
+traceback, and some would speak HTTP to a SOCKS port.
+"""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_TRUSTED = "SSL_CERT_FILE"
+
+
+def faults(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each that cannot be used. None repeats anything of a proxy, which may hold a password."""
+    for name in environ:
+        if name.lower() in _PROXIES and environ[name] and (fault := _of_proxy(environ[name])):
+            yield f"the environment's {name} {fault}"
+    if environ.get(_TRUSTED) and (fault := _of_trusted(environ[_TRUSTED])):
+        yield f"the environment's {_TRUSTED} {fault}"
+
+
+def _of_proxy(text: str) -> str:
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return "is no URL"
+    if url.scheme.lower() not in {"http", "https"}:
+        return "must be an HTTP proxy, as in http://user:password@proxy.example:3128; others, SOCKS too, are not spoken"
+    return "" if host else "names no host"
+
+
+def _of_trusted(file: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:  # an OSError too
+        return "holds no certificates"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
