@@ -15,7 +15,11 @@ from watchdog.model.text import clean, plain
 MOST_RECORDS = 200
 """Records kept of one pack: fifty hosts and their wildcards with the two tokens of SSL.com."""
 
+MOST_DAYS = 3660
+"""Of a validity; what is longer is no validity, and no number for the store."""
+
 _MOST_SHARED = 100
+_LONGEST_METHOD = 80
 _shared: dict[tuple[str | None, int | None], Validation] = {(None, None): NO_VALIDATION}
 _One = TypeVar("_One")
 _decode = msgspec.json.Decoder().decode
@@ -25,8 +29,8 @@ def common(method: str | None, days: int | None) -> Validation:
     """A validation without tokens: one object for all packs that are validated alike."""
     known = _shared.get((method, days))
     if known is None:
-        known = Validation(clean(method or "", 80), max(days or 0, 0))
-        if len(_shared) < _MOST_SHARED:
+        known = Validation(clean(method or "", _LONGEST_METHOD), days if days and 0 < days <= MOST_DAYS else 0)
+        if len(_shared) < _MOST_SHARED and len(method or "") <= _LONGEST_METHOD:
             _shared[method, days] = known
     return known
 
@@ -48,7 +52,10 @@ def validation(method: str | None, days: int | None, records: msgspec.Raw, deleg
 
 def raw(value: object) -> msgspec.Raw:
     """Decoded JSON as ``validation`` takes it."""
-    return msgspec.Raw(msgspec.json.encode(value))
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except RecursionError:  # a thousand brackets
+        return msgspec.Raw()
 
 
 def _items(json: msgspec.Raw) -> list[dict[str, Any]]:
