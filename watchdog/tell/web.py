@@ -193,22 +193,21 @@ class Web:
 
     def __init__(self, answers: Answers, sock: socket.socket, alerts: Rows = no_alerts) -> None:
         self._sock = sock
-        self._server = _Server(
-            uvicorn.Config(
-                _own(application(answers, alerts), sock),
-                lifespan="off",
-                log_config=None,
-                log_level="error",  # what strangers send is not worth a line each
-                access_log=False,
-                server_header=False,
-                headers=_HEADERS,
-                backlog=MOST_CONNECTIONS,
-                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
-                timeout_graceful_shutdown=1,
-                http=_Connection,
-                ws="none",
-            )
+        self.config = uvicorn.Config(
+            _own(application(answers, alerts), sock),
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # what strangers send is not worth a line each
+            access_log=False,
+            server_header=False,
+            headers=_HEADERS,
+            backlog=MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+            timeout_graceful_shutdown=1,
+            http=_Connection,
+            ws="none",
         )
+        self._server = _Server(self.config)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
