@@ -204,3 +204,27 @@ def test_no_answer_is_taken_for_a_page_or_kept_or_framed(path):
     for header in (b"x-content-type-options: nosniff", b"content-security-policy: default-src 'none'"):
         assert header in answer
     assert b"text/html" not in answer
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET", "POST"])
+@pytest.mark.parametrize("body", ["zz\r\n", "0\r\nhello\r\n0\r\n\r\n"], ids=["size", "trailer"])
+@pytest.mark.parametrize("pause", [0, 0.05], ids=["at-once", "later"])
+def test_a_body_that_is_broken_logs_nothing(caplog, method, body, pause):
+    async def told():
+        async with listening() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = f"{method} /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            writer.write(head.encode())
+            if pause:
+                await reader.readline()
+            writer.write(body.encode())
+            await closed_after(writer, reader)
+
+    story(told)
+    assert caplog.records == []
+
+
+def test_what_is_said_after_a_good_request_costs_the_connection_and_no_line_of_the_log(caplog):
+    answer = asked("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nBREW\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ") or answer == b""
+    assert caplog.records == []

@@ -245,6 +245,14 @@ class _Connection(H11Protocol):
         if self.cycle is not before:
             self._within(ANSWER_PATIENCE)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say so of a first request; after one, or in its body, uvicorn would raise and log a traceback each time."""
+        if self.cycle is None:
+            super().send_400_response(msg)
+        else:
+            self.cycle.disconnected = True
+            self.transport.abort()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._unset_keepalive_if_required()  # the deadline does its work
