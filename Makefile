@@ -7,9 +7,12 @@ PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
 DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils
 
+FUZZ_SECONDS ?= 60
+FUZZ ?= configuration envelope headers dns request
+
 UV_VERSION := 0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit lint bench lock packages clean
+.PHONY: help demo test test-all test-real unit lint fuzz bench lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +36,9 @@ lint: $(VENV)/.installed ## ruff, mypy and import-linter
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+fuzz: $(VENV)/.fuzz ## every parser under coverage-guided fuzzing (FUZZ_SECONDS=60 each, FUZZ="envelope dns" for some of them)
+	@for name in $(FUZZ); do echo "fuzz: $$name, $(FUZZ_SECONDS) s"; $(BIN)/python -m fuzz $$name $(FUZZ_SECONDS) </dev/null || exit 1; done
+
 bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (BENCH_ARGS=--large for 100,000 packs)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
@@ -43,7 +49,7 @@ lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (L
 	@./requirements/lock.sh $(BIN)/uv $(LOCK_FLAGS)
 
 clean: ## removes everything these targets made
-	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache fuzz/corpus fuzz/found
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.locked: requirements/dev.txt
@@ -56,6 +62,10 @@ $(VENV)/.locked: requirements/dev.txt
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e . </dev/null
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
+	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/fuzz.txt </dev/null
 	@touch $@
 
 packages:

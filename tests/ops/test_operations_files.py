@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("runtime.txt", "dev.txt", "build.txt")
+LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt")
 
 
 def text(path: str) -> str:
