@@ -58,7 +58,7 @@ def test_a_request_that_is_not_there_in_time_is_not_waited_for(said):
 
     rest, seconds = story(told)
     assert rest == b""
-    assert seconds < 10 * SHORT
+    assert seconds < 20 * SHORT
 
 
 @pytest.mark.usefixtures("short")
@@ -68,6 +68,8 @@ def test_a_byte_now_and_then_buys_no_time(before):
         async with listening() as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(before)
+            if before:
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
             async def drip():
                 while not writer.is_closing():
@@ -75,13 +77,11 @@ def test_a_byte_now_and_then_buys_no_time(before):
                     await asyncio.sleep(SHORT / 10)
 
             dripping = asyncio.create_task(drip())
-            rest, seconds = await closed_after(writer, reader)
+            _, seconds = await closed_after(writer, reader)
             dripping.cancel()
-            return rest, seconds
+            return seconds
 
-    rest, seconds = story(told)
-    assert rest[:12] == (b"HTTP/1.1 200" if before else b"")
-    assert SHORT / 2 < seconds < 10 * SHORT
+    assert SHORT / 2 < story(told) < 20 * SHORT
 
 
 @pytest.mark.usefixtures("short")
@@ -120,7 +120,7 @@ def test_a_body_is_not_read_and_its_sender_not_waited_for():
 
     rest, seconds = story(told)
     assert rest.startswith(b"HTTP/1.1 405 ")
-    assert seconds < 10 * SHORT
+    assert seconds < 20 * SHORT
 
 
 def test_connections_beyond_the_bound_are_told_and_closed_at_once_and_cost_nobody_his():

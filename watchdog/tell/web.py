@@ -247,10 +247,11 @@ class _Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say so of a first request; after one, or in its body, uvicorn would raise and log a traceback each time."""
-        if self.cycle is None:
+        cycle: Any = self.cycle  # uvicorn's types do not say that it is None before the first request
+        if cycle is None:
             super().send_400_response(msg)
         else:
-            self.cycle.disconnected = True
+            cycle.disconnected = True
             self.transport.abort()
 
     def on_response_complete(self) -> None:
