@@ -35,6 +35,10 @@ def test_no_more_than_so_many_faults_are_told_of_one_file(refused, text):
     assert told[-1] == ONLY_SO_MANY
 
 
+def test_a_file_that_is_wrong_ten_thousand_times_over_is_told_so_and_not_taken_apart(refused):
+    assert refused(MAIN + "zones:\n" + "- e.com\n" * 11_000) == [ONLY_SO_MANY]
+
+
 def test_exactly_so_many_faults_are_all_told(refused):
     told = refused(MAIN + "zones:\n- {name: e.com}\n" + "".join(f"key{n}: 1\n" for n in range(MOST_PROBLEMS)))
     assert len(told) == MOST_PROBLEMS

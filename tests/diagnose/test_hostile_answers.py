@@ -16,6 +16,7 @@ from watchdog.diagnose.exchange import MOST_RECORDS, TooLargeError, parse
 from watchdog.diagnose.pages import Reach
 from watchdog.model.packs import HttpToken, Validation
 
+IN_REAL_TIME = pytest.mark.process
 HOST = "www.example.com"
 LABELS = b"\x01a" * 126 + b"\x00"
 SHORT_NAME = b"\x01a\x00"
@@ -108,8 +109,8 @@ async def noise(_, writer):
         (half_an_answer, "malformed"),
         (another_answer, "malformed"),
         (noise, "malformed"),
-        (one_byte_and_silence, "timeout"),
-        (drop_by_drop, "timeout"),
+        pytest.param(one_byte_and_silence, "timeout", marks=IN_REAL_TIME),
+        pytest.param(drop_by_drop, "timeout", marks=IN_REAL_TIME),
     ],
 )
 def test_what_comes_by_tcp_instead_of_an_answer_is_malformed_or_late_and_never_an_absence(speak, status):
@@ -177,12 +178,13 @@ def test_a_token_url_that_leads_out_of_its_folder_is_not_read(resolver, path):
         (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"100\r\n" + b"x" * 256 + b"\r\n"),
         (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        pytest.param((b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), marks=IN_REAL_TIME),
         (b"HTTP/1.1 200 ", b"x" * 65536),
     ],
     ids=["body", "chunks", "headers", "continues", "status"],
 )
 def test_a_token_page_without_end_is_told_by_its_beginning_or_not_at_all(resolver, endless):
     found = visited(resolver, Pages(*endless), timeout=SHORTEST)
-    assert {one.name.value for one in found} & {"http_wrong_answer", "http_unreachable"}
+    # On a busy machine the whole diagnosis is over its time as well.
+    assert {one.name.value for one in found} & {"http_wrong_answer", "http_unreachable", "incomplete"}
     assert all(one.says.isprintable() and len(one.says) < 600 for one in found)

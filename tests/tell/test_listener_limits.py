@@ -47,6 +47,7 @@ async def closed_after(writer, reader):
     return rest, asyncio.get_running_loop().time() - began
 
 
+@pytest.mark.process  # in real time
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("said", [b"", b"GET /heal", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "line", "head"])
 def test_a_request_that_is_not_there_in_time_is_not_waited_for(said):
@@ -61,6 +62,7 @@ def test_a_request_that_is_not_there_in_time_is_not_waited_for(said):
     assert seconds < 20 * SHORT
 
 
+@pytest.mark.process  # in real time
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("before", [b"", GET], ids=["first", "kept-alive"])
 def test_a_byte_now_and_then_buys_no_time(before):
@@ -84,6 +86,7 @@ def test_a_byte_now_and_then_buys_no_time(before):
     assert SHORT / 2 < story(told) < 20 * SHORT
 
 
+@pytest.mark.process  # in real time
 @pytest.mark.usefixtures("short")
 def test_an_answer_that_nobody_takes_is_not_kept():
     class Verbose(Daemon):
@@ -108,6 +111,7 @@ def test_an_answer_that_nobody_takes_is_not_kept():
     assert story(told) < 32 * 1024 * 1024
 
 
+@pytest.mark.process  # in real time
 @pytest.mark.usefixtures("short")
 def test_a_body_is_not_read_and_its_sender_not_waited_for():
     async def told():
