@@ -7,6 +7,9 @@ PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
 DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils
 
+FUZZ_SECONDS ?= 60
+FUZZ ?= configuration envelope headers dns request
+
 UV_VERSION := 0.13.9
 
 # Compiled once, and not into the tree; where an image turns that off, every process would compile all of it anew.
@@ -16,7 +19,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit lint bench longlife lock packages clean
+.PHONY: help demo test test-all test-real unit lint fuzz bench longlife lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,6 +43,9 @@ lint: $(VENV)/.installed ## ruff, mypy and import-linter
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+fuzz: $(VENV)/.fuzz ## every parser under coverage-guided fuzzing (FUZZ_SECONDS=60 each, FUZZ="envelope dns" for some of them)
+	@for name in $(FUZZ); do echo "fuzz: $$name, $(FUZZ_SECONDS) s"; $(BIN)/python -m fuzz $$name $(FUZZ_SECONDS) </dev/null || exit 1; done
+
 bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (BENCH_ARGS=--large for 100,000 packs)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
@@ -53,7 +59,7 @@ lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (L
 	@./requirements/lock.sh $(BIN)/uv $(LOCK_FLAGS)
 
 clean: ## removes everything these targets made
-	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache fuzz/corpus fuzz/found
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.locked: requirements/dev.txt
@@ -66,6 +72,10 @@ $(VENV)/.locked: requirements/dev.txt
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e . </dev/null
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
+	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/fuzz.txt </dev/null
 	@touch $@
 
 packages:

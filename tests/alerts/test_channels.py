@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -337,7 +338,7 @@ class _Broken:
         return self
 
     def instantiate(self, *_, **__):
-        return object()
+        return SimpleNamespace(verify_certificate=True)
 
     def add(self, _):
         return True

@@ -221,6 +221,17 @@ async def test_a_state_that_takes_no_writes_is_told_once_and_once_more_when_it_d
 
 
 @in_simulated_time
+async def test_a_listener_that_ends_ends_the_daemon_for_with_none_nobody_would_know_how_it_is(start):
+    async with start({"a.example": CALM}) as fleet:
+        with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 - at its next turn
+            async with as_a_daemon(fleet) as daemon:
+                daemon._listening = asyncio.get_running_loop().create_future()  # noqa: SLF001 - as if it had begun
+                await fleet.sleep(60)
+                daemon._listening.set_exception(OSError(errno.EMFILE, "Too many open files"))  # noqa: SLF001 - as above
+                await fleet.sleep(60)
+
+
+@in_simulated_time
 async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd):
     async with start({"a.example": CALM}, config=SLOW) as fleet:
         (fleet.start.folder / "token").write_text("token-of-main")
@@ -233,14 +244,3 @@ async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     told = [line["mode"] for line in lines if line["event"] == "credential_exposed"]
     assert told == ["0640"]
-
-
-@in_simulated_time
-async def test_a_listener_that_ends_ends_the_daemon_for_with_none_nobody_would_know_how_it_is(start):
-    async with start({"a.example": CALM}) as fleet:
-        with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 - at its next turn
-            async with as_a_daemon(fleet) as daemon:
-                daemon._listening = asyncio.get_running_loop().create_future()  # noqa: SLF001 - as if it had begun
-                await fleet.sleep(60)
-                daemon._listening.set_exception(OSError(errno.EMFILE, "Too many open files"))  # noqa: SLF001 - as above
-                await fleet.sleep(60)

@@ -182,19 +182,6 @@ def test_130_the_simulator_is_interrupted(shell):
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize("arguments", [("check-config",), ("once",), ("explain", "a"), ("test-alert",), ("run",)])
-def test_a_proxy_that_cannot_be_used_is_a_fault_of_the_configuration(command, configure, arguments):
-    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
-    done = command(*arguments, "-c", config, https_proxy="socks5://planted-user:planted-password@127.0.0.1:1")
-    assert "https_proxy must be an HTTP proxy" in done.failed(78)
-    assert "planted" not in done.err
-
-
-def test_what_needs_no_network_minds_no_proxy(command, configure):
-    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
-    assert "there is no state" in command("status", "-c", config, https_proxy="socks5://127.0.0.1:1").failed(74)
-
-
 @pytest.mark.parametrize("name", ["status", "explain", "restart"])
 def test_74_a_damaged_state_is_for_run_and_once_to_mend(command, configure, tmp_path, name):
     (tmp_path / "state.db").write_bytes(b"nonsense" * 500)
@@ -233,3 +220,16 @@ def test_74_what_makes_no_sense_is_set_aside_too_and_the_next_start_works(comman
     assert " is damaged: Could not decode to UTF-8 column 'error'" in said
     assert said.endswith(", and the next start begins a new one")
     assert command("once", "-c", config).code == 0
+
+
+@pytest.mark.parametrize("arguments", [("check-config",), ("once",), ("explain", "a"), ("test-alert",), ("run",)])
+def test_a_proxy_that_cannot_be_used_is_a_fault_of_the_configuration(command, configure, arguments):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
+    done = command(*arguments, "-c", config, https_proxy="socks5://planted-user:planted-password@127.0.0.1:1")
+    assert "https_proxy must be an HTTP proxy" in done.failed(78)
+    assert "planted" not in done.err
+
+
+def test_what_needs_no_network_minds_no_proxy(command, configure):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
+    assert "there is no state" in command("status", "-c", config, https_proxy="socks5://127.0.0.1:1").failed(74)

@@ -21,7 +21,7 @@ from watchdog.cloudflare.errors import (
     Refused,
     Unsettled,
 )
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.quota import LONGEST_BLOCK, Urgency
 from watchdog.simulator.scenario import Fault, pack_id
 
 PACK = pack_id("example.com", 0)
@@ -190,7 +190,7 @@ async def test_an_answer_that_is_neither_success_nor_error_settles_nothing(statu
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 7 * 86_400))
+@given(st.integers(1, int(LONGEST_BLOCK)))
 def test_a_read_waits_a_429_out_for_exactly_as_long_as_it_says(seconds):
     @in_simulated_time
     async def works():

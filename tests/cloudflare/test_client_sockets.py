@@ -11,6 +11,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import tracemalloc
 import zlib
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,10 +19,11 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.sky import ZONE, make_client, timed_out
-from watchdog.cloudflare.client import GET_TRIES, connect
+from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, MOST_PAGES, PER_PAGE, connect
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, Unsettled
+from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
 from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.wire import MOST_ON_PAGE
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
@@ -315,6 +317,131 @@ async def test_an_answer_without_an_end_is_cut_off():
     async with serving(pour) as server, calling(server.base) as client:
         failed = await raised_by(client.restart_validation(ZONE, PACK), CloudflareFault)
         assert failed.code == "too_large"
+
+
+async def a_hundred_megabytes(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+    for _ in range(100):
+        writer.write(b" " * 1024 * 1024)
+        await writer.drain()
+    return False
+
+
+async def headers_without_end(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"".join(b"X-%d: y\r\n" % n for n in range(1000)))
+        await writer.drain()
+
+
+async def trailers_without_end(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+    while True:
+        writer.write(b"".join(b"X-%d: y\r\n" % n for n in range(1000)))
+        await writer.drain()
+
+
+async def a_status_line_without_end(_, writer):
+    writer.write(b"HTTP/1.1 200 ")
+    while True:
+        writer.write(b"x" * 10_000)
+        await writer.drain()
+
+
+async def chunks_without_end(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        await writer.drain()
+
+
+async def continues_without_end(_, writer):
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        await writer.drain()
+
+
+async def a_chunk_header_without_end(_, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;")
+    while True:
+        writer.write(b"x=y;" * 1000)
+        await writer.drain()
+
+
+def bomb(megabytes, layers=1):
+    """As many megabytes of nothing, packed; and that packed again."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join(packing.compress(bytes(1024 * 1024)) for _ in range(megabytes)) + packing.flush()
+    for _ in range(layers - 1):
+        packed = gzip.compress(packed)
+    return packed
+
+
+@pytest.mark.parametrize(
+    ("respond", "codes"),
+    [
+        (a_hundred_megabytes, {"too_large"}),
+        (chunks_without_end, {"too_large"}),
+        (saying(response(bomb(100), 200, "Content-Encoding: gzip")), {"too_large"}),
+        (saying(response(bomb(100, 2), 200, "Content-Encoding: gzip, gzip")), {"not_json"}),
+        (saying(response(gzip.compress(BODY) + bytes(5 * 1024 * 1024), 200, "Content-Encoding: gzip")), {"too_large"}),
+        (saying(response(b"[" * 100_000)), {"not_json"}),
+        (headers_without_end, {"disconnect", "timeout"}),
+        (trailers_without_end, {"disconnect", "timeout"}),
+        (a_status_line_without_end, {"disconnect", "timeout"}),
+        (continues_without_end, {"timeout"}),
+        (a_chunk_header_without_end, {"timeout", "disconnect"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+@pytest.mark.process  # the time-outs are real, and counting memory is slow
+@in_real_time
+async def test_an_answer_without_measure_costs_little_memory_and_no_more_time_than_any_other(respond, codes):
+    async with serving(respond) as server, calling(server.base, timeout=2) as client:
+        tracemalloc.start()
+        try:
+            failed = await raised_by(client.restart_validation(ZONE, PACK), Unsettled)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        server.over.set()
+    assert failed.code in codes
+    assert most < 5 * MOST_BYTES
+    assert len(str(failed)) < 400
+
+
+@in_real_time
+async def test_packings_within_packings_are_not_unpacked():
+    said = response(gzip.compress(gzip.compress(BODY)), 200, "Content-Encoding: gzip, gzip")
+    async with serving(saying(said)) as server, calling(server.base) as client:
+        assert (await raised_by(client.get_pack(ZONE, PACK), CloudflareFault)).code == "not_json"
+
+
+@pytest.mark.parametrize("body", [bytes(5 * 1024 * 1024), bomb(5)], ids=["plain", "packed"])
+@in_real_time
+async def test_a_429_is_one_however_long_its_body_is(body):
+    said = response(body, 429, "Retry-After: 7", *(["Content-Encoding: gzip"] if len(body) < 10**6 else []))
+    async with serving(saying(said)) as server, calling(server.base) as client:
+        await raised_by(client.restart_validation(ZONE, PACK), RateLimited)
+        assert client.limited == [("main", 7)]
+
+
+@pytest.mark.process  # two seconds of arithmetic
+@in_real_time
+async def test_pages_that_bring_new_packs_without_end_are_given_up():
+    pages = 0
+
+    async def another(_, writer):
+        nonlocal pages
+        pages += 1
+        packs = [{"id": f"{pages}-{n}"} for n in range(MOST_ON_PAGE)]
+        writer.write(response(json.dumps({"success": True, "result": packs}).encode()))
+        return True
+
+    async with serving(another) as server, calling(server.base) as client:
+        failed = await raised_by(client.list_packs(ZONE, Urgency.CALM), CloudflareFault)
+    assert failed.code == "malformed"
+    assert pages * MOST_ON_PAGE <= MOST_PAGES * PER_PAGE + MOST_ON_PAGE
 
 
 # ── other hosts ──────────────────────────────────────────────────────────────────────────────────────────────────────

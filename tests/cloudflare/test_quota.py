@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import LoopClock, simulated
-from watchdog.cloudflare.quota import PER_ADDRESS, Allowance, Quota, Urgency, Window
+from watchdog.cloudflare.quota import LONGEST_WINDOW, PER_ADDRESS, Allowance, Quota, Urgency, Window
 
 PLENTY = 10_000_000
 
@@ -112,11 +112,14 @@ def test_looks_leave_a_reserve_so_that_a_restart_need_not_wait_for_a_window():
         ({"retry-after": "86400"}, 86400),
         ({"ratelimit": '"default";r=0;t=42'}, 42),
         ({"ratelimit": '"a";r=0;t=42, "b";r=3;t=90'}, 90),
+        ({"retry-after": "86401"}, 86400),
+        ({"retry-after": "9" * 40}, 86400),
+        ({"ratelimit": '"default";r=0;t=999999999'}, 86400),
         ({"retry-after": "soon"}, 300),
         ({}, 300),
     ],
 )
-def test_a_429_is_obeyed_for_exactly_as_long_as_it_says(headers, seconds):
+def test_a_429_is_obeyed_for_exactly_as_long_as_it_says_and_at_most_a_day(headers, seconds):
     async def work() -> float:
         q = quota()
         assert q.block(headers) == seconds
@@ -243,3 +246,23 @@ def test_it_tells_what_is_left_and_how_long_it_is_blocked_until_that_is_over():
         return told
 
     assert simulated(work) == [(None, 0), (1100, 90), (1100, 45), (None, 0)]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ratelimit": '"default";r=0;t=999999999'},
+        {"ratelimit-policy": '"default";q=1;w=999999999'},
+        {"ratelimit": '"default";r=0;t=999999999', "ratelimit-policy": '"default";q=1;w=999999999'},
+    ],
+)
+def test_no_header_but_a_429_ends_all_work_for_more_than_an_hour(headers):
+    async def work() -> float:
+        q = quota()
+        await q.acquire(Urgency.CALM)
+        q.release(headers)
+        began = asyncio.get_running_loop().time()
+        await asyncio.wait_for(q.acquire(Urgency.CALM), 2 * LONGEST_WINDOW)
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(work) == pytest.approx(LONGEST_WINDOW)

@@ -92,6 +92,6 @@ def test_no_shape_of_these_fields_hides_a_pack_or_brings_unprintable_text(method
     [pack] = found
     assert pack.status == status
     assert isinstance(pack.validity_days, int)
-    assert 0 <= pack.validity_days <= wire.LONGEST_VALIDITY
+    assert 0 <= pack.validity_days <= wire.MOST_DAYS
     for record in (*pack.validation.tokens, *pack.validation.delegations):
         assert not CONTROL.search(record.name + record.value)

@@ -184,7 +184,7 @@ class Laws:
 
     def _within_the_share(self, asked):
         limit = self._fate.scenario["rate_limit"]
-        ours = max(2, int(limit["requests"] * self.shares[asked.account]))
+        ours = max(1, int(limit["requests"] * self.shares[asked.account]))
         window = self._windows[asked.account]
         window.append(asked.at)
         while window[0] <= asked.at - 300:

@@ -2,13 +2,14 @@
 
 One ``Client`` speaks with one credential; all of them share one connection pool (``connect``), keep-alive, and the
 proxy and CA settings of the environment (``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``). Redirects are never
-followed, so a credential never leaves for another host. Bodies are read up to a bound. Every failure is a
-``CloudflareError``.
+followed, so a credential never leaves for another host. Bodies are read up to a bound, which holds while they are
+unpacked. TLS is always verified. Every failure is a ``CloudflareError``.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+import zlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,8 +54,11 @@ GET_TRIES = 3
 WAITS_FOR_429 = 3
 """How often one GET waits a 429 out. The wait itself is as long as Cloudflare says."""
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of one answer. A page of 50 packs is about 85 KB."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of one answer, packed or unpacked. A page of 50 packs is about 85 KB."""
+
+_PACKED = frozenset({"gzip", "deflate"})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32  # either header is told by its first bytes
 
 
 class _HasId(Protocol):
@@ -106,12 +110,6 @@ def _proxy_of(base_url: str) -> str | None:
     return f"http://{named}" if named and "://" not in named else named
 
 
-class _Headers(httpx.Headers):
-    def __repr__(self) -> str:
-        """Nothing of them: httpx hides ``Authorization`` and shows ``X-Auth-Key``."""
-        return "Headers(…)"
-
-
 class Turns:
     """Turns of the quota that were taken ahead."""
 
@@ -122,6 +120,12 @@ class Turns:
         """Use one, if one is left."""
         self._left -= 1
         return self._left >= 0
+
+
+class _Headers(httpx.Headers):
+    def __repr__(self) -> str:
+        """Nothing of them: httpx hides ``Authorization`` and shows ``X-Auth-Key``."""
+        return "Headers(…)"
 
 
 class Client:
@@ -270,7 +274,9 @@ class Client:
             last = page >= info.total_pages if info.total_pages else len(items) < (info.per_page or PER_PAGE)
             if last or len(found) == before:
                 return list(found.values())
-        raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {MOST_PAGES} pages")
+            if len(found) > MOST_PAGES * PER_PAGE:
+                break
+        raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {page} pages")
 
     async def _get(
         self,
@@ -360,16 +366,28 @@ class Client:
 
 
 async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
-    chunks, size = [], 0
-    body: AsyncIterable[bytes] = response.aiter_bytes()
-    if isinstance(response.stream, httpx.AsyncByteStream) and "content-encoding" not in response.headers:
-        body = response.stream  # nothing to decode
-    async for chunk in body:
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    """The body, unpacked. Of a refusal that is too long, or packed in a way nobody can read, what there is of it.
+
+    The standard library unpacks, and not httpx: that unpacks a whole piece at once, and packings within packings.
+    """
+    packed = response.headers.get("content-encoding", "").strip().lower() in _PACKED
+    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB) if packed else None
+    pieces: list[bytes] = []
+    read = size = 0
+    async for piece in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
+        read += len(piece)
+        try:
+            unpacked = piece if unpacking is None else unpacking.decompress(piece, MOST_BYTES - size + 1)
+        except zlib.error:
+            break
+        pieces.append(unpacked)
+        size += len(unpacked)
+        if max(read, size) > MOST_BYTES:
+            if response.is_success:
+                said = f"{operation}: the answer has more than {MOST_BYTES} bytes"
+                raise CloudflareFault(operation, "too_large", said)
+            break
+    return b"".join(pieces)
 
 
 def _read(operation: Operation, status: int, ray: str, body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:

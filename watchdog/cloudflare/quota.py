@@ -36,6 +36,14 @@ class Urgency(IntEnum):
 BLOCKED_WITHOUT_A_WORD = 300.0
 """Seconds to wait after a 429 that says nothing: Cloudflare's block lasts five minutes."""
 
+LONGEST_BLOCK = 86_400.0
+"""Seconds that a 429 may ask for; a longer ``Retry-After`` is a slip, or no word of Cloudflare's, and must not end all
+work for ever. After it, one refused request tells again, in the log too."""
+
+LONGEST_WINDOW = 3_600
+"""Seconds that ``Ratelimit`` and ``Ratelimit-Policy`` may speak of; Cloudflare's windows have 300. They are obeyed
+without a line in the log, so that they may cost an hour at most."""
+
 PER_ADDRESS = 190
 """Requests per second over all credentials. Cloudflare's limit for one client address is 200."""
 
@@ -60,8 +68,8 @@ class Allowance:
 
     @property
     def ours(self) -> int:
-        """Requests per window that are ours; at least the two of a restart, its read and its PATCH."""
-        return max(2, math.floor(self.requests * self.share))
+        """Requests per window that are ours; at least one."""
+        return max(1, math.floor(self.requests * self.share))
 
 
 class Window:
@@ -148,7 +156,10 @@ class Quota:
         self._courtesy = allowance.requests // 50
 
     async def acquire(self, urgency: Urgency, turns: int = 1) -> None:
-        """Wait for so many turns at once. The most urgent goes first; among equals the first to come."""
+        """Wait for so many turns at once. The most urgent goes first; among equals the first to come.
+
+        Where a whole window has fewer, they are had once all of it is free.
+        """
         await self._wait_for(urgency, turns)
         try:
             for _ in range(turns):
@@ -201,13 +212,17 @@ class Quota:
             self._pump()
 
     def block(self, headers: Mapping[str, str]) -> float:
-        """A 429 came: nothing more is sent for ``Retry-After``, else ``t``, else 300 seconds. Returns the seconds."""
+        """A 429 came: nothing more is sent for ``Retry-After``, else ``t``, else 300 seconds. Returns the seconds.
+
+        At most ``LONGEST_BLOCK``.
+        """
         said = headers.get("retry-after", "").strip()
         if said.isascii() and said.isdigit():
             seconds = float(said[:9])
         else:
             resets = [t for _, t in _items(headers.get("ratelimit", ""), "r", "t")]
             seconds = float(max(resets, default=0)) or BLOCKED_WITHOUT_A_WORD
+        seconds = min(seconds, LONGEST_BLOCK)
         self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
         return seconds
 
@@ -221,18 +236,18 @@ class Quota:
             if lists:
                 left, reset = min(lists)
                 self._left = left - self._window.in_flight
-                self._left_until = now + reset
+                self._left_until = now + min(reset, LONGEST_WINDOW)
 
     def _obey(self, policy: str) -> None:
         mine = self._configured
         for requests, per in _items(policy, "q", "w"):
             if requests > 0 and per > 0 and requests / per < mine.requests / mine.per:
-                mine = Allowance(requests, per, mine.share)
+                mine = Allowance(requests, min(per, LONGEST_WINDOW), mine.share)
         self._window.limit, self._window.seconds = mine.ours, mine.per
         self._courtesy = mine.requests // 50
 
     def _wait(self, urgency: Urgency, turns: int = 1) -> float:
-        now, more = self._clock.monotonic(), turns - 1
+        now, more = self._clock.monotonic(), min(turns, self._window.limit) - 1
         window, address = self._window.wait(now, self._reserve(urgency) + more), self._address.wait(now, more)
         wait = max(self._blocked_until - now, window, address)
         courtesy = 0 if urgency is Urgency.ACT else self._courtesy

@@ -16,6 +16,7 @@ MOST_RECORDS = 200
 """Records kept of one pack: fifty hosts and their wildcards with the two tokens of SSL.com."""
 
 _MOST_SHARED = 100
+_LONGEST_METHOD = 80
 _shared: dict[str | None, Validation] = {None: NO_VALIDATION}
 _One = TypeVar("_One")
 _decode = msgspec.json.Decoder().decode
@@ -25,8 +26,8 @@ def common(method: str | None) -> Validation:
     """A validation without tokens: one object for all packs that are validated alike."""
     known = _shared.get(method)
     if known is None:
-        known = Validation(clean(method or "", 80))
-        if len(_shared) < _MOST_SHARED:
+        known = Validation(clean(method or "", _LONGEST_METHOD))
+        if len(_shared) < _MOST_SHARED and len(method or "") <= _LONGEST_METHOD:
             _shared[method] = known
     return known
 
@@ -47,7 +48,10 @@ def validation(method: str | None, records: msgspec.Raw, delegations: msgspec.Ra
 
 def raw(value: object) -> msgspec.Raw:
     """Decoded JSON as ``validation`` takes it."""
-    return msgspec.Raw(msgspec.json.encode(value))
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except RecursionError:  # a thousand brackets
+        return msgspec.Raw()
 
 
 def _items(json: msgspec.Raw) -> list[dict[str, Any]]:

@@ -17,6 +17,23 @@ from watchdog.cloudflare.validations import common, raw, validation
 from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.text import clean, plain
 
+MOST_ON_PAGE = 5_000
+"""Entries of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
+
+MOST_HOSTS = 1_000
+"""Hosts kept of one pack: an advanced one has 50, an uploaded certificate may have hundreds."""
+
+MOST_DAYS = 3660
+"""Of a validity; what is longer is no validity, and no number for the store."""
+
+MOST_ERRORS = 20
+"""Validation errors kept of one pack: more say nothing new."""
+
+YEARS = range(1970, 9999)
+"""Of an expiry. What lies outside is no date of a certificate, and arithmetic on it may leave the calendar."""
+
+_LARGEST_CODE = 1_000_000
+
 
 class PageInfo(msgspec.Struct, frozen=True):
     """``result_info``, as far as paging needs it; ``None`` where Cloudflare did not say."""
@@ -59,7 +76,7 @@ class _Complaint(msgspec.Struct):
 
 class _Packs(msgspec.Struct):
     success: bool
-    result: list[_Pack]
+    result: Annotated[list[_Pack], msgspec.Meta(max_length=MOST_ON_PAGE)]
     result_info: PageInfo | None = None
 
 
@@ -175,7 +192,7 @@ def complaints(body: bytes) -> tuple[Complaint, ...]:
 
 def _code(item: dict[str, Any]) -> int:
     code = item.get("code")
-    return code if type(code) is int else 0  # True is an int as well
+    return code if type(code) is int and abs(code) < _LARGEST_CODE else 0  # True is an int as well
 
 
 def _envelope(body: bytes) -> dict[str, Any]:
@@ -189,6 +206,8 @@ def _list_in(envelope: dict[str, Any]) -> list[Any]:
     result = envelope.get("result")
     if not isinstance(result, list) or envelope.get("success") is False:
         raise msgspec.ValidationError("the answer has no list in `result`")
+    if len(result) > MOST_ON_PAGE:
+        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} entries on one page")
     return result
 
 
@@ -225,7 +244,7 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
                 for c in _dicts(item.get("certificates"))
                 if isinstance(c.get("expires_on"), str)
             ],
-            validation_errors=[_Message(str(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
+            validation_errors=[_Message(_text(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
             validation_method=text("validation_method"),
             validity_days=days if isinstance(days := item.get("validity_days"), int) else None,
             validation_records=raw(item.get("validation_records")),
@@ -239,7 +258,7 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
     expires_at = None
     for certificate in read.certificates or ():
         at = certificate.expires_on
-        if at is not None and (expires_at is None or at < expires_at):
+        if at is not None and at.year in YEARS and (expires_at is None or at < expires_at):
             expires_at = at
     if expires_at is not None and expires_at.tzinfo is not UTC:
         expires_at = _utc(expires_at)
@@ -253,34 +272,35 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         _word(read.certificate_authority),
         expires_at,
         tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
-        min(max(read.validity_days or 0, 0), LONGEST_VALIDITY),
+        _days(read.validity_days),
         common(read.validation_method)
         if status in HEALTHY
         else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
     )
 
 
+def _days(days: int | None) -> int:
+    return days if days is not None and 0 < days <= MOST_DAYS else 0
+
+
 def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
     if not hosts:
         return ()
-    together = "".join(hosts)
-    if not (together.isascii() and together.isprintable()):
-        hosts = [clean(host, 255) for host in hosts]
-    return tuple(sorted(hosts))
+    return tuple(sorted(plain(host, 255) for host in hosts[:MOST_HOSTS]))
 
-
-LONGEST_VALIDITY = 36500
-"""Days; no certificate has more, and the state keeps no number that is larger."""
-
-MOST_ERRORS = 20
-"""Validation errors kept of one pack: more say nothing new."""
 
 _words: dict[str, str] = {}
 _MOST_WORDS = 500
+_LONGEST_WORD = 80
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except RecursionError:  # a thousand brackets
+        return "…"
 
 
 def _word(text: str | None) -> str:
@@ -289,8 +309,8 @@ def _word(text: str | None) -> str:
         return ""
     known = _words.get(text)
     if known is None:
-        known = clean(text, 80)
-        if len(_words) < _MOST_WORDS:
+        known = clean(text, _LONGEST_WORD)
+        if len(_words) < _MOST_WORDS and len(text) <= _LONGEST_WORD:
             _words[text] = known
     return known
 

@@ -23,9 +23,12 @@ Where = tuple[str | int, ...]
 
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand zones with a dozen packs each stay below it."""
+MAX_MIB = MAX_BYTES // 1024 // 1024
 MAX_DEPTH = 40
 MAX_VALUES = 500_000
 """Keys and values after aliases are expanded; more than a file of ``MAX_BYTES`` holds without aliases of aliases."""
+MOST_PROBLEMS = 100
+"""Faults told of one file. Whoever made more has taken another file for this one, or mends these first."""
 LONGEST_NUMBER = 64
 """Characters; longer runs of digits stay text, as turning them into numbers takes quadratic time."""
 
@@ -102,6 +105,11 @@ class Document:
         return Problem(self.file, self.line_of(where), where, what, hint)
 
 
+def too_many() -> str:
+    """What is wrong with a file that has too much wrong with it."""
+    return f"has more than {MOST_PROBLEMS} faults; the others are not looked for"
+
+
 class DocumentError(Exception):
     """The file is refused. ``document`` is what could still be read, if the faults left anything to judge further."""
 
@@ -124,7 +132,7 @@ def read_document(path: Path) -> Document:
         reason = getattr(error, "strerror", None) or "not a possible file name"
         raise DocumentError((Problem(file, 0, (), f"cannot be read: {reason}"),)) from None
     if len(content) > MAX_BYTES:
-        raise DocumentError((Problem(file, 0, (), f"is larger than {MAX_BYTES // 1024 // 1024} MiB"),))
+        raise DocumentError((Problem(file, 0, (), f"is larger than {MAX_MIB} MiB"),))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -139,6 +147,7 @@ class _Anchored:
 
     data: Any = None
     values: int = 0
+    characters: int = 0
     height: int = 0
     open: bool = True
 
@@ -153,6 +162,7 @@ class _Reading:
         self.faults: list[Problem] = []
         self.anchors: dict[str, _Anchored] = {}
         self.values = 0
+        self.characters = 0
         self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
 
     def document(self) -> Document:
@@ -196,15 +206,17 @@ class _Reading:
         if event.anchor is None:
             return self.plain_or_nested(event, where, depth)
         anchored = self.anchors[event.anchor] = _Anchored()
-        before = self.values
+        values, characters = self.values, self.characters
         data, height = self.plain_or_nested(event, where, depth)
-        anchored.data, anchored.height, anchored.values = data, height, self.values - before + 1
+        anchored.data, anchored.height, anchored.values = data, height, self.values - values + 1
+        anchored.characters = self.characters - characters
         anchored.open = False
         return data, height
 
     def plain_or_nested(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
         kind = type(event)
         if kind is yaml.ScalarEvent:
+            self.characters += len(event.value)
             return (plain(event.value) if event.implicit[0] else event.value), 0
         if kind is yaml.SequenceStartEvent:
             return self.sequence(where, depth)
@@ -228,7 +240,7 @@ class _Reading:
             key, line = self.key(event, where), event.start_mark.line + 1
             at = (*where, key)
             if key in entries:
-                self.faults.append(Problem(self.file, line, at, f"is given twice, first in line {self.lines[at]}"))
+                self.fault(line, at, f"is given twice, first in line {self.lines[at]}")
                 self.value(next(self.events), (*at, ""), depth + 1)
                 continue
             self.lines[at] = line
@@ -251,7 +263,8 @@ class _Reading:
             raise self.refusal(event, "merge keys (`<<`) are not read here", "write the keys out")
         if event.implicit[0] and not isinstance(plain(key), str):
             what = "a key must be text, and YAML reads this one otherwise"
-            self.faults.append(Problem(self.file, line, (*where, key), what, "quote it"))
+            self.fault(line, (*where, key), what, "quote it")
+        self.characters += len(key)
         return key
 
     def alias(self, event: Any, depth: int) -> tuple[Any, int]:
@@ -261,11 +274,20 @@ class _Reading:
         if anchored.open:
             raise self.refusal(event, "an alias (`*`) repeats the block it stands in, without end")
         self.values += anchored.values
+        self.characters += anchored.characters
         if self.values > MAX_VALUES:
             raise self.refusal(event, f"holds more than {MAX_VALUES:,} values once its aliases are expanded")
+        if self.characters > MAX_BYTES:
+            raise self.refusal(event, f"is larger than {MAX_MIB} MiB once its aliases are expanded")
         if depth + anchored.height > MAX_DEPTH:
             raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels once its aliases are expanded")
         return anchored.data, anchored.height
+
+    def fault(self, line: int, where: Where, what: str, hint: str = "") -> None:
+        """A fault besides which the rest of the file can be judged."""
+        if len(self.faults) >= MOST_PROBLEMS:
+            raise self.refusal(0, too_many())
+        self.faults.append(Problem(self.file, line, where, what, hint))
 
     def refusal(self, event: Any, what: str, hint: str = "") -> DocumentError:
         """A fault after which nothing of the file can be trusted. ``event`` 0 is the file as a whole."""

@@ -9,12 +9,24 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from watchdog.config.document import Document, DocumentError, Problem, Where, read_document, shown_key
+from watchdog.config.document import (
+    MAX_BYTES,
+    MAX_MIB,
+    MOST_PROBLEMS,
+    Document,
+    DocumentError,
+    Problem,
+    Where,
+    read_document,
+    shown_key,
+    too_many,
+)
 from watchdog.config.exposure import Warn, exposure
 from watchdog.config.references import Complain, resolve
 from watchdog.config.schema import Config
@@ -26,6 +38,7 @@ __all__ = ["ConfigError", "Problem", "json_schema", "load"]
 
 _DOLLAR = re.compile(r"\$(\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 _LONGEST_SECRET = 16 * 1024
+_MOST_COMPLAINTS = 10_000  # of pydantic's: it makes them all before the first is read
 
 
 class ConfigError(DocumentError):
@@ -45,15 +58,12 @@ def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None) ->
             raise ConfigError(error.problems) from None
         document = error.document
         found.extend(error.problems)
-
-    def complain(where: Where, what: str, hint: str = "") -> None:
-        found.append(document.problem(where, what, hint))
-
+    judging = _Judging(document, found, environ)
     # A block whose keys are all commented out is null to YAML, and left out to whoever wrote it.
     written = {
         key: value for key, value in document.data.items() if value is not None or key not in Config.model_fields
     }
-    data = {key: _filled_in(value, (key,), environ, complain) for key, value in written.items()}
+    data = {key: _filled_in(value, (key,), judging) for key, value in written.items()}
 
     def opened(file: Path, found: os.stat_result) -> None:
         if told := exposure(file, found, environ, os.geteuid()):
@@ -63,42 +73,84 @@ def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None) ->
         with suppress(OSError):
             opened(path, path.stat())
     for where, block, secrets in _blocks_with_secrets(data):
-        _read_secrets(block, where, secrets, path.parent, complain, opened)
-    data = resolve(data, document.line_of, complain)
+        _read_secrets(block, where, secrets, path.parent, judging.complain, opened)
+    data = resolve(data, document.line_of, judging.complain)
     config = None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        found.extend(_judged(error, document, found))
-    if config is None or found:
-        raise ConfigError(tuple(sorted(found, key=lambda problem: problem.line)))
+        judging.models(error)
+    if config is None or judging.found:
+        raise judging.refused()
     return config
 
 
-def _filled_in(value: Any, where: Where, environ: Mapping[str, str], complain: Complain) -> Any:
+@dataclass(slots=True)
+class _Judging:
+    """What is found wrong with one file, up to a number; and how much its variables may still bring in."""
+
+    document: Document
+    found: list[Problem]
+    environ: Mapping[str, str]
+    room: int = MAX_BYTES
+
+    def complain(self, where: Where, what: str, hint: str = "") -> None:
+        """One more fault."""
+        self.add(self.document.problem(where, what, hint))
+
+    def add(self, problem: Problem) -> None:
+        if len(self.found) >= MOST_PROBLEMS:
+            raise self.refused(too_many())
+        self.found.append(problem)
+
+    def models(self, error: ValidationError) -> None:
+        """The models' faults."""
+        if error.error_count() > _MOST_COMPLAINTS:
+            raise self.refused(too_many()) from None
+        for problem in _judged(error, self.document, [*self.found]):
+            self.add(problem)
+
+    def refused(self, *at_last: str) -> ConfigError:
+        """All that was found, in the order of the file, and what concerns all of it."""
+        whole = (Problem(self.document.file, 0, (), what) for what in at_last)
+        return ConfigError((*sorted(self.found, key=lambda problem: problem.line), *whole))
+
+    def variable(self, name: str, where: Where) -> str:
+        """What a variable of the environment holds."""
+        if name not in self.environ:
+            self.complain(where, f"the environment has no variable {name}")
+        held = self.environ.get(name, "")
+        self.room -= len(held)
+        if self.room < 0:
+            raise self.refused(f"is larger than {MAX_MIB} MiB once its variables are filled in")
+        return held
+
+
+def _filled_in(value: Any, where: Where, judging: _Judging) -> Any:
     """The value with every ``${NAME}`` in it replaced; names are looked up once, what they hold is not looked at."""
     if isinstance(value, str):
-        return _substituted(value, where, environ, complain) if "$" in value else value
+        return _substituted(value, where, judging) if "$" in value else value
     if isinstance(value, dict):
-        return {key: _filled_in(below, (*where, key), environ, complain) for key, below in value.items()}
+        return {key: _filled_in(below, (*where, key), judging) for key, below in value.items()}
     if isinstance(value, list):
-        return [_filled_in(below, (*where, number), environ, complain) for number, below in enumerate(value)]
+        return [_filled_in(below, (*where, number), judging) for number, below in enumerate(value)]
     if value is None and (where[-1] in (known := keys_at(where[:-1])) or not known):
         hint = (
             "write `discover: {}` to watch every zone" if where[-1] == "discover" else "write one, or leave the key out"
         )
-        complain(where, "has no value", hint)
+        judging.complain(where, "has no value", hint)
     return value
 
 
-def _substituted(text: str, where: Where, environ: Mapping[str, str], complain: Complain) -> str:
+def _substituted(text: str, where: Where, judging: _Judging) -> str:
     def filling(found: re.Match[str]) -> str:
         name = found["name"]
-        if name is None and found[0] == "$":
-            complain(where, "a `$` stands alone", "write ${NAME} for a variable of the environment, $$ for a dollar")
-        elif name is not None and name not in environ:
-            complain(where, f"the environment has no variable {name}", "")
-        return "$" if name is None else environ.get(name, "")
+        if name is not None:
+            return judging.variable(name, where)
+        if found[0] == "$":
+            hint = "write ${NAME} for a variable of the environment, $$ for a dollar"
+            judging.complain(where, "a `$` stands alone", hint)
+        return "$"
 
     return _DOLLAR.sub(filling, text)
 

@@ -13,6 +13,9 @@ from pydantic import ValidationError
 from watchdog.config.document import Where, shown_key
 from watchdog.config.schema import RestartPolicy
 
+_MOST_COMPARED = 200  # names that a misspelt one is compared with: it takes longer than all other checks together
+_LONGEST_NAME = 64
+
 LineOf = Callable[[Where], int]
 Complain = Callable[[Where, str, str], None]
 """Takes a fault: where it is, what is wrong, and a hint (or nothing)."""
@@ -37,7 +40,7 @@ def resolve(data: Mapping[str, Any], line_of: LineOf, complain: Complain) -> dic
         "zones": [
             {
                 **zone,
-                "account": _account(zone, ("zones", number), names, complain),
+                "account": _account(zone, ("zones", number), accounts, complain),
                 "restart": _restart(zone.get("restart", {}), written, policy),
             }
             if isinstance(zone, Mapping)
@@ -47,15 +50,16 @@ def resolve(data: Mapping[str, Any], line_of: LineOf, complain: Complain) -> dic
     }
 
 
-def _account(zone: Mapping[str, Any], where: Where, names: list[str], complain: Complain) -> Any:
+def _account(zone: Mapping[str, Any], where: Where, names: Mapping[str, Any], complain: Complain) -> Any:
     if "account" not in zone:
         if len(names) > 1:
-            complain((*where, "account"), "is missing, and there are several accounts", f"write one of {_list(names)}")
-        return names[0] if len(names) == 1 else ""
+            what = "is missing, and there are several accounts"
+            complain((*where, "account"), what, f"write one of {_list([*names])}")
+        return next(iter(names)) if len(names) == 1 else ""
     account = zone["account"]
     if isinstance(account, str) and names and account not in names:
-        meant = get_close_matches(account, names, 1)
-        hint = f"did you mean `{shown_key(meant[0])}`?" if meant else f"it may be {_list(names)}"
+        meant = get_close_matches(account[:_LONGEST_NAME], [*names][:_MOST_COMPARED], 1)
+        hint = f"did you mean `{shown_key(meant[0])}`?" if meant else f"it may be {_list([*names])}"
         complain((*where, "account"), "there is no account of this name", hint)
     return account
 

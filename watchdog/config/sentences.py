@@ -13,6 +13,7 @@ from watchdog.config.document import Where, shown_key
 from watchdog.config.written import keys_at
 
 _LONGEST_SHOWN = 24
+_LONGEST_KEY = 64
 _DESTINATIONS = ("alerts", "destinations")
 _NO_SECRETS = frozenset({("min_severity",), ("reasons",), ("zones",), ("heartbeat",)})
 _NO_ACCOUNT = "at least one account with credentials is needed"
@@ -106,7 +107,7 @@ def _key_hint(where: Where) -> str:
     key = str(where[-1])
     if shown_key(key) != key and ":" in key:
         return "a colon needs a space after it"
-    meant = get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)
+    meant = get_close_matches(key[:_LONGEST_KEY].lower().replace("-", "_"), known, 1, 0.7)
     if meant:
         return f"did you mean `{meant[0]}`?"
     return f"it may be {', '.join(known)}" if known else ""

@@ -37,6 +37,7 @@ _DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _HIGHEST_PORT = 65535
 _DNS_PORT = 53
 _LARGEST_SHOWN = 10**9
+_LONGEST_COMPARED = 64
 
 
 def _duration(value: Any) -> timedelta:
@@ -138,7 +139,7 @@ def _address(schemes: frozenset[str] | None) -> Callable[[SecretStr], SecretStr]
 
 def _alert_reason(text: str) -> str:
     if text not in ALERT_REASONS:
-        meant = get_close_matches(text, ALERT_REASONS, 1)
+        meant = get_close_matches(text[:_LONGEST_COMPARED], ALERT_REASONS, 1)
         raise ValueError("is no reason for an alert" + (f"; did you mean `{meant[0]}`?" if meant else ""))
     return text
 

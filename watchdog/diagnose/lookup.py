@@ -1,4 +1,4 @@
-"""Questions to DNS resolvers: with ``answers``, the door for dnspython.
+"""Questions to DNS resolvers: with ``answers`` and ``exchange``, the door for dnspython.
 
 ``Lookups`` holds one pass's questions: each is asked once per resolver, whoever wants to know, with a deadline of its
 own and no more than ``AT_ONCE`` under way. A question never raises.
@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-import dns.asyncquery
 import dns.exception
 import dns.flags
 import dns.message
@@ -25,12 +24,11 @@ import dns.name
 import dns.resolver
 
 from watchdog.diagnose.answers import TOLD, UNTOLD, Answer, Status, explained, read
+from watchdog.diagnose.exchange import PAYLOAD, exchange
 from watchdog.model.text import clean
 
 AT_ONCE = 64
 """Questions under way at the same time, over all packs of a pass."""
-
-_PAYLOAD = 1232  # bytes that pass everywhere in one UDP packet; a longer answer is fetched by TCP
 
 
 def system_resolvers() -> tuple[tuple[str, int], ...]:
@@ -92,7 +90,7 @@ class Lookups:
         async with self._slots:
             try:
                 answer, is_explained = await self._in_time(resolver, name, kind)
-            except (TimeoutError, dns.exception.Timeout):
+            except TimeoutError:
                 return Answer(shown(resolver), Status.TIMEOUT)
             except OSError as fault:
                 return Answer(shown(resolver), Status.SILENT, note=clean(fault.strerror or fault))
@@ -115,14 +113,15 @@ class Lookups:
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
             return Answer(shown(resolver), Status.MALFORMED, note=note), True
-        query = dns.message.make_query(asked, kind, use_edns=0, payload=_PAYLOAD)
+        query = dns.message.make_query(asked, kind, use_edns=0, payload=PAYLOAD)
         if not checking:
             query.flags |= dns.flags.CD
         async with asyncio.timeout(self._timeout):
             try:
-                message = await _exchange(resolver, query, self._timeout / 2)
-            except dns.exception.Timeout:
-                message = await _exchange(resolver, query)
+                async with asyncio.timeout(self._timeout / 2):
+                    message = await exchange(*resolver, query)
+            except TimeoutError:
+                message = await exchange(*resolver, query)
         return read(message, asked, kind, shown(resolver)), explained(message)
 
 
@@ -136,14 +135,3 @@ def shown(resolver: tuple[str, int]) -> str:
     if port == 53:  # noqa: PLR2004  DNS
         return address
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-async def _exchange(
-    resolver: tuple[str, int], query: dns.message.Message, patience: float | None = None
-) -> dns.message.Message:
-    address, port = resolver
-    # Packets that do not belong to the question are passed over: whoever forges them must not end the wait.
-    message, _ = await dns.asyncquery.udp_with_fallback(
-        query, address, timeout=patience, port=port, ignore_unexpected=True, ignore_errors=True, ignore_trailing=True
-    )
-    return message

@@ -5,6 +5,7 @@ below ``/.well-known/`` of the pack's own hosts are read, on port 80, from publi
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,6 +56,9 @@ async def judge(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach)
     return [finding for findings in found for finding in findings]
 
 
+_LEADS_AWAY = re.compile(r"/\.\.|%2e|\\", re.IGNORECASE)  # an escaped dot is a dot to whoever takes paths apart
+
+
 def _is_ours(token: HttpToken, pack: Pack) -> bool:
     try:
         url = urlsplit(token.url)
@@ -64,7 +68,7 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
     plain = url.scheme == "http" and port in (None, 80) and "@" not in url.netloc and token.url.isascii()
     return (
         plain
-        and "/.." not in url.path
+        and not _LEADS_AWAY.search(url.path)
         and url.path.startswith("/.well-known/")
         and host in {base_of(name) for name in pack.hosts}
     )

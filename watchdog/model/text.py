@@ -3,7 +3,6 @@
 import re
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]+")
 
 LINE = 300
 """Characters that a foreign text may take in a log line: a sentence, not a page."""
@@ -16,7 +15,9 @@ def clean(text: object, limit: int = LINE) -> str:
     'bad news'
     """
     raw = str(text)[: limit * 8]
-    line = " ".join(_UNPRINTABLE.sub(" ", _ANSI.sub("", raw)).split())
+    if not raw.isprintable():  # the quick way for nearly all; what is left has Unicode's controls, marks and separators
+        raw = "".join(character if character.isprintable() else " " for character in _ANSI.sub("", raw))
+    line = " ".join(raw.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -36,7 +36,9 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
             yield from _finding(finding)
     if row["records"]:
         yield from ("", "To be placed")
-        yield from (f"  {_said(each['name'])}  {each['type']}  {_said(each['value'])}" for each in row["records"])
+        yield from (
+            f"  {_said(each['name'])}  {_said(each['type'])}  {_said(each['value'])}" for each in row["records"]
+        )
     if row["journal"]:
         yield from ("", "What happened, newest first")
         for entry in row["journal"]:

@@ -7,6 +7,8 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+from watchdog.model.text import clean
+
 PATIENCE = 1.0
 """Seconds to wait for a manager that does not read its socket: it must not hold up the loop that does the work."""
 
@@ -24,7 +26,7 @@ class Notifier:
         """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
         if not self._address:
             return
-        lines = (f"{name}={' '.join(str(value).split())}" for name, value in states.items())
+        lines = (f"{name}={clean(value)}" for name, value in states.items())
         message = "\n".join(lines).encode()
         with (
             contextlib.suppress(OSError),

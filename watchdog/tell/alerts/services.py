@@ -64,6 +64,9 @@ class Service:
             plugin = apprise.Apprise.instantiate(self._url, asset=asset)
             if plugin is None:
                 raise Undelivered("Apprise knows no service for this URL")
+            if not plugin.verify_certificate:
+                hint = "name your own authority's file in REQUESTS_CA_BUNDLE instead"
+                raise Undelivered(f"its URL turns the check of certificates off (verify=no), which is refused; {hint}")
             self._service = apprise.Apprise(asset=asset)
             self._service.add(plugin)
         return self._service

@@ -1,0 +1,286 @@
+"""What must hold of each parser, whatever it is given: one function each, taking bytes; it asserts.
+
+The property tests and the fuzzers share them, so that no claim is made twice.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import dns.name
+import httpx
+import msgspec
+
+from watchdog.cloudflare import wire
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
+from watchdog.cloudflare.quota import LONGEST_BLOCK, LONGEST_WINDOW, PER_ADDRESS, Allowance, Quota, Urgency, Window
+from watchdog.config.document import MOST_PROBLEMS, Problem
+from watchdog.config.load import ConfigError, load
+from watchdog.config.schema import Config
+from watchdog.decide.urgency import renewal
+from watchdog.diagnose.answers import MOST_VALUES, explained, read
+from watchdog.diagnose.caa import judge_records
+from watchdog.diagnose.exchange import parse
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.history import UNTROUBLED, Remembered
+from watchdog.model.packs import Pack
+from watchdog.model.reasons import Reason
+from watchdog.model.report import pack_row
+from watchdog.record import tables
+from watchdog.tell.web import Web, bind
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
+ASKED = dns.name.from_text("_acme-challenge.www.example.com")
+KINDS = ("TXT", "CNAME", "CAA", "A", "AAAA", "NS")
+SLOW = 2.0
+"""Seconds of CPU after which a parser counts as hanging: no input of a fuzzer is longer than some kilobytes."""
+
+_STATUSES = frozenset({200, 400, 404, 405, 421, 503})
+_file = Path(tempfile.mkdtemp(prefix="certpack-watchdog-fuzz-")) / "config.yaml"
+
+
+def is_plain(text: str, longest: int) -> None:
+    """A text that may stand in a log line, a table and a message as it is."""
+    assert text.isprintable(), f"not printable: {text[:100]!r}"
+    assert len(text) <= longest, f"too long: {text[:100]!r}"
+
+
+def configuration(content: bytes) -> None:
+    """A file is a configuration, or it is refused in sentences: few, short, printable."""
+    if b"_file" in content:
+        return  # it would have this machine's files read
+    _file.write_bytes(content)
+    problems: tuple[Problem, ...] = ()
+    try:
+        config = load(_file, {"NAME": "value"})
+    except ConfigError as refused:
+        problems = refused.problems
+    else:
+        assert isinstance(config, Config)
+        return
+    assert 0 < len(problems) <= MOST_PROBLEMS + 1
+    for problem in problems:
+        is_plain(str(problem), 1000)
+
+
+def envelope(body: bytes) -> None:
+    """A body is packs and zones that nothing after it chokes on, or it is refused as what it is not."""
+    for decode in (lambda: wire.packs(body, ZONE)[0], lambda: [wire.pack(body, ZONE)]):
+        with contextlib.suppress(msgspec.MsgspecError):
+            for pack in decode():
+                is_sound(pack)
+    with contextlib.suppress(msgspec.MsgspecError):
+        for zone in wire.zones(body)[0]:
+            for text in (zone.id, zone.name, zone.type, zone.status):
+                is_plain(text, 255)
+    for simple in (wire.delegation_id, wire.token_status, wire.settled):
+        with contextlib.suppress(msgspec.MsgspecError):
+            is_plain(str(simple(body)), 80)
+    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=body[:400].decode("utf-8", "replace"))
+    is_label(error, 400)
+
+
+def is_sound(pack: Pack) -> None:
+    """Plain to the last field, and nothing that could upset a comparison, arithmetic, the store or a report."""
+    texts = (pack.id, pack.type, pack.status, pack.certificate_authority, *pack.hosts, *pack.validation_errors)
+    records = (*pack.validation.tokens, *pack.validation.delegations)
+    for text in (*texts, pack.validation.method, *(each for one in records for each in (one.name, one.value))):
+        is_plain(text, 1000)
+    assert len(pack.hosts) <= wire.MOST_HOSTS
+    assert pack.hosts == tuple(sorted(pack.hosts))
+    assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
+    renewal(pack.expires_at, pack.validity_days, NOW)
+    assert timedelta(days=pack.validity_days) >= timedelta(0)
+    known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
+    tables.pack_row(known)
+    msgspec.json.encode(pack_row(known, UNTROUBLED))
+    hash(pack)
+
+
+def is_label(error: CloudflareError, status: int) -> None:
+    """An error whose code is one of a few, and whose text is one plain line."""
+    assert error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code) < 1_000_000
+    is_plain(str(error), 1000)
+
+
+class _Clock:
+    """Moved on by whoever sleeps."""
+
+    seconds = 1000.0
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, delay: timedelta) -> None:
+        self.seconds += delay.total_seconds()
+
+
+class _Answer(httpx.AsyncBaseTransport):
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+
+    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        return self.answer
+
+
+def headers(data: bytes) -> None:
+    """Whatever the headers of an answer say, the account waits a day at most, and says so, or goes on within an hour.
+
+    The first byte makes the status; the others are the values of the four headers that are read, a line each.
+    """
+    status = (200, 429, 403, 502)[data[0] % 4] if data else 200
+    names = ("retry-after", "ratelimit", "ratelimit-policy", "cf-ray")
+    fields = [(name.encode(), value[:2000]) for name, value in zip(names, data[1:].split(b"\n"), strict=False)]
+    clock, told = _Clock(), []
+    quota = Quota(Allowance(1200, 300, 0.5), Window(PER_ADDRESS, 1.0), clock)
+    client = Client(
+        _Answer(httpx.Response(status, headers=fields, content=b"{}")),
+        base_url="http://sim",
+        timeout=timedelta(seconds=30),
+        credential=Credential.from_token("main", "planted-token", clock),
+        quota=quota,
+        clock=clock,
+        dice=Random(7),  # noqa: S311  repeats
+        user_agent="fuzz",
+        heard=lambda _: None,
+        rate_limited=lambda _, seconds: told.append(seconds),
+    )
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            asyncio.run(client.restart_validation(ZONE, "p"))
+        except CloudflareError as error:
+            is_label(error, status)
+    assert quota.blocked_for <= LONGEST_BLOCK
+    assert (status == 429) == bool(told)
+    assert all(0 <= seconds <= LONGEST_BLOCK for seconds in told)
+    clock.seconds += max(quota.blocked_for, LONGEST_WINDOW) + 1
+    goes = quota.acquire(Urgency.CALM)
+    with contextlib.suppress(StopIteration):  # it goes at once, or it would wait and there is no loop for that
+        goes.send(None)
+        raise AssertionError("still waiting")
+
+
+def dns_answer(data: bytes) -> None:
+    """A message is read into clean and bounded answers, or it breaks the parser, quickly."""
+    began = time.process_time()
+    try:
+        message = parse(data)
+    except Exception:  # noqa: BLE001  dnspython may break in any way: a lookup makes an answer of that
+        message = None
+    if message is not None:
+        for kind in KINDS:
+            answer = read(message, ASKED, kind, "1.1.1.1")
+            assert len(answer.values) <= MOST_VALUES
+            for text in (*answer.values, *answer.chain, answer.enclosing, answer.note):
+                is_plain(text, 1000)
+            for record in answer.caa:
+                is_plain(str(record), 1000)
+            for wildcard in (False, True):
+                judge_records(answer.caa, "pki.goog", wildcard=wildcard, method="txt")
+        explained(message)
+    assert time.process_time() - began < SLOW, "it takes too long"
+
+
+def request(raw: bytes) -> None:
+    """Bytes on a connection get no answer, or a proper one that is no failure of ours."""
+    answer = asyncio.run(_asked(raw))
+    if not answer:
+        return
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    version, status, *_ = head.split()
+    assert (version, int(status) in _STATUSES) == (b"HTTP/1.1", True), head
+    if int(status) == 200:
+        assert b"x-content-type-options: nosniff" in head, head
+        assert b"location:" not in head.lower(), head
+
+
+class _Quiet:
+    """A daemon with nothing to show."""
+
+    def healthy(self) -> tuple[bool, str]:
+        return True, "ok"
+
+    async def ready(self) -> tuple[bool, str]:
+        return True, "ok"
+
+    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
+        return lambda _: (b"# EOF\n", "text/plain")
+
+    def packs(self) -> Callable[[], dict[str, Any]]:
+        return lambda: {"packs": [], "zones": []}
+
+
+class _Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.closed = bytearray(), False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+_sock = bind("127.0.0.1:0")
+_config = Web(_Quiet(), _sock).config
+_sock.close()
+_config.load()
+
+
+async def _asked(raw: bytes) -> bytes:
+    connection: Any = _config.http_protocol_class(  # type: ignore[call-arg, operator]  # uvicorn's own way to make one
+        config=_config, server_state=(state := _ServerState()), app_state={}, _loop=asyncio.get_running_loop()
+    )
+    out = _Wire()
+    connection.connection_made(out)
+    for start in range(0, len(raw), 500):
+        if not out.closed:
+            connection.data_received(raw[start : start + 500])
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    connection.connection_lost(None)
+    return bytes(out.written)
+
+
+class _ServerState:
+    def __init__(self) -> None:
+        self.total_requests = 0
+        self.connections: set[Any] = set()
+        self.tasks: set[Any] = set()
+        self.default_headers = [(name.encode(), value.encode()) for name, value in _config.headers]
+
+
+ORACLES: dict[str, Callable[[bytes], None]] = {
+    "configuration": configuration,
+    "envelope": envelope,
+    "headers": headers,
+    "dns": dns_answer,
+    "request": request,
+}
