@@ -33,7 +33,7 @@ from watchdog.config.load import load
 from watchdog.model.packs import pack_key
 from watchdog.model.reasons import Reason
 from watchdog.record import outbox
-from watchdog.record.store import StateError, Store
+from watchdog.record.store import StateDamaged, StateError, Store
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.world import World
 from watchdog.tell.alerts.post import Post
@@ -56,7 +56,8 @@ class History:
         self.clock = MachineClock(self.time)
         self.dice = Random(fate.seed + 1)  # noqa: S311 - a history must be repeatable
         self.lives = 0
-        self.unreachable = self.unwritable = ""
+        self.unreachable = self.unwritable = self.damaged = ""
+        self.loss = None
         self.config = fate.config
         self.left = list(fate.happenings)
         self._undo = []  # (when, what to do)
@@ -95,7 +96,8 @@ class History:
         try:
             with _stderr(said):
                 loop.run_until_complete(life.run())
-                down = life.down
+            life.copy_of_the_disk()
+            down = life.down
         except Killed:
             self.tally["kills"] += 1
             down = life.down
@@ -190,6 +192,25 @@ class History:
                 self._kill(turns, down)
 
         self.laws.armed.append(armed)
+
+    def _damaged(self, how):
+        """Something spoils the file while nobody uses it."""
+        self._kill(0, RESTART_AFTER)
+        self.damaged = how
+
+    def damage(self, path):
+        """What is to be done to the state before it is opened."""
+        how, self.damaged = self.damaged, ""
+        if how and path.exists():
+            sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()  # all in one file
+        size = path.stat().st_size if path.exists() else 0
+        if how and size:
+            with path.open("r+b") as file:
+                if how == "cut":
+                    file.truncate(size // 2)
+                else:
+                    file.seek(0 if how == "its head" else 4096)
+                    file.write(b"\xff" * (100 if how == "its head" else size - 4096))
 
     def _stop(self, down):
         if self.life is not None:
@@ -303,7 +324,7 @@ class History:
         self.path.write_text(json.dumps({**self.config, "state": state}))
 
     def state(self, life):
-        return self.folder / f"state{life}.db"
+        return self.folder / str(life) / "state.db"
 
 
 class Life:
@@ -326,9 +347,16 @@ class Life:
         history = self.history
         history.schedule(self.loop)
         path = history.state(self.number)
+        path.parent.mkdir(exist_ok=True)
+        history.damage(path)
         history.write_config()
         config = load(history.path, {})
-        self.store = Store.open(config.state.url, exclusive=True)
+        self.store = Store.open(config.state.url, exclusive=True, mend_at=history.clock.now())
+        loss = self.store.lost and self.store.lost.kept.name
+        if loss != history.loss:
+            history.loss = loss
+            history.laws.lost()
+            history.tally["states lost"] += 1
         self.store._db.exec_driver_sql("PRAGMA busy_timeout = 0").close()  # noqa: SLF001 - else a lock is waited for in real time
         self.spoil_the_disk()
         self.metrics = new_metrics()
@@ -345,11 +373,14 @@ class Life:
                 home.rooms.teller = Ears(home.rooms.teller, history, self)
                 self.daemon = Daemon(home, self.metrics, history.path, {}, bell=Bell, post=Post("test", history.people))
                 await self.daemon.run()
+        except StateDamaged:
+            self.down = RESTART_AFTER
+            self.store.set_aside(history.clock.now())
+            return
         finally:
             self.mend_the_disk()
             self.store.close()
         self.settled()
-        shutil.copy(path, history.state(self.number + 1))
 
     # ── what is done to it ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -390,18 +421,16 @@ class Life:
             database.exec_driver_sql("PRAGMA query_only = OFF").close()
 
     def copy_of_the_disk(self):
-        for suffix in ("", "-wal"):
-            file = self.history.folder / f"state{self.number}.db{suffix}"
-            if file.exists():
-                shutil.copy(file, self.history.folder / f"state{self.number + 1}.db{suffix}")
+        """The files as they lie there. Those of this process stay with it."""
+        here = self.history.state(self.number).parent
+        shutil.copytree(here, self.history.state(self.number + 1).parent, ignore=shutil.ignore_patterns("*-shm"))
 
     def lost(self):
         """It ended without a goodbye."""
         if self.store is not None:
             self.mend_the_disk()
             self.store.close()
-        following = self.history.state(self.number + 1)
-        if not following.exists():
+        if not self.history.state(self.number + 1).exists():
             self.copy_of_the_disk()
 
     # ── the laws of its own ──────────────────────────────────────────────────────────────────────────────────────
