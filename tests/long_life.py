@@ -85,7 +85,7 @@ class Churn(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request):
         status, body = self._answer(request.method, request.url.path.removeprefix("/client/v4").strip("/").split("/"))
         if self._dice.random() < 0.03:
-            status = self._dice.randrange(400, 600)
+            status = self._dice.choice((400, 403, 409, 500, 502, 503, 520, 522))
             body = {"success": False, "errors": [{"code": 1000 + self._dice.randrange(20), "message": "no"}]}
         return httpx.Response(status, stream=httpx.ByteStream(json.dumps(body).encode()))
 

@@ -57,6 +57,22 @@ async def test_a_memory_forgets_zones_and_accounts_that_are_gone(tmp_path):
     store.close()
 
 
+def test_what_was_booked_for_accounts_that_are_gone_goes_and_what_counts_stays(tmp_path):
+    store = Store.open(f"sqlite:///{tmp_path}/state.db", exclusive=True)
+    week = FORGET_AFTER.total_seconds()
+    store.book("idle", "boot", week * 1.5, 7, 0.0)
+    for number in range(MANY):
+        now = week + number * week / MANY
+        store.book(f"a{number}", "boot", now, 1, now - 300)
+    store.book("main", "boot", 2 * week, 1, 2 * week - 300)
+    assert len(store.booked("boot")) <= MANY + 2
+    store.book("main", "boot", 3 * week - 1, 1, 3 * week - 301)
+    assert [account for account, _, _ in store.booked("boot")] == ["main"]
+    store.book("main", "next boot", 1.0, 1, -299.0)
+    assert store.booked("boot") == []
+    store.close()
+
+
 def test_an_agenda_keeps_no_queue_of_accounts_that_are_gone_and_no_turn_twice_however_often_it_is_reloaded():
     agenda = Agenda(15 * MINUTE, MINUTE)
     for number in range(MANY):

@@ -182,6 +182,7 @@ def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_table(shell, clou
 PLANTED = "planted-secret-4f1c9e"
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("kind", ["token", "token_file", "environment", "key"])
 @pytest.mark.parametrize("revoked", [False, True], ids=["valid", "revoked"])
 def test_no_credential_is_ever_shown_whatever_is_asked(command, cloudflare, configure, tmp_path, kind, revoked):

@@ -12,11 +12,13 @@ from watchdog.decide import checks, policy
 from watchdog.model.history import History as Tried
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("seed", range(3, 9))
 def test_whatever_happens_every_law_is_kept(seed, tmp_path):
     play(seed, tmp_path)
 
 
+@pytest.mark.repeats
 def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
     first, second = (play(5, tmp_path_factory.mktemp("life")) for _ in range(2))
     assert first.laws.trace == second.laws.trace

@@ -84,7 +84,7 @@ _NO_HISTORY_AHEAD = (
 _NO_INTENT_AHEAD = "UPDATE intents SET next_restart_at = next_restart_at - at + :now, at = :now WHERE at > :now"
 _ANCHOR = "UPDATE meta SET anchor_at = ?, anchor_monotonic = ?, anchor_boot = ? WHERE id = 1"
 _INSERT_BOOKING = "INSERT INTO bookings (account, boot, until, requests) VALUES (?, ?, ?, ?)"
-_PRUNE_BOOKINGS = "DELETE FROM bookings WHERE account = ? AND (boot <> ? OR until < ?)"
+_PRUNE_BOOKINGS = "DELETE FROM bookings WHERE boot <> ? OR until < ? OR (account = ? AND until < ?)"
 _INSERT_ENTRY = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _SENTENCES = {
@@ -96,6 +96,8 @@ _SENTENCES = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read and write it and its directory",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
 }
+_LONGEST_BOOKED = 7 * 86400.0
+"""Seconds: far longer than the five minutes of Cloudflare's window."""
 _DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError)
 _MAGIC = b"SQLite format 3\0"
@@ -333,9 +335,12 @@ class Store:
             return [(row.account, row.at) for row in rows]
 
     def book(self, account: str, boot: str, until: float, requests: int, forget_before: float) -> None:
-        """Note durably that an account may send so many ``requests`` until then (as ``Clock.monotonic`` counts)."""
+        """Note durably that an account may send so many ``requests`` until then (as ``Clock.monotonic`` counts).
+
+        What lies before ``forget_before`` goes, of other accounts (one may be gone for good) a week later.
+        """
         with self._transaction():
-            self._many(_PRUNE_BOOKINGS, [(account, boot, forget_before)])
+            self._many(_PRUNE_BOOKINGS, [(boot, forget_before - _LONGEST_BOOKED, account, forget_before)])
             self._many(_INSERT_BOOKING, [(account, boot, until, requests)])
 
     def booked(self, boot: str) -> list[tuple[str, float, int]]:
