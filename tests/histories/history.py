@@ -81,7 +81,8 @@ class History:
     @property
     def digest(self):
         """The same for the same history."""
-        told = [f"{at:.3f} {host} {hashlib.sha256(body).hexdigest()}" for at, host, _, body in self.people.got]
+        here = str(self.folder).encode()
+        told = [f"{at:.3f} {host} {body.replace(here, b'')!r}" for at, host, _, body in self.people.got]
         return hashlib.sha256("\n".join([*self.laws.trace, *told]).encode()).hexdigest()
 
     def _one_life(self):
