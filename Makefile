@@ -7,6 +7,10 @@ PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
 DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils
 
+HISTORIES ?= 300
+SEEDS ?= 10000
+FIRST ?= 100000
+
 FUZZ_SECONDS ?= 60
 FUZZ ?= configuration envelope headers dns request
 
@@ -19,7 +23,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit lint fuzz bench longlife lock packages clean
+.PHONY: help demo test test-all test-real unit histories soak lint fuzz bench longlife lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,9 +31,15 @@ help: ## this list
 demo: $(VENV)/.installed ## the daemon against the built-in simulator; no account needed (DEMO_ARGS="--for 30s")
 	@$(BIN)/certpack-watchdog demo $(DEMO_ARGS)
 
-test: lint unit ## linters, types, walls and the unit tests with branch coverage
+test: lint unit histories ## linters, types, walls, the unit tests with branch coverage, and a few hundred histories
 
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
+
+histories: $(VENV)/.installed ## the whole daemon under seeded faults, in simulated time (HISTORIES=300)
+	$(BIN)/python -m tests.histories --seeds $(HISTORIES)
+
+soak: $(VENV)/.installed ## many more of them (SEEDS=10000 FIRST=100000)
+	$(BIN)/python -m tests.histories --seeds $(SEEDS) --first $(FIRST)
 
 unit: $(VENV)/.installed ## the unit tests alone
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null

@@ -248,16 +248,26 @@ class Start:
 
     @asynccontextmanager
     async def __call__(
-        self, main, *, scenario=None, config=None, world=None, dry_run=False, state="state.db", **others
+        self,
+        main,
+        *,
+        scenario=None,
+        config=None,
+        world=None,
+        dry_run=False,
+        state="state.db",
+        wrong=timedelta(0),
+        **others,
     ):
         """The fleet: zones by name, each a list of packs, of the account ``main`` and of ``others``.
 
         ``config`` is laid over the configuration (``per_zone`` over zones), ``scenario`` over the simulator's. With a
-        ``world``, the process starts again over what is there.
+        ``world``, the process starts again over what is there; by ``wrong`` its clock is off then.
         """
         accounts = {"main": main, **others}
         clock = LoopClock()
-        world = world or World(self.scenario(accounts, scenario), clock)
+        clock.step = wrong
+        world = world or World(self.scenario(accounts, scenario), LoopClock())  # nobody sets Cloudflare's clock
         path = self.folder / state
         settings = self.configuration(accounts, path, dict(config or {}))
         loaded = self.load(settings)

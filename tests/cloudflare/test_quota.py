@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import LoopClock, simulated
-from watchdog.cloudflare.quota import LONGEST_WINDOW, PER_ADDRESS, Allowance, Quota, Urgency, Window
+from watchdog.cloudflare.quota import LONGEST_WINDOW, PARTS, PER_ADDRESS, Allowance, Quota, Urgency, Window
 
 PLENTY = 10_000_000
 
@@ -266,3 +266,109 @@ def test_no_header_but_a_429_ends_all_work_for_more_than_an_hour(headers):
         return asyncio.get_running_loop().time() - began
 
     assert simulated(work) == pytest.approx(LONGEST_WINDOW)
+
+
+# ── turns ahead, and turns on the disk ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_turns_are_had_at_once_or_not_at_all():
+    async def work() -> float:
+        q = quota(10, 60, 0.5)
+        began = asyncio.get_running_loop().time()
+        for _ in range(4):
+            await q.acquire(Urgency.ACT)
+            q.release({})
+        both = asyncio.create_task(q.acquire(Urgency.ACT, 2))
+        await asyncio.sleep(1)
+        single = asyncio.create_task(q.acquire(Urgency.ACT))  # there is room for one, and it is not this one's turn
+        await asyncio.sleep(1)
+        assert not single.done()
+        await both
+        await single
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(work) == 60.0
+
+
+def test_two_turns_of_a_window_that_has_one_are_had_when_all_of_it_is_free():
+    async def work() -> float:
+        q = quota(1, 60, 1.0)
+        began = asyncio.get_running_loop().time()
+        await q.acquire(Urgency.ACT)
+        q.release({})
+        await q.acquire(Urgency.ACT, 2)
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(work) == 60.0
+
+
+def test_another_allowance_forgets_nothing_that_was_sent():
+    async def work() -> float:
+        q = quota(20, 60, 0.5)
+        began = asyncio.get_running_loop().time()
+        for _ in range(10):
+            await q.acquire(Urgency.ACT)
+            q.release({})
+        q.allow(Allowance(24, 60, 0.5))
+        for _ in range(3):
+            await q.acquire(Urgency.ACT)
+            q.release({})
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(work) == 60.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    requests=st.integers(4, 60),
+    share=st.floats(0.2, 1),
+    kills=st.lists(st.floats(0.1, 40), min_size=1, max_size=6),
+    write=st.floats(0, 0.2),
+)
+def test_a_process_that_is_killed_again_and_again_stays_within_its_share(requests, share, kills, write):
+    """Each kill forgets everything but what was booked; the next process begins at once, and is in a hurry."""
+    disk: list[tuple[float, int]] = []
+    received: list[float] = []
+
+    async def book(count: int, until: float) -> None:
+        await asyncio.sleep(write)
+        disk.append((until, count))
+
+    async def life(seconds: float) -> None:
+        q = Quota(Allowance(requests, 30, share), Window(PLENTY, 1), LoopClock(), book, list(disk))
+
+        async def worker() -> None:
+            while True:
+                await q.acquire(Urgency.ACT)
+                received.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(0.05)
+                q.release({})
+
+        workers = [asyncio.create_task(worker()) for _ in range(4)]
+        await asyncio.sleep(seconds)
+        for each in workers:
+            each.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def work() -> None:
+        for seconds in kills:
+            await life(seconds)
+
+    simulated(work)
+    assert most_in_any_window(received, 30 - 1e-6) <= Allowance(requests, 30, share).ours
+
+
+def test_a_busy_window_costs_as_many_writes_as_it_has_parts():
+    writes = []
+
+    async def work() -> None:
+        async def book(count: int, _until: float) -> None:
+            writes.append(count)
+
+        q = Quota(Allowance(1200, 300, 0.5), Window(PLENTY, 1), LoopClock(), book)
+        for _ in range(600):
+            await q.acquire(Urgency.ACT)
+            q.release({})
+
+    simulated(work)
+    assert len(writes) == -(-600 // (600 // PARTS))

@@ -110,6 +110,18 @@ async def test_a_discovery_that_fails_leaves_the_zones_it_found_last(start):
 
 
 @in_simulated_time
+async def test_a_discovery_with_gaps_in_it_leaves_the_zones_it_found_last(start):
+    accounts = {"main": {"discover": {}}}
+    scenario = {"zones": [{"name": "found.example", "packs": [timed_out("succeeds", after="5m")]}]}
+    async with start({}, scenario=scenario, config={"accounts": accounts}) as fleet:
+        await fleet.look()
+        fleet.fault(kind="missing_fields", path="/zones", fields=["name"])
+        await fleet.watch(hours=1)
+        assert fleet.row("found.example")["reason"] == "healthy"
+        assert "a zone without an id or a name" in fleet.rooms.roster.failures["main"][1]
+
+
+@in_simulated_time
 async def test_a_zone_known_by_name_alone_is_looked_up_once(start):
     per_zone = {"a.example": {"id": None}}
     async with start({"a.example": [timed_out("succeeds")]}, config={"per_zone": per_zone}) as fleet:

@@ -53,10 +53,10 @@ class Hostile(Responder):
     async def serving(self):
         async with super().serving():
             yield self
-        for task in self.speaking:
-            task.cancel()
-        await asyncio.gather(*self.speaking, return_exceptions=True)
-        await asyncio.sleep(0.01)  # until the last connections are closed
+            for task in self.speaking:
+                task.cancel()
+            await asyncio.gather(*self.speaking, return_exceptions=True)
+            await asyncio.sleep(0.01)  # until the last connections are closed
 
     async def _tcp(self, reader, writer):
         self.speaking.add(asyncio.current_task())

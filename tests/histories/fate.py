@@ -269,6 +269,8 @@ def _happenings(dice, scenario, config, length):
     some(2, "revoked", lambda: lasting(token=dice.choice(scenario["tokens"])["name"]))
     some(3, "broken file")
     some(3, "edited file", lambda: {"restart": _restart(dice), "share": dice.choice([0.2, 0.5, 1.0])})
+    if not any(each.what == "clock" for each in found):  # a loss is dated by the clock
+        some(2, "damaged", lambda: {"how": dice.choice(["cut", "its head", "its body"])})
     if config["diagnosis"]["enabled"]:
         some(4, "dns", lambda: lasting(odd=dice.choice(["drop", "servfail", "refused", "garbage", "caa", "dead"])))
     if packs:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.histories import fate as fates
 from watchdog.decide.backoff import wait_after
+from watchdog.model.history import CAUTIOUS_FOR
 from watchdog.model.packs import pack_key
 
 HOUR = 3600.0
@@ -71,6 +72,7 @@ class Laws:
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
         self.armed = []
+        self._lost_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,6 +148,10 @@ class Laws:
         issued = life.certificates[0].issued_at if life is not None and life.certificates else None
         if issued is not None and issued > self._at(last.at):
             return  # it was active in between
+        if last.at < self._lost_at:
+            if patch.at - self._lost_at < CAUTIOUS_FOR.total_seconds() - LEEWAY:
+                self.broken(f"a PATCH {patch.at - self._lost_at:.0f} s after the state was lost")
+            return
         since = self._gave_up.get(patch.pack)
         if since is not None and since >= last.at:
             if life is not None and life.since <= self._at(since):
@@ -163,7 +169,7 @@ class Laws:
         """How many of these were made since the pack was last well, at least."""
         life = self._life_of(pack)
         well = life.certificates[0].issued_at if life is not None and life.certificates else None
-        given_up = self._gave_up.get(pack, -1.0)
+        given_up = max(self._gave_up.get(pack, -1.0), self._lost_at)
         return sum(1 for each in earlier if (well is None or self._at(each.at) > well) and each.at > given_up) or 1
 
     def _wait(self, attempts, initial, factor, longest):
@@ -213,6 +219,11 @@ class Laws:
 
     def _at(self, seconds):
         return self._time.true() + fates.delta(seconds - self._time.seconds)
+
+    def lost(self):
+        """The daemon lost its memory, and knows it: what was tried and counted before is not known any more."""
+        self._lost_at = self._time.seconds
+        self._windows.clear()
 
     def edited(self, wait, most_per_hour, share):
         """Another configuration holds from now on. What was drawn under one may be obeyed under the next."""

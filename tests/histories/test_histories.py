@@ -1,7 +1,11 @@
 """Some histories of every kind, the same for ever, and that the laws would notice. ``make test`` and ``make soak`` live
 through many more (``python -m tests.histories``)."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +27,25 @@ def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
     first, second = (play(5, tmp_path_factory.mktemp("life")) for _ in range(2))
     assert first.laws.trace == second.laws.trace
     assert first.digest == second.digest
+
+
+DIGEST = (
+    "import sys, pathlib; from tests.histories.history import play; print(play(5, pathlib.Path(sys.argv[1])).digest)"
+)
+
+
+@pytest.mark.process
+def test_nor_does_it_depend_on_the_process(tmp_path):
+    digests = set()
+    for seed in "12":
+        folder = tmp_path / seed
+        folder.mkdir()
+        environ = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": "."}
+        command = [sys.executable, "-c", DIGEST, str(folder)]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(command, env=environ, cwd=root, capture_output=True, text=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
 
 
 def broken_by(folder, **happenings):

@@ -10,6 +10,7 @@ import pytest
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
+from watchdog.model.packs import Pack
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 
@@ -21,6 +22,10 @@ NOW = Anchor(T0, 0.0, "boot")
 
 def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
     return Intent(account, "example.com", "z1", pack_id, attempt, at, at + timedelta(minutes=15))
+
+
+def make_pack(pack_id="p1"):
+    return Pack(pack_id, "z1", "advanced", "validation_timed_out", ("example.com",))
 
 
 def after(intent):
@@ -109,6 +114,7 @@ class Kit:
     t0 = T0
     now = NOW
     intent = staticmethod(make_intent)
+    pack = staticmethod(make_pack)
     after = staticmethod(after)
     opened = staticmethod(opened)
     no_room = staticmethod(no_room)

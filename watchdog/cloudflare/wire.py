@@ -142,8 +142,14 @@ def pack(body: bytes, zone_id: str) -> Pack:
 
 
 def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
-    """The zones of one page of ``GET /zones``. Raises as ``packs``."""
+    """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an entry names no zone.
+
+    A list with gaps is not believed: a zone that is left out of it would no longer be watched.
+    """
     envelope = _envelope(body)
+    items = list(_dicts(_list_in(envelope)))
+    if not all(isinstance(item.get("id"), str) and isinstance(item.get("name"), str) for item in items):
+        raise msgspec.ValidationError("a zone without an id or a name")
     found = [
         ZoneSeen(
             plain(item["id"], 80),
@@ -152,8 +158,7 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
             _word(_text(item.get("status"))),
             item.get("paused") is True,
         )
-        for item in _dicts(_list_in(envelope))
-        if isinstance(item.get("id"), str) and isinstance(item.get("name"), str)
+        for item in items
     ]
     return found, _page_info(envelope)
 
