@@ -484,7 +484,7 @@ class Ears:
     def happened(self, events):
         for event in events:
             if event.name == "gave_up":
-                self._history.laws.gave_up(event.pack.id)
+                self._history.laws.gave_up(event.pack.id, noted=not self._history.unwritable)
                 self._history.tally["gave up"] += 1
         self._real.happened(events)
 

@@ -112,9 +112,10 @@ class Laws:
         if self._time.broken is None:
             self._time.broken = Broken(why)
 
-    def gave_up(self, pack_id):
-        """The daemon says so."""
-        self._gave_up[self.root(pack_id)] = self._time.seconds
+    def gave_up(self, pack_id, *, noted):
+        """The daemon says so. What a disk that takes no writes has not noted may be forgotten; attempts are not."""
+        if noted:
+            self._gave_up[self.root(pack_id)] = self._time.seconds
 
     # ── the laws of restarts ─────────────────────────────────────────────────────────────────────────────────────
 
