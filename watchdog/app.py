@@ -437,6 +437,7 @@ class Daemon:
         self._catch_signals()
         if web is not None:
             self._listening = web.start()
+            self._listening.add_done_callback(lambda _: self._wake.set())
         self.cycle.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
