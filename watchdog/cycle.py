@@ -324,7 +324,8 @@ class Cycle:
         """What is to be done with one pack."""
         rooms, memory = self.rooms, self.rooms.memory
         now, policy = self._now(), rooms.policy(zone)
-        free_at = memory.budget_free_at(zone.account, policy.per_hour, now)
+        ahead = memory.ahead(zone.account, pack, policy.per_hour, now, 2 * rooms.agenda.attention)
+        free_at = memory.budget_free_at(zone.account, policy.per_hour, now, ahead)
         findings = diagnosis.findings if diagnosis else ()
         said = pack.validation_errors if rooms.doctor is not None else ()
         failed_for = words.main_reason(said) if said else None

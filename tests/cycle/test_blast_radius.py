@@ -7,6 +7,7 @@ import pytest
 
 from tests.fleet import timed_out
 from tests.sky import in_simulated_time
+from watchdog.simulator.scenario import pack_id
 
 HOURLY = {"restart": {"max_per_hour": 3}}
 
@@ -91,3 +92,23 @@ async def test_a_hundred_packs_that_fail_together_are_restarted_one_hourful_afte
         assert within_an_hour(fleet.asked("PATCH")) == 10
         hours = [round(later - earlier) for earlier, later in pairwise(fleet.patches()[::10])]
         assert hours == [60, 60]
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@in_simulated_time
+async def test_where_the_budget_is_short_the_pack_that_is_due_for_longest_goes_first_and_none_starves(start, place):
+    restless = {f"z{number}.example": [timed_out(after="5m")] for number in range(3)}
+    late = {"late.example": [{"status": "active"}]}
+    zones = dict([*list(restless.items())[:place], *late.items(), *list(restless.items())[place:]])
+    backoff = {"initial": "10m", "max": "10m", "jitter": 0.0}
+    config = {
+        "restart": {"max_per_hour": 1, "max_attempts": 100, "backoff": backoff},
+        "schedule": {"attention_interval": "5m"},
+    }
+    async with start(zones, config=config) as fleet:
+        await fleet.watch(hours=3)
+        fleet.world.set_status(pack_id("late.example", 0), "validation_timed_out")
+        await fleet.watch(hours=8)
+        turns = [sum(at > 3 * 60 for at in fleet.patches(zone)) for zone in zones]
+        assert sum(turns) >= 7  # an hour and the time to the next look each
+        assert max(turns) - min(turns) <= 1

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from watchdog.model.clock import NO_STEP, Anchor
@@ -56,6 +57,7 @@ class Memory:
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[tuple[str, str], History] = {}
         self._sent: dict[str, deque[datetime]] = {}
+        self._queues: dict[str, dict[PackKey, tuple[datetime, datetime]]] = {}  # by account: since when due, last look
         self._afresh = False  # a history that is not written yet has fewer attempts than the stored one
         self._flushed_at = _NEVER
         self.lost: Loss | None = None
@@ -78,6 +80,9 @@ class Memory:
         self._histories, restarts = await self.ask(lambda: self._aligned(snapshot, now))
         for account, at in restarts:
             self._sent.setdefault(account, deque()).append(at)
+        for packs in self._packs.values():
+            for known in packs.values():
+                self._wait_for_budget(known.account, known.pack, known.decision, now.at)
         for account, until, requests in await self.ask(lambda: self._store.booked(now.boot)) if now.boot else ():
             self.booked.setdefault(account, []).append((until, requests))
         return await self.ask(self._store.open_intents)
@@ -91,6 +96,10 @@ class Memory:
             self._histories = _shifted(self._histories, step)
             self._changes.histories = _shifted(self._changes.histories, step)
             self._sent = {account: deque(at + step for at in sent) for account, sent in self._sent.items()}
+            self._queues = {
+                account: {key: (due + step, noted + step) for key, (due, noted) in queue.items()}
+                for account, queue in self._queues.items()
+            }
             self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
         return now.at
 
@@ -161,12 +170,40 @@ class Memory:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known in self.packs_of(zone))
 
-    def budget_free_at(self, account: str, per_hour: int, now: datetime) -> datetime | None:
-        """When the account may send its next restart; ``None`` when it may now."""
+    def budget_free_at(self, account: str, per_hour: int, now: datetime, ahead: int = 0) -> datetime | None:
+        """When the account may send its next restart after so many others; ``None`` when it may now."""
         sent = self._sent.setdefault(account, deque())
         while sent and sent[0] <= now - HOUR:
             sent.popleft()
-        return sent[-per_hour] + HOUR if len(sent) >= per_hour else None
+        short = len(sent) + ahead - per_hour
+        if short < 0:
+            return None
+        return (sent[short] if short < len(sent) else now) + HOUR
+
+    def ahead(self, account: str, pack: Pack, per_hour: int, now: datetime, fresh: timedelta) -> int:
+        """How many packs wait for the account's budget and have been due for longer, as far as that matters.
+
+        Those that nobody has looked at for longer than ``fresh`` have lost their place.
+        """
+        queue, free = self._queues.get(account), per_hour - len(self._sent.get(account, ()))
+        if not queue or free <= 0:
+            return 0
+        for key in [key for key, (_, noted) in queue.items() if noted < now - fresh]:
+            del queue[key]
+        mine = (self._due(pack, now), pack.zone_id, pack.id)
+        earlier = (1 for key, (due, _) in queue.items() if (due, *key) < mine)
+        return sum(islice(earlier, free))
+
+    def _due(self, pack: Pack, now: datetime) -> datetime:
+        history = self.history(pack)
+        return history.next_restart_at or history.trouble_since or now
+
+    def _wait_for_budget(self, account: str, pack: Pack, decision: Decision, now: datetime) -> None:
+        key = (pack.zone_id, pack.id)
+        if decision.reason is Reason.OVER_BUDGET:
+            self._queues.setdefault(account, {})[key] = (self._due(pack, now), now)
+        elif (queue := self._queues.get(account)) is not None:
+            queue.pop(key, None)
 
     # ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,6 +244,7 @@ class Memory:
 
         Without a new ``diagnosis`` the last one stays, until the pack is well.
         """
+        self._wait_for_budget(zone.account, pack, decision, now)
         known = self._packs.setdefault(zone.id, {})
         then = known.get(pack.id)
         since = then.since if then and then.pack.status == pack.status else now
@@ -332,6 +370,8 @@ class Memory:
     def _forget(self, pack: Pack) -> None:
         key = (pack.zone_id, pack.id)
         self._packs[pack.zone_id].pop(pack.id, None)
+        for queue in self._queues.values():
+            queue.pop(key, None)
         self._afresh |= self._histories.pop(key, UNTROUBLED).attempts > 0  # it may come back, and starts afresh
         self._changes.histories[key] = UNTROUBLED
         self._changes.diagnoses[key] = None
