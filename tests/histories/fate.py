@@ -82,19 +82,21 @@ def draw(seed):
     config = _config(dice, scenario, interval, attention, minutely=kind == "a day")
     happenings = _happenings(dice, scenario, config, length)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
-    return Fate(seed, scenario, config, tuple(happenings), length, length + _bound(config, packs))
+    edits = [each.with_["restart"] for each in happenings if each.what == "edited file"]
+    bound = _bound([config["restart"], *edits], config["schedule"], packs)
+    return Fate(seed, scenario, config, tuple(happenings), length, length + bound)
 
 
-def _bound(config, packs):
+def _bound(restarts, schedule, packs):
     """How long after the last fault every pack that can be restarted is restarted, and everybody told.
 
-    The longest wait with its jitter; an hour for each ``max_per_hour`` packs; a zone's turn; the probe of a credential
-    that was refused (15 min); a block of the rate limit (5 min); the next try of a destination (15 min).
+    The longest wait with its jitter, under whichever configuration it was drawn; an hour for each ``max_per_hour``
+    packs; a zone's turn; the probe of a credential that was refused (15 min); a block of the rate limit (5 min); the
+    next try of a destination (15 min).
     """
-    restart = config["restart"]
-    longest = _seconds(restart["backoff"]["max"]) * (1 + restart["backoff"]["jitter"])
-    hours = 1 + packs // restart["max_per_hour"]
-    return longest + hours * HOUR + 2 * _seconds(config["schedule"]["interval"]) + 2 * HOUR
+    longest = max(_seconds(each["backoff"]["max"]) * (1 + each["backoff"]["jitter"]) for each in restarts)
+    hours = 1 + packs // min(each["max_per_hour"] for each in restarts)
+    return longest + hours * HOUR + 2 * _seconds(schedule["interval"]) + 2 * HOUR
 
 
 # ── Cloudflare ───────────────────────────────────────────────────────────────────────────────────────────────────
