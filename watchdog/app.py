@@ -333,7 +333,8 @@ def caution(loss: Loss | None, now: datetime) -> str:
     """What a loss of the state means ``now``, in two sentences; nothing once the caution is over."""
     if loss is None or now >= (until := loss.at + CAUTIOUS_FOR):
         return ""
-    return f"The damaged one is kept as {loss.kept}. No pack is restarted before {rfc3339(until)}; then all goes on by itself."
+    kept = f"The damaged one is kept as {loss.kept}."
+    return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
 def inventory(rooms: Rooms) -> Inventory:

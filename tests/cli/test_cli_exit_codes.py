@@ -221,7 +221,8 @@ def test_0_a_damaged_state_is_set_aside_and_the_pass_restarts_nothing(command, c
     last = command("status", "-c", tmp_path / "config.yaml").out.splitlines()[-1]
     assert re.fullmatch(
         r"The state was damaged, and a new one was begun at \S+Z\. "
-        rf"The damaged one is kept as {re.escape(str(kept))}\. No pack is restarted before \S+Z; then all goes on by itself\.",
+        rf"The damaged one is kept as {re.escape(str(kept))}\. "
+        r"No pack is restarted before \S+Z; then all goes on by itself\.",
         last,
     )
     assert world.restarts == []
