@@ -206,6 +206,31 @@ def test_promtool_takes_every_query_of_the_docs(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def anchors(path):
+    """What a link may name within a page: its headings, as GitHub spells them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", path.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, *sorted((ROOT / "docs" / "runbooks").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_within_the_source_lead_somewhere(path):
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
+        name, _, anchor = link.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), link
+
+
+def test_every_make_target_says_what_it_does_and_the_docs_name_no_other():
+    told = set(re.findall(r"(?m)^([a-z-]+):.*## \S", (ROOT / "Makefile").read_text()))
+    declared = re.search(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text())[1].split()
+    assert set(declared) - told == {"packages"}
+    commands = [line for code in CODE for line in code.splitlines() if line.startswith("make ")]
+    assert {line.split()[1] for line in commands} <= told
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_to_reasons_lead_somewhere(path):
     anchors = {"findings", *Reason}

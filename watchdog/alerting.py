@@ -67,6 +67,7 @@ class Alerting:
         self._started_at = clock.now()
         self._log = AlertLog()
         self._last_id = 0
+        self._blind = False
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
@@ -107,8 +108,9 @@ class Alerting:
 
     async def after_pass(self, inventory: Inventory, report: PassReport, standing: Standing = ALL_WELL) -> None:
         """A pass is over: ping the heartbeat, then say what is to be said."""
-        blind = report.zones > 0 and report.unseen == report.zones
-        self._outlets.ping(failed=blind or bool(standing.state_error))
+        if report.zones:  # a pass in which no zone was due says nothing new of what can be seen
+            self._blind = report.unseen == report.zones
+        self._outlets.ping(failed=self._blind or bool(standing.state_error))
         await self.consider(inventory, standing)
 
     async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:

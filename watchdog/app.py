@@ -35,6 +35,7 @@ from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.roster import Roster, Search
+from watchdog.record.aside import Loss
 from watchdog.record.memory import Memory
 from watchdog.record.store import Store
 from watchdog.schedule.agenda import Agenda
@@ -328,6 +329,14 @@ async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
         tellers.logs.happened(event, pack_id=intent.pack_id)
 
 
+def caution(loss: Loss | None, now: datetime) -> str:
+    """What a loss of the state means ``now``, in two sentences; nothing once the caution is over."""
+    if loss is None or now >= (until := loss.at + CAUTIOUS_FOR):
+        return ""
+    kept = f"The damaged one is kept as {loss.kept}."
+    return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
+
+
 def inventory(rooms: Rooms) -> Inventory:
     """All watched zones and their packs, as they are remembered now."""
     memory = rooms.memory
@@ -534,7 +543,8 @@ class Daemon:
         except (ConfigError, CannotReload) as error:
             self._refusal = str(error)
             self._metrics.reloaded(now, successful=False)
-            self._log("config_refused", level="error", error=str(error), kept="the configuration that was running")
+            said = self._refusal.replace("\n", "; ")
+            self._log("config_refused", level="error", error=said, kept="the configuration that was running")
         else:
             found = changes(self._home.config, config)
             self._home.take(config, self.cycle.busy)
@@ -569,10 +579,8 @@ class Daemon:
     def _standing(self) -> "Standing":
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
-        rooms, lost = self._home.rooms, ""
-        loss = rooms.memory.lost
-        if loss is not None and self._clock.now() < (until := loss.at + CAUTIOUS_FOR):
-            lost = f"The damaged one is kept as {loss.kept}. Restarts begin again at {rfc3339(until)}, by themselves."
+        rooms = self._home.rooms
+        lost = caution(rooms.memory.lost, self._clock.now())
         return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures), lost)
 
     async def _tell_people(self) -> None:

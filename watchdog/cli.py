@@ -161,10 +161,14 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
     """Show what is remembered of every pack. Needs no network."""
     loaded = _load(config, speaks=False)
     from watchdog import errands
+    from watchdog.app import RealClock
 
     with _store(loaded, exclusive=False) as store:
-        found = errands.remembered(store)
+        found, loss = errands.remembered(store), errands.loss(store, RealClock().now())
     _report(found, output)
+    if loss and output is Output.TABLE:
+        with _told():
+            print(f"\n{loss}")
 
 
 @app.command()

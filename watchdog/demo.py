@@ -189,7 +189,7 @@ def _introduce(listen: str, length: timedelta) -> None:
     for name, (story, _) in STORIES.items():
         print(f"  {name:20} {story}")
     print(f"\nWhile it runs ({length.total_seconds():.0f} s, or until Ctrl-C) look at")
-    for page in ("metrics", "healthz", "readyz", "api/v1/packs"):
+    for page in ("metrics", "healthz", "readyz", "api/v1/packs", "api/v1/alerts"):
         print(f"  http://{listen}/{page}")
     print(flush=True)
 

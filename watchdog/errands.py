@@ -7,10 +7,10 @@ and the same state as the daemon.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from watchdog.app import House, house, inventory
+from watchdog.app import House, caution, house, inventory
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.exposure import Exposed
@@ -75,6 +75,14 @@ def remembered(store: Store) -> Inventory:
     snapshot = store.load()
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
     return Inventory(packs, list(snapshot.zones.values()))
+
+
+def loss(store: Store, now: datetime) -> str:
+    """What is to be known of a state that was lost within the hour, as sentences; else nothing."""
+    means = caution(store.lost, now)
+    if store.lost is None or not means:
+        return ""
+    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {means}"
 
 
 class CannotBeDone(Exception):
@@ -165,6 +173,9 @@ async def _find(home: House, name: str) -> ZoneRef:
             await home.rooms.roster.refresh(account, client, home.rooms.clock.now())
         zone = _zone(home, name)
     if zone is None:
+        unasked = "; ".join(f"account {account}: {error}" for account, (_, error) in home.rooms.roster.failures.items())
+        if unasked:  # it may well be watched: nobody could ask
+            raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)
         raise CannotBeDone(f"no zone {name} is watched; zones are named as in `status`")
     return zone
 

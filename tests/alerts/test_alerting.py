@@ -205,12 +205,15 @@ async def test_an_alertmanager_hears_what_holds_as_soon_as_the_daemon_lives_agai
 async def test_the_heartbeat_follows_every_pass_and_says_when_one_failed(tmp_path, network):
     async with living(tmp_path, network, "  heartbeat_url: http://hc.test/ping/s3cr3t\n") as home:
         await home.passes(pack("p1"))
+        nothing_due = PassReport(START)  # sees what was seen before, and is no more or less blind
+        await home.passes(pack("p1"), report=nothing_due)
         await home.passes(pack("p1"), report=PassReport(START, zones=2, unseen=2))
+        await home.passes(pack("p1"), report=nothing_due)
         await home.passes(pack("p1"), standing=Standing(state_error="the disk is full"))
         network.down.add("hc.test")
         await home.passes(pack("p1"))
     good, bad = "/ping/s3cr3t", "/ping/s3cr3t/fail"
-    assert [path for path, _ in network.asked["hc.test"]] == [good, bad, bad]
+    assert [path for path, _ in network.asked["hc.test"]] == [good, good, bad, bad, bad]
     assert home.logs.lines[-1] == ("warning", "heartbeat_failed", {"error": "could not connect"})
 
 

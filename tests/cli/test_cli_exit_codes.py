@@ -1,5 +1,6 @@
 """Every exit code, reached for real; every failure one sentence on stderr."""
 
+import re
 import signal
 import socket
 import sqlite3
@@ -57,6 +58,16 @@ def test_69_cloudflare_cannot_be_reached(shell, configure):
     done = shell("once", "-c", configure(NOWHERE, zones=ZONE))
     assert done.code == 69
     assert "could not connect" in done.out
+
+
+@pytest.mark.parametrize("arguments", [("explain", "well.example"), ("restart", "well.example", "p1")])
+def test_69_a_zone_that_discovery_could_not_look_for_is_not_called_unwatched(command, configure, arguments):
+    config = configure(NOWHERE, zones=[], account={"api_token": "simulated-token", "discover": {}})
+    said = command(*arguments, "-c", config).failed(69)
+    assert said == (
+        "zone well.example is not under `zones`, and discovery failed: "
+        "account main: list_zones: could not connect to 127.0.0.1:1: Connection refused"
+    )
 
 
 def test_69_cloudflare_refuses_the_credential(command, cloudflare, configure):
@@ -207,6 +218,13 @@ def test_0_a_damaged_state_is_set_aside_and_the_pass_restarts_nothing(command, c
         "restart", "late.example", world.packs(next(iter(world.zones)))[0].id, "-c", tmp_path / "config.yaml"
     )
     assert held.failed(1).startswith("held: state_lost until ")
+    last = command("status", "-c", tmp_path / "config.yaml").out.splitlines()[-1]
+    assert re.fullmatch(
+        r"The state was damaged, and a new one was begun at \S+Z\. "
+        rf"The damaged one is kept as {re.escape(str(kept))}\. "
+        r"No pack is restarted before \S+Z; then all goes on by itself\.",
+        last,
+    )
     assert world.restarts == []
 
 

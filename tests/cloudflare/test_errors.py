@@ -94,7 +94,7 @@ def test_a_plain_403_may_be_about_the_zone_and_everything_else_is_about_the_cred
         (LIST, said(10000), "lacks the permission Zone / SSL and Certificates / Edit for this zone"),
         (PATCH, said(9109), "lacks the permission Zone / SSL and Certificates / Edit for this zone"),
         (Operation.FIND_ZONE, said(9109), "lacks the permission Zone / Zone / Read for this zone"),
-        (Operation.LIST_ZONES, said(9109), "lacks the permission Zone / Zone / Read for this zone"),
+        (Operation.LIST_ZONES, said(9109), "lacks the permission Zone / Zone / Read"),
         (Operation.VERIFY_TOKEN, said(10000), "the token is not valid: make a new one"),
         (LIST, said(6003, "Invalid request headers", 6111), "look for a stray character in it"),
     ],

@@ -7,6 +7,7 @@ unpacked. TLS is always verified. Every failure is a ``CloudflareError``.
 """
 
 import asyncio
+import os
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -420,7 +421,11 @@ def _network(operation: Operation, fault: Exception) -> NetworkFault:
     if isinstance(cause, ssl.SSLError | aiohttp.ClientSSLError):
         return NetworkFault(operation, "tls", f"{operation}: TLS failed: {said}", sent=False)
     if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | ConnectionRefusedError):
-        return NetworkFault(operation, "connect", f"{operation}: could not connect: {said}", sent=False)
+        where = ""
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            number, where = cause.errno or 0, f" to {cause.host}:{cause.port}"
+            said = os.strerror(number) if number > 0 else clean(cause.strerror or cause.os_error)  # or it is DNS's
+        return NetworkFault(operation, "connect", f"{operation}: could not connect{where}: {said}", sent=False)
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return NetworkFault(operation, "timeout", f"{operation}: no answer in time")
     return NetworkFault(operation, "disconnect", f"{operation}: the connection broke: {said}")

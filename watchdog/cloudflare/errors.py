@@ -153,4 +153,5 @@ def _remedy(operation: Operation, codes: set[int]) -> str:
     permission = _PERMISSION.get(operation, _CERTIFICATES)
     if not permission:
         return "the token is not valid: make a new one"
-    return f"the credential is not valid, or lacks the permission {permission} for this zone"
+    where = "" if operation is Operation.LIST_ZONES else " for this zone"
+    return f"the credential is not valid, or lacks the permission {permission}{where}"
