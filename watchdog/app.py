@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random, SystemRandom
@@ -30,7 +31,7 @@ from watchdog.cycle import AT_ONCE, Cycle, Doctor, Policy, Rooms
 from watchdog.decide.checks import Rules
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, rfc3339
-from watchdog.model.history import CAUTIOUS_FOR, Sent
+from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -231,9 +232,7 @@ def clients(
             quota.allow(_allowance(account))
             return quota
 
-        async def book(requests: int, until: float) -> None:
-            await rooms.memory.book(name, until, requests, account.rate_limit.per)
-
+        book = partial(rooms.memory.book, name)
         return Quota(_allowance(account), address, rooms.clock, book, rooms.memory.booked.get(name, ()))
 
     return {
@@ -299,7 +298,7 @@ async def house(
     )
     address = Window(PER_ADDRESS, 1.0)
     try:
-        await _recall(rooms, tellers, alone=store.exclusive)
+        await _recall(config, rooms, tellers, alone=store.exclusive)
         rooms.clients = clients(config, http, address, rooms, tellers)
         yield House(config, rooms, tellers, address, http, store)
     finally:
@@ -309,15 +308,16 @@ async def house(
         worker.shutdown()
 
 
-async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
+async def _recall(config: Config, rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
     """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once.
 
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
     now, memory = rooms.clock.now(), rooms.memory
     unsettled = await memory.recall(anchor(rooms.clock))
-    if alone and memory.lost is not None and now < (until := memory.lost.at + CAUTIOUS_FOR):
-        tellers.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
+    if alone and (held := _held_for_a_loss(config, memory, now)):
+        kept, until = held
+        tellers.logs.say("error", "state_lost", kept=str(kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
@@ -326,6 +326,13 @@ async def _recall(rooms: Rooms, tellers: Tellers, *, alone: bool) -> None:
         event = Event("restart_failed", now, zone, None, Reason.OUTCOME_UNKNOWN, "warning", facts)
         rooms.memory.journal([event])
         tellers.logs.happened(event, pack_id=intent.pack_id)
+
+
+def _held_for_a_loss(config: Config, memory: Memory, now: datetime) -> tuple[Path, datetime] | None:
+    """Where the state that was lost is kept, and until when restarts are held for it; ``None`` while they are not."""
+    if memory.lost is None or now >= (until := cautious_until(memory.lost.at, config.restart.backoff.initial)):
+        return None
+    return memory.lost.kept, until
 
 
 def inventory(rooms: Rooms) -> Inventory:
@@ -570,9 +577,9 @@ class Daemon:
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
         rooms, lost = self._home.rooms, ""
-        loss = rooms.memory.lost
-        if loss is not None and self._clock.now() < (until := loss.at + CAUTIOUS_FOR):
-            lost = f"The damaged one is kept as {loss.kept}. Restarts begin again at {rfc3339(until)}, by themselves."
+        if held := _held_for_a_loss(self._home.config, rooms.memory, self._clock.now()):
+            kept, until = held
+            lost = f"The damaged one is kept as {kept}. Restarts begin again at {rfc3339(until)}, by themselves."
         return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures), lost)
 
     async def _tell_people(self) -> None:

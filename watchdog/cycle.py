@@ -372,12 +372,13 @@ class Cycle:
     async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Outcome:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
         rooms, memory = self.rooms, self.rooms.memory
-
-        attempts = memory.history(pack).attempts
+        attempts, enabled = memory.history(pack).attempts, rooms.policy(zone).rules.enabled
 
         def prepare() -> tuple[Intent, History, History]:
             if memory.history(pack).attempts != attempts:  # it may be watched through two accounts
                 raise NotIntended(Reason.BACKING_OFF, "this pack was restarted a moment ago")
+            if enabled and not rooms.policy(zone).rules.enabled:  # by a reload, while a block was waited out
+                raise NotIntended(Reason.DISABLED, "restarts were turned off a moment ago")
             return self._intent(zone, pack)
 
         def sending(intent: Intent) -> None:

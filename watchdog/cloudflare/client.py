@@ -177,7 +177,7 @@ class Client:
     @asynccontextmanager
     async def turns(self, number: int) -> AsyncIterator["Turns"]:
         """Take so many turns ahead, so that the calls made with them follow each other without a wait between."""
-        await self.quota.acquire(Urgency.ACT, number)
+        await self.quota.reserve(Urgency.ACT, number)
         turns = Turns(number)
         try:
             yield turns

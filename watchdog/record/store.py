@@ -346,9 +346,9 @@ class Store:
     def booked(self, boot: str) -> list[tuple[str, float, int]]:
         """What was booked since ``boot``: account, until when, and how many requests; the earliest first."""
         c = tables.bookings.c
-        with self._door():
+        with self._door(reading=True):
             wanted = sa.select(c.account, c.until, c.requests).where(c.boot == boot).order_by(c.until)
-            return [(row.account, row.until, row.requests) for row in self._db.execute(wanted)]
+            return [(row.account, float(row.until), int(row.requests)) for row in self._db.execute(wanted)]
 
     def history_of(self, zone_id: str, pack_id: str) -> History:
         """One pack's history as it is stored now."""
