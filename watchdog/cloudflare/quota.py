@@ -187,14 +187,15 @@ class Quota:
     def _has_a_booking(self) -> bool:
         return self._booked > 0 and self._clock.monotonic() < self._booked_until
 
-    async def reserve(self, urgency: Urgency, turns: int = 1) -> None:
-        """Wait for so many turns at once; before each is used, it needs a booking.
+    async def reserve(self, urgency: Urgency, turns: int = 1) -> int:
+        """Wait for so many turns at once, or for all of a window that has fewer; gives how many they are.
 
-        Where a whole window has fewer, they are had once all of it is free.
+        Each needs a booking before it is used.
         """
+        turns = min(turns, self._window.limit)
         if not self._waiting and self._wait(urgency, turns) <= 0:
             self._start(turns)
-            return
+            return turns
         began = self._clock.monotonic()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), turns, granted))
@@ -209,6 +210,7 @@ class Quota:
             raise
         finally:
             self.waited += self._clock.monotonic() - began
+        return turns
 
     def release(self, headers: Mapping[str, str] | None = None) -> None:
         """The answer came (or never will: ``None``)."""
