@@ -176,7 +176,7 @@ class Client:
 
     @asynccontextmanager
     async def turns(self, number: int) -> AsyncIterator[Turns]:
-        """Take so many turns ahead (or a whole window's, if those are fewer), so that calls follow without a wait between."""
+        """Take so many turns ahead (or a whole window's, if fewer), so that calls follow each other without a wait."""
         turns = Turns(await self.quota.reserve(Urgency.ACT, number))
         try:
             yield turns
