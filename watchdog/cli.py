@@ -255,7 +255,7 @@ def send_test(
     if not names or destination not in ("", *names):
         there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
         _fail(USAGE, f"no destination {destination or 'to test'}: {there}")
-    from watchdog.app import RealClock, own_version
+    from watchdog.house import RealClock, own_version
     from watchdog.outlets import try_out
     from watchdog.tell.alerts.post import Post
 
@@ -324,7 +324,7 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
-    from watchdog.app import RealClock
+    from watchdog.house import RealClock
     from watchdog.record.store import StateDamaged, StateError, StateHeld, Store
 
     clock = RealClock()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from watchdog.app import House, house, inventory
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.exposure import Exposed
@@ -18,6 +17,7 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Cycle, restartable
 from watchdog.decide.checks import obstacle
 from watchdog.decide.urgency import renewal
+from watchdog.house import House, house, inventory
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis

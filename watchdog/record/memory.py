@@ -2,7 +2,7 @@
 
 ``Memory`` answers every question from the process and writes what changed through one worker thread, so that no disk
 ever holds up the loop. Looks are written in batches (they can be looked at again); an intent is written and synced
-before ``intend`` returns (it cannot). Only ``cycle``, ``app`` and ``cli`` call it, from the loop's thread.
+before ``intend`` returns (it cannot). Only ``cycle`` and what lies above it call it, from the loop's thread.
 """
 
 import asyncio

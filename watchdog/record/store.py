@@ -2,8 +2,8 @@
 
 A restart's intent is durable before ``intend`` returns, so the attempt is counted and the backoff stands whatever
 happens next. Synchronous: the caller owns the one thread it runs in. It reads no clock (times are handed in), writes
-no log, decides nothing, and ends every failure as one sentence in a ``StateError``. ``app`` opens it, ``cycle`` and the
-commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 MB for nothing.
+no log, decides nothing, and ends every failure as one sentence in a ``StateError``. ``cli`` opens it, ``memory``,
+``outbox`` and the commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 MB for nothing.
 """
 
 import os
