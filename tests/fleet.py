@@ -12,9 +12,10 @@ from random import Random
 
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
-from watchdog.app import PATIENCE, Daemon, House, house, inventory, new_metrics
+from watchdog.app import PATIENCE, Daemon, new_metrics
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
+from watchdog.house import House, house, inventory
 from watchdog.model.packs import pack_key
 from watchdog.record.store import Store
 from watchdog.simulator.app import create_app

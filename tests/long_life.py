@@ -17,8 +17,9 @@ from random import Random
 import httpx
 
 from tests.conftest import LoopClock
-from watchdog.app import Daemon, house, new_metrics
+from watchdog.app import Daemon, new_metrics
 from watchdog.config.load import load
+from watchdog.house import house
 from watchdog.record.store import Store
 from watchdog.tell.alerts.post import Post
 

@@ -19,7 +19,7 @@ from watchdog.decide.urgency import renewal
 from watchdog.model.alerts import AlertLog, Letter, Message
 from watchdog.model.clock import Clock
 from watchdog.model.report import Inventory, PassReport
-from watchdog.model.text import clean
+from watchdog.model.text import defect
 from watchdog.outlets import Logs, Outlets
 from watchdog.record import outbox
 from watchdog.record.outbox import Unwritten
@@ -119,8 +119,7 @@ class Alerting:
             try:
                 await self._consider(inventory, standing)
             except Exception as surprise:  # noqa: BLE001  a defect here must not end the watch
-                text = f"this is a defect of certpack-watchdog: {type(surprise).__name__}: {clean(surprise)}"
-                self._logs.say("error", "alert_failed", error=text)
+                self._logs.say("error", "alert_failed", error=defect(surprise))
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
         now, settings, before = self._clock.now(), self._config.alerts, self._log

@@ -161,10 +161,10 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
     """Show what is remembered of every pack. Needs no network."""
     loaded = _load(config, speaks=False)
     from watchdog import errands
-    from watchdog.app import RealClock
+    from watchdog.house import RealClock
 
     with _store(loaded, exclusive=False) as store:
-        found, loss = errands.remembered(store), errands.loss(store, RealClock().now())
+        found, loss = errands.remembered(store), errands.loss(loaded, store, RealClock().now())
     _report(found, output)
     if loss and output is Output.TABLE:
         with _told():
@@ -259,7 +259,7 @@ def send_test(
     if not names or destination not in ("", *names):
         there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
         _fail(USAGE, f"no destination {destination or 'to test'}: {there}")
-    from watchdog.app import RealClock, own_version
+    from watchdog.house import RealClock, own_version
     from watchdog.outlets import try_out
     from watchdog.tell.alerts.post import Post
 
@@ -328,7 +328,7 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
-    from watchdog.app import RealClock
+    from watchdog.house import RealClock
     from watchdog.record.store import StateDamaged, StateError, StateHeld, Store
 
     clock = RealClock()

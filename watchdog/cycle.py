@@ -35,7 +35,7 @@ from watchdog.model.outcomes import Outcome
 from watchdog.model.packs import ADVANCED, PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
 from watchdog.model.report import PassReport, packs_seen
-from watchdog.model.text import clean
+from watchdog.model.text import defect
 from watchdog.observe import census
 from watchdog.observe.facts import Facts
 from watchdog.observe.roster import Roster
@@ -222,7 +222,7 @@ class Cycle:
         try:
             seen = await self.watch(zone, lane)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
-            unseen = Unseen(zone, Reason.UNSEEN, _defect(surprise))
+            unseen = Unseen(zone, Reason.UNSEEN, defect(surprise))
             self._told(rooms.memory.take_in(unseen, self._now()))
         finally:
             self.busy[zone.account] -= 1
@@ -373,12 +373,13 @@ class Cycle:
     async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Outcome:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
         rooms, memory = self.rooms, self.rooms.memory
-
-        attempts = memory.history(pack).attempts
+        attempts, enabled = memory.history(pack).attempts, rooms.policy(zone).rules.enabled
 
         def prepare() -> tuple[Intent, History, History]:
             if memory.history(pack).attempts != attempts:  # it may be watched through two accounts
                 raise NotIntended(Reason.BACKING_OFF, "this pack was restarted a moment ago")
+            if enabled and not rooms.policy(zone).rules.enabled:  # by a reload, while a block was waited out
+                raise NotIntended(Reason.DISABLED, "restarts were turned off a moment ago")
             return self._intent(zone, pack)
 
         def sending(intent: Intent) -> None:
@@ -426,7 +427,7 @@ class Cycle:
 
     def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
         """Something in this program failed with one pack: tell it once, and look again soon."""
-        memory, now, error = self.rooms.memory, self._now(), _defect(surprise)
+        memory, now, error = self.rooms.memory, self._now(), defect(surprise)
         memory.note_error(pack, error)
         if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
             self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
@@ -447,11 +448,6 @@ class Cycle:
 def restartable(pack: Pack) -> bool:
     """Whether Cloudflare would restart this pack's validation at all."""
     return pack.status == VALIDATION_TIMED_OUT and pack.type == ADVANCED
-
-
-def _defect(surprise: Exception) -> str:
-    text = f"{type(surprise).__name__}: {clean(surprise)}"
-    return f"this is a defect of certpack-watchdog, please report it: {text}"
 
 
 def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Decision:

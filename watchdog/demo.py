@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from watchdog.app import Daemon, RealClock, house, inventory, new_metrics
+from watchdog.app import Daemon, new_metrics
 from watchdog.config.document import DocumentError, read_document
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import load
+from watchdog.house import RealClock, house, inventory
 from watchdog.record.store import Store
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from watchdog.app import House, caution, house, inventory
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.exposure import Exposed
@@ -18,6 +17,7 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Cycle, restartable
 from watchdog.decide.checks import obstacle
 from watchdog.decide.urgency import renewal
+from watchdog.house import House, caution, house, inventory
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis
@@ -77,9 +77,9 @@ def remembered(store: Store) -> Inventory:
     return Inventory(packs, list(snapshot.zones.values()))
 
 
-def loss(store: Store, now: datetime) -> str:
-    """What is to be known of a state that was lost within the hour, as sentences; else nothing."""
-    means = caution(store.lost, now)
+def loss(config: Config, store: Store, now: datetime) -> str:
+    """What is to be known of a state that was lost while restarts are held for it, as sentences; else nothing."""
+    means = caution(config, store.lost, now)
     if store.lost is None or not means:
         return ""
     return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {means}"

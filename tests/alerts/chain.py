@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.alerts.household import Logs, Network
 from tests.fleet import Start
 from watchdog.alerting import Alerting
-from watchdog.app import inventory
+from watchdog.house import inventory
 from watchdog.tell.alerts.conditions import Standing
 from watchdog.tell.alerts.post import Post
 

@@ -148,7 +148,7 @@ LIFE = textwrap.dedent(
     from watchdog.model.report import PassReport
     from watchdog.tell.alerts.post import Post
     import tests.alerts.household as household
-    from watchdog.app import RealClock
+    from watchdog.house import RealClock
 
     household.LoopClock = RealClock
     folder, port, ailing = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "ailing"

@@ -9,8 +9,8 @@ import pytest
 from tests.alerts.chain import Doctor, chain
 from tests.fleet import timed_out
 from tests.sky import in_simulated_time
-from watchdog.app import inventory
 from watchdog.decide.urgency import renewal
+from watchdog.house import inventory
 from watchdog.model.alerts import ALERTS
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord

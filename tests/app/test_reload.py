@@ -78,6 +78,28 @@ async def test_what_the_quota_has_counted_is_not_forgotten(start):
         assert len(moments) == 10
 
 
+@pytest.mark.parametrize("detour", [{}, {"other": {"api_token": "token-of-other"}}], ids=["longer", "gone and back"])
+@in_simulated_time
+async def test_a_kill_after_reloads_forgets_nothing_that_counts_in_the_window_of_now(start, detour):
+    """A part of the share is spent; the account goes and comes back, or its window grows; then the process dies."""
+    zones = {f"z{n:02}.example": CALM for n in range(5)}
+    short, long = ({"requests": 20, "per": per, "share": 0.5} for per in ("1m", "1h"))
+    config = {"accounts": {"main": {"rate_limit": short if not detour else long}}, "schedule": {"interval": "2m"}}
+    async with start(zones, config=config) as fleet, as_a_daemon(fleet) as daemon:
+        await fleet.sleep(30)
+        if detour:
+            before = fleet.settings
+            reload(fleet, daemon, accounts=detour, zones=[{"name": "o.example", "id": "0" * 32}])
+            await fleet.sleep(5)
+            fleet.settings = before
+        reload(fleet, daemon, accounts={"main": {"api_token": "token-of-main", "rate_limit": long}})
+        await fleet.sleep(600)
+        assert len(fleet.asked("GET")) == 10
+    async with start(zones, config=config | {"accounts": {"main": {"rate_limit": long}}}, world=fleet.world) as fleet:
+        await fleet.watch(minutes=10)
+        assert len(fleet.asked("GET")) == 10
+
+
 @in_simulated_time
 async def test_a_block_is_obeyed_by_another_token_of_the_same_account_too(start):
     """The limit is that of the user, whichever token asks."""
@@ -244,3 +266,16 @@ async def test_a_reload_warns_of_a_credential_that_others_can_read(start, capfd)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     told = [line["mode"] for line in lines if line["event"] == "credential_exposed"]
     assert told == ["0640"]
+
+
+@in_simulated_time
+async def test_a_restart_that_waits_for_its_turn_is_not_sent_once_restarts_are_turned_off(start):
+    async with start({"a.example": [timed_out(after="1m")]}) as fleet:
+        quota = fleet.rooms.clients["main"].quota
+        fleet.wire.before("GET", "certificate_packs", lambda: quota.block({"retry-after": "600"}))
+        async with as_a_daemon(fleet) as daemon:
+            await fleet.sleep(300)
+            reload(fleet, daemon, restart={"enabled": False})
+            await fleet.sleep(3600)
+            assert fleet.patches() == []
+            assert fleet.row("a.example")["reason"] == "disabled"

@@ -21,8 +21,8 @@ import pytest
 import structlog
 
 from tests.handbook import log_events
-from watchdog.app import RealClock
 from watchdog.cli import main
+from watchdog.house import RealClock
 from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

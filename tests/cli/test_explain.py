@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.diagnose.responder import Responder
-from watchdog.app import RealClock
+from watchdog.house import RealClock
 from watchdog.simulator.scenario import Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

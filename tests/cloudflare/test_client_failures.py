@@ -358,3 +358,12 @@ async def test_a_call_that_is_cancelled_gives_its_turn_back():
     began = sky.clock.monotonic()
     await sky.client.get_pack(ZONE, PACK)
     assert sky.clock.monotonic() == began
+
+
+@in_simulated_time
+async def test_a_window_of_one_request_ends_no_restart_in_a_wait_for_itself():
+    client = by_hand(answer(status=503), answer({"id": PACK, "status": "active"}), requests=1)
+    async with asyncio.timeout(1000), client.turns(2) as turns:
+        await client.get_pack(ZONE, PACK, turns)
+        await client.restart_validation(ZONE, PACK, turns)
+    assert [request.method for request in client.http.requests] == ["GET", "GET", "PATCH"]

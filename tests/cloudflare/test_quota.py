@@ -278,7 +278,7 @@ def test_two_turns_are_had_at_once_or_not_at_all():
         for _ in range(4):
             await q.acquire(Urgency.ACT)
             q.release({})
-        both = asyncio.create_task(q.acquire(Urgency.ACT, 2))
+        both = asyncio.create_task(q.reserve(Urgency.ACT, 2))
         await asyncio.sleep(1)
         single = asyncio.create_task(q.acquire(Urgency.ACT))  # there is room for one, and it is not this one's turn
         await asyncio.sleep(1)
@@ -290,13 +290,13 @@ def test_two_turns_are_had_at_once_or_not_at_all():
     assert simulated(work) == 60.0
 
 
-def test_two_turns_of_a_window_that_has_one_are_had_when_all_of_it_is_free():
+def test_of_a_window_that_has_one_turn_one_is_had_in_place_of_two():
     async def work() -> float:
         q = quota(1, 60, 1.0)
         began = asyncio.get_running_loop().time()
         await q.acquire(Urgency.ACT)
         q.release({})
-        await q.acquire(Urgency.ACT, 2)
+        assert await q.reserve(Urgency.ACT, 2) == 1
         return asyncio.get_running_loop().time() - began
 
     assert simulated(work) == 60.0
@@ -330,7 +330,7 @@ def test_a_process_that_is_killed_again_and_again_stays_within_its_share(request
     disk: list[tuple[float, int]] = []
     received: list[float] = []
 
-    async def book(count: int, until: float) -> None:
+    async def book(count: int, until: float, _before: float) -> None:
         await asyncio.sleep(write)
         disk.append((until, count))
 
@@ -362,7 +362,7 @@ def test_a_busy_window_costs_as_many_writes_as_it_has_parts():
     writes = []
 
     async def work() -> None:
-        async def book(count: int, _until: float) -> None:
+        async def book(count: int, _until: float, _before: float) -> None:
             writes.append(count)
 
         q = Quota(Allowance(1200, 300, 0.5), Window(PLENTY, 1), LoopClock(), book)
@@ -372,3 +372,35 @@ def test_a_busy_window_costs_as_many_writes_as_it_has_parts():
 
     simulated(work)
     assert len(writes) == -(-600 // (600 // PARTS))
+
+
+def test_a_disk_that_is_slower_than_a_part_of_a_short_window_stops_no_request():
+    async def work() -> float:
+        async def book(_count: int, _until: float, _before: float) -> None:
+            await asyncio.sleep(2)
+
+        q = Quota(Allowance(16, 10, 1.0), Window(PLENTY, 1), LoopClock(), book)
+        began = asyncio.get_running_loop().time()
+        await q.acquire(Urgency.ACT)
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(lambda: asyncio.wait_for(work(), 60)) == 2.0
+
+
+def test_a_turn_taken_ahead_is_released_when_its_booking_is_given_up():
+    async def work() -> float:
+        async def book(_count: int, _until: float, _before: float) -> None:
+            await asyncio.Event().wait()
+
+        q = Quota(Allowance(2, 60, 1.0), Window(PLENTY, 1), LoopClock(), book)
+        await q.reserve(Urgency.ACT, 2)
+        q.release()
+        booking = asyncio.create_task(q.use_a_booking())
+        await asyncio.sleep(1)
+        booking.cancel()
+        await asyncio.gather(booking, return_exceptions=True)
+        began = asyncio.get_running_loop().time()
+        await q.reserve(Urgency.ACT, 2)
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(lambda: asyncio.wait_for(work(), 120)) == 60.0

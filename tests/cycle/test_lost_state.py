@@ -64,6 +64,21 @@ async def test_people_are_told_while_restarts_are_held_and_when_that_is_over(sta
 
 
 @in_simulated_time
+async def test_people_are_told_of_the_longer_wait_where_the_first_backoff_is_longer(start, capsys):
+    lose(start)
+    (start.folder / "state.db.lock").touch()
+    config = {"restart": {"backoff": {"initial": "3h", "jitter": 0}}, "schedule": {"attention_interval": "10m"}}
+    async with start({"a.example": [timed_out(after="1m")]}, config=config) as fleet, as_a_daemon(fleet) as daemon:
+        await fleet.sleep(2 * 3600)
+        [alert] = daemon._alerting.rows()()["alerts"]  # noqa: SLF001 - as its page asks
+        assert "restarted before 2026-11-24T15:00:00Z" in alert["body"]
+        assert fleet.patches() == []
+        await fleet.sleep(2 * 3600)
+        assert len(fleet.patches()) == 1
+    assert '"restarts_from": "2026-11-24T15:00:00' in capsys.readouterr().err
+
+
+@in_simulated_time
 async def test_damage_found_while_it_runs_ends_the_daemon_so_that_the_next_start_sets_it_aside(start, capsys):
     async with start(ZONES, config=CONFIG) as fleet:
         with pytest.raises(StateDamaged):  # noqa: PT012 - it ends somewhere in the hour

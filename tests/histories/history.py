@@ -28,8 +28,9 @@ from tests.histories.stage import (
     TrueClock,
     Wire,
 )
-from watchdog.app import Daemon, house, inventory, new_metrics
+from watchdog.app import Daemon, new_metrics
 from watchdog.config.load import load
+from watchdog.house import house, inventory
 from watchdog.model.packs import pack_key
 from watchdog.model.reasons import Reason
 from watchdog.record import outbox

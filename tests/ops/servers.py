@@ -17,7 +17,7 @@ from queue import Queue
 
 import pytest
 
-from watchdog.app import RealClock
+from watchdog.house import RealClock
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 

@@ -1,11 +1,13 @@
 """What the memory promises of the disk: written whole or kept for later, restarts counted once by all processes."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.sky import in_simulated_time
+from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Intent, NotIntended, Sent
@@ -364,3 +366,55 @@ async def test_a_state_that_cannot_be_read_at_the_start_is_a_sentence(mind, kit)
         memory._store.close()  # noqa: SLF001 - nothing can be read from now on
         with pytest.raises(StateError, match="closed"):
             await memory.recall(kit.now)
+
+
+class Held:
+    """Holds back what the store has to say, once, until it is let go."""
+
+    def __init__(self):
+        self.holds, self.free = False, asyncio.Event()
+
+    async def __call__(self, work):
+        result = await work()
+        if self.holds:
+            self.holds = False
+            await self.free.wait()
+        return result
+
+
+@in_simulated_time
+async def test_what_is_written_while_the_state_is_read_anew_is_not_forgotten(mind):
+    async with mind() as memory, mind(exclusive=False) as other:
+        look(other, STUCK)
+        await other.flush()
+        asyncio.get_running_loop().gate = held = Held()
+        held.load, memory._store.load = memory._store.load, lambda: (setattr(held, "holds", True), held.load())[1]  # noqa: SLF001 - to know when it is read
+        reading = asyncio.create_task(memory.refresh())
+        await asyncio.sleep(1)
+        assert not reading.done()
+        memory.give_up(STUCK, T0)
+        writing = asyncio.create_task(memory.flush())
+        await asyncio.sleep(1)
+        held.free.set()
+        await asyncio.gather(reading, writing)
+        assert memory.history(STUCK).gave_up_at == T0
+        assert memory._store.history_of("z1", "p1").gave_up_at == T0  # noqa: SLF001 - as it lies there
+
+
+@in_simulated_time
+async def test_a_clock_that_is_set_between_the_plan_of_a_restart_and_its_intent_moves_both(mind, kit):
+    async with mind() as memory:
+        await restarted(memory)
+        memory.take_in(Seen(ZONE, (replace(STUCK, status="active"),)), T0)  # it starts afresh, which is not written yet
+        intent = next_restart(memory, T0)
+        asyncio.get_running_loop().gate = held = Held()
+        held.holds = True
+        intending = asyncio.create_task(memory.intend(*intent))
+        await asyncio.sleep(1)
+        memory.heed(Anchor(T0 - HOUR, 1.0, kit.now.boot))
+        held.free.set()
+        await intending
+        assert memory.history(STUCK).last_restart_at == T0 - HOUR - timedelta(seconds=1)
+    async with mind() as memory:
+        memory.heed(Anchor(T0, 0.0, kit.now.boot))
+        assert memory.history(STUCK).last_restart_at == T0

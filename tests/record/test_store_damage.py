@@ -262,3 +262,14 @@ def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path,
                 store.set_aside(kit.t0)
             finally:
                 store.close()
+
+
+@pytest.mark.parametrize("column", ["until", "requests"])
+def test_a_booking_that_makes_no_sense_is_damage(url, path, kit, column):
+    with kit.opened(url) as store:
+        store.book("main", "boot", 100.0, 37, 0.0)
+        with sqlite3.connect(path) as other:
+            other.execute(f"UPDATE bookings SET {column} = 'soon'")  # noqa: S608 - of the two above
+        other.close()
+        with pytest.raises(StateDamaged):
+            store.booked("boot")

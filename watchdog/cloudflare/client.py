@@ -176,22 +176,21 @@ class Client:
         return await self._pages(Operation.LIST_PACKS, path, urgency, decode)
 
     @asynccontextmanager
-    async def turns(self, number: int) -> AsyncIterator["Turns"]:
-        """Take so many turns ahead, so that the calls made with them follow each other without a wait between."""
-        await self.quota.acquire(Urgency.ACT, number)
-        turns = Turns(number)
+    async def turns(self, number: int) -> AsyncIterator[Turns]:
+        """Take so many turns ahead (or a whole window's, if fewer), so that calls follow each other without a wait."""
+        turns = Turns(await self.quota.reserve(Urgency.ACT, number))
         try:
             yield turns
         finally:
             while turns.take():
                 self.quota.release()
 
-    async def get_pack(self, zone_id: str, pack_id: str, turns: "Turns | None" = None) -> Pack:
+    async def get_pack(self, zone_id: str, pack_id: str, turns: Turns | None = None) -> Pack:
         """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
         path = _pack_path(zone_id, pack_id)
         return await self._get(Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id), turns)
 
-    async def restart_validation(self, zone_id: str, pack_id: str, turns: "Turns | None" = None) -> Pack:
+    async def restart_validation(self, zone_id: str, pack_id: str, turns: Turns | None = None) -> Pack:
         """Send the PATCH, once. Returns the pack as the answer shows it.
 
         Raises ``Unsettled`` when nobody can tell whether it took effect: read the pack, do not send again. After any
@@ -285,7 +284,7 @@ class Client:
         path: str,
         urgency: Urgency,
         decode: Callable[[bytes], Decoded],
-        turns: "Turns | None" = None,
+        turns: Turns | None = None,
     ) -> Decoded:
         lost, waited = 0, 0
         while True:
@@ -310,7 +309,7 @@ class Client:
         urgency: Urgency,
         decode: Callable[[bytes], Decoded],
         content: bytes | None = None,
-        turns: "Turns | None" = None,
+        turns: Turns | None = None,
     ) -> Decoded:
         """One request, and what its answer says. Anything but a success is raised."""
         probe = self.credential.stopped
@@ -318,13 +317,14 @@ class Client:
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
         if turns is None or not turns.take():
             await self.quota.acquire(urgency)
-        elif self.quota.blocked_for:  # since they were taken
-            self.quota.release()
-            raise RateLimited(operation, "", f"{operation}: not sent: Cloudflare has just told this credential to wait")
         else:
             await self.quota.use_a_booking()
+            if self.quota.blocked_for:  # since they were taken
+                self.quota.release()
+                said = f"{operation}: not sent: Cloudflare has just told this credential to wait"
+                raise RateLimited(operation, "", said)
         if self.credential.stopped and not probe:  # it was refused while this call waited for its turn
-            self.quota.release(None)
+            self.quota.release()
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
         began, status = self._clock.monotonic(), 0
         headers: httpx.Headers | None = None

@@ -51,8 +51,13 @@ PARTS = 16
 """Of the share, and of its window: so much is booked at once, and for so long. A start may find one part too many
 counted, and a busy window costs 16 writes."""
 
-Book = Callable[[int, float], Awaitable[None]]
-"""Notes that so many requests may be sent until then (monotonic). Returns once that is durable."""
+SHORTEST_BOOKING = 10.0
+"""Seconds that a booking holds at least, however short the window: writing it may wait 5 s for another process, and one
+that is over before it is written would be made again and again."""
+
+Book = Callable[[int, float, float], Awaitable[None]]
+"""Notes that so many requests may be sent until then; what was noted until the third moment counts no more (monotonic).
+Returns once that is durable."""
 
 _LONGEST_NAP = 1.0
 """Seconds after which a waiter looks again when its turn depends on answers that are still out."""
@@ -155,37 +160,42 @@ class Quota:
         self._window.limit, self._window.seconds = allowance.ours, allowance.per
         self._courtesy = allowance.requests // 50
 
-    async def acquire(self, urgency: Urgency, turns: int = 1) -> None:
-        """Wait for so many turns at once. The most urgent goes first; among equals the first to come.
-
-        Where a whole window has fewer, they are had once all of it is free.
-        """
-        await self._wait_for(urgency, turns)
-        try:
-            for _ in range(turns):
-                await self.use_a_booking()
-        except BaseException:
-            for _ in range(turns):
-                self.release()
-            raise
+    async def acquire(self, urgency: Urgency) -> None:
+        """Wait for a turn that may be used at once. The most urgent goes first; among equals the first to come."""
+        await self.reserve(urgency)
+        await self.use_a_booking()
 
     async def use_a_booking(self) -> None:
-        """Wait until a request that is sent now is counted whatever becomes of this process."""
-        if self._book is None:
-            return
-        while self._booked <= 0 or self._clock.monotonic() >= self._booked_until:
-            async with self._booking:
-                now = self._clock.monotonic()
-                if self._booked <= 0 or now >= self._booked_until:  # nobody did it meanwhile
-                    requests, until = max(1, self._window.limit // PARTS), now + self._window.seconds / PARTS
-                    await self._book(requests, until)
-                    self._booked, self._booked_until = requests, until
+        """Wait until a request that is sent now is counted whatever becomes of this process.
+
+        To be called with a turn, which is released if this fails.
+        """
+        try:
+            while self._book is not None and not self._has_a_booking():
+                async with self._booking:
+                    if not self._has_a_booking():  # nobody did it meanwhile
+                        now, window = self._clock.monotonic(), self._window
+                        requests = max(1, window.limit // PARTS)
+                        until = now + max(window.seconds / PARTS, SHORTEST_BOOKING)
+                        await self._book(requests, until, now - window.seconds)
+                        self._booked, self._booked_until = requests, until
+        except BaseException:
+            self.release()
+            raise
         self._booked -= 1
 
-    async def _wait_for(self, urgency: Urgency, turns: int) -> None:
+    def _has_a_booking(self) -> bool:
+        return self._booked > 0 and self._clock.monotonic() < self._booked_until
+
+    async def reserve(self, urgency: Urgency, turns: int = 1) -> int:
+        """Wait for so many turns at once, or for all of a window that has fewer; gives how many they are.
+
+        Each needs a booking before it is used.
+        """
+        turns = min(turns, self._window.limit)
         if not self._waiting and self._wait(urgency, turns) <= 0:
             self._start(turns)
-            return
+            return turns
         began = self._clock.monotonic()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), turns, granted))
@@ -200,6 +210,7 @@ class Quota:
             raise
         finally:
             self.waited += self._clock.monotonic() - began
+        return turns
 
     def release(self, headers: Mapping[str, str] | None = None) -> None:
         """The answer came (or never will: ``None``)."""

@@ -11,7 +11,7 @@ from watchdog.decide import pace
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.history import CAUTIOUS_FOR, History
+from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
@@ -145,7 +145,7 @@ def knows_too_little(case: Case) -> Decision | None:
     """The state was lost a short while ago: any pack may just have been restarted, and the hour's budget spent."""
     if case.lost_at is None:
         return None
-    until = case.lost_at + max(CAUTIOUS_FOR, case.rules.settling)
+    until = cautious_until(case.lost_at, case.rules.settling)
     return Decision(Do.WAIT, Reason.STATE_LOST, until) if case.now < until else None
 
 

@@ -14,7 +14,7 @@ from watchdog.diagnose.lookup import Lookups, system_resolvers
 from watchdog.diagnose.pages import EVERYWHERE, Reach
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
-from watchdog.model.text import clean
+from watchdog.model.text import defect
 
 PATIENCE = 3
 """A pack's diagnosis may take this many times what one question may: CAA at a host, its parents, and one detour."""
@@ -59,7 +59,7 @@ class Examiner:
         try:
             return await self._diagnose(pack, facts)
         except Exception as fault:  # noqa: BLE001  a fault in here must never keep a restart from going on
-            return (_incomplete(_defect(fault)),)
+            return (_incomplete(defect(fault)),)
 
     async def _diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
         found = [*words.said(pack.validation_errors), *zone.judge(pack, facts)]
@@ -99,14 +99,10 @@ class Examiner:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         found = [one for result in results if isinstance(result, list) for one in result]
-        found += [_incomplete(_defect(result)) for result in results if isinstance(result, Exception)][:1]
+        found += [_incomplete(defect(result)) for result in results if isinstance(result, Exception)][:1]
         if late:
             found.append(_incomplete(f"it was not done within {self.deadline.total_seconds():g} s"))
         return found
-
-
-def _defect(fault: Exception) -> str:
-    return f"a defect of certpack-watchdog, {clean(f'{type(fault).__name__}: {fault}')}"
 
 
 def _incomplete(why: str) -> Finding:

@@ -17,6 +17,11 @@ CAUTIOUS_FOR = timedelta(hours=1)
 and certificate authorities count failed validations by the hour."""
 
 
+def cautious_until(lost_at: datetime, initial: timedelta) -> datetime:
+    """When restarts begin again after the state was lost: no two may be closer than the ``initial`` backoff either."""
+    return lost_at + max(CAUTIOUS_FOR, initial)
+
+
 class NotIntended(Exception):
     """An intent could not be stored, so nothing may be sent. ``reason`` says why in a word, ``str()`` in a line."""
 

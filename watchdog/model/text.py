@@ -24,3 +24,8 @@ def clean(text: object, limit: int = LINE) -> str:
 def plain(text: str, limit: int) -> str:
     """``clean``, skipped for what is plainly clean: nearly every id, host name and token."""
     return text if len(text) <= limit and text.isascii() and text.isprintable() else clean(text, limit)
+
+
+def defect(fault: Exception) -> str:
+    """What is said of a fault of our own."""
+    return f"this is a defect of certpack-watchdog, please report it: {clean(f'{type(fault).__name__}: {fault}')}"

@@ -2,7 +2,7 @@
 
 ``Memory`` answers every question from the process and writes what changed through one worker thread, so that no disk
 ever holds up the loop. Looks are written in batches (they can be looked at again); an intent is written and synced
-before ``intend`` returns (it cannot). Only ``cycle``, ``app`` and ``cli`` call it, from the loop's thread.
+before ``intend`` returns (it cannot). Only ``cycle`` and what lies above it call it, from the loop's thread.
 """
 
 import asyncio
@@ -53,6 +53,7 @@ class Memory:
         self._store = store
         self._worker = worker
         self._changes = Changes()
+        self._flushing = asyncio.Lock()
         self.zones: dict[tuple[str, str], ZoneMemory] = {}
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[tuple[str, str], History] = {}
@@ -112,10 +113,11 @@ class Memory:
         try:
             if not await self.ask(self._store.changed_elsewhere):
                 return
-            await self.flush()
-            # In one go: what is stored meanwhile by ``intend`` is in both or in neither.
-            moment = self._moment
-            stored, restarts = await self.ask(lambda: self._aligned(self._store.load(), moment))
+            async with self._flushing:  # what changes meanwhile stays in ``_changes``
+                await self._flush()
+                # In one go: what is stored meanwhile by ``intend`` is in both or in neither.
+                moment = self._moment
+                stored, restarts = await self.ask(lambda: self._aligned(self._store.load(), moment))
         except StateError as error:
             self.error = str(error)
             return
@@ -384,19 +386,20 @@ class Memory:
         key = (intent.zone_id, intent.pack_id)
         # Before the first await: two restarts must not share the last place in the budget.
         self._sent.setdefault(intent.account, deque()).append(intent.at)
+        moment = self._moment
         if self._afresh:
             await self.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._changes.histories.pop(key, None)  # ``after`` says all of it
-        moment = self._moment
         try:
             intent_id = await self.ask(lambda: self._store.intend(intent, before, after, moment))
         except Stale as stale:
-            self._histories[key] = stale.history.shifted(self._moment.step_since(moment))
-            self._not_sent(intent)
+            step = self._moment.step_since(moment)
+            self._histories[key] = stale.history.shifted(step)
+            self._not_sent(intent, step)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except StateError as error:
             self.error = str(error)
-            self._not_sent(intent)
+            self._not_sent(intent, self._moment.step_since(moment))
             if unwritten is not None:
                 self._changes.histories.setdefault(key, unwritten)
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
@@ -421,17 +424,19 @@ class Memory:
             else:
                 self._histories[key] = before.shifted(step)
 
-    def _not_sent(self, intent: Intent, step: timedelta = NO_STEP) -> None:
+    def _not_sent(self, intent: Intent, step: timedelta) -> None:
         with suppress(ValueError, KeyError):  # more than an hour ago
             self._sent[intent.account].remove(intent.at + step)
 
-    async def book(self, account: str, until: float, requests: int, window: timedelta) -> None:
+    async def book(self, account: str, requests: int, until: float, forget_before: float) -> None:
         """Note that an account may send so many requests ``until`` then, so that the next process knows.
 
         If that cannot be written, this process counts all the same.
         """
-        boot, before = self._moment.boot, self._moment.monotonic - window.total_seconds()
-        await self._try(lambda: self._store.book(account, boot, until, requests, before))
+        kept = [booking for booking in self.booked.get(account, ()) if booking[0] >= forget_before]
+        self.booked[account] = [*kept, (until, requests)]  # a reload may take the account away, and bring it again
+        boot = self._moment.boot
+        await self._try(lambda: self._store.book(account, boot, until, requests, forget_before))
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -443,6 +448,10 @@ class Memory:
 
     async def flush(self) -> None:
         """Write what has gathered. What cannot be written is kept for the next time, and ``error`` says why."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         changes, self._changes, self._afresh = self._changes, Changes(), False
         if changes.empty():
             return

@@ -2,13 +2,11 @@
 
 A restart's intent is durable before ``intend`` returns, so the attempt is counted and the backoff stands whatever
 happens next. Synchronous: the caller owns the one thread it runs in. It reads no clock (times are handed in), writes
-no log, decides nothing, and ends every failure as one sentence in a ``StateError``. ``app`` opens it, ``cycle`` and the
-commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 MB for nothing.
+no log, decides nothing, and ends every failure as one sentence in a ``StateError``. ``cli`` opens it, ``memory``,
+``outbox`` and the commands call it. Only SQLite, through SQLAlchemy's Core: the ORM would cost 8 MB for nothing.
 """
 
-import os
 import sqlite3
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
@@ -27,6 +25,7 @@ from watchdog.record import tables
 from watchdog.record.aside import Loss, last_loss, set_aside
 from watchdog.record.lock import InstanceLock, StateDamaged, StateError, StateHeld
 from watchdog.record.migrations.upgrade import UpgradeError, is_current, upgrade
+from watchdog.record.place import create, is_strange, mode, path_of
 from watchdog.record.tables import PackKey, from_micros, to_micros
 
 __all__ = [
@@ -100,7 +99,6 @@ _LONGEST_BOOKED = 7 * 86400.0
 """Seconds: far longer than the five minutes of Cloudflare's window."""
 _DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError)
-_MAGIC = b"SQLite format 3\0"
 
 
 class Stale(Exception):
@@ -197,10 +195,10 @@ class Store:
         Otherwise the state must exist and be current, and may be in use by a daemon. With ``mend_at``, which is now,
         it is also looked through, and a damaged one is set aside for a new one; else that is a ``StateDamaged``.
         """
-        path = _path_of(url)
-        if not exclusive and not _mode(path):
+        path = path_of(url)
+        if not exclusive and not mode(path):
             raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
-        if exclusive and _is_strange(path):
+        if exclusive and is_strange(path):
             raise StateError(f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url")
         lock = InstanceLock.take(path) if exclusive else None
         try:
@@ -219,7 +217,7 @@ class Store:
     def _opened(cls, path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> Self:
         """Once. What is damaged is out of the way when this raises, if it may be mended."""
         if lock is not None:
-            _create(path)
+            create(path)
         store = cls(path, lock)
         try:
             store._prepare(migrate=lock is not None, check=mend_at is not None)
@@ -346,9 +344,9 @@ class Store:
     def booked(self, boot: str) -> list[tuple[str, float, int]]:
         """What was booked since ``boot``: account, until when, and how many requests; the earliest first."""
         c = tables.bookings.c
-        with self._door():
+        with self._door(reading=True):
             wanted = sa.select(c.account, c.until, c.requests).where(c.boot == boot).order_by(c.until)
-            return [(row.account, row.until, row.requests) for row in self._db.execute(wanted)]
+            return [(row.account, float(row.until), int(row.requests)) for row in self._db.execute(wanted)]
 
     def history_of(self, zone_id: str, pack_id: str) -> History:
         """One pack's history as it is stored now."""
@@ -519,50 +517,3 @@ def _same(stored: History, expected: History) -> bool:
     if stored.last_restart_at is None or expected.last_restart_at is None:
         return stored.last_restart_at is expected.last_restart_at
     return abs(stored.last_restart_at - expected.last_restart_at) < SAME
-
-
-def _path_of(url: str) -> Path:
-    """The file a URL names, in one spelling, so that one state has one lock."""
-    try:
-        parsed = sa.make_url(url)
-    except SQLAlchemyError:
-        parsed = sa.URL.create("")
-    named = parsed.database or ":memory:"
-    if parsed.drivername != "sqlite" or named == ":memory:" or "\0" in named or parsed.query:
-        raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
-    path = Path(os.path.realpath(named))
-    if stat.S_ISDIR(_mode(path)):
-        raise StateError(f"the state {path} is a directory; state.url must name a file in it")
-    if not stat.S_ISDIR(_mode(path.parent)):
-        raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
-    return path
-
-
-def _mode(path: Path) -> int:
-    """Of the file, 0 where there is none; where this user may not look, that is what is said."""
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-    except OSError as error:
-        raise StateError(f"the state {path} cannot be reached: {error.strerror}") from error
-
-
-def _is_strange(path: Path) -> bool:
-    """Whether this is somebody's file and was never a state: no database, with no lock of ours beside it."""
-    try:
-        with path.open("rb") as file:
-            begins = file.read(len(_MAGIC))
-    except OSError:  # said where it is opened
-        return False
-    return begins not in {b"", _MAGIC} and not path.with_name(f"{path.name}.lock").exists()
-
-
-def _create(path: Path) -> None:
-    """An empty file that only its owner can read, before SQLite would make one for everybody."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StateError(f"the state {path} cannot be created: {error.strerror}") from error

@@ -115,7 +115,7 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         body = f"{standing.state_error}.\nYou: see that its disk is not full or read-only. It goes on by itself then."
         yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
     if standing.state_lost:
-        text = "the state was damaged and a new one was begun, so nothing is restarted for an hour"
+        text = "the state was damaged and a new one was begun, so nothing is restarted for a while"
         body = f"{standing.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
         yield _plain(Reason.STATE_LOST, text, body, now)
     if standing.config_error:
