@@ -280,7 +280,7 @@ class Daemon:
         from watchdog.tell.alerts.conditions import Standing  # noqa: PLC0415  the daemon has it loaded
 
         rooms = self._home.rooms
-        lost = caution(self._home.config, rooms.memory.lost, self._clock.now())
+        lost = caution(rooms.memory.lost, self._home.config.restart.backoff.initial, self._clock.now())
         return Standing(rooms.memory.error, self._refusal, self._overdue_since, dict(rooms.roster.failures), lost)
 
     async def _tell_people(self) -> None:

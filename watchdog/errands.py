@@ -78,8 +78,8 @@ def remembered(store: Store) -> Inventory:
 
 
 def loss(config: Config, store: Store, now: datetime) -> str:
-    """What is to be known of a state that was lost while restarts are held for it, as sentences; else nothing."""
-    means = caution(config, store.lost, now)
+    """What is to be known of a state that was lost lately, as sentences; else nothing."""
+    means = caution(store.lost, config.restart.backoff.initial, now)
     if store.lost is None or not means:
         return ""
     return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {means}"

@@ -294,9 +294,9 @@ async def _recall(config: Config, rooms: Rooms, tellers: Tellers, *, alone: bool
     """
     now, memory = rooms.clock.now(), rooms.memory
     unsettled = await memory.recall(anchor(rooms.clock))
-    if alone and (held := held_for_a_loss(config, memory.lost, now)):
-        kept, until = held
-        tellers.logs.say("error", "state_lost", kept=str(kept), restarts_from=until)
+    initial = config.restart.backoff.initial
+    if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
+        tellers.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         rooms.memory.settle(intent_id, Sent.UNKNOWN, error, now)
@@ -307,21 +307,15 @@ async def _recall(config: Config, rooms: Rooms, tellers: Tellers, *, alone: bool
         tellers.logs.happened(event, pack_id=intent.pack_id)
 
 
-def held_for_a_loss(config: Config, loss: Loss | None, now: datetime) -> tuple[Path, datetime] | None:
-    """Where the state that was lost is kept, and until when restarts are held for it; ``None`` while they are not."""
-    if loss is None or now >= (until := cautious_until(loss.at, config.restart.backoff.initial)):
-        return None
-    return loss.kept, until
+def caution(loss: Loss | None, initial: timedelta, now: datetime) -> str:
+    """What a loss of the state means ``now``, in two sentences; nothing once the caution is over.
 
-
-def caution(config: Config, loss: Loss | None, now: datetime) -> str:
-    """What a loss of the state means ``now``, in two sentences; nothing once the caution is over."""
-    if (held := held_for_a_loss(config, loss, now)) is None:
+    ``initial`` is the first backoff.
+    """
+    if loss is None or now >= (until := cautious_until(loss.at, initial)):
         return ""
-    kept, until = held
-    return (
-        f"The damaged one is kept as {kept}. No pack is restarted before {rfc3339(until)}; then all goes on by itself."
-    )
+    kept = f"The damaged one is kept as {loss.kept}."
+    return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
 def inventory(rooms: Rooms) -> Inventory:
