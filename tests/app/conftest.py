@@ -48,6 +48,7 @@ class Process:
     def configure(self, config):
         """Write the configuration file; a dictionary, or any text."""
         self.path.write_text(config if isinstance(config, str) else json.dumps(config))
+        self.path.chmod(0o600)  # it holds a credential
 
     @property
     def output(self):

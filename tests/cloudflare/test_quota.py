@@ -358,7 +358,7 @@ def test_a_process_that_is_killed_again_and_again_stays_within_its_share(request
     assert most_in_any_window(received, 30 - 1e-6) <= Allowance(requests, 30, share).ours
 
 
-def test_a_busy_window_costs_as_many_writes_as_it_has_parts():
+def test_a_busy_window_costs_few_writes_more_than_it_has_parts():
     writes = []
 
     async def work() -> None:
@@ -371,7 +371,29 @@ def test_a_busy_window_costs_as_many_writes_as_it_has_parts():
             q.release({})
 
     simulated(work)
-    assert len(writes) == -(-600 // (600 // PARTS))
+    assert writes[:4] == [4, 8, 16, 32]
+    assert max(writes) == 600 // PARTS
+    assert len(writes) <= PARTS + 4
+
+
+def test_a_daemon_that_crashes_again_and_again_does_not_spend_its_share_on_bookings():
+    """30 starts within a window, as systemd makes them, of a daemon that dies after three requests."""
+    disk: list[tuple[float, int]] = []
+
+    async def work() -> float:
+        async def book(count: int, until: float, _before: float) -> None:
+            disk.append((until, count))
+
+        began = asyncio.get_running_loop().time()
+        for _ in range(30):
+            q = Quota(Allowance(1200, 300, 0.5), Window(PLENTY, 1), LoopClock(), book, list(disk))
+            for _ in range(3):
+                await q.acquire(Urgency.ACT)
+                q.release({})
+            await asyncio.sleep(10)
+        return asyncio.get_running_loop().time() - began
+
+    assert simulated(work) == 300.0
 
 
 def test_a_disk_that_is_slower_than_a_part_of_a_short_window_stops_no_request():

@@ -48,8 +48,12 @@ PER_ADDRESS = 190
 """Requests per second over all credentials. Cloudflare's limit for one client address is 200."""
 
 PARTS = 16
-"""Of the share, and of its window: so much is booked at once, and for so long. A start may find one part too many
-counted, and a busy window costs 16 writes."""
+"""Of the share, and of its window: so much is booked at once at the most, and for so long. A start may find one part
+too many counted, and a busy window costs some 20 writes."""
+
+FIRST_BOOKING = 4
+"""Requests that are booked at first, and where the last booking was not used up: a daemon that crashes again and again
+must not spend its share on bookings. Each that is used up in time is followed by one twice as large."""
 
 SHORTEST_BOOKING = 10.0
 """Seconds that a booking holds at least, however short the window: writing it may wait 5 s for another process, and one
@@ -134,7 +138,7 @@ class Quota:
         self._window.recall(until for until, requests in booked for _ in range(requests))
         self._book = book
         self._booking = asyncio.Lock()
-        self._booked, self._booked_until = 0, -math.inf
+        self._booked, self._booked_until, self._size = 0, -math.inf, FIRST_BOOKING // 2
         self._courtesy = allowance.requests // 50  # what looks leave to the others of the same user
         self._waiting: list[tuple[Urgency, int, int, asyncio.Future[None]]] = []
         self._order = count()
@@ -175,7 +179,9 @@ class Quota:
                 async with self._booking:
                     if not self._has_a_booking():  # nobody did it meanwhile
                         now, window = self._clock.monotonic(), self._window
-                        requests = max(1, window.limit // PARTS)
+                        # Twice as many as before where those were used up, few where they were not.
+                        wanted = 2 * self._size if self._booked <= 0 else FIRST_BOOKING
+                        self._size = requests = max(1, min(wanted, window.limit // PARTS))
                         until = now + max(window.seconds / PARTS, SHORTEST_BOOKING)
                         await self._book(requests, until, now - window.seconds)
                         self._booked, self._booked_until = requests, until
