@@ -23,7 +23,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit histories soak lint fuzz bench longlife lock packages clean
+.PHONY: help demo test test-all test-real unit coverage histories soak lint fuzz bench longlife lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,7 +31,7 @@ help: ## this list
 demo: $(VENV)/.installed ## the daemon against the built-in simulator; no account needed (DEMO_ARGS="--for 30s")
 	@$(BIN)/certpack-watchdog demo $(DEMO_ARGS)
 
-test: lint unit histories ## linters, types, walls, the unit tests with branch coverage, and a few hundred histories
+test: lint unit histories ## linters, types, walls, the unit tests, and a few hundred histories
 
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
 
@@ -42,6 +42,9 @@ soak: $(VENV)/.installed ## many more of them (SEEDS=10000 FIRST=100000)
 	$(BIN)/python -m tests.histories --seeds $(SEEDS) --first $(FIRST)
 
 unit: $(VENV)/.installed ## the unit tests alone
+	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" $(TEST_ARGS) </dev/null
+
+coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
 test-real: $(VENV)/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
