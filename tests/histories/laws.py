@@ -72,7 +72,7 @@ class Laws:
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
         self.armed = []
-        self._lost_at = -1.0
+        self._lost_at = self._edited_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,7 +155,8 @@ class Laws:
             return
         since = self._gave_up.get(patch.pack)
         if since is not None and since >= last.at:
-            if life is not None and life.since <= self._at(since):
+            # One killed before the disk knew of it gives up again, unless more attempts were allowed meanwhile.
+            if life is not None and life.since <= self._at(since) and self._edited_at < since:
                 self.broken("a PATCH to a pack that was given up and has not changed since")
             return
         attempts = self._attempts(patch.pack, earlier)
@@ -228,6 +229,7 @@ class Laws:
 
     def edited(self, wait, most_per_hour, share):
         """Another configuration holds from now on. What was drawn under one may be obeyed under the next."""
+        self._edited_at = self._time.seconds
         self.waits.append(wait)
         self.most_per_hour = max(self.most_per_hour, most_per_hour)
         self.shares = {name: max(share, before) for name, before in self.shares.items()}
