@@ -21,20 +21,28 @@ from watchdog.cloudflare import wire
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
-from watchdog.cloudflare.quota import LONGEST_BLOCK, LONGEST_WINDOW, PER_ADDRESS, Allowance, Quota, Urgency, Window
+from watchdog.cloudflare.rate_limit import (
+    LONGEST_BLOCK,
+    LONGEST_WINDOW,
+    PER_ADDRESS,
+    Allowance,
+    Quota,
+    SlidingWindow,
+    Urgency,
+)
 from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
-from watchdog.decide.urgency import renewal
-from watchdog.diagnose.answers import MOST_VALUES, explained, read
 from watchdog.diagnose.caa import judge_records
-from watchdog.diagnose.exchange import parse
+from watchdog.diagnose.responses import MOST_VALUES, explained, read
+from watchdog.diagnose.transport import parse
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, Remembered
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
-from watchdog.record import tables
+from watchdog.state import schema
 from watchdog.tell.web import Web, bind
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -101,7 +109,7 @@ def is_sound(pack: Pack) -> None:
     renewal(pack.expires_at, pack.validity_days, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
     known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
-    tables.pack_row(known)
+    schema.pack_row(known)
     msgspec.json.encode(pack_row(known, UNTROUBLED))
     hash(pack)
 
@@ -144,7 +152,7 @@ def headers(data: bytes) -> None:
     names = ("retry-after", "ratelimit", "ratelimit-policy", "cf-ray")
     fields = [(name.encode(), value[:2000]) for name, value in zip(names, data[1:].split(b"\n"), strict=False)]
     clock, told = _Clock(), []
-    quota = Quota(Allowance(1200, 300, 0.5), Window(PER_ADDRESS, 1.0), clock)
+    quota = Quota(Allowance(1200, 300, 0.5), SlidingWindow(PER_ADDRESS, 1.0), clock)
     client = Client(
         _Answer(httpx.Response(status, headers=fields, content=b"{}")),
         base_url="http://sim",
@@ -154,7 +162,7 @@ def headers(data: bytes) -> None:
         clock=clock,
         dice=Random(7),  # noqa: S311  repeats
         user_agent="fuzz",
-        heard=lambda _: None,
+        on_call=lambda _: None,
         rate_limited=lambda _, seconds: told.append(seconds),
     )
     with contextlib.suppress(asyncio.CancelledError):

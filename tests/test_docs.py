@@ -11,11 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
-from tests.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
-from tests.tell.fleet import NOW, inventory, troubled
+from tests.harness.builders import NOW, inventory, troubled
+from tests.harness.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.config.written import json_schema
+from watchdog.config.json_schema import json_schema
 from watchdog.model.decisions import Do
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent

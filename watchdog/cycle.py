@@ -4,7 +4,7 @@
 Everything else here is the grammar: who is next, what counts, and that one zone's fault, slowness or surprise never
 stops another.
 
-A pass begins when the bell rings and ends when every zone that is due has been seen, or when its time is up; no pass
+A pass begins when the ticker rings and ends when every zone that is due has been seen, or when its time is up; no pass
 depends on finishing. What was not reached is still due, and what is still being looked at then goes on and is counted
 in the next pass.
 """
@@ -23,24 +23,24 @@ from watchdog.cloudflare.client import Client
 from watchdog.decide.backoff import wait_after, with_jitter
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
-from watchdog.decide.urgency import renewal
-from watchdog.diagnose import words
+from watchdog.diagnose import validation_errors
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Certainty, Diagnosis, Finding, fingerprint, placed
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.observation import Observation, Seen, Unseen
-from watchdog.model.outcomes import Outcome
+from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import ADVANCED, PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
 from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.renewal import renewal
 from watchdog.model.report import PassReport, packs_seen
 from watchdog.model.text import defect
-from watchdog.observe import census
+from watchdog.observe import poll
 from watchdog.observe.facts import Facts
-from watchdog.observe.roster import Roster
-from watchdog.record.memory import Memory
+from watchdog.observe.zones import WatchedZones
 from watchdog.schedule.agenda import Agenda
+from watchdog.state.memory import Memory
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Policy:
     recheck: bool = True
 
 
-class Doctor(Protocol):
+class Diagnoser(Protocol):
     """Who finds out why a validation fails; ``diagnose`` is one. It never raises and always ends."""
 
     def begin_pass(self) -> None:
@@ -80,7 +80,7 @@ class Doctor(Protocol):
         """Drop what is still being asked."""
 
 
-class Teller(Protocol):
+class Telemetry(Protocol):
     """Who is told. One that raises is a fault of ours, and fails nothing but the telling."""
 
     def happened(self, events: list[Event]) -> None:
@@ -97,51 +97,51 @@ class Teller(Protocol):
 
 
 @dataclass(slots=True)
-class Rooms:
-    """The rooms of the flow, in its order, and what holds for all of them. A reload swaps single rooms."""
+class Components:
+    """The components of the flow, in its order, and what holds for all of them. A reload swaps single components."""
 
     agenda: Agenda
-    roster: Roster
+    watched: WatchedZones
     clients: Mapping[str, Client]
     memory: Memory
     policy: Callable[[ZoneRef], Policy]
-    teller: Teller
+    telemetry: Telemetry
     clock: Clock
     dice: Random
     dry_run: bool = False
-    doctor: Doctor | None = None
+    diagnoser: Diagnoser | None = None
     facts: Facts = field(default_factory=Facts)
 
 
 class Cycle:
     """Passes, one after the other, over the zones that are due."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self.rooms = rooms
-        self._report = PassReport(rooms.clock.now())
+    def __init__(self, components: Components) -> None:
+        self.components = components
+        self._report = PassReport(components.clock.now())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lanes: dict[str, asyncio.Semaphore] = {}  # per account: turns to look
-        self._hands: dict[str, asyncio.Semaphore] = {}  # per account: turns to act, which no look may hold up
+        self._look_slots: dict[str, asyncio.Semaphore] = {}  # per account: turns to look
+        self._act_slots: dict[str, asyncio.Semaphore] = {}  # per account: turns to act, which no look may hold up
         self.busy: Counter[str] = Counter()  # per account: zones that are being looked at
         self._stopping = False
-        self._epoch, self._ticks = rooms.clock.now(), rooms.clock.monotonic()
+        self._epoch, self._ticks = components.clock.now(), components.clock.monotonic()
 
     async def run_pass(self, length: timedelta) -> PassReport:
         """Look at every zone that is due within ``length``, for at most that long."""
-        rooms = self.rooms
-        began, start, horizon = self._now(), rooms.clock.monotonic(), self._steady() + length
-        self._report.started_at, self._report.dry_run = began, rooms.dry_run
-        await rooms.memory.refresh()
-        if rooms.doctor is not None:
-            rooms.doctor.begin_pass()
-        accounts = [self._start(self._account(account, horizon)) for account in rooms.clients]
+        components = self.components
+        began, start, horizon = self._now(), components.clock.monotonic(), self._steady() + length
+        self._report.started_at, self._report.dry_run = began, components.dry_run
+        await components.memory.refresh()
+        if components.diagnoser is not None:
+            components.diagnoser.begin_pass()
+        accounts = [self._start(self._account(account, horizon)) for account in components.clients]
         if accounts:
             await asyncio.wait(accounts, timeout=length.total_seconds())
-        await rooms.memory.flush()
+        await components.memory.flush()
         report, self._report = self._report, PassReport(self._now())
-        report.waiting = rooms.agenda.waiting(horizon)
-        report.seconds = rooms.clock.monotonic() - start
-        self._tell(rooms.teller.passed, report)
+        report.waiting = components.agenda.waiting(horizon)
+        report.seconds = components.clock.monotonic() - start
+        self._tell(components.telemetry.passed, report)
         return report
 
     async def stop(self, patience: timedelta) -> None:
@@ -153,31 +153,31 @@ class Cycle:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self.rooms.memory.flush()
+        await self.components.memory.flush()
 
     def enrol(self) -> None:
-        """Put the roster's zones on the agenda: those with a pack in trouble at once, else the one seen longest ago."""
-        rooms = self.rooms
-        for turns in (self._lanes, self._hands):
-            for account in turns.keys() - rooms.clients.keys():
+        """Put the watched zones on the agenda: those with a pack in trouble at once, else the one seen longest ago."""
+        components = self.components
+        for turns in (self._look_slots, self._act_slots):
+            for account in turns.keys() - components.clients.keys():
                 del turns[account]
-        zones, seen = rooms.roster.zones(), rooms.memory.zones
-        troubled = {zone.key for zone in zones if rooms.memory.troubled(zone)}
+        zones, seen = components.watched.zones(), components.memory.zones
+        troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
 
         def last_tried(zone: ZoneRef) -> tuple[bool, float]:
             known = seen.get(zone.key)
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        rooms.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+        components.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
 
     def _now(self) -> datetime:
         """The time. Every wait is heeded as long as it is meant to be, even if somebody sets the clock."""
-        return self.rooms.memory.heed(anchor(self.rooms.clock))
+        return self.components.memory.observe_clock(anchor(self.components.clock))
 
     def _steady(self) -> datetime:
         """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
-        return self._epoch + timedelta(seconds=self.rooms.clock.monotonic() - self._ticks)
+        return self._epoch + timedelta(seconds=self.components.clock.monotonic() - self._ticks)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -190,19 +190,19 @@ class Cycle:
         await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
 
     async def _discover(self, account: str, horizon: datetime) -> None:
-        rooms = self.rooms
-        if await rooms.roster.refresh(account, rooms.clients[account], self._steady()):
+        components = self.components
+        if await components.watched.refresh(account, components.clients[account], self._steady()):
             self.enrol()
             await self._turns(account, horizon)
 
     async def _turns(self, account: str, horizon: datetime) -> None:
         """Give each of the account's zones that is due its turn, ``AT_ONCE`` at a time."""
-        rooms = self.rooms
-        lane = self._lanes.setdefault(account, asyncio.Semaphore(AT_ONCE))
+        components = self.components
+        lane = self._look_slots.setdefault(account, asyncio.Semaphore(AT_ONCE))
         turns: set[asyncio.Task[None]] = set()
         while True:
             await lane.acquire()
-            zone = None if self._over(horizon) else rooms.agenda.take(account, self._steady(), horizon)
+            zone = None if self._over(horizon) else components.agenda.take(account, self._steady(), horizon)
             if zone is None:
                 lane.release()
                 break
@@ -217,24 +217,24 @@ class Cycle:
 
     async def _turn(self, zone: ZoneRef, lane: asyncio.Semaphore) -> None:
         """One zone's turn. Whatever goes wrong in it is told, and stays in it."""
-        rooms, seen = self.rooms, False
+        components, seen = self.components, False
         self.busy[zone.account] += 1
         try:
             seen = await self.watch(zone, lane)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
             unseen = Unseen(zone, Reason.UNSEEN, defect(surprise))
-            self._told(rooms.memory.take_in(unseen, self._now()))
+            self._told(components.memory.apply(unseen, self._now()))
         finally:
             self.busy[zone.account] -= 1
             self.busy += Counter()  # strikes out those with nothing under way
-            rooms.agenda.done(zone, self._steady(), troubled=self._troubled(zone), failed=not seen)
+            components.agenda.done(zone, self._steady(), troubled=self._troubled(zone), failed=not seen)
 
     def _troubled(self, zone: ZoneRef) -> bool:
         """Whether a zone wants attention: a pack is in trouble, or waits for a person and has not much time left."""
-        rooms = self.rooms
-        return rooms.memory.troubled(zone) or any(
+        components = self.components
+        return components.memory.troubled(zone) or any(
             known.decision.reason in NEEDS_A_PERSON and _pressing(known.pack, self._now())
-            for known in rooms.memory.packs_of(zone)
+            for known in components.memory.packs_of(zone)
         )
 
     # ── the sentence ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,21 +254,21 @@ class Cycle:
         zone, acting = observation.zone, asyncio.Lock()
         doubtful = [pack for pack in observation.packs if not self._decided(zone, pack)]
         await asyncio.gather(*(self._treat(zone, pack, acting) for pack in doubtful))
-        await self.rooms.memory.save(self._now())
+        await self.components.memory.save(self._now())
         return True
 
     async def see(self, zone: ZoneRef) -> Observation:
         """One look at the zone, remembered and told."""
-        rooms, memory = self.rooms, self.rooms.memory
+        components, memory = self.components, self.components.memory
         zone = replace(zone, id=zone.id or memory.zone_id(zone))
-        observation = await census.look(zone, rooms.clients[zone.account], troubled=memory.troubled(zone))
-        self._told(memory.take_in(observation, self._now()))
+        observation = await poll.poll_zone(zone, components.clients[zone.account], troubled=memory.troubled(zone))
+        self._told(memory.apply(observation, self._now()))
         self._report.zones += 1
         if isinstance(observation, Seen):
             self._report.packs.update(packs_seen(observation))
         else:
             self._report.unseen += 1
-        self._tell(rooms.teller.looked, zone)
+        self._tell(components.telemetry.looked, zone)
         return observation
 
     def _decided(self, zone: ZoneRef, pack: Pack) -> bool:
@@ -284,10 +284,10 @@ class Cycle:
 
     async def _treat(self, zone: ZoneRef, pack: Pack, acting: asyncio.Lock) -> None:
         """Find out why a pack is not validated, and do what is to be done with that known: one pack after the other."""
-        hands = self._hands.setdefault(zone.account, asyncio.Semaphore(AT_ONCE))
+        slots = self._act_slots.setdefault(zone.account, asyncio.Semaphore(AT_ONCE))
         try:
             diagnosis = await self.diagnose(zone, pack)
-            async with acting, hands:
+            async with acting, slots:
                 decision = self.decision(zone, pack, diagnosis)
                 if decision.do is not Do.RESTART:
                     self._conclude(zone, pack, decision, diagnosis)
@@ -299,22 +299,22 @@ class Cycle:
 
     async def diagnose(self, zone: ZoneRef, pack: Pack) -> Diagnosis | None:
         """Why the pack's validation may fail; ``None`` where nobody is to find out."""
-        rooms = self.rooms
-        if rooms.doctor is None:
+        components = self.components
+        if components.diagnoser is None:
             return None
-        facts = await rooms.facts.of(zone, rooms.clients[zone.account], self._now())
-        findings = await rooms.doctor.diagnose(pack, facts)
-        known = rooms.memory.known(pack)
+        facts = await components.facts.of(zone, components.clients[zone.account], self._now())
+        findings = await components.diagnoser.diagnose(pack, facts)
+        known = components.memory.known(pack)
         last = known.diagnosis if known else None
         return Diagnosis(self._now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
 
     def _wants_diagnosis(self, pack: Pack, decision: Decision) -> bool:
         """Whether to look into a pack that is not restarted: once when it times out, and while that may change much."""
-        if self.rooms.doctor is None:
+        if self.components.diagnoser is None:
             return False
         if pack.status == PENDING_VALIDATION:
             return bool(pack.validation.tokens)
-        known = self.rooms.memory.known(pack)
+        known = self.components.memory.known(pack)
         if not restartable(pack) or decision.reason is Reason.DISABLED:
             return False
         held = known is not None and known.decision.reason is Reason.HELD_BY_DIAGNOSIS
@@ -322,20 +322,20 @@ class Cycle:
 
     def decision(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Decision:
         """What is to be done with one pack."""
-        rooms, memory = self.rooms, self.rooms.memory
-        now, policy = self._now(), rooms.policy(zone)
-        ahead = memory.ahead(zone.account, pack, policy.per_hour, now, 2 * rooms.agenda.attention)
+        components, memory = self.components, self.components.memory
+        now, policy = self._now(), components.policy(zone)
+        ahead = memory.ahead(zone.account, pack, policy.per_hour, now, 2 * components.agenda.attention)
         free_at = memory.budget_free_at(zone.account, policy.per_hour, now, ahead)
         findings = diagnosis.findings if diagnosis else ()
-        said = pack.validation_errors if rooms.doctor is not None else ()
-        failed_for = words.main_reason(said) if said else None
+        said = pack.validation_errors if components.diagnoser is not None else ()
+        failed_for = validation_errors.main_reason(said) if said else None
         return decide(
             Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at)
         )
 
     def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
         """Note and tell what was decided, where it is no restart: that is told by its outcome."""
-        memory, now = self.rooms.memory, self._now()
+        memory, now = self.components.memory, self._now()
         history, known = memory.history(pack), memory.known(pack)
         self._report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
@@ -355,30 +355,35 @@ class Cycle:
 
     async def _recheck(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
         """Ask Cloudflare to look now, once a person has placed the tokens: its own next look may be hours away."""
-        rooms, now = self.rooms, self._now()
-        if diagnosis is None or not placed(diagnosis.findings) or rooms.dry_run or not rooms.policy(zone).recheck:
+        components, now = self.components, self._now()
+        if (
+            diagnosis is None
+            or not placed(diagnosis.findings)
+            or components.dry_run
+            or not components.policy(zone).recheck
+        ):
             return
         tokens = fingerprint(pack.validation.tokens)
         last = diagnosis.rechecked_at
         if diagnosis.tokens == tokens and last is not None and now < last + RECHECK_EVERY:
             return
         asked = replace(diagnosis, tokens=tokens, rechecked_at=now)
-        rooms.memory.conclude(zone, pack, Decision(Do.LEAVE, Reason.IN_PROGRESS), now, asked)
-        await rooms.memory.flush()  # as with a restart: what was asked is known before it is
-        error = await recheck.recheck(pack, rooms.clients[zone.account])
+        components.memory.conclude(zone, pack, Decision(Do.LEAVE, Reason.IN_PROGRESS), now, asked)
+        await components.memory.flush()  # as with a restart: what was asked is known before it is
+        error = await recheck.recheck(pack, components.clients[zone.account])
         facts = (("method", pack.validation.method), ("error", error))
         name, level = ("recheck_failed", "warning") if error else ("recheck_sent", "info")
         self._told([Event(name, now, zone, pack, Reason.IN_PROGRESS, level, facts)])
 
-    async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Outcome:
+    async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> RestartOutcome:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
-        rooms, memory = self.rooms, self.rooms.memory
-        attempts, enabled = memory.history(pack).attempts, rooms.policy(zone).rules.enabled
+        components, memory = self.components, self.components.memory
+        attempts, enabled = memory.history(pack).attempts, components.policy(zone).rules.enabled
 
         def prepare() -> tuple[Intent, History, History]:
             if memory.history(pack).attempts != attempts:  # it may be watched through two accounts
                 raise NotIntended(Reason.BACKING_OFF, "this pack was restarted a moment ago")
-            if enabled and not rooms.policy(zone).rules.enabled:  # by a reload, while a block was waited out
+            if enabled and not components.policy(zone).rules.enabled:  # by a reload, while a block was waited out
                 raise NotIntended(Reason.DISABLED, "restarts were turned off a moment ago")
             return self._intent(zone, pack)
 
@@ -386,25 +391,25 @@ class Cycle:
             facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at))
             self._told([Event("restart_intended", intent.at, zone, pack, Reason.VALIDATION_TIMED_OUT, facts=facts)])
 
-        if rooms.dry_run:
-            outcome = Outcome(pack, Reason.DRY_RUN)
+        if components.dry_run:
+            outcome = RestartOutcome(pack, Reason.DRY_RUN)
         else:
-            client = rooms.clients[zone.account]
-            outcome = await restart.restart(pack, client, memory, prepare, rooms.clock.now, sending)
+            client = components.clients[zone.account]
+            outcome = await restart.restart(pack, client, memory, prepare, components.clock.now, sending)
         now = self._now()
         self._report.decisions[Do.RESTART, Reason.VALIDATION_TIMED_OUT] += 1
         if outcome.sent is not None:
             self._report.restarts[outcome.sent] += 1
-            self._tell(rooms.teller.restarted, zone, outcome.sent)
+            self._tell(components.telemetry.restarted, zone, outcome.sent)
         if outcome.reason is Reason.MOVED_ON:
-            self._told(memory.take_in(Seen(zone, (outcome.pack,)), now, partial=True))
+            self._told(memory.apply(Seen(zone, (outcome.pack,)), now, partial=True))
             self._conclude(zone, outcome.pack, self.decision(zone, outcome.pack))
             return outcome
         memory.renamed(pack, outcome.pack)
         if outcome.error:
             memory.note_error(outcome.pack, outcome.error)
         history = memory.history(outcome.pack)
-        free_at = memory.budget_free_at(zone.account, rooms.policy(zone).per_hour, now)
+        free_at = memory.budget_free_at(zone.account, components.policy(zone).per_hour, now)
         decision = _after(outcome, history, free_at)
         changed = memory.conclude(zone, outcome.pack, decision, now, diagnosis)
         if outcome.sent is not None or changed:
@@ -413,36 +418,36 @@ class Cycle:
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
         """The next restart of a pack as it is stored, with the histories before and after. Raises ``NotIntended``."""
-        rooms, memory = self.rooms, self.rooms.memory
-        now, policy = self._now(), rooms.policy(zone)
+        components, memory = self.components, self.components.memory
+        now, policy = self._now(), components.policy(zone)
         free_at = memory.budget_free_at(zone.account, policy.per_hour, now)
         if free_at is not None:
             raise NotIntended(Reason.OVER_BUDGET, f"{policy.per_hour} restarts were sent in the last hour")
         before = memory.history(pack)
         wait = wait_after(before.attempts + 1, policy.initial, policy.factor, policy.longest)
-        after = before.intended(now, with_jitter(wait, policy.jitter, rooms.dice.random()))
+        after = before.intended(now, with_jitter(wait, policy.jitter, components.dice.random()))
         next_at = after.next_restart_at or now
         intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, next_at)
         return intent, before, after
 
     def _surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
         """Something in this program failed with one pack: tell it once, and look again soon."""
-        memory, now, error = self.rooms.memory, self._now(), defect(surprise)
+        memory, now, error = self.components.memory, self._now(), defect(surprise)
         memory.note_error(pack, error)
         if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
             self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
 
     def _told(self, events: list[Event]) -> None:
         if events:
-            self.rooms.memory.journal(events)
-            self._tell(self.rooms.teller.happened, events)
+            self.components.memory.journal(events)
+            self._tell(self.components.telemetry.happened, events)
 
     def _tell(self, tell: Callable[..., None], *what: object) -> None:
         """Tell, whatever comes of it: no pass fails, and no restart is held, because a telling failed."""
         try:
             tell(*what)
         except Exception:  # noqa: BLE001  the trace says whose fault it is
-            _log.exception("a teller failed")
+            _log.exception("a telemetry failed")
 
 
 def restartable(pack: Pack) -> bool:
@@ -450,7 +455,7 @@ def restartable(pack: Pack) -> bool:
     return pack.status == VALIDATION_TIMED_OUT and pack.type == ADVANCED
 
 
-def _after(outcome: Outcome, history: History, free_at: datetime | None) -> Decision:
+def _after(outcome: RestartOutcome, history: History, free_at: datetime | None) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
@@ -489,7 +494,9 @@ def _held(
     return Event("restart_held", now, zone, pack, decision.reason, level, facts)
 
 
-def _told_outcome(zone: ZoneRef, outcome: Outcome, history: History, until: datetime | None, now: datetime) -> Event:
+def _told_outcome(
+    zone: ZoneRef, outcome: RestartOutcome, history: History, until: datetime | None, now: datetime
+) -> Event:
     if outcome.sent is None:
         held = Decision(Do.WAIT, outcome.reason, until)
         return _held(zone, outcome.pack, held, now, history, error=outcome.error)

@@ -8,13 +8,13 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.sky import ZONE, Sky, make_client, timed_out
+from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
 from watchdog.act import restart
 from watchdog.model.clock import anchor
 from watchdog.model.history import Intent, NotIntended
-from watchdog.record.memory import Memory
-from watchdog.record.store import Store
 from watchdog.simulator.scenario import pack_id
+from watchdog.state.database import Store
+from watchdog.state.memory import Memory
 
 PACK = pack_id("example.com", 0)
 WAIT = timedelta(minutes=15)

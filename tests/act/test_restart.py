@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from tests.act.conftest import PACK, WAIT
 from tests.conftest import simulated
-from tests.sky import ZONE, in_simulated_time
+from tests.harness.cloudflare_client import ZONE, in_simulated_time
 from watchdog.cloudflare.credential import PROBE_EVERY
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
-from watchdog.record.memory import Memory
-from watchdog.record.store import Store
 from watchdog.simulator.scenario import Fault
+from watchdog.state.database import Store
+from watchdog.state.memory import Memory
 
 LOST = {
     "html_502": {"kind": "html_error", "status": 502},

@@ -1,4 +1,4 @@
-"""What is said of a credential that others can read: by the check and the pass here, by a reload in ``tests/app``."""
+"""What is said of a credential that others can read: by the check and the pass here, by a reload in tests/daemon."""
 
 from watchdog.simulator.scenario import Scenario
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sky import ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
+from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
 from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, WAITS_FOR_429
 from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
 from watchdog.cloudflare.errors import (
@@ -21,7 +21,7 @@ from watchdog.cloudflare.errors import (
     Refused,
     Unsettled,
 )
-from watchdog.cloudflare.quota import LONGEST_BLOCK, Urgency
+from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Urgency
 from watchdog.simulator.scenario import Fault, pack_id
 
 PACK = pack_id("example.com", 0)
@@ -70,7 +70,7 @@ async def test_a_read_bridges_two_hiccups_and_gives_up_at_the_third(code, look):
     sky = Sky()
     sky.world.add_fault(Fault(**HICCUPS[code], times=GET_TRIES - 1))
     await getattr(sky.client, look)(*LOOKS[look])
-    assert [each.error.code if each.error else "" for each in sky.client.heard] == [code, code, ""]
+    assert [each.error.code if each.error else "" for each in sky.client.calls] == [code, code, ""]
     sky.world.clear_faults()
     sky.world.add_fault(Fault(**HICCUPS[code]))
     failed = await raised_by(getattr(sky.client, look)(*LOOKS[look]), Unsettled)
@@ -298,7 +298,7 @@ async def test_a_call_that_is_not_made_is_not_heard_and_has_no_code():
     await raised_by(sky.client.get_pack(ZONE, PACK))
     stopped = await raised_by(sky.client.restart_validation(ZONE, PACK), CredentialRefused)
     assert stopped.code == ""
-    assert len(sky.client.heard) == 1
+    assert len(sky.client.calls) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -363,7 +363,7 @@ async def test_a_call_that_is_cancelled_gives_its_turn_back():
 @in_simulated_time
 async def test_a_window_of_one_request_ends_no_restart_in_a_wait_for_itself():
     client = by_hand(answer(status=503), answer({"id": PACK, "status": "active"}), requests=1)
-    async with asyncio.timeout(1000), client.turns(2) as turns:
-        await client.get_pack(ZONE, PACK, turns)
-        await client.restart_validation(ZONE, PACK, turns)
+    async with asyncio.timeout(1000), client.reserve(2) as reservation:
+        await client.get_pack(ZONE, PACK, reservation)
+        await client.restart_validation(ZONE, PACK, reservation)
     assert [request.method for request in client.http.requests] == ["GET", "GET", "PATCH"]

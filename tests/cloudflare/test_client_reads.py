@@ -4,11 +4,20 @@ import json
 
 import pytest
 
-from tests.sky import SECRET, ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
+from tests.harness.cloudflare_client import (
+    SECRET,
+    ZONE,
+    Sky,
+    answer,
+    by_hand,
+    in_simulated_time,
+    make_client,
+    timed_out,
+)
 from watchdog.cloudflare.client import MOST_PAGES
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareFault, CredentialRefused, NotFound
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN, pack_key
 from watchdog.simulator.scenario import pack_id, zone_id
 
@@ -197,7 +206,7 @@ async def test_all_zones_are_listed_over_all_pages():
 async def test_a_valid_token_is_active_though_its_answer_carries_code_10000():
     sky = Sky()
     assert await sky.client.verify_token() == "active"
-    assert sky.client.heard[0].error is None
+    assert sky.client.calls[0].error is None
     assert await by_hand(answer({"id": "1", "status": "expired"})).verify_token() == "expired"
     assert await by_hand(answer([])).verify_token() == "unknown"
 
@@ -207,7 +216,7 @@ async def test_every_call_is_heard_with_its_operation_status_and_duration():
     sky = Sky(timed_out(faults=[{"kind": "slow", "delay": "2s", "method": "GET", "nth": 1}]))
     await sky.client.list_packs(ZONE, Urgency.CALM)
     await sky.client.restart_validation(ZONE, PACK)
-    heard = [(each.account, each.operation, each.status, round(each.seconds), each.error) for each in sky.client.heard]
+    heard = [(each.account, each.operation, each.status, round(each.seconds), each.error) for each in sky.client.calls]
     assert heard == [("main", "list_packs", 200, 2, None), ("main", "restart_validation", 200, 0, None)]
 
 

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.sky import ZONE, make_client, timed_out
+from tests.harness.cloudflare_client import ZONE, make_client, timed_out
 from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, MOST_PAGES, PER_PAGE, connect
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.cloudflare.wire import MOST_ON_PAGE
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.server import serve
@@ -148,7 +148,7 @@ def unproxied(monkeypatch):
 
 pytestmark = [
     pytest.mark.usefixtures("unproxied"),
-    # httpx-aiohttp hands a proxy's password over in a way that aiohttp 4 will not have; ours is below 4.
+    # httpx-aiohttp slots a proxy's password over in a way that aiohttp 4 will not have; ours is below 4.
     pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The 'proxy_auth' parameter is deprecated:DeprecationWarning"),
 ]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.cloudflare_client import ZONE, answer, by_hand, in_simulated_time
 from tests.simulator.conftest import ManualClock
-from tests.sky import ZONE, answer, by_hand, in_simulated_time
 from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
 from watchdog.cloudflare.errors import CloudflareError
 
@@ -134,5 +134,5 @@ async def test_no_error_shows_a_secret_nor_do_its_causes(said, kind):
     with pytest.raises(CloudflareError) as failed:
         await client.restart_validation(ZONE, "p")
     shown = "".join(traceback.format_exception(failed.value)) + repr(failed.value) + str(vars(failed.value))
-    shown += repr(client) + repr(client.heard) + repr(pickle.dumps(failed.value.args))
+    shown += repr(client) + repr(client.calls) + repr(pickle.dumps(failed.value.args))
     assert SECRET not in shown

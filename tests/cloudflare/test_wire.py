@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.oracles import envelope, is_label, is_sound
+from tests.harness.cloudflare_client import ZONE, by_hand, in_simulated_time
 from tests.simulator.conftest import ManualClock
-from tests.sky import ZONE, by_hand, in_simulated_time
 from watchdog.cloudflare import validations, wire
 from watchdog.cloudflare.errors import CloudflareError
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.simulator import shapes
 from watchdog.simulator.envelope import failure, success
 from watchdog.simulator.scenario import Scenario

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from watchdog.config.document import read_document
+from watchdog.config.json_schema import keys_at
 from watchdog.config.load import json_schema, load
 from watchdog.config.schema import Config
-from watchdog.config.written import keys_at
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.yaml"

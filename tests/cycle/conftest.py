@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fleet import Start
+from tests.harness.fleet import Start
 
 
 @pytest.fixture

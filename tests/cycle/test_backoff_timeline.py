@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import simulated
-from tests.fleet import Start, timed_out
-from tests.sky import in_simulated_time
+from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.fleet import Start, timed_out
 from watchdog.simulator.scenario import pack_id
 
 ZONE = "a.example"

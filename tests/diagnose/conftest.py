@@ -1,5 +1,6 @@
 import pytest
-from responder import Responder
+
+from tests.harness.dns_server import Responder
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import pytest
-from examining import FULL, diagnose, names, pack
 from hypothesis import given
 from hypothesis import strategies as st
-from responder import Responder
 
-from watchdog.diagnose.answers import CaaRecord
+from tests.harness.diagnosis import FULL, diagnose, names, pack
+from tests.harness.dns_server import Responder
 from watchdog.diagnose.caa import judge_records
+from watchdog.diagnose.responses import CaaRecord
 from watchdog.model.packs import ManualRecord
 
 US = "letsencrypt.org"

@@ -1,8 +1,7 @@
 from dataclasses import replace
 
-from examining import FULL, PARTIAL, TXT, diagnose, names, pack
-from responder import Responder
-
+from tests.harness.diagnosis import FULL, PARTIAL, TXT, diagnose, names, pack
+from tests.harness.dns_server import Responder
 from watchdog.model.findings import placed, to_place
 from watchdog.model.packs import ManualRecord, Validation, ZoneFacts
 

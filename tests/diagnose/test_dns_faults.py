@@ -1,9 +1,9 @@
 from contextlib import asynccontextmanager
 
 import pytest
-from examining import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack
-from responder import Responder
 
+from tests.harness.diagnosis import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack
+from tests.harness.dns_server import Responder
 from watchdog.model.packs import Validation, ZoneFacts
 
 HOST = "www.example.com"

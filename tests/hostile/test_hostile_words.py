@@ -19,14 +19,13 @@ import msgspec
 import pytest
 
 from fuzz.oracles import ASKED
-from tests.alerts.receiver import Receiver
-from tests.tell.fleet import NOW, StandingClock, Terminal, inventory, troubled, zone
+from tests.harness.builders import NOW, StandingClock, Terminal, inventory, troubled, zone
+from tests.harness.receiver import Receiver
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation, translate
-from watchdog.decide.urgency import renewal
-from watchdog.diagnose import words
-from watchdog.diagnose.answers import read
-from watchdog.diagnose.exchange import parse
+from watchdog.diagnose import validation_errors
+from watchdog.diagnose.responses import read
+from watchdog.diagnose.transport import parse
 from watchdog.model.alerts import Kind, Letter, Notice, Route
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
@@ -34,12 +33,13 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 from watchdog.model.report import next_step, pack_row
-from watchdog.tell.alerts.alertmanager import _alert
-from watchdog.tell.alerts.conditions import ALL_WELL, Limits, holding
-from watchdog.tell.alerts.letters import messages
-from watchdog.tell.alerts.services import Service
-from watchdog.tell.alerts.webhook import payload
+from watchdog.notify.alertmanager import _alert
+from watchdog.notify.apprise import Service
+from watchdog.notify.messages import messages
+from watchdog.notify.rules import ALL_WELL, Limits, holding
+from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
 from watchdog.tell.logs import Logs, configure
 from watchdog.tell.metrics import Metrics, Snapshot
@@ -100,7 +100,7 @@ def a_row(evil):
     known, _ = troubled("p1", decision=Decision(Do.GIVE_UP, Reason.GAVE_UP))
     found = from_cloudflare(evil)
     error = translate(Operation.GET_PACK, 400, (), prefix=evil, ray=evil)
-    findings = (*words.said(found.validation_errors), *from_dns(evil))
+    findings = (*validation_errors.said(found.validation_errors), *from_dns(evil))
     placed = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "says", "remedy", found.validation.tokens[0])
     history = History(2, NOW, NOW, NOW, last_error=str(error))
     return replace(known, pack=found, diagnosis=Diagnosis(NOW, (*findings, placed))), history

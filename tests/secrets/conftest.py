@@ -1,5 +1,5 @@
-"""The daemon in simulated time, and as a process of its own, as ``tests/app`` has them."""
+"""The daemon in simulated time, and as a process of its own, as ``tests.daemon`` has them."""
 
-from tests.app.conftest import machine, start
+from tests.daemon.conftest import machine, start
 
 __all__ = ["machine", "start"]

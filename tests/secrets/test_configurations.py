@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.secrets.planted import CANARIES, PLANTED, SIGNING, TOKEN, leaks, reprs, secret_fields
+from tests.harness.canaries import CANARIES, PLANTED, SIGNING, TOKEN, leaks, reprs, secret_fields
 from watchdog.config.changes import changes
+from watchdog.config.json_schema import SECRETS, json_schema
 from watchdog.config.load import ConfigError, load
-from watchdog.config.written import SECRETS, json_schema
 
 KEYS = sorted(key for _, key in PLANTED)
 

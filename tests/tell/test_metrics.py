@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.tell.fleet import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
@@ -24,8 +24,8 @@ from watchdog.model.history import UNTROUBLED, Sent
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.alerts.delivery import Outcome
-from watchdog.tell.alerts.rows import firing_counts
+from watchdog.notify.queue import DeliveryOutcome
+from watchdog.notify.rows import firing_counts
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, NOTIFICATION_OUTCOMES, PREFIX, Account, Metrics, Snapshot
 
 PROMISED = {
@@ -317,13 +317,13 @@ def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
 
 
 def test_messages_are_counted_by_destination_and_outcome_from_zero(metrics):
-    metrics.notified("ops", Outcome.FAILED)
+    metrics.notified("ops", DeliveryOutcome.FAILED)
     assert values(metrics, "notifications_total", "destination", "outcome") == {
         ("ops", "accepted"): 0,
         ("ops", "failed"): 1,
         ("ops", "dropped"): 0,
     }
-    assert set(NOTIFICATION_OUTCOMES) == set(Outcome)
+    assert set(NOTIFICATION_OUTCOMES) == set(DeliveryOutcome)
 
 
 def test_every_alert_there_can_be_is_counted_from_zero(metrics):

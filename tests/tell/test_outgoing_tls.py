@@ -7,16 +7,16 @@ import subprocess
 
 import pytest
 
-from tests.alerts.news import letter
-from tests.alerts.receiver import Receiver
-from tests.tell.fleet import NOW, StandingClock
+from tests.harness.builders import NOW, StandingClock
+from tests.harness.notices import letter
+from tests.harness.receiver import Receiver
 from watchdog.model.alerts import AlertLog, Route
-from watchdog.tell.alerts.alertmanager import Alertmanager
-from watchdog.tell.alerts.channel import Undelivered
-from watchdog.tell.alerts.heartbeat import Heartbeat
-from watchdog.tell.alerts.post import Post
-from watchdog.tell.alerts.services import Service
-from watchdog.tell.alerts.webhook import Webhook
+from watchdog.notify.alertmanager import Alertmanager
+from watchdog.notify.apprise import Service
+from watchdog.notify.channel import Undelivered
+from watchdog.notify.heartbeat import Heartbeat
+from watchdog.notify.http import HttpSender
+from watchdog.notify.webhook import Webhook
 
 SECRET = "/s3cr3t"
 
@@ -52,7 +52,7 @@ def sent(way, url):
     """What kept it from arriving, if anything did."""
 
     async def story():
-        post = Post("certpack-watchdog/test")
+        post = HttpSender("certpack-watchdog/test")
         try:
             await way(url, post)
         except Undelivered as why:

@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from tests.tell.fleet import NOW, Terminal, inventory, pack, troubled, zone
+from tests.harness.builders import NOW, Terminal, inventory, pack, troubled, zone
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
 from watchdog.tell.tables import report

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from watchdog.cloudflare.client import Client, Turns
+from watchdog.cloudflare.client import Client, Reservation
 from watchdog.cloudflare.errors import (
     CloudflareError,
     CredentialRefused,
@@ -20,7 +20,7 @@ from watchdog.cloudflare.errors import (
     Unsettled,
 )
 from watchdog.model.history import History, Intent, NotIntended, Sent
-from watchdog.model.outcomes import Outcome
+from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import ADVANCED, GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
@@ -45,29 +45,29 @@ async def restart(
     prepare: Callable[[], tuple[Intent, History, History]],
     now: Callable[[], datetime],
     sending: Callable[[Intent], None],
-) -> Outcome:
+) -> RestartOutcome:
     """Restart the validation of ``pack``.
 
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
     if refusal := client.credential.only_reads(pack.zone_id):
-        return Outcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
-    # The turns for both, before either: between the read and the PATCH nothing is waited for but the disk.
-    async with client.turns(2) as turns:
+        return RestartOutcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
+    # The reservation for both, before either: between the read and the PATCH nothing is waited for but the disk.
+    async with client.reserve(2) as reservation:
         try:
-            fresh = await client.get_pack(pack.zone_id, pack.id, turns)
+            fresh = await client.get_pack(pack.zone_id, pack.id, reservation)
         except CloudflareError as error:
-            return Outcome(pack, _unread(error), error=str(error))
+            return RestartOutcome(pack, _unread(error), error=str(error))
         if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
-            return Outcome(fresh, Reason.MOVED_ON)
+            return RestartOutcome(fresh, Reason.MOVED_ON)
         try:
             intent, before, after = prepare()
             intent_id = await ledger.intend(intent, before, after)
         except NotIntended as held:
-            return Outcome(fresh, held.reason, error=str(held))
+            return RestartOutcome(fresh, held.reason, error=str(held))
         sending(intent)
-        return await _send(fresh, intent, intent_id, before, client, ledger, now, turns)
+        return await _send(fresh, intent, intent_id, before, client, ledger, now, reservation)
 
 
 async def _send(
@@ -78,23 +78,23 @@ async def _send(
     client: Client,
     ledger: Ledger,
     now: Callable[[], datetime],
-    turns: Turns,
-) -> Outcome:
-    def outcome(found: Pack, sent: Sent | None, reason: Reason, error: str = "") -> Outcome:
-        return Outcome(found, reason, sent, error, intent.attempt, intent.next_restart_at)
+    reservation: Reservation,
+) -> RestartOutcome:
+    def outcome(found: Pack, sent: Sent | None, reason: Reason, error: str = "") -> RestartOutcome:
+        return RestartOutcome(found, reason, sent, error, intent.attempt, intent.next_restart_at)
 
     try:
-        answer = await client.restart_validation(pack.zone_id, pack.id, turns)
+        answer = await client.restart_validation(pack.zone_id, pack.id, reservation)
         result = outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
     except (RateLimited, CredentialRefused) as error:
         # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
         await ledger.withdraw(intent_id, intent, before)
         reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
-        return Outcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
+        return RestartOutcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
     except Unsettled as error:
         if isinstance(error, NetworkFault) and not error.sent:
             await ledger.withdraw(intent_id, intent, before)
-            return Outcome(pack, Reason.REFUSED, None, str(error))
+            return RestartOutcome(pack, Reason.REFUSED, None, str(error))
         found, moved = await _what_happened(pack, client)
         if moved:
             result = outcome(found, Sent.ACCEPTED, Reason.RESTARTED, f"settled by reading the pack: {error}")

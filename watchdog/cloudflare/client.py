@@ -38,7 +38,7 @@ from watchdog.cloudflare.errors import (
     Unsettled,
     translate,
 )
-from watchdog.cloudflare.quota import Quota, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Urgency
 from watchdog.model.clock import Clock
 from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
 from watchdog.model.text import clean
@@ -72,7 +72,7 @@ Decoded = TypeVar("Decoded")
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ApiCall:
     """One call that was made: for the metrics. ``status`` is the HTTP status, 0 when none came."""
 
     account: str
@@ -111,8 +111,8 @@ def _proxy_of(base_url: str) -> str | None:
     return f"http://{named}" if named and "://" not in named else named
 
 
-class Turns:
-    """Turns of the quota that were taken ahead."""
+class Reservation:
+    """Reservation of the quota that were taken ahead."""
 
     def __init__(self, left: int) -> None:
         self._left = left
@@ -143,7 +143,7 @@ class Client:
         clock: Clock,
         dice: Random,
         user_agent: str,
-        heard: Callable[[Heard], None],
+        on_call: Callable[[ApiCall], None],
         rate_limited: Callable[[str, float], None],
     ) -> None:
         self.account = credential.name
@@ -154,7 +154,7 @@ class Client:
         self._timeout = timeout.total_seconds()
         self._clock = clock
         self._dice = dice
-        self._heard = heard
+        self._on_call = on_call
         self._headers = _Headers(
             {
                 "user-agent": user_agent,
@@ -176,21 +176,23 @@ class Client:
         return await self._pages(Operation.LIST_PACKS, path, urgency, decode)
 
     @asynccontextmanager
-    async def turns(self, number: int) -> AsyncIterator[Turns]:
-        """Take so many turns ahead (or a whole window's, if fewer), so that calls follow each other without a wait."""
-        turns = Turns(await self.quota.reserve(Urgency.ACT, number))
+    async def reserve(self, number: int) -> AsyncIterator[Reservation]:
+        """Reserve so many calls (or a whole window's, if fewer), so that they follow each other without a wait."""
+        reservation = Reservation(await self.quota.reserve(Urgency.ACT, number))
         try:
-            yield turns
+            yield reservation
         finally:
-            while turns.take():
+            while reservation.take():
                 self.quota.release()
 
-    async def get_pack(self, zone_id: str, pack_id: str, turns: Turns | None = None) -> Pack:
+    async def get_pack(self, zone_id: str, pack_id: str, reservation: Reservation | None = None) -> Pack:
         """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
         path = _pack_path(zone_id, pack_id)
-        return await self._get(Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id), turns)
+        return await self._get(
+            Operation.GET_PACK, path, Urgency.ACT, lambda body: wire.pack(body, zone_id), reservation
+        )
 
-    async def restart_validation(self, zone_id: str, pack_id: str, turns: Turns | None = None) -> Pack:
+    async def restart_validation(self, zone_id: str, pack_id: str, reservation: Reservation | None = None) -> Pack:
         """Send the PATCH, once. Returns the pack as the answer shows it.
 
         Raises ``Unsettled`` when nobody can tell whether it took effect: read the pack, do not send again. After any
@@ -205,7 +207,7 @@ class Client:
                 Urgency.ACT,
                 lambda body: wire.pack(body, zone_id),
                 b"{}",
-                turns,
+                reservation,
             )
         except CredentialRefused as refused:
             if refused.code:
@@ -284,13 +286,15 @@ class Client:
         path: str,
         urgency: Urgency,
         decode: Callable[[bytes], Decoded],
-        turns: Turns | None = None,
+        reservation: Reservation | None = None,
     ) -> Decoded:
         lost, waited = 0, 0
         while True:
             try:
                 first = not lost and not waited
-                return await self._call(operation, "GET", path, urgency, decode, turns=turns if first else None)
+                return await self._call(
+                    operation, "GET", path, urgency, decode, reservation=reservation if first else None
+                )
             except RateLimited:
                 waited += 1
                 if waited > WAITS_FOR_429:
@@ -309,13 +313,13 @@ class Client:
         urgency: Urgency,
         decode: Callable[[bytes], Decoded],
         content: bytes | None = None,
-        turns: Turns | None = None,
+        reservation: Reservation | None = None,
     ) -> Decoded:
         """One request, and what its answer says. Anything but a success is raised."""
         probe = self.credential.stopped
         if not self.credential.may_call():
             raise CredentialRefused(operation, "", self.credential.refusal, certain=True)
-        if turns is None or not turns.take():
+        if reservation is None or not reservation.take():
             await self.quota.acquire(urgency)
         else:
             await self.quota.use_a_booking()
@@ -347,7 +351,7 @@ class Client:
             raise
         finally:
             self.quota.release(headers)
-            self._heard(Heard(self.account, operation, status, self._clock.monotonic() - began, error))
+            self._on_call(ApiCall(self.account, operation, status, self._clock.monotonic() - began, error))
 
     async def _exchange(
         self, operation: Operation, method: str, path: str, content: bytes | None

@@ -27,12 +27,12 @@ from watchdog.config.document import (
     shown_key,
     too_many,
 )
-from watchdog.config.exposure import Warn, exposure
+from watchdog.config.json_schema import SECRETS, json_schema, keys_at
+from watchdog.config.messages import sentence
+from watchdog.config.permissions import Warn, exposure
 from watchdog.config.references import Complain, resolve
 from watchdog.config.schema import Config
-from watchdog.config.sentences import sentence
-from watchdog.config.values import header_safe
-from watchdog.config.written import SECRETS, json_schema, keys_at
+from watchdog.config.types import header_safe
 
 __all__ = ["ConfigError", "Problem", "json_schema", "load"]
 

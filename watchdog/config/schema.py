@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from watchdog.config.durations import format_duration, parse_duration
-from watchdog.config.values import (
+from watchdog.config.types import (
     AccountName,
     AlertReason,
     BaseUrl,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchdog.decide import pace
+from watchdog.decide import retry_delay
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -153,7 +153,7 @@ def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
     rules = case.rules
     authority = case.pack.certificate_authority
-    due = pace.next_restart_at(case.history, case.failed_for, authority, rules.settling, rules.longest)
+    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, rules.settling, rules.longest)
     return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
 
 

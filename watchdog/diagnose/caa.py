@@ -8,9 +8,9 @@ cannot be asked must not be issued for, so a failing lookup on the way is an obs
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watchdog.diagnose.answers import TOLD, UNTOLD, Answer, CaaRecord, Status
 from watchdog.diagnose.hosts import base_of, disagree
 from watchdog.diagnose.lookup import Lookups
+from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, CaaRecord, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord, Pack
 
@@ -94,7 +94,7 @@ async def climb(lookups: Lookups, base: str) -> list[_Found]:
     for level in range(len(labels)):
         name = ".".join(labels[level:])
         for number, answer in enumerate(await lookups.ask(name, "CAA")):
-            if answer.status is Status.FOUND or answer.status not in TOLD:
+            if answer.status is ResponseStatus.FOUND or answer.status not in TOLD:
                 ended.setdefault(number, _Found(name, answer))
         if len(ended) == len(lookups.resolvers):
             break
@@ -104,7 +104,7 @@ async def climb(lookups: Lookups, base: str) -> list[_Found]:
 async def judge(lookups: Lookups, pack: Pack, base: str) -> list[Finding]:
     """Whether CAA lets the pack's authority issue for this name, and for the wildcard under it if the pack has that."""
     ends = await climb(lookups, base)
-    told = [end for end in ends if end.answer is None or end.answer.status is Status.FOUND]
+    told = [end for end in ends if end.answer is None or end.answer.status is ResponseStatus.FOUND]
     failed = [end for end in ends if end not in told and end.answer and end.answer.status not in UNTOLD]
     issuer = ISSUERS.get(pack.certificate_authority)
     findings = [_failure(base, failed[0])] if failed else []
@@ -137,13 +137,13 @@ def _verdicts(host: str, issuer: str, told: list[_Found], method: str, *, certai
 
 def _failure(base: str, end: _Found) -> Finding:
     answer = end.answer
-    status, by, note = (answer.status, answer.resolver, answer.note) if answer else (Status.SERVFAIL, "", "")
+    status, by, note = (answer.status, answer.resolver, answer.note) if answer else (ResponseStatus.SERVFAIL, "", "")
     why = f"{status}{f' ({note})' if note else ''}"
-    if status is Status.BOGUS:
+    if status is ResponseStatus.BOGUS:
         says = f"DNSSEC of {end.at} is broken: {by} says {why} when asked for CAA."
         remedy = "Mend the signatures, or take the DS record off the parent zone until they are."
         return Finding(FindingName.DNSSEC_BOGUS, Certainty.LIKELY, base, says, remedy)
-    if status is Status.LOOP:
+    if status is ResponseStatus.LOOP:
         says = f"The CNAME records of {end.at} go round in a circle or never end."
         remedy = "Point the alias at a name that has an address."
         return Finding(FindingName.CNAME_LOOP, Certainty.LIKELY, base, says, remedy)

@@ -1,6 +1,6 @@
 """The challenged name, ``_acme-challenge.<host>``: what is there, what is wanted there, and what stands in the way.
 
-Either the current tokens are there as TXT records, or a CNAME hands the name over to Cloudflare (delegated DCV) and the
+Either the current tokens are there as TXT records, or a CNAME slots the name over to Cloudflare (delegated DCV) and the
 tokens never need a person. The target of a delegation is empty in calm times, so it is the CNAME that is judged.
 Tokens are judged only while the pack waits for them: those of a validation that timed out are spent.
 """
@@ -8,9 +8,9 @@ Tokens are judged only while the pack waits for them: those of a validation that
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from watchdog.diagnose.answers import BROKEN, TOLD, UNTOLD, Answer, Status
 from watchdog.diagnose.hosts import PLACED_BY_HAND, below, disagree
 from watchdog.diagnose.lookup import Lookups
+from watchdog.diagnose.responses import BROKEN, TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord, Pack, ZoneFacts
 
@@ -73,7 +73,7 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     for token in pack.validation.tokens if pack.status == WAITS else ():
         wanted.setdefault(token.name, set()).add(token.value)
     for name, values in wanted.items():
-        heard = [answer for answer in await lookups.ask(name, "TXT") if answer.status is not Status.SILENT]
+        heard = [answer for answer in await lookups.ask(name, "TXT") if answer.status is not ResponseStatus.SILENT]
         if not heard or not all(values <= set(answer.values) for answer in heard):
             return []
     if not wanted:
@@ -85,11 +85,11 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
 def _failures(base: str, name: str, answers: Sequence[Answer], asked: int) -> list[Finding]:
     for answer in answers:
         note = f" ({answer.note})" if answer.note else ""
-        if answer.status is Status.BOGUS:
+        if answer.status is ResponseStatus.BOGUS:
             says = f"DNSSEC of {name} is broken, says {answer.resolver}{note}."
             remedy = "Mend the signatures, or take the DS record off the parent zone until they are."
             return [Finding(FindingName.DNSSEC_BOGUS, Certainty.LIKELY, base, says, remedy)]
-        if answer.status is Status.LOOP:
+        if answer.status is ResponseStatus.LOOP:
             says = f"The CNAME records of {name} go round in a circle or never end."
             remedy = f"Remove the CNAME record at {name}."
             return [Finding(FindingName.CNAME_LOOP, Certainty.LIKELY, base, says, remedy)]
@@ -97,7 +97,7 @@ def _failures(base: str, name: str, answers: Sequence[Answer], asked: int) -> li
             says = f"DNS fails for {name}: {answer.resolver} says {answer.status}{note}."
             remedy = "Mend the name servers that are responsible for this name."
             return [Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)]
-    if any(answer.status is Status.TIMEOUT for answer in answers) and len(answers) == asked:
+    if any(answer.status is ResponseStatus.TIMEOUT for answer in answers) and len(answers) == asked:
         says = f"No resolver brought an answer in time when asked for {name}."
         remedy = "See that the name servers that are responsible for this name answer, and quickly."
         return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
@@ -107,7 +107,9 @@ def _failures(base: str, name: str, answers: Sequence[Answer], asked: int) -> li
 async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
     """The CNAME record by itself, where what it points to cannot be had: a delegation may be well all the same."""
     answers = await lookups.ask(wanted.name, "CNAME")
-    return [replace(answer, chain=answer.values, values=()) for answer in answers if answer.status is Status.FOUND]
+    return [
+        replace(answer, chain=answer.values, values=()) for answer in answers if answer.status is ResponseStatus.FOUND
+    ]
 
 
 def _delegated(wanted: _Name, answer: Answer) -> bool:
@@ -148,7 +150,7 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding
     """An NS record between the zone and the name: what Cloudflare places in the zone is not seen there."""
     for answer in await lookups.ask(wanted.name, "NS"):
         apex = zone.name.rstrip(".").lower()
-        cut = wanted.name if answer.status is Status.FOUND and not answer.chain else answer.enclosing
+        cut = wanted.name if answer.status is ResponseStatus.FOUND and not answer.chain else answer.enclosing
         if cut == wanted.name or (not answer.chain and cut != apex and below(cut, apex)):
             where = f": {', '.join(answer.values[:4])}" if answer.values else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."

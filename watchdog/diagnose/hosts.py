@@ -5,8 +5,8 @@ connect to it, and a zone whose own name is gone cannot hold a token. With TXT v
 below the host brings it into being, and Cloudflare places one at every restart where it runs the zone's DNS.
 """
 
-from watchdog.diagnose.answers import BROKEN, TOLD, UNTOLD, Answer, Status
 from watchdog.diagnose.lookup import Lookups
+from watchdog.diagnose.responses import BROKEN, TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import Pack, ZoneFacts
 
@@ -37,11 +37,11 @@ async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> lis
     """Whether the host exists. Asks for CAA, which is asked for anyway: a missing name is missing for every type."""
     answers = await lookups.ask(base, "CAA")
     statuses = {answer.status for answer in answers}
-    if statuses <= UNTOLD and Status.TIMEOUT in statuses:
+    if statuses <= UNTOLD and ResponseStatus.TIMEOUT in statuses:
         says = f"No resolver brought an answer in time when asked for the CAA records of {base}."
         remedy = "See that the domain's name servers answer, quickly and also for types they do not have."
         return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
-    if Status.MISSING in statuses and statuses & {Status.FOUND, Status.EMPTY}:
+    if ResponseStatus.MISSING in statuses and statuses & {ResponseStatus.FOUND, ResponseStatus.EMPTY}:
         return [disagree(base, "whether it exists")]
     if not nowhere(answers):
         return []
@@ -78,4 +78,6 @@ def disagree(host: str, about: str) -> Finding:
 def nowhere(answers: tuple[Answer, ...]) -> bool:
     """Whether every resolver that says anything says that there is no such name."""
     statuses = {answer.status for answer in answers}
-    return Status.MISSING in statuses and not statuses & ((TOLD - {Status.MISSING}) | BROKEN | {Status.BOGUS})
+    return ResponseStatus.MISSING in statuses and not statuses & (
+        (TOLD - {ResponseStatus.MISSING}) | BROKEN | {ResponseStatus.BOGUS}
+    )

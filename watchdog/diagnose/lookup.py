@@ -23,8 +23,8 @@ import dns.message
 import dns.name
 import dns.resolver
 
-from watchdog.diagnose.answers import TOLD, UNTOLD, Answer, Status, explained, read
-from watchdog.diagnose.exchange import PAYLOAD, exchange
+from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus, explained, read
+from watchdog.diagnose.transport import PAYLOAD, exchange
 from watchdog.model.text import clean
 
 AT_ONCE = 64
@@ -91,17 +91,17 @@ class Lookups:
             try:
                 answer, is_explained = await self._in_time(resolver, name, kind)
             except TimeoutError:
-                return Answer(shown(resolver), Status.TIMEOUT)
+                return Answer(shown(resolver), ResponseStatus.TIMEOUT)
             except OSError as fault:
-                return Answer(shown(resolver), Status.SILENT, note=clean(fault.strerror or fault))
+                return Answer(shown(resolver), ResponseStatus.SILENT, note=clean(fault.strerror or fault))
             except Exception as fault:  # noqa: BLE001  a stranger's bytes may break any parser; that is an answer too
-                return Answer(shown(resolver), Status.MALFORMED, note=clean(f"{type(fault).__name__}: {fault}"))
-            if answer.status is Status.SERVFAIL and not is_explained:
+                return Answer(shown(resolver), ResponseStatus.MALFORMED, note=clean(f"{type(fault).__name__}: {fault}"))
+            if answer.status is ResponseStatus.SERVFAIL and not is_explained:
                 with suppress(TimeoutError, dns.exception.DNSException, OSError):
                     unchecked, _ = await self._in_time(resolver, name, kind, checking=False)
                     if unchecked.status in TOLD:
                         note = "it answers only with DNSSEC checking disabled"
-                        return replace(answer, status=Status.BOGUS, note=note)
+                        return replace(answer, status=ResponseStatus.BOGUS, note=note)
             return answer
 
     async def _in_time(
@@ -112,7 +112,7 @@ class Lookups:
             asked = dns.name.from_text(name)
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
-            return Answer(shown(resolver), Status.MALFORMED, note=note), True
+            return Answer(shown(resolver), ResponseStatus.MALFORMED, note=note), True
         query = dns.message.make_query(asked, kind, use_edns=0, payload=PAYLOAD)
         if not checking:
             query.flags |= dns.flags.CD
@@ -126,7 +126,7 @@ class Lookups:
 
 
 async def _sleeps(resolver: tuple[str, int]) -> Answer:
-    return Answer(shown(resolver), Status.SILENT)
+    return Answer(shown(resolver), ResponseStatus.SILENT)
 
 
 def shown(resolver: tuple[str, int]) -> str:

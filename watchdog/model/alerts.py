@@ -116,7 +116,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AlertState:
     """One alert's place in the log: what it is, or was, and what has been said of it.
 
     ``alert`` is as it last held. ``said_at`` is when anything was last said of it, ``None`` while nothing was; ``said``
@@ -145,7 +145,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class GroupHistory:
     """When a group of alerts was last heard, and how often in a row, with no long silence between."""
 
     said_at: datetime
@@ -156,8 +156,8 @@ class Voice:
 class AlertLog:
     """Everything that holds or lately held, by fingerprint, and the groups that were heard lately, by name."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-    voices: Mapping[str, Voice] = field(default_factory=dict)
+    entries: Mapping[str, AlertState] = field(default_factory=dict)
+    voices: Mapping[str, GroupHistory] = field(default_factory=dict)
 
     def firing(self, now: datetime) -> frozenset[tuple[str, Severity]]:
         """The names of what fires now, each with its severity."""
@@ -173,7 +173,7 @@ class Notice:
     until: datetime | None = None
 
 
-class Status(StrEnum):
+class MessageStatus(StrEnum):
     """What a message is about."""
 
     FIRING = "firing"
@@ -188,7 +188,7 @@ class Message:
     ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it.
     """
 
-    status: Status
+    status: MessageStatus
     reason: str
     severity: Severity
     title: str

@@ -9,7 +9,7 @@ from watchdog.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RestartOutcome:
     """One restart, made or held.
 
     ``pack`` is the pack as it was found last: after an accepted restart, as the answer showed it. ``sent`` is ``None``

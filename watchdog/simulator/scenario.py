@@ -31,7 +31,7 @@ def pack_id(zone: str, number: int) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
-Outcome = Literal["succeeds", "times_out"]
+ValidationOutcome = Literal["succeeds", "times_out"]
 Permission = Literal["read", "write", "zone_read"]
 
 
@@ -98,7 +98,7 @@ class Story(Part):
     is how long it is active before its renewal begins; ``deleted_after`` counts from the start of the world.
     """
 
-    outcomes: Annotated[tuple[Outcome, ...], Field(min_length=1)] = ("succeeds",)
+    outcomes: Annotated[tuple[ValidationOutcome, ...], Field(min_length=1)] = ("succeeds",)
     errors: tuple[str, ...] = ("SERVFAIL looking up CAA",)
     stages: Stages = Stages()
     stuck_in: str = ""

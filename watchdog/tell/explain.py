@@ -13,7 +13,7 @@ _LONGEST = 1000
 
 
 def explained(row: dict[str, Any]) -> str:
-    """The row of ``errands.explain`` as text for a person."""
+    """The row of ``commands.explain`` as text for a person."""
     return "\n".join(_lines(row))
 
 

@@ -138,7 +138,7 @@ def _in_order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 class Logs:
-    """The log as a teller."""
+    """The log as a telemetry."""
 
     def __init__(self, clock: Clock) -> None:
         self._log = structlog.get_logger()

@@ -1,0 +1,103 @@
+"""The client under a simulated sky: on the simulator in process and in simulated time, or on answers made by hand."""
+
+import functools
+import json
+from datetime import timedelta
+from random import Random
+
+import httpx
+
+from tests.conftest import LoopClock, simulated
+from tests.simulator.conftest import InProcess
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.simulator.app import create_app
+from watchdog.simulator.scenario import Scenario, zone_id
+from watchdog.simulator.world import World
+
+BASE = "http://sim/client/v4"
+ZONE = zone_id("example.com")
+SECRET = "simulated-token"
+
+
+def in_simulated_time(test):
+    """The test is a coroutine; its hours take no time."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        return simulated(lambda: test(*args, **kwargs))
+
+    return run
+
+
+def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, requests=1_000_000):
+    """A client and all that it says of itself."""
+    client = Client(
+        http,
+        base_url=base_url,
+        timeout=timedelta(seconds=timeout),
+        credential=credential or Credential.from_token("main", SECRET, clock),
+        quota=Quota(Allowance(requests, 300, 1.0), SlidingWindow(PER_ADDRESS, 1.0), clock),
+        clock=clock,
+        dice=Random(7),  # noqa: S311 - tests repeat
+        user_agent="certpack-watchdog/test",
+        on_call=(calls := []).append,
+        rate_limited=lambda *told: limited.append(told),
+    )
+    client.calls, client.limited = calls, (limited := [])
+    return client
+
+
+class Sky:
+    """A world, and a client on it. To be made inside the simulated loop."""
+
+    def __init__(self, scenario=None, **options):
+        self.clock = LoopClock()
+        self.world = World(Scenario.model_validate(scenario or {"zones": [{"name": "example.com"}]}), self.clock)
+        self.http = InProcess(app=create_app(self.world))
+        self.client = make_client(self.http, self.clock, **options)
+
+    @property
+    def asked(self):
+        """Method and path of every request that reached Cloudflare."""
+        return [(request.method, request.path) for request in self.world.ledger]
+
+    def patches(self):
+        return [request for request in self.world.ledger if request.method == "PATCH"]
+
+
+def timed_out(count=1, **scenario):
+    """A zone whose packs have timed out."""
+    packs = [{"status": "validation_timed_out"}] * count
+    return {"zones": [{"name": "example.com", "packs": packs}], **scenario}
+
+
+class Answers(httpx.AsyncBaseTransport):
+    """Answers made by hand: each an ``httpx.Response`` or an exception; the last repeats."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.requests = []
+
+    async def handle_async_request(self, request):
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = answer(request) if callable(answer) else answer
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+def by_hand(*answers, **options):
+    """A client on answers made by hand."""
+    http = Answers(*answers)
+    client = make_client(http, LoopClock(), **options)
+    client.http = http
+    return client
+
+
+def answer(result=None, status=200, *, errors=(), headers=None, **envelope):
+    """One in Cloudflare's envelope."""
+    body = {"success": not errors, "errors": list(errors), "messages": [], "result": result, **envelope}
+    return httpx.Response(status, headers=headers, content=json.dumps(body).encode())

@@ -1,0 +1,109 @@
+"""One HTTP request to one address: the door to httpx in this room.
+
+Redirects are not followed, cookies are not kept, an answer is read only so far as to free the connection, and all of it
+has one deadline. A URL is a secret here, so no error repeats it, nor anything the other side said: many a server puts
+the path it was asked for into its 404.
+
+A plain ``httpx.AsyncClient``: these are a handful of requests a minute, and it brings the proxy and CA settings of the
+environment for whatever address.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from datetime import timedelta
+from http.client import responses
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from watchdog.notify.channel import Undelivered
+
+DEADLINE = timedelta(seconds=15)
+"""For one request, from the look-up of the name to the end of the answer."""
+
+MOST_BYTES = 64 * 1024
+"""Of an answer; what is longer is cut off with its connection. Nothing in it is needed."""
+
+_SEVERAL_IN_USE = 4
+_REDIRECTS = range(300, 400)
+_HOPELESS = frozenset({400, 413, 415, 422})
+
+
+class HttpSender:
+    """Sends requests for all channels; one pool of connections."""
+
+    def __init__(self, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """``transport`` is another way out than the network's."""
+        self._http = httpx.AsyncClient(
+            headers={"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # as it is: httpx copies any other kind
+            timeout=None,  # noqa: S113  the one deadline below holds for all of it
+            limits=httpx.Limits(max_keepalive_connections=_SEVERAL_IN_USE, keepalive_expiry=30),
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: timedelta = DEADLINE,
+    ) -> None:
+        """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``."""
+        try:
+            async with (
+                asyncio.timeout(deadline.total_seconds()),
+                self._http.stream(method, url, content=content, headers=dict(headers or {})) as answer,
+            ):
+                if answer.is_success:
+                    await _drain(answer)
+        except TimeoutError:
+            raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
+        except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
+            raise Undelivered(_what(fault)) from None
+        if not answer.is_success:
+            raise _refusal(answer)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+
+async def _drain(answer: httpx.Response) -> None:
+    size = 0
+    async for chunk in answer.aiter_raw():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            return
+
+
+def _refusal(answer: httpx.Response) -> Undelivered:
+    status = answer.status_code
+    text = f"HTTP {status} {responses.get(status, '')}".rstrip()
+    if status in _REDIRECTS:
+        text += ", and redirects are not followed"
+    wait = answer.headers.get("retry-after", "")
+    seconds = int(wait) if wait.isascii() and wait.isdecimal() and len(wait) < len("86400") + 1 else 0
+    return Undelivered(text, hopeless=status in _HOPELESS, retry_after=timedelta(seconds=seconds))
+
+
+def _what(fault: Exception) -> str:
+    """The kind of a fault, in our own words: httpx's may hold the URL."""
+    causes = [fault]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)  # type: ignore[arg-type]  # a cause that is no Exception is as good
+    if any(isinstance(each, ssl.SSLError) for each in causes):
+        return "TLS failed: the certificate or the protocol does not fit"
+    if isinstance(fault, httpx.ConnectError):
+        errors = [each.strerror for each in causes if isinstance(each, OSError) and each.strerror]
+        return f"could not connect{': ' + errors[0] if errors else ''}"
+    if isinstance(fault, httpx.ProxyError):
+        return "the proxy refused"
+    if isinstance(fault, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError):
+        return "the URL is none that could be asked"
+    if isinstance(fault, httpx.HTTPError | OSError):
+        return "the connection broke"
+    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"
