@@ -45,8 +45,6 @@ JOURNAL_ROWS = 200_000
 """At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
 JOURNAL_UNWRITTEN = 10_000
 """At most this many wait while the disk takes no writes."""
-RECENT = timedelta(hours=2)
-"""How old an intent may be that still counts: those of the last hour do."""
 SAME = timedelta(seconds=1)
 """Two notes of one restart may differ by this much where the clock was set between them."""
 _BUSY = 5.0
@@ -72,9 +70,8 @@ _SHIFT_HISTORIES = (
     "UPDATE histories SET trouble_since = trouble_since + :step, last_restart_at = last_restart_at + :step,"
     " next_restart_at = next_restart_at + :step, gave_up_at = gave_up_at + :step"
 )
-_SHIFT_INTENTS = (
-    "UPDATE intents SET at = at + :step, next_restart_at = next_restart_at + :step WHERE at + :step > :recent"
-)
+# All of them: one that stays behind when the clock is set back lies ahead then, and counts as just made.
+_SHIFT_INTENTS = "UPDATE intents SET at = at + :step, next_restart_at = next_restart_at + :step"
 # Times ahead of now come from a clock that was wrong: as if it were now, so that no wait is lost, or lasts for years.
 _NO_HISTORY_AHEAD = (
     "UPDATE histories SET next_restart_at = next_restart_at - last_restart_at + :now, last_restart_at = :now"
@@ -447,7 +444,7 @@ class Store:
             step = now.step_since(then)
             if not step:
                 return
-            shift = {"step": step // timedelta(microseconds=1), "recent": to_micros(now.at - RECENT)}
+            shift = {"step": step // timedelta(microseconds=1)}
             self._driver.execute(_SHIFT_HISTORIES, shift)
             self._driver.execute(_SHIFT_INTENTS, shift)
         else:
