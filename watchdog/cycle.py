@@ -329,8 +329,9 @@ class Cycle:
         findings = diagnosis.findings if diagnosis else ()
         said = pack.validation_errors if components.diagnoser is not None else ()
         failed_for = validation_errors.main_reason(said) if said else None
+        limit = validation_errors.limit_of(said) if failed_for is Reason.CA_RATE_LIMITED else None
         return decide(
-            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at)
+            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at, limit)
         )
 
     def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
