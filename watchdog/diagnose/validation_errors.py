@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from watchdog.model.findings import Certainty, Finding, FindingName, Limit
-from watchdog.model.reasons import VALIDATION_REASONS, Reason
+from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 from watchdog.model.text import clean
 
 _PAUSED = r"\bpaused\b|temporarily prevented"
@@ -40,19 +40,6 @@ _MEANINGS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     (Reason.CA_REFUSES, re.compile(_REFUSED)),
     (Reason.CA_INTERNAL, re.compile(_PASSING)),
 )
-
-_HELP = {
-    Reason.CA_RATE_LIMITED: "Wait until the limit lets one through, or order the pack from another certificate"
-    " authority: that helps at once.",
-    Reason.CA_REFUSES: "Order the pack from another certificate authority.",
-    Reason.CA_INTERNAL: "Nothing: it is tried again soon. If it lasts, another certificate authority helps.",
-    Reason.CAA_FORBIDS: "Allow the certificate authority in the CAA records that count for the host: its own, those at"
-    " the end of its CNAME, or those of its nearest parent that has any.",
-    Reason.CAA_UNREACHABLE: "Make the domain's name servers answer from everywhere, CAA questions too: no firewall and"
-    " no filter by country.",
-    Reason.DNS_FAILURE: "Mend the domain's DNS: the certificate authority got no usable answer.",
-    Reason.OTHER: "Read Cloudflare's message.",
-}
 
 _PAUSE_HELP = (
     "Order the pack from another certificate authority: Let's Encrypt has paused the name after many failures, and only"
@@ -113,7 +100,7 @@ def said(messages: Iterable[str]) -> tuple[Finding, ...]:
         reason = reason_of(message)
         text = f"Cloudflare said of the last validation: {clean(message)}"
         paused = reason is Reason.CA_RATE_LIMITED and re.search(_PAUSED, _even(message))
-        remedy = _PAUSE_HELP if paused else _HELP[reason]
+        remedy = _PAUSE_HELP if paused else REASONS[reason].validation_remedy
         found.setdefault(reason, Finding(FindingName(reason), Certainty.LIKELY, "", text, remedy))
     return tuple(found.values())
 
