@@ -467,7 +467,7 @@ def _after(outcome: RestartOutcome, history: History, free_at: datetime | None) 
 
 
 def _pressing(pack: Pack, now: datetime) -> bool:
-    window = renewal(pack.expires_at, pack.validity_days, now)
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
     return window is not None and window.used >= PRESSING
 
 

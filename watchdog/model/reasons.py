@@ -184,8 +184,9 @@ REASONS: Mapping[str, Meaning] = {
         decided="leave",
         next_step="Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
         severities=(Severity.WARNING, Severity.CRITICAL),  # critical once a restart comes too late for the renewal
-        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. After that,"
-        " order another.",
+        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. Where it"
+        " waits for its certificate authority, order it from another one now: the limits of the first do not hold"
+        " there. After that, order another.",
         ended="renewed",
     ),
     Reason.EXPIRED: Meaning(
@@ -222,8 +223,8 @@ REASONS: Mapping[str, Meaning] = {
         validation_remedy="Nothing: it is tried again soon. If it lasts, another certificate authority helps."
     ),
     Reason.CAA_FORBIDS: Meaning(
-        validation_remedy="Allow the certificate authority in the CAA records that count for the host: its own, those at"
-        " the end of its CNAME, or those of its nearest parent that has any."
+        validation_remedy="Allow the certificate authority in the CAA records that count for the host: its own, those"
+        " at the end of its CNAME, or those of its nearest parent that has any."
     ),
     Reason.CAA_UNREACHABLE: Meaning(
         validation_remedy="Make the domain's name servers answer from everywhere, CAA questions too: no firewall and no"
