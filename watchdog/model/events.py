@@ -16,7 +16,7 @@ from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, Sent
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
 
 INFO, WARNING, ERROR, DEBUG = "info", "warning", "error", "debug"
 
@@ -201,7 +201,7 @@ class Event:
         """A timed-out pack is not restarted now, for the reason of ``decision``."""
         due = decision.until
         facts = (("attempt", attempts), ("next_restart_at", due), ("error", error), *_found(diagnosis))
-        level = WARNING if decision.reason in (Reason.HELD_BY_DIAGNOSIS, Reason.CA_REFUSES) else INFO
+        level = WARNING if REASONS[decision.reason].needs_a_person else INFO
         name, reason = EventName.RESTART_HELD, decision.reason
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=level, facts=facts)
 
