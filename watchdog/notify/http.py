@@ -125,7 +125,8 @@ def _what(fault: Exception) -> str:
         return "TLS failed: the certificate or the protocol does not fit"
     if isinstance(fault, httpx.ConnectError):
         errors = [each.strerror for each in causes if isinstance(each, OSError) and each.strerror]
-        return f"could not connect: {errors[0] if errors else 'the other side closed the connection'}"
+        closed = ["the other side closed the connection"] if len(causes) > 1 else []
+        return ": ".join(("could not connect", *(errors or closed)[:1]))
     if isinstance(fault, httpx.ProxyError):
         return "the proxy refused"
     if isinstance(fault, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError):
