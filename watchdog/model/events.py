@@ -49,6 +49,7 @@ class EventName(StrEnum):
     CONFIG_RELOADED = "config_reloaded"
     CONFIG_REFUSED = "config_refused"
     CREDENTIAL_EXPOSED = "credential_exposed"
+    NO_PROXY_IGNORED = "no_proxy_ignored"
     STATE_UNWRITABLE = "state_unwritable"
     STATE_WRITABLE = "state_writable"
     STATE_LOST = "state_lost"
@@ -102,6 +103,7 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CONFIG_RELOADED: EventKind(INFO, ("changes",)),
     EventName.CONFIG_REFUSED: EventKind(ERROR, ("error", "kept")),
     EventName.CREDENTIAL_EXPOSED: EventKind(WARNING, ("file", "mode", "remedy")),
+    EventName.NO_PROXY_IGNORED: EventKind(WARNING, ("entry",)),
     EventName.STATE_UNWRITABLE: EventKind(ERROR, ("error",)),
     EventName.STATE_WRITABLE: EventKind(INFO),
     EventName.STATE_LOST: EventKind(ERROR, ("kept", "restarts_from")),
