@@ -211,14 +211,13 @@ def clients(
 
 
 def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
-    if account.api_token is not None:
-        token = account.api_token
-        return Credential.from_token(name, token.get_secret_value(), clock, token.reread)
-    if account.api_key is None:
-        raise ValueError("an account has a token or a key")  # the schema sees to it
-    return Credential.from_key(
-        name, account.api_email or "", account.api_key.get_secret_value(), clock, account.api_key.reread
-    )
+    secret = account.api_token or account.api_key
+    if secret is None:
+        raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
+    value = secret.get_secret_value()
+    if account.api_email is None:
+        return Credential.from_token(name, value, clock, secret.reread)
+    return Credential.from_key(name, account.api_email, value, clock, secret.reread)
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:

@@ -31,8 +31,8 @@ from watchdog.config.document import plain
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
 from watchdog.config.secrets import Secret, header_safe
 from watchdog.config.variables import Expanded
-from watchdog.model.alerts import ALERTS
 from watchdog.model.packs import pack_key
+from watchdog.model.reasons import ALERTS
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
