@@ -19,6 +19,7 @@ from tests.harness.fleet import Start
 from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.events import EVENTS
 from watchdog.model.history import History
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
@@ -146,7 +147,8 @@ class Logs:
     def __init__(self):
         self.lines = []
 
-    def say(self, level, event, **fields):
+    def write(self, event, level="", **fields):
+        level = level or EVENTS[event].level
         self.lines.append((level, event, {name: value for name, value in fields.items() if value is not None}))
 
     def events(self):

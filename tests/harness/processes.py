@@ -10,7 +10,7 @@ import time
 import httpx
 
 from tests.harness.cloudflare_client import in_a_thread
-from watchdog.runtime import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.world import World
 

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import pytest
 
-from watchdog.runtime import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
