@@ -270,9 +270,7 @@ class Cycle:
 
     # ── reread, intend, send, settle ─────────────────────────────────────────────────────────────────────────────
 
-    async def _treat(
-        self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | Exception | None, slots: Slots
-    ) -> None:
+    async def _treat(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | Exception | None, slots: Slots) -> None:
         """Do what is to be done with a pack now that its diagnosis is there and its turn to act has come."""
         try:
             if isinstance(diagnosis, Exception):

@@ -49,5 +49,5 @@ class Backoff:
         return min(timedelta(seconds=min(wait, longest)), self.longest)
 
     def drawn(self, attempt: int, dice: float) -> timedelta:
-        """The wait after the ``attempt``-th restart with its jitter; ``dice``, 0 to 1, is thrown once, by the caller."""
+        """The wait after the ``attempt``-th restart with jitter; ``dice``, 0 to 1, is thrown once, by the caller."""
         return self.wait_after(attempt) * (1.0 + self.jitter * dice)

@@ -4,7 +4,7 @@ A check returns its decision, or ``None`` when it has nothing to say.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from watchdog.decide import retry_delay
@@ -25,7 +25,7 @@ class RestartRules:
     max_attempts: int = 8
     max_per_hour: int = 60
     recheck: bool = True
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
