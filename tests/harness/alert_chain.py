@@ -56,8 +56,8 @@ async def chain(folder, main, *, config=None, network=None, **more):
     alerts = {"destinations": [HOOK], **(config or {}).pop("alerts", {})}
     async with Start(folder)(main, config={**(config or {}), "alerts": alerts}, **more) as fleet:
         asking = fleet.components.memory.ask
-        post = HttpSender("certpack-watchdog/test", network)
-        pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, post=post)
+        http = HttpSender("certpack-watchdog/test", network)
+        pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, http=http)
         await pipeline.start()
         try:
             yield Chain(fleet, pipeline, network, logs)

@@ -116,7 +116,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         return await asyncio.get_running_loop().run_in_executor(worker, question)
 
     logs, counted = Logs(), []
-    post = HttpSender("certpack-watchdog/test", network)
+    http = HttpSender("certpack-watchdog/test", network)
     pipeline = Pipeline(
         read(alerts),
         opened,
@@ -124,7 +124,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         clock=LoopClock(),
         logs=logs,
         count=lambda *tried: counted.append(tuple(map(str, tried))),
-        post=post,
+        http=http,
     )
     await pipeline.start()
     try:
