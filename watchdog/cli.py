@@ -145,9 +145,16 @@ def check_config(
     """Validate the configuration file."""
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
+    from watchdog.model.text import clean
+    from watchdog.proxy import unreadable
+
     for each in exposed:
         with suppress(OSError):
             print(f"warning: {each}", file=sys.stderr)
+    for entry in unreadable(os.environ):
+        with suppress(OSError):
+            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
+            print(f"warning: {said}", file=sys.stderr)
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""

@@ -25,10 +25,9 @@ from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import AT_ONCE, Components, Diagnoser, Policy
 from watchdog.decide.checks import Rules
 from watchdog.model.clock import Clock, anchor
-from watchdog.model.events import Event, rfc3339
+from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
-from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.schedule.agenda import Agenda
@@ -114,13 +113,13 @@ class LogsAndMetrics:
 
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
-        self.logs.say("warning", "rate_limited", account=account, wait_seconds=seconds)
+        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
 
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""
         for each in files:
             fields = {"file": each.file, "mode": f"{each.mode:04o}", "remedy": each.remedy}
-            self.logs.say("warning", "credential_exposed", **fields)
+            self.logs.write(EventName.CREDENTIAL_EXPOSED, **fields)
 
 
 @dataclass(slots=True)
@@ -301,13 +300,11 @@ async def _recall(config: Config, components: Components, telemetry: LogsAndMetr
     unsettled = await memory.recall(anchor(components.clock))
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
-        telemetry.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
+        telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         components.memory.settle(intent_id, Sent.UNKNOWN, error, now)
-        zone = ZoneRef(intent.account, intent.zone, intent.zone_id)
-        facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at), ("error", error))
-        event = Event("restart_failed", now, zone, None, Reason.OUTCOME_UNKNOWN, "warning", facts)
+        event = Event.restart_cut_off(intent, now, error)
         components.memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)
 

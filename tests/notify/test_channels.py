@@ -133,6 +133,33 @@ def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hoo
     assert "could not connect" in str(why("http://s3cr3t.invalid/"))
 
 
+def answering(raw):
+    """Why a request is not delivered to a peer that reads a little, sends ``raw`` and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(raw)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        scheme = "http" if raw else "https"
+        said = why(f"{scheme}://127.0.0.1:{server.getsockname()[1]}{SECRET_PATH}")
+        thread.join(10)
+    return said
+
+
+def test_a_reason_phrase_in_any_encoding_is_ignored_and_its_status_and_headers_count():
+    said = answering(b"HTTP/1.1 503 Zeit\xfcberschreitung\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+    assert (str(said), said.retry_after) == ("HTTP 503 Service Unavailable", timedelta(seconds=7))
+
+
+def test_a_peer_that_closes_during_the_tls_handshake_is_told_so():
+    assert str(answering(b"")) == "TLS failed: the other side closed the connection during the handshake"
+
+
 @pytest.mark.parametrize("url", ["ftp://s3cr3t.example/", "http://", "http://[s3cr3t/", "s3cr3t"])
 def test_a_url_that_is_none_is_told_and_not_shown(url):
     why(url)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from watchdog.config.schema import Config, Destination
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
+from watchdog.model.events import EventName
 from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
@@ -31,7 +32,7 @@ HEARTBEAT = "(heartbeat)"
 class Logs(Protocol):
     """Where events are logged."""
 
-    def say(self, level: str, event: str, **fields: object) -> None:
+    def write(self, event: EventName, level: str = "", /, **fields: object) -> None:
         """One line."""
 
 
@@ -159,7 +160,7 @@ class Destinations:
         return MessageQueue(name, channel, waiting, self._clock, self._forget, self._report)
 
     def _heartbeat(self, url: str, _waiting: list[Message]) -> Delivery:
-        lost: Callable[[str], None] = lambda why: self._logs.say("warning", "heartbeat_failed", error=why)  # noqa: E731
+        lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
         return Heartbeat(url, self._http, self._clock, lost)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -175,12 +176,12 @@ class Destinations:
         if attempt.outcome is DeliveryOutcome.ACCEPTED:
             self._failing.pop(name, None)
             if title:
-                self._logs.say("info", "alert_sent", destination=name, title=title)
+                self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
         elif title or self._failing.get(name) != attempt.error:
             self._failing[name] = attempt.error
             dropped = True if attempt.outcome is DeliveryOutcome.DROPPED else None
             fields = {"title": title, "error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
-            self._logs.say("error" if dropped else "warning", "alert_failed", destination=name, **fields)
+            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
 
 
 def route_of(destination: Destination) -> Route:
