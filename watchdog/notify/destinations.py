@@ -11,6 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from pydantic import SecretStr
+
 from watchdog.config.schema import Config, Destination
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
@@ -44,7 +46,7 @@ Start = Callable[[list[Message]], Delivery]
 class _Running:
     """What runs for one destination, and the settings it was made from."""
 
-    settings: Destination | str
+    settings: Destination | SecretStr
     delivery: Delivery
     task: asyncio.Task[None]
 
@@ -102,13 +104,12 @@ class Destinations:
 
     def configure(self, config: Config, messages: Iterable[Message] = ()) -> list[Message]:
         """Run what the configuration asks for, end what it no longer does. Gives the messages that go nowhere now."""
-        wanted: dict[str, tuple[Destination | str, Start]] = {}
+        wanted: dict[str, tuple[Destination | SecretStr, Start]] = {}
         for destination in config.alerts.destinations:
             name = destination.name or ""
             wanted[name] = (destination, partial(self._delivery, name, destination))
             self._routes[name] = route_of(destination)
-        if config.alerts.heartbeat_url is not None:
-            url = config.alerts.heartbeat_url.get_secret_value()
+        if (url := config.alerts.heartbeat_url) is not None:
             wanted[HEARTBEAT] = (url, partial(self._heartbeat, url))
         waiting = list(messages)
         for name, running in list(self._running.items()):
@@ -159,9 +160,9 @@ class Destinations:
         channel = channel_of(destination, self._http, self._clock)
         return MessageQueue(name, channel, waiting, self._clock, self._forget, self._report)
 
-    def _heartbeat(self, url: str, _waiting: list[Message]) -> Delivery:
+    def _heartbeat(self, url: SecretStr, _waiting: list[Message]) -> Delivery:
         lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
-        return Heartbeat(url, self._http, self._clock, lost)
+        return Heartbeat(url.get_secret_value(), self._http, self._clock, lost)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
