@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.builders import NOW, StandingClock, inventory
-from tests.harness.cloudflare_client import answer, by_hand, in_simulated_time
+from tests.harness.builders import NOW, inventory
+from tests.harness.cloudflare_client import answer, by_hand
 from tests.harness.fleet import as_a_daemon
 from tests.harness.long_life import containers
+from tests.harness.time import StandingClock, in_simulated_time
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.model.history import Sent
 from watchdog.model.observation import Seen

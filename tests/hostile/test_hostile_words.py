@@ -19,8 +19,9 @@ import msgspec
 import pytest
 
 from fuzz.oracles import ASKED
-from tests.harness.builders import NOW, StandingClock, Terminal, inventory, troubled, zone
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, Terminal, inventory, troubled, zone
+from tests.harness.time import StandingClock
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation, translate
 from watchdog.diagnose import validation_errors

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.harness.builders import StandingClock
-from tests.harness.notices import T0, alert, message, notice
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import T0, alert, message, notice
+from tests.harness.time import StandingClock
 from watchdog.model.alerts import AlertLog, AlertState, Kind, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Severity

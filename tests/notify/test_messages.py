@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.notices import T0, alert, notice
+from tests.harness.builders import T0, alert, notice
 from watchdog.model.alerts import Kind, MessageStatus, Notice, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Reason, Severity

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.notices import T0, alert, message, notice
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import T0, alert, message, notice
 from watchdog.model.alerts import (
     Alert,
     AlertLog,

@@ -4,9 +4,8 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
-from tests.conftest import LoopClock
-from tests.harness.cloudflare_client import in_simulated_time
-from tests.harness.notices import message
+from tests.harness.builders import message
+from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
 

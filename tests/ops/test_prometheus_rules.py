@@ -16,8 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
 from tests.harness.builders import NOW, inventory, troubled
-from tests.harness.promql import read
-from tests.harness.servers import RealPrometheus, eventually, process
+from tests.harness.servers import RealPrometheus, eventually, process, read
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.model.alerts import AlertLog

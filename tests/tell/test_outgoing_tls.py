@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.harness.builders import NOW, StandingClock
-from tests.harness.notices import message
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, message
+from tests.harness.time import StandingClock
 from watchdog.model.alerts import AlertLog, Route
 from watchdog.notify.alertmanager import Alertmanager
 from watchdog.notify.apprise import Service
