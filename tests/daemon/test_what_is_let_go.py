@@ -144,10 +144,11 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
         destinations = Destinations(
             None, fleet.clock, fleet.runtime.telemetry.logs, lambda *told: said.append(told), None, None
         )
-        destinations.open(fleet.runtime.config)
-        destinations._heard(DeliveryAttempt("hook", DeliveryOutcome.FAILED, "a title", "no"))  # noqa: SLF001 - as its lane does
+        destinations.configure(fleet.runtime.config)
+        failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")
+        destinations._report(failed)  # noqa: SLF001 - as its queue does
         assert destinations._failing == {"hook": "no"}  # noqa: SLF001
-        destinations.open(fleet.start.load({**fleet.settings, "alerts": {}}))
+        destinations.configure(fleet.start.load({**fleet.settings, "alerts": {}}))
         assert destinations._failing == {}  # noqa: SLF001
         await asyncio.sleep(0)
 

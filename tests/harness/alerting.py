@@ -200,7 +200,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         return await asyncio.get_running_loop().run_in_executor(worker, question)
 
     logs, counted = Logs(), []
-    post = HttpSender("certpack-watchdog/test", network)
+    http = HttpSender("certpack-watchdog/test", network)
     pipeline = Pipeline(
         read(alerts),
         opened,
@@ -208,7 +208,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         clock=LoopClock(),
         logs=logs,
         count=lambda *tried: counted.append(tuple(map(str, tried))),
-        post=post,
+        http=http,
     )
     await pipeline.start()
     try:
@@ -271,8 +271,8 @@ async def chain(folder, main, *, config=None, network=None, **more):
     alerts = {"destinations": [PLAIN_HOOK], **(config or {}).pop("alerts", {})}
     async with Start(folder)(main, config={**(config or {}), "alerts": alerts}, **more) as fleet:
         asking = fleet.components.memory.writer.ask
-        post = HttpSender("certpack-watchdog/test", network)
-        pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, post=post)
+        http = HttpSender("certpack-watchdog/test", network)
+        pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, http=http)
         await pipeline.start()
         try:
             yield Chain(fleet, pipeline, network, logs)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
-from watchdog.model.alerts import Alert, AlertLog, Letter, Message, MessageStatus, Notice
+from watchdog.model.alerts import Alert, AlertLog, Message, MessageStatus, Notice
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
@@ -60,9 +60,9 @@ def at(clock):
 
 def alert(name="p1", reason=Reason.GAVE_UP, *, severity=None, account="main", family="trouble", **more):
     return Alert(
-        reason,
-        severity or ALERTS[reason][0],
-        f"{family}/{name}",
+        reason=reason,
+        severity=severity or ALERTS[reason][0],
+        subject=f"{family}/{name}",
         **{
             "summary": f"{name}: {reason}",
             "since": T0,
@@ -102,12 +102,19 @@ class Day:
         return sorted(entry.alert.subject for entry in self.log.entries.values() if entry.firing(at(now)))
 
 
-def letter(number=1, destination="ops", *notices, text="news", now=T0):
-    severity = notices[0].alert.severity if notices else Severity.WARNING
-    message = Message(
-        MessageStatus.FIRING, "gave_up", severity, text, f"the body of {text}", now, len(notices), notices
+def message(number=1, destination="ops", *notices, text="news", now=T0):
+    return Message(
+        id=number,
+        destination=destination,
+        status=MessageStatus.FIRING,
+        reason="gave_up",
+        severity=notices[0].alert.severity if notices else Severity.WARNING,
+        title=text,
+        body=f"the body of {text}",
+        at=now,
+        total=len(notices),
+        notices=notices,
     )
-    return Letter(number, destination, message)
 
 
 def notice(kind, *args, **more):

@@ -14,7 +14,7 @@ EVERYTHING = Route()
 
 
 def said(*notices, route=EVERYTHING):
-    return messages(notices, route, T0)
+    return messages(notices, "ops", route, T0)
 
 
 def test_one_alert_is_a_message_with_all_that_is_known():

@@ -12,7 +12,7 @@ import pytest
 from tests.harness.alerting import Receiver, gave_up, living
 from tests.harness.builders import inventory, pack, zone
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
-from watchdog.model.alerts import AlertState, Route
+from watchdog.model.alerts import AlertLog, AlertState, Route
 from watchdog.model.report import PassReport
 from watchdog.notify import alertmanager as kind
 from watchdog.notify.alertmanager import Alertmanager
@@ -55,7 +55,9 @@ def now():
 async def told(manager, *entries, route=None):
     post = HttpSender("certpack-watchdog/test")
     try:
-        await Alertmanager(manager, post, route or Route(), heartbeat=True).tell(entries, now())
+        await Alertmanager(manager, post, route or Route(), heartbeat=True).refresh(
+            AlertLog({each.alert.fingerprint: each for each in entries}), now()
+        )
     finally:
         await post.close()
 
