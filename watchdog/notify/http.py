@@ -29,7 +29,10 @@ MOST_BYTES = 64 * 1024
 
 _SEVERAL_IN_USE = 4
 _REDIRECTS = range(300, 400)
-_HOPELESS = frozenset({400, 413, 415, 422})
+_BAD_MESSAGE = frozenset({400, 413, 415, 422})
+_BAD_ADDRESS = frozenset({404, 410})
+_ADDRESS_IS_BACK_AFTER = timedelta(minutes=1)
+"""A receiver that is being replaced answers 404 for moments; one that is gone does for ever."""
 
 
 class _ByProxy(httpx.AsyncBaseTransport):
@@ -89,7 +92,7 @@ class HttpSender:
         except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
             raise Undelivered(_what(fault)) from None
         if not answer.is_success:
-            raise _refusal(answer)
+            raise refused(answer.status_code, retry_after=answer.headers.get("retry-after", ""))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -104,14 +107,16 @@ async def _drain(answer: httpx.Response) -> None:
             return
 
 
-def _refusal(answer: httpx.Response) -> Undelivered:
-    status = answer.status_code
-    text = f"HTTP {status} {responses.get(status, '')}".rstrip()
+def refused(status: int, prefix: str = "", retry_after: str = "") -> Undelivered:
+    """What an HTTP status other than success says of a message, with the header ``Retry-After`` where there was one."""
+    text = f"{prefix}HTTP {status} {responses.get(status, '')}".rstrip()
     if status in _REDIRECTS:
         text += ", and redirects are not followed"
-    wait = answer.headers.get("retry-after", "")
-    seconds = int(wait) if wait.isascii() and wait.isdecimal() and len(wait) < len("86400") + 1 else 0
-    return Undelivered(text, hopeless=status in _HOPELESS, retry_after=timedelta(seconds=seconds))
+    known = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) < len("86400") + 1
+    wait = timedelta(seconds=int(retry_after)) if known else timedelta(0)
+    if status in _BAD_ADDRESS:
+        wait = max(wait, _ADDRESS_IS_BACK_AFTER)
+    return Undelivered(text, hopeless=status in _BAD_MESSAGE | _BAD_ADDRESS, retry_after=wait)
 
 
 def _what(fault: Exception) -> str:
