@@ -20,7 +20,7 @@ from watchdog.config.schema import Config
 SECRETS = {
     "AccountConfig": ("api_token", "api_key"),
     "Alerts": ("heartbeat_url",),
-    "Destination": ("url", "alertmanager", "webhook", "secret"),
+    "Destination": ("url", "alertmanager", "webhook", "pagerduty", "secret"),
 }
 """By block: the keys that may be given as ``x_file`` instead."""
 

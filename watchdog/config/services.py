@@ -30,6 +30,8 @@ _INCIDENTS = {
 
 def refusal(scheme: str) -> str:
     """Why a URL of this scheme is refused, with what to use instead; empty where it is not."""
+    if scheme.lower() == "msteams":
+        return "Teams took its connectors away: make a workflow there, and give its address as a workflows:// URL"
     name = _INCIDENTS.get(scheme.lower())
     if name is None:
         return ""
