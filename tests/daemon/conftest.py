@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.fleet import Start
 from tests.simulator.conftest import in_a_thread
-from watchdog.runtime import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.world import World
 

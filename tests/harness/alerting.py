@@ -14,6 +14,7 @@ from tests.conftest import LoopClock
 from tests.harness.builders import NOW, inventory, pack, zone
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.events import EVENTS
 from watchdog.model.history import History
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
@@ -64,7 +65,8 @@ class Logs:
     def __init__(self):
         self.lines = []
 
-    def say(self, level, event, **fields):
+    def write(self, event, level="", **fields):
+        level = level or EVENTS[event].level
         self.lines.append((level, event, {name: value for name, value in fields.items() if value is not None}))
 
     def events(self):

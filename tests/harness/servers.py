@@ -17,7 +17,7 @@ from queue import Queue
 
 import pytest
 
-from watchdog.runtime import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 

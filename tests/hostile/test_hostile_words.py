@@ -28,7 +28,7 @@ from watchdog.diagnose.responses import read
 from watchdog.diagnose.transport import parse
 from watchdog.model.alerts import Kind, Letter, Notice, Route
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event
+from watchdog.model.events import Event, EventName
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
@@ -125,7 +125,8 @@ def logged(evil, form):
     known, history = a_row(evil)
     logs = Logs(StandingClock())
     facts = (("error", history.last_error), ("status", known.pack.status), ("found", evil))
-    logs.happened(Event("pack_changed", NOW, ZoneRef("main", evil, evil), known.pack, Reason.GAVE_UP, "error", facts))
+    event = Event(name=EventName.PACK_CHANGED, at=NOW, zone=ZoneRef("main", evil, evil), pack=known.pack, facts=facts)
+    logs.happened(event)
     logs.failed("main", evil, evil, evil)
     logging.getLogger("library").error("%s", evil)
     return stream.getvalue()

@@ -161,7 +161,7 @@ LIFE = textwrap.dedent(
     from watchdog.model.report import PassReport
     from watchdog.notify.http import HttpSender
     import tests.harness.alerting as household
-    from watchdog.runtime import RealClock
+    from watchdog.clock import RealClock
 
     household.LoopClock = RealClock
     folder, port, ailing = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "ailing"

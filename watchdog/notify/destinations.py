@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from watchdog.config.schema import Config, Destination
 from watchdog.model.alerts import AlertLog, Letter, Route
 from watchdog.model.clock import Clock
+from watchdog.model.events import EventName
 from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
@@ -27,7 +28,7 @@ from watchdog.notify.webhook import Webhook
 class Logs(Protocol):
     """Where events are logged."""
 
-    def say(self, level: str, event: str, **fields: object) -> None:
+    def write(self, event: EventName, level: str = "", /, **fields: object) -> None:
         """One line."""
 
 
@@ -159,7 +160,7 @@ class Destinations:
             self._beating.cancel()
         self._heartbeat_url, self._heartbeat, self._beating = url, None, None
         if url:
-            lost: Callable[[str], None] = lambda why: self._logs.say("warning", "heartbeat_failed", error=why)  # noqa: E731
+            lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
             self._heartbeat = Heartbeat(url, self._post, self._clock, lost)
             self._beating = self._spawn(self._heartbeat.run())
 
@@ -189,12 +190,12 @@ class Destinations:
         if told.outcome is DeliveryOutcome.ACCEPTED:
             self._failing.pop(name, None)
             if title:
-                self._logs.say("info", "alert_sent", destination=name, title=title)
+                self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
         elif title or self._failing.get(name) != told.error:
             self._failing[name] = told.error
             dropped = True if told.outcome is DeliveryOutcome.DROPPED else None
             fields = {"title": title, "error": told.error, "next_at": told.next_at, "dropped": dropped}
-            self._logs.say("error" if dropped else "warning", "alert_failed", destination=name, **fields)
+            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
 
 
 def route_of(destination: Destination) -> Route:

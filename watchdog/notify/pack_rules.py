@@ -13,16 +13,13 @@ from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
-from watchdog.model.report import next_step
+from watchdog.model.report import next_restart_at, next_step
 from watchdog.model.text import clean
 from watchdog.notify.texts import about_pack, named, restarts, to_place, who
 
 LATE = 0.5
 """The part of a renewal window after which a certificate that is not renewed is worth a word. Cloudflare begins to
 renew when the window opens, and an automatic renewal takes minutes; half a window still leaves a person the other."""
-
-SHORTEST_VALIDITY = 14
-"""Days; taken where a certificate's validity is not known: rather a word late than one every month about nothing."""
 
 LONGEST_WINDOW = timedelta(days=30)
 """No renewal opens earlier before expiry; spares the arithmetic for most packs."""
@@ -34,7 +31,7 @@ _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
 
 class Window(Protocol):
-    """A renewal window, as ``decide.urgency`` reckons it."""
+    """A renewal window, as ``model.renewal`` reckons it."""
 
     @property
     def last_restart_at(self) -> datetime:
@@ -45,8 +42,8 @@ class Window(Protocol):
         """The part of the window that is gone."""
 
 
-RenewalWindow = Callable[[datetime | None, int, datetime], Window | None]
-"""From expiry, validity in days and now to the window, if there is a certificate."""
+RenewalWindow = Callable[[datetime | None, datetime | None, datetime], Window | None]
+"""From expiry, upload and now to the window, if there is a certificate."""
 
 
 def subject(pack: Pack) -> str:
@@ -109,14 +106,21 @@ def expiry(known: Remembered, history: History, renewal: RenewalWindow, now: dat
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
         return _about(known, history, Reason.EXPIRED, f"expired{at}", family=EXPIRY)
-    window = renewal(pack.expires_at, pack.validity_days or SHORTEST_VALIDITY, now)
-    if pack.expires_at is None or window is None or window.used < LATE:
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    if pack.expires_at is None or window is None:
         return None
-    late = now >= window.last_restart_at
-    text = f"expires at {rfc3339(pack.expires_at)}, and " + (
-        "it is too late for Cloudflare to renew it" if late else "is not renewed yet"
-    )
-    severity = Severity.CRITICAL if late else Severity.WARNING
+    following, late = next_restart_at(known, history), now >= window.last_restart_at
+    waits_too_long = following is not None and following > window.last_restart_at and not late
+    if window.used < LATE and not waits_too_long:
+        return None
+    text = f"expires at {rfc3339(pack.expires_at)}, and "
+    if late:
+        text += "it is too late for Cloudflare to renew it"
+    elif waits_too_long and following is not None:
+        text += f"its next restart, at {rfc3339(following)}, comes too late for the renewal"
+    else:
+        text += "is not renewed yet"
+    severity = Severity.CRITICAL if late or waits_too_long else Severity.WARNING
     last = rfc3339(window.last_restart_at)
     return _about(known, history, Reason.EXPIRING, text, severity=severity, family=EXPIRY, last=last)
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from watchdog.config.schema import Config
 from watchdog.model.alerts import AlertLog, Letter, Message
 from watchdog.model.clock import Clock
+from watchdog.model.events import EventName
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import defect
@@ -81,7 +82,7 @@ class Pipeline:
         try:
             kept = await self._ask(lambda: outbox.load(self._store))
         except StateError as error:  # what was said may be said again
-            self._logs.say("error", "alert_failed", error=str(error))
+            self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
             self._log, letters, self._last_id = kept.log, kept.letters, kept.last_id
         self._open(letters)
@@ -119,7 +120,7 @@ class Pipeline:
             try:
                 await self._consider(inventory, standing)
             except Exception as surprise:  # noqa: BLE001  a defect here must not end the watch
-                self._logs.say("error", "alert_failed", error=defect(surprise))
+                self._logs.write(EventName.ALERT_FAILED, "error", error=defect(surprise))
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
         now, settings, before = self._clock.now(), self._config.alerts, self._log
