@@ -21,6 +21,7 @@ from watchdog.notify.channel import Channel, Undelivered
 from watchdog.notify.heartbeat import Heartbeat
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import trial
+from watchdog.notify.pagerduty import PagerDuty
 from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, Lane, Refresh
 from watchdog.notify.webhook import Webhook
 
@@ -211,6 +212,8 @@ def channel_of(destination: Destination, post: HttpSender, clock: Clock) -> Chan
     if destination.webhook is not None:
         secret = destination.secret.get_secret_value() if destination.secret is not None else ""
         return Webhook(destination.webhook.get_secret_value(), secret, post, clock.now)
+    if destination.pagerduty is not None:
+        return PagerDuty(destination.pagerduty.get_secret_value(), destination.pagerduty_url or "", post)
     return Service(destination.url.get_secret_value() if destination.url is not None else "")
 
 
