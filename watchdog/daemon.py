@@ -138,7 +138,7 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=self._metrics.notified,
-            post=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.harness.receiver import Got
+from tests.harness.alerting import Got
 
 NAMES = (
     "discord.com",

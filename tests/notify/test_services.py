@@ -6,10 +6,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from tests.harness.builders import T0, notice
 from tests.harness.far_services import far_services
 from tests.harness.mail_server import MailServer
-from tests.harness.notices import T0, notice
-from watchdog.model.alerts import Kind, Letter, Message, MessageStatus
+from watchdog.model.alerts import Kind, Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.apprise import Service
 from watchdog.notify.channel import Undelivered
@@ -27,12 +27,21 @@ MANY = f"{ALERTS} packs: {ALERTS} new\n" + "\n".join(
 
 def message(body, *, title="[critical] gave_up: shop.example", severity=Severity.CRITICAL, status=MessageStatus.FIRING):
     total = ALERTS if body == MANY else 1
-    return Letter(1, "x", Message(status, "gave_up", severity, title, body, T0, total, (notice(Kind.STARTED),)))
+    return Message(
+        status=status,
+        reason="gave_up",
+        severity=severity,
+        title=title,
+        body=body,
+        at=T0,
+        total=total,
+        notices=(notice(Kind.STARTED),),
+    )
 
 
-def sent(url, *letters):
+def sent(url, *messages):
     service = Service(url)
-    for each in letters:
+    for each in messages:
         asyncio.run(service.send(each))
 
 
@@ -110,10 +119,10 @@ SERVICES = {
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def arrived(far, name, letter):
+def arrived(far, name, news):
     """The text that arrives, its most characters, and the requests of one message."""
     url, most, text, requests = SERVICES[name]
-    sent(url.replace("PORT", str(far.port)), letter)
+    sent(url.replace("PORT", str(far.port)), news)
     assert len(far.got) == requests
     [told] = [text(got) for got in far.got if got.body and b"gave" in got.body]
     return told, most
@@ -267,9 +276,9 @@ def test_a_plug_in_that_sends_nothing_and_calls_it_a_success_is_not_believed(mon
 # ── mail ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def mail(*letters, **more):
+def mail(*messages, **more):
     with MailServer(**more) as server:
-        sent(f"mailto://127.0.0.1:{server.port}?from=dog@x.example&to=ops@x.example", *letters)
+        sent(f"mailto://127.0.0.1:{server.port}?from=dog@x.example&to=ops@x.example", *messages)
     return server.mails
 
 

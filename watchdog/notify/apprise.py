@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from watchdog.model.alerts import Letter, Message, MessageStatus
+from watchdog.model.alerts import Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.http import refused
@@ -56,9 +56,9 @@ class Service:
         """Whether Apprise knows what this URL names, and messages can go there."""
         await self._run(self._made)
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """Hand it to the service."""
-        await self._run(lambda: self._deliver(letter.message))
+        await self._run(lambda: self._deliver(message))
 
     def _made(self) -> tuple[Any, Any]:
         """An Apprise, and the one plug-in in it."""

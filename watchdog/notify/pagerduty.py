@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.alerts import Alert, Kind, Letter, Message, MessageStatus, Notice
+from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice
 from watchdog.model.events import rfc3339
 from watchdog.model.text import clean
 from watchdog.notify.channel import Undelivered
@@ -48,12 +48,12 @@ class PagerDuty:
     async def check(self) -> None:
         """Nothing can be known before something is sent."""
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """One event for each alert of it that was not accepted before."""
-        if letter.id != self._message:
-            self._message, self._accepted = letter.id, set()
+        if message.id != self._message:
+            self._message, self._accepted = message.id, set()
         bad: Undelivered | None = None
-        for event in events(letter.message, letter.destination, self._key):
+        for event in events(message, self._key):
             name = f"{event['event_action']} {event['dedup_key']}"
             if name in self._accepted:
                 continue
@@ -88,12 +88,12 @@ class PagerDuty:
         return clean("; ".join(str(word) for word in words if word).replace(self._key, "(key)"), 300)
 
 
-def events(message: Message, destination: str, key: str) -> Iterator[dict[str, Any]]:
+def events(message: Message, key: str) -> Iterator[dict[str, Any]]:
     """The events that tell a message; of a test, its incident and the end of that."""
     if message.status is MessageStatus.TEST:
-        name = f"{_CLIENT}-test-{destination}"
+        name = f"{_CLIENT}-test-{message.destination}"
         details = {"text": message.body}
-        payload = _payload(message.title, destination, message.severity, message.at, details)
+        payload = _payload(message.title, message.destination, message.severity, message.at, details)
         yield _event(key, "trigger", name, payload)
         yield _event(key, "resolve", name)
     for notice in message.notices:
