@@ -133,12 +133,12 @@ class Cycle:
         if not isinstance(observation, Seen):
             return False
         zone = observation.zone
-        doubtful = [pack for pack in observation.packs if not self._settled(zone, pack)]
-        async with asyncio.TaskGroup() as together:
-            diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
-            for ready in asyncio.as_completed(diagnoses):
-                pack, diagnosis = await ready
-                await self._treat(zone, pack, diagnosis, slots)
+        if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack)]:
+            async with asyncio.TaskGroup() as together:
+                diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
+                for ready in asyncio.as_completed(diagnoses):
+                    pack, diagnosis = await ready
+                    await self._treat(zone, pack, diagnosis, slots)
         await self.components.memory.writer.save(self.now())
         return True
 
