@@ -148,7 +148,7 @@ class Runtime:
         components.watched = watched
         components.policy = policies(config)
         if config.diagnosis != old.diagnosis:
-            components.diagnoser = diagnoser(config)
+            components.diagnoser = diagnoser(config, components.clock)
         components.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
 
 
@@ -173,13 +173,13 @@ def policies(config: Config) -> Callable[[ZoneRef], Policy]:
     return lambda zone: special.get(zone.key, usual)
 
 
-def diagnoser(config: Config) -> Diagnoser | None:
+def diagnoser(config: Config, clock: Clock) -> Diagnoser | None:
     """Who finds out why validations fail; nobody where that is turned off."""
     if not config.diagnosis.enabled:
         return None
     from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms, and may be turned off
 
-    return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout)
+    return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout, now=clock.now)
 
 
 def _policy(restart: RestartPolicy) -> Policy:
@@ -277,7 +277,16 @@ async def open_runtime(
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     components = Components(
-        agenda, make_watched(config), {}, memory, policies(config), telemetry, clock, dice, dry_run, diagnoser(config)
+        agenda,
+        make_watched(config),
+        {},
+        memory,
+        policies(config),
+        telemetry,
+        clock,
+        dice,
+        dry_run,
+        diagnoser(config, clock),
     )
     address = SlidingWindow(PER_ADDRESS, 1.0)
     try:

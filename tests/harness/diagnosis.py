@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from tests.harness.dns_server import Responder
@@ -14,6 +14,7 @@ from watchdog.model.findings import Finding
 from watchdog.model.packs import NOTHING_KNOWN, Pack, Validation, ZoneFacts
 
 T = TypeVar("T")
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SHORT = timedelta(seconds=0.3)
 """For a resolver that is to be waited for in vain."""
 PATIENT = timedelta(seconds=10)
@@ -33,6 +34,7 @@ def story(
     *responders: Responder,
     timeout: timedelta | None = None,
     reach: Reach = EVERYWHERE,
+    now: datetime | Callable[[], datetime] = NOW,
 ) -> T:
     """Let an diagnoser that asks these resolvers do something; nothing may be left running."""
     mute = any(odd in ("drop", "garbage") for responder in responders for odd in responder.odd.values())
@@ -42,7 +44,12 @@ def story(
         async with AsyncExitStack() as stack:
             for responder in responders:
                 await stack.enter_async_context(responder.serving())
-            diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach)
+            diagnoser = PackDiagnoser(
+                [responder.address for responder in responders],
+                timeout,
+                reach,
+                now=now if callable(now) else lambda: now,
+            )
             told = await tell(diagnoser)
             await diagnoser.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
