@@ -138,7 +138,7 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=self._metrics.notified,
-            post=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)
@@ -237,7 +237,14 @@ class Daemon:
         self._log(EventName.STOPPED)
 
     def _reload(self, retune: Callable[[timedelta], None]) -> None:
+        """Take the configuration anew. ``systemctl reload`` waits for READY, whatever becomes of it."""
         self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
+        try:
+            self._take_configuration(retune)
+        finally:
+            self._notify.tell(READY=1, STATUS=self.sentence())
+
+    def _take_configuration(self, retune: Callable[[timedelta], None]) -> None:
         now = self._clock.now()
         exposed: list[Exposed] = []
         try:
@@ -263,7 +270,6 @@ class Daemon:
             self._metrics.reloaded(now, successful=True)
             self._log(EventName.CONFIG_RELOADED, changes=[str(change) for change in found])
             self._runtime.telemetry.exposed(exposed)
-        self._notify.tell(READY=1, STATUS=self.sentence())
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,22 +1,19 @@
 """The components, built from a ``Config``: what ``daemon`` lives in, and what each command borrows.
 
-Here is the one reader of real time. ``open_runtime`` opens and closes what it builds; ``Runtime.apply`` rebuilds what
-another configuration changes.
+``open_runtime`` opens and closes what it builds; ``Runtime.apply`` rebuilds what another configuration changes.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
+from watchdog.clock import RealClock
 from watchdog.cloudflare.client import ApiCall, Client, connect
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
@@ -38,29 +35,6 @@ from watchdog.tell.logs import Logs, configure
 
 if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class RealClock:
-    """Real time."""
-
-    def __init__(self) -> None:
-        self.boot = ""
-        with suppress(OSError):  # elsewhere than on Linux
-            self.boot = _BOOT_ID.read_text("ascii").strip()
-
-    def now(self) -> datetime:
-        """Wall time, in UTC."""
-        return datetime.now(UTC)  # noqa: TID251  the one reader of real time
-
-    def monotonic(self) -> float:
-        """Seconds since some start."""
-        return time.monotonic()  # noqa: TID251  the one reader of real time
-
-    async def sleep(self, delay: timedelta) -> None:
-        """Wait."""
-        await asyncio.sleep(delay.total_seconds())  # noqa: TID251  the one reader of real time
 
 
 def own_version() -> str:
@@ -236,10 +210,13 @@ def clients(
 
 
 def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
-    if account.api_token is not None:
-        return Credential.from_token(name, account.api_token.get_secret_value(), clock)
-    key = account.api_key.get_secret_value() if account.api_key else ""
-    return Credential.from_key(name, account.api_email or "", key, clock)
+    secret = account.api_token or account.api_key
+    if secret is None:
+        raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
+    value = secret.get_secret_value()
+    if account.api_email is None:
+        return Credential.from_token(name, value, clock, secret.reread)
+    return Credential.from_key(name, account.api_email, value, clock, secret.reread)
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:

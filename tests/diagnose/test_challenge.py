@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.harness.diagnosis import FULL, NOW, PARTIAL, TXT, diagnose, names, pack
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, NOW, PARTIAL, TXT, Responder, diagnose, names, pack
 from watchdog.model.findings import placed, to_place
 from watchdog.model.packs import HttpToken, ManualRecord, Validation, ZoneFacts
 

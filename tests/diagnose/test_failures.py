@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.diagnosis import FULL, NOW, PARTIAL, SHORT, diagnose, names, pack, story
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, Responder, diagnose, names, pack, story
 from watchdog.decide.checks import obstacle
 from watchdog.diagnose import failures
 from watchdog.diagnose.diagnoser import PackDiagnoser

@@ -7,9 +7,10 @@ import typing
 from collections import deque
 from types import FunctionType, MethodType, ModuleType
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from watchdog.config.schema import Config
+from watchdog.config.secrets import Secret
 
 LENGTH = 40
 """Of an API token; a Global API Key has 37 characters, a webhook's secret should not have fewer."""
@@ -26,6 +27,7 @@ def canary(place):
 
 _PARTS = ("user", "password", "path", "query")
 TOKEN, KEY, SIGNING = canary("api_token"), canary("api_key"), canary("secret")
+ROUTING = canary("pagerduty")
 OTHER_TOKEN = canary("another token")
 PROXY_USER, PROXY_PASSWORD = canary("proxy user"), canary("proxy password")
 
@@ -43,6 +45,7 @@ PLANTED = {
     ("Destination", "url"): address("json", "url"),
     ("Destination", "alertmanager"): address("http", "alertmanager"),
     ("Destination", "webhook"): address("http", "webhook"),
+    ("Destination", "pagerduty"): ROUTING,
     ("Destination", "secret"): SIGNING,
 }
 """By block and key: what is planted there."""
@@ -50,7 +53,7 @@ PLANTED = {
 _URLS = [f"{key} {part}" for key in ("heartbeat_url", "url", "alertmanager", "webhook") for part in _PARTS]
 CANARIES = {
     name: canary(name)
-    for name in ("api_token", "api_key", "secret", "another token", "proxy user", "proxy password", *_URLS)
+    for name in ("api_token", "api_key", "secret", "pagerduty", "another token", "proxy user", "proxy password", *_URLS)
 }
 
 
@@ -58,7 +61,7 @@ def secret_fields(block=Config):
     """Block and key of every field of the schema that holds a secret."""
     for name, field in block.model_fields.items():
         for kind in _kinds(field.annotation):
-            if kind is SecretStr:
+            if kind is Secret:
                 yield block.__name__, name
             elif isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from secret_fields(kind)

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from random import Random
 
-from tests.conftest import LoopClock
-from tests.simulator.conftest import InProcess
+from tests.harness.cloudflare_client import InProcess
+from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.daemon import PATIENCE, Daemon, new_metrics

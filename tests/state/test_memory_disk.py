@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event, EventName
