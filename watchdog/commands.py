@@ -45,6 +45,7 @@ class Result:
     report: PassReport
     inventory: Inventory
     nothing_seen: bool
+    needs_a_person: bool
 
 
 async def once(
@@ -68,7 +69,7 @@ async def once(
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
         )
-        return Result(report, found, nothing_seen)
+        return Result(report, found, nothing_seen, found.needs_a_person(runtime.components.clock.now()))
 
 
 def remembered(store: Store) -> Inventory:

@@ -223,6 +223,14 @@ def test_a_pack_with_a_history_of_its_own_inherits_none():
     assert look(known(OLD, histories={OLD: tried(5), NEW: tried(1)}), NEW).histories == {}
 
 
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active", "staging_deployment"])
+def test_an_undeployed_pack_of_the_same_identity_is_no_successor(status):
+    other = pack("p9", status)
+    difference = look(known(OLD, other, histories={OLD: tried()}), other)
+    assert (difference.forgotten, [each.pack.id for each in difference.packs]) == ([], ["p1"])
+    assert NEW.key not in look(known(OLD, histories={OLD: tried()}), other).histories
+
+
 # ── any look ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 statuses = st.sampled_from([*sorted(KNOWN_STATUSES), "", "pending_moonrise"])

@@ -15,7 +15,13 @@ ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 
-HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
+DEPLOYED = frozenset({"active"})
+"""What visitors are served. Only a pack of these replaces another."""
+
+UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
+"""What visitors are not served, though it may have a certificate: backups, staging, and what a person holds back."""
+
+HEALTHY = DEPLOYED | {"staging_active", "backup_issued"}
 IN_PROGRESS = frozenset(
     {
         "initializing",

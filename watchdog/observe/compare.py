@@ -12,7 +12,16 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known, Observation, Seen, Unseen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
+from watchdog.model.packs import (
+    GOING_AWAY,
+    HEALTHY,
+    IN_PROGRESS,
+    UNDEPLOYED,
+    VALIDATION_TIMED_OUT,
+    Pack,
+    ZoneRef,
+    pack_key,
+)
 from watchdog.model.reasons import Reason
 
 GONE = Decision(Do.LEAVE, Reason.GOING_AWAY)
@@ -80,7 +89,12 @@ def _follow(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now
 
 def _inherited(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
     """A pack of another id but of the same hosts, CA and type as one that was restarted: its attempts count on."""
-    if not known.histories or not pack.hosts or _history(known, difference, pack) != UNTROUBLED:
+    if (
+        not known.histories
+        or not pack.hosts
+        or pack.status in UNDEPLOYED
+        or _history(known, difference, pack) != UNTROUBLED
+    ):
         return []
     tried = [
         (history.last_restart_at, old, history)
@@ -99,7 +113,7 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: set[str], no
     """Packs that were there and are not, and packs the configuration asks for that never were."""
     zone, last_seen = seen.zone, known.zone.seen_at or now
     missing = {pack_key(pack_id): pack_id for pack_id in seen.missing}
-    identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY}
+    identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY | UNDEPLOYED}
     for pack_id, then in known.packs.items():
         if pack_id in listed:
             continue
@@ -110,7 +124,7 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: set[str], no
         if then.decision == MISSING and not then.pack.status:  # it was never there
             if not wanted:  # and now it is, under the id Cloudflare gives it, or nobody asks for it
                 difference.forgotten.append(then.pack.key)
-        elif then.pack.identity in identities and then.pack.hosts:
+        elif then.pack.identity in identities and then.pack.hosts:  # as the deployed one, or on the way there
             difference.forgotten.append(then.pack.key)  # the same pack lives on under another id
         elif then.pack.status not in GOING_AWAY:
             gone = replace(then.pack, status="deleted")
