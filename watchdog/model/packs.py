@@ -11,6 +11,9 @@ from datetime import datetime
 PackKey = tuple[str, str]
 """Zone id and pack id."""
 
+Identity = tuple[str, tuple[str, ...], str, str]
+"""Zone id, sorted hosts, certificate authority and type: what of a pack lasts, as its id does not."""
+
 ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
@@ -148,8 +151,8 @@ class Pack:
         return self.status == VALIDATION_TIMED_OUT and self.type == ADVANCED
 
     @property
-    def identity(self) -> tuple[str, tuple[str, ...], str, str]:
-        """What stays the same if Cloudflare gives the pack another id: zone, hosts, CA and type."""
+    def identity(self) -> Identity:
+        """What stays the same if Cloudflare gives the pack another id."""
         return (self.zone_id, self.hosts, self.certificate_authority, self.type)
 
 
