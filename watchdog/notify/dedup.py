@@ -83,6 +83,22 @@ def settle(
     return Decided(notices, AlertLog(after, voices))
 
 
+def replaced(before: AlertLog, decided: Decided) -> tuple[Notice, ...]:
+    """The ends in this step of alerts that gave way to another: people hear of that one instead, and not of these."""
+    told = {notice.alert.fingerprint for notice in decided.notices}
+    return tuple(
+        _ended(entry, Kind.OVER)
+        for fingerprint, entry in decided.log.entries.items()
+        if entry.over_at is not None and entry.owed is None and entry.said_at is not None and fingerprint not in told
+        if (was := before.entries.get(fingerprint)) is not None and was.over_at is None
+    )
+
+
+def _ended(entry: AlertState, end: Kind) -> Notice:
+    worst = _SEVERITIES[max(entry.said[0], 0)]
+    return Notice(end, replace(entry.alert, severity=worst), entry.missing_since)
+
+
 def _held(entry: AlertState | None, alert: Alert, now: datetime) -> AlertState:
     if entry is None:
         return AlertState(alert, now)
@@ -186,8 +202,7 @@ def _notice(entry: AlertState, now: datetime, *, repeat: bool) -> Notice | None:
     """What there is to say of one alert now that its group may speak; ``repeat`` when one of the group is due again."""
     if entry.owed is not None:
         # Whoever heard it at its worst hears of its end.
-        worst = _SEVERITIES[max(entry.said[0], 0)]
-        return Notice(entry.owed, replace(entry.alert, severity=worst), entry.missing_since)
+        return _ended(entry, entry.owed)
     if entry.over_at is not None or entry.missing_since is not None or not entry.ripe(now):
         return None
     if entry.said_at is None:

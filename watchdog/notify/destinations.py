@@ -188,7 +188,8 @@ class Destinations:
 
 def route_of(destination: Destination) -> Route:
     """What a destination wants."""
-    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones)
+    incidents = destination.pagerduty is not None
+    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones, incidents)
 
 
 def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Channel:
