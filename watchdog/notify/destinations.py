@@ -237,3 +237,15 @@ async def try_out(config: Config, name: str, clock: Clock, http: HttpSender) -> 
         return list(await asyncio.gather(*map(attempt, found)))
     finally:
         await http.close()
+
+
+async def unusable(config: Config) -> list[str]:
+    """``check-config``: a sentence for each destination to which nothing can ever be sent. Connects to none."""
+    faults = []
+    for destination in config.alerts.destinations:
+        if destination.url is not None:
+            try:
+                await Service(destination.url.get_secret_value()).check()
+            except Undelivered as why:
+                faults.append(f"alerts.destinations[{destination.name}].url: {why}")
+    return faults
