@@ -17,8 +17,9 @@ import pytest
 from tests.harness.builders import StandingClock
 from tests.harness.notices import T0, alert, letter, notice
 from tests.harness.receiver import Receiver
-from watchdog.model.alerts import AlertState, Kind, Route, Severity
+from watchdog.model.alerts import AlertState, Kind, Route
 from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import Severity
 from watchdog.notify import apprise
 from watchdog.notify.alertmanager import AT_ONCE, HEARTBEAT, VALID_FOR, Alertmanager
 from watchdog.notify.apprise import Service
