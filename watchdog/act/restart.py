@@ -12,11 +12,13 @@ from typing import Protocol
 
 from watchdog.cloudflare.client import Client, Reservation
 from watchdog.cloudflare.errors import (
+    AccessDenied,
     CloudflareError,
     CredentialRefused,
-    NetworkFault,
-    NotFound,
+    Held,
+    PassingFault,
     RateLimited,
+    TurnedAway,
     Unsettled,
 )
 from watchdog.model.history import History, Intent, NotIntended, Sent
@@ -38,6 +40,10 @@ class Ledger(Protocol):
         """Nothing was sent after all: forget the intent and put the history back."""
 
 
+_NOTHING_DONE = (AccessDenied, CredentialRefused, Held, RateLimited, TurnedAway)
+"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is."""
+
+
 async def restart(
     pack: Pack,
     client: Client,
@@ -51,14 +57,14 @@ async def restart(
     ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
     times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
     """
-    if refusal := client.credential.only_reads(pack.zone_id):
-        return RestartOutcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
+    if (waits := client.restart_held(pack.zone_id)) is not None:
+        return RestartOutcome(pack, _not_spent(waits), error=str(waits))
     # The reservation for both, before either: between the read and the PATCH nothing is waited for but the disk.
     async with client.reserve(2) as reservation:
         try:
             fresh = await client.get_pack(pack.zone_id, pack.id, reservation)
         except CloudflareError as error:
-            return RestartOutcome(pack, _unread(error), error=str(error))
+            return RestartOutcome(pack, error.reason, error=str(error))
         if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
             return RestartOutcome(fresh, Reason.MOVED_ON)
         try:
@@ -86,18 +92,16 @@ async def _send(
     try:
         answer = await client.restart_validation(pack.zone_id, pack.id, reservation)
         result = outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
-    except (RateLimited, CredentialRefused) as error:
-        # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
+    except _NOTHING_DONE as error:
         await ledger.withdraw(intent_id, intent, before)
-        reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
-        return RestartOutcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
+        return RestartOutcome(pack, _not_spent(error), Sent.REFUSED if error.sent else None, str(error))
     except Unsettled as error:
-        if isinstance(error, NetworkFault) and not error.sent:
-            await ledger.withdraw(intent_id, intent, before)
-            return RestartOutcome(pack, Reason.REFUSED, None, str(error))
-        found, moved = await _what_happened(pack, client)
+        found, moved = await _what_happened(pack, client) if error.sent else (pack, False)
         if moved:
             result = outcome(found, Sent.ACCEPTED, Reason.RESTARTED, f"settled by reading the pack: {error}")
+        elif not error.sent or (isinstance(error, PassingFault) and found is not pack):
+            await ledger.withdraw(intent_id, intent, before)
+            return RestartOutcome(pack, Reason.REFUSED, Sent.REFUSED if error.sent else None, str(error))
         else:
             result = outcome(found, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
     except CloudflareError as error:
@@ -132,7 +136,6 @@ def _completed(answer: Pack, pack: Pack) -> Pack:
     )
 
 
-def _unread(error: CloudflareError) -> Reason:
-    if isinstance(error, NotFound):
-        return Reason.NOT_FOUND
-    return Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.UNSEEN
+def _not_spent(error: CloudflareError) -> Reason:
+    """Why no attempt was spent: a person must act, or it is tried again by itself."""
+    return error.reason if error.reason is Reason.CREDENTIAL_REFUSED else Reason.REFUSED

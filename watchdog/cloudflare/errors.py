@@ -85,7 +85,9 @@ _INVALID = re.compile(
     re.IGNORECASE,
 )
 _LOCKED_OUT = re.compile(r"max\w* auth\w* failures|too many (?:failed )?(?:auth\w*|login)", re.IGNORECASE)
-_FROM_ELSEWHERE = re.compile(r"from (?:this |that |your )?location|ip (?:address )?(?:is )?(?:not|restrict)", re.IGNORECASE)
+_FROM_ELSEWHERE = re.compile(
+    r"from (?:this |that |your )?location|ip (?:address )?(?:is )?(?:not|restrict)", re.IGNORECASE
+)
 _NOT_ALLOWED = re.compile(r"not (?:be )?(?:allowed|permitted)|permission|unauthori[sz]ed", re.IGNORECASE)
 _HEADER_CODES = frozenset({6100, 6101, 6102, 6103, 6111})
 _ABOUT_A_HEADER = re.compile(r"x-auth-(?:key|email)|authorization", re.IGNORECASE)
@@ -134,14 +136,18 @@ class CredentialRefused(CloudflareError):
 class AccessDenied(CloudflareError):
     """A refusal that may mean the credential, this zone alone, a missing permission, or nothing that lasts.
 
-    ``reason`` is ``unseen`` until it was met again and again; then the client sets what that means.
+    ``reason`` is ``unseen`` until it was met again and again; then the client sets what that means. ``lasts`` where
+    asking again within seconds brings nothing else.
     """
+
+    lasts = False
 
 
 class PermissionMissing(AccessDenied):
     """The credential may not do this: Cloudflare's words leave no doubt."""
 
     reason = Reason.CREDENTIAL_REFUSED
+    lasts = True
 
 
 class NotFound(CloudflareError):
@@ -239,36 +245,50 @@ def translate(
     if ray:
         text += f" (cf-ray {clean(ray, 40)})"
     hint = problem.retry_after if problem else None
-
     if _is_about_rates(status, complaints, said, problem):
         limited = RateLimited(operation, label, text, retry_after=hint)
-        if _OF_AN_AUTHORITY.search(said):
-            limited.everything = False
+        limited.everything = _OF_AN_AUTHORITY.search(said) is None
         return limited
     codes = {first.code, *first.chain}
     if codes & {1000, 10001} and _PASSING.search(said) and not _INVALID.search(said):
         return PassingFault(operation, label, text)
-    if status >= 500 or status == 408 or 1406 in codes:
-        if 1406 in codes:
-            text += "; its certificate service stumbled, or the pack is being deleted"
+    if 1406 in codes:
+        said = f"{text}; its certificate service stumbled, or the pack is being deleted"
+        return CloudflareFault(operation, label, said)
+    if status >= 500 or status == 408:
         return CloudflareFault(operation, label, text, retry_after=hint)
-    if problem is not None:
-        return TurnedAway(operation, label, f"{text}; Cloudflare's edge refused it, not its API", retry_after=hint)
+    if problem is not None or (status == 403 and not complaints):
+        said = f"{text}; this is no answer of Cloudflare's API: its edge, a firewall or a proxy refused the request"
+        return TurnedAway(operation, label, said, retry_after=hint)
+    return _of_the_api(operation, status, codes, label, text, said, understood=bool(complaints))
+
+
+def _of_the_api(
+    operation: Operation, status: int, codes: set[int], label: str, text: str, said: str, *, understood: bool
+) -> CloudflareError:
+    if (error := _about_the_credential(operation, status, codes, label, text, said)) is not None:
+        return error
+    if codes & {7003, 7000, 1408} or status == 404:
+        return NotFound(operation, label, text)
+    if 1450 in codes:
+        return NotEnabled(operation, label, f"{text}; Advanced Certificate Manager is not enabled for this zone")
+    if status >= 400:
+        return Refused(operation, label, text)
+    return CloudflareFault(operation, label if understood else "not_json", text)
+
+
+def _about_the_credential(
+    operation: Operation, status: int, codes: set[int], label: str, text: str, said: str
+) -> CloudflareError | None:
     if (why := _certainly(codes, said)) is not None:
         return CredentialRefused(operation, label, f"{text}; {_REMEDIES[why]}", why=why)
     if 10001 in codes and _NOT_ALLOWED.search(said):
         return PermissionMissing(operation, label, f"{text}; {_lacks(operation)}")
     if codes & {10000, 9109, 6003} or status == 401 or (codes & {1000, 10001} and status == 403):
-        return AccessDenied(operation, label, f"{text}; {_remedy(operation)}")
-    if codes & {7003, 7000, 1408} or status == 404:
-        return NotFound(operation, label, text)
-    if 1450 in codes:
-        return NotEnabled(operation, label, f"{text}; Advanced Certificate Manager is not enabled for this zone")
-    if status == 403 and not complaints:
-        return TurnedAway(operation, label, f"{text}; no answer of Cloudflare's API: a firewall or proxy, or its edge")
-    if status >= 400:
-        return Refused(operation, label, text)
-    return CloudflareFault(operation, label if complaints else "not_json", text)
+        denied = AccessDenied(operation, label, f"{text}; {_remedy(operation)}")
+        denied.lasts = 9109 in codes
+        return denied
+    return None
 
 
 def _label(first: Complaint, status: int, problem: Problem | None) -> str:
@@ -311,7 +331,9 @@ _REMEDIES = {
 def _lacks(operation: Operation) -> str:
     permission = _PERMISSION.get(operation, _CERTIFICATES)
     where = "" if operation is Operation.LIST_ZONES else " for this zone"
-    return f"the credential lacks the permission {permission}{where}" if permission else "the credential may not do this"
+    if not permission:
+        return "the credential may not do this"
+    return f"the credential lacks the permission {permission}{where}"
 
 
 def _remedy(operation: Operation) -> str:
