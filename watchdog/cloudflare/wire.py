@@ -215,11 +215,10 @@ def problem(body: bytes) -> Problem | None:
     if "success" in said or not any(words):
         return None
     code, wait = said.get("error_code"), said.get("retry_after")
-    usable = isinstance(wait, int | float) and not isinstance(wait, bool) and 0 < wait < MOST_SECONDS
     return Problem(
         ": ".join(word for word in words if word),
         code if type(code) is int and 0 < code < _LARGEST_EDGE_CODE else 0,
-        float(wait) if usable else None,
+        float(wait) if isinstance(wait, int | float) and wait is not True and 0 < wait < MOST_SECONDS else None,
     )
 
 
