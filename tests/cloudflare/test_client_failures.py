@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
+from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, make_client, timed_out
+from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.cloudflare.client import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.credential import PROBE_EVERY, Credential, Sign
 from watchdog.cloudflare.errors import (
@@ -342,9 +343,15 @@ async def test_a_malformed_credential_is_told_as_one_and_stops_at_once():
 # ── another credential in its file ───────────────────────────────────────────────────────────────────────────────────
 
 
+def rereading(held):
+    """A credential whose file holds this by now."""
+    reread = held if callable(held) else lambda: held
+    return Credential.from_token("main", "simulated-token", LoopClock(), reread)
+
+
 @in_simulated_time
 async def test_a_credential_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refused():
-    sky = Sky(timed_out(tokens=[{"value": "second"}]), reread=lambda: Credential.from_token("main", "second", None))
+    sky = Sky(timed_out(tokens=[{"value": "second"}]), credential=rereading("second"))
     assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
     assert [request.status for request in sky.world.ledger] == [403, 200]
     assert sky.client.changes == [("credential_resumed", "trusted")]
@@ -352,7 +359,7 @@ async def test_a_credential_that_was_replaced_in_its_file_is_taken_when_the_old_
 
 @in_simulated_time
 async def test_a_file_that_still_has_the_refused_credential_stops_it():
-    sky = Sky(timed_out(), reread=lambda: Credential.from_token("main", "simulated-token", None))
+    sky = Sky(timed_out(), credential=rereading("simulated-token"))
     sky.world.revoke("main")
     await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
     assert sky.client.credential.stopped
@@ -364,9 +371,12 @@ async def test_the_file_of_a_stopped_credential_is_read_again_twice_a_minute_and
 
     def reread():
         read.append(1)
-        return Credential.from_token("main", held[0], None)
+        return held[0]
 
-    sky = Sky(timed_out(tokens=[{"value": "simulated-token"}, {"name": "next", "value": "second"}]), reread=reread)
+    sky = Sky(
+        timed_out(tokens=[{"value": "simulated-token"}, {"name": "next", "value": "second"}]),
+        credential=rereading(reread),
+    )
     sky.world.revoke("main")
     for _ in range(60):
         await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
@@ -379,7 +389,7 @@ async def test_the_file_of_a_stopped_credential_is_read_again_twice_a_minute_and
 
 @in_simulated_time
 async def test_a_restart_that_met_the_old_credential_is_no_restart_and_the_next_one_goes():
-    sky = Sky(timed_out(tokens=[{"value": "second"}]), reread=lambda: Credential.from_token("main", "second", None))
+    sky = Sky(timed_out(tokens=[{"value": "second"}]), credential=rereading("second"))
     failed = await raised_by(sky.client.restart_validation(ZONE, PACK), AccessDenied)
     assert failed.reason is Reason.UNSEEN
     await sky.client.restart_validation(ZONE, PACK)
@@ -389,7 +399,7 @@ async def test_a_restart_that_met_the_old_credential_is_no_restart_and_the_next_
 @in_simulated_time
 async def test_a_late_answer_to_the_old_credential_does_not_stop_the_new_one():
     scenario = timed_out(tokens=[{"value": "second"}], faults=[{"kind": "slow", "delay": "1s"}])
-    sky = Sky(scenario, reread=lambda: Credential.from_token("main", "second", None))
+    sky = Sky(scenario, credential=rereading("second"))
     await asyncio.gather(sky.client.get_pack(ZONE, PACK), sky.client.get_pack(ZONE, PACK))
     assert [request.status for request in sky.world.ledger] == [403, 403, 200, 200]
     assert not sky.client.credential.stopped

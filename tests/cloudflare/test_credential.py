@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.cloudflare_client import ZONE, answer, by_hand, in_simulated_time
-from tests.simulator.conftest import ManualClock
+from tests.harness.cloudflare_client import ZONE, answer, by_hand
+from tests.harness.time import ManualClock, in_simulated_time
 from watchdog.cloudflare.credential import (
     PROBE_EVERY,
     PROBE_LOCKED_OUT_EVERY,
@@ -114,7 +114,7 @@ def test_a_probe_that_is_refused_begins_the_wait_anew():
 def test_another_secret_is_tried_at_once():
     credential = token()
     credential.note(Sign.REFUSED, "no")
-    assert credential.renew(Credential.from_token("main", "another", ManualClock()))
+    assert credential.renew("another")
     assert credential.may_call()
     assert credential.headers() == {"authorization": "Bearer another"}
 
@@ -122,13 +122,13 @@ def test_another_secret_is_tried_at_once():
 def test_the_same_secret_again_changes_nothing():
     credential = token()
     credential.note(Sign.REFUSED, "no")
-    assert not credential.renew(token())
+    assert not credential.renew(SECRET)
     assert (credential.may_call(), credential.edition) == (False, 0)
 
 
 def test_what_was_said_of_the_secret_before_is_still_taken_out():
     credential = token()
-    credential.renew(Credential.from_token("main", "another", ManualClock()))
+    credential.renew("another")
     assert credential.taken_out_of(f"{SECRET} another".encode()) == b"(credential) (credential)"
 
 

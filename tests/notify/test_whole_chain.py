@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.alert_chain import Diagnoser, chain
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.alerting import Diagnoser, chain
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason
@@ -49,7 +49,7 @@ async def test_a_token_that_may_read_and_not_restart_is_told_with_the_permission
     slow = {"schedule": {"attention_interval": "5m"}}
     async with chain(tmp_path, packs, scenario={"tokens": tokens}, config=slow) as runtime:
         await runtime.watch(hours=2)
-        assert runtime.fleet.patches() == [0, 15, 30, 45, 60, 75, 90, 105]
+        assert runtime.fleet.patches() == [0, 5, 10, 25, 40, 55, 70, 85, 100, 115]
     assert titles(runtime) == [
         "[critical] credential_refused: a.example: Cloudflare does not let this credential restart it"
     ]

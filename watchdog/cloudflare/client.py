@@ -6,6 +6,7 @@ changed by what asking again and elsewhere shows, never by one answer that may m
 one zone (``holds``), or the account's allowance (``rate_limit``).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -142,9 +143,7 @@ class Client:
         dice: Random,
         user_agent: str,
         observer: Observer,
-        reread: Callable[[], Credential | None] | None = None,
     ) -> None:
-        """``reread`` gives the credential as its file has it now; ``None`` where it has none that is usable."""
         self.account = credential.name
         self.credential = credential
         self.quota = quota
@@ -155,7 +154,6 @@ class Client:
         self._dice = dice
         self._user_agent = user_agent
         self._observer = observer
-        self._reread = reread
         self._reread_at = float("-inf")
         self._holds = Holds(clock)
         self._accounts: dict[str, None] = {}  # ids of Cloudflare's accounts that zones were seen in
@@ -387,7 +385,7 @@ class Client:
         credential = self.credential
         probe = asks_about_it or credential.stopped
         if credential.stopped and not asks_about_it:
-            self._reread_now_and_then()
+            await self._reread_now_and_then()
             if not credential.may_call():
                 raise CredentialRefused(operation, "", credential.refusal, sent=False)
         if reservation is None or not reservation.take():
@@ -415,7 +413,7 @@ class Client:
         except CloudflareError as failed:
             error = failed
             if isinstance(failed, CredentialRefused) and operation is not Operation.VERIFY_TOKEN:
-                self._refused(failed, edition)
+                await self._refused(failed, edition)
             elif isinstance(failed, RateLimited) and headers is not None:
                 self._slow_down(failed, headers, of)
             raise
@@ -477,7 +475,7 @@ class Client:
             first = FORBIDDEN_FOR
         elif isinstance(failed, AccessDenied):
             if self._holds.refusals(operation, zone_id) + 1 >= DENIED_IN_A_ROW:
-                failed.reason = Reason.CREDENTIAL_REFUSED
+                failed.reason, first = Reason.CREDENTIAL_REFUSED, FORBIDDEN_FOR
         elif not isinstance(failed, PassingFault | TurnedAway):
             return
         self._holds.hold(operation, zone_id, failed, min(failed.retry_after or first, LONGEST_HINT), FORBIDDEN_FOR)
@@ -488,27 +486,29 @@ class Client:
         if change is not None:
             self._observer.credential_changed(self.account, change)
 
-    def _refused(self, refused: CredentialRefused, edition: int) -> None:
+    async def _refused(self, refused: CredentialRefused, edition: int) -> None:
         """It is certainly refused: stop, unless its file has another one by now."""
-        if self.credential.edition == edition and not self.renewed():
+        await self.reread()
+        if self.credential.edition == edition:
             self.note(Sign.LOCKED_OUT if refused.why is Why.LOCKED_OUT else Sign.REFUSED, str(refused))
 
-    def renewed(self) -> bool:
-        """Whether the credential's file has another one by now; that is taken from then on."""
-        fresh = self._reread() if self._reread is not None else None
-        if fresh is None or not self.credential.renew(fresh):
-            return False
-        standing = self.credential.standing
-        self._observer.credential_changed(
-            self.account, Change(standing, standing, "another one was read from its file")
-        )
-        return True
+    async def reread(self) -> None:
+        """Look whether the credential's file has another one by now; that is used from then on."""
+        if self.credential.reread is None:
+            return
+        try:
+            secret = await asyncio.to_thread(self.credential.reread)
+        except ValueError:  # it is being written, or gone: what was read last stands
+            return
+        if self.credential.renew(secret):
+            standing, why = self.credential.standing, "another one was read from its file"
+            self._observer.credential_changed(self.account, Change(standing, standing, why))
 
-    def _reread_now_and_then(self) -> None:
+    async def _reread_now_and_then(self) -> None:
         now = self._clock.monotonic()
         if now >= self._reread_at:
             self._reread_at = now + REREAD_EVERY
-            self.renewed()
+            await self.reread()
 
     # ── what a doubt asks ────────────────────────────────────────────────────────────────────────────────────────
 

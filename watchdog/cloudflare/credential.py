@@ -15,7 +15,7 @@ hours apart, since each may prolong the lock.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -92,9 +92,22 @@ class Change(NamedTuple):
 class Credential:
     """The headers of one account's credential and its standing. Printing it shows nothing secret."""
 
-    def __init__(self, name: str, headers: Mapping[str, str], secret: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        headers: Callable[[str], dict[str, str]],
+        secret: str,
+        clock: Clock,
+        reread: Callable[[], str] | None = None,
+    ) -> None:
+        """``headers`` makes the headers of a secret.
+
+        ``reread`` gives the secret as its file holds it now, and may block; it raises ``ValueError``, a sentence.
+        """
         self.name = name
         self._clock = clock
+        self.reread = reread
+        self._make_headers = headers
         self._headers: dict[str, str] = {}
         self._spellings: set[bytes] = set()
         self._secret = ""
@@ -104,17 +117,19 @@ class Credential:
         self.refusal = ""
         self.served_at = float("-inf")
         self._readable: dict[str, float] = {}  # zones by when they were last read, the oldest first
-        self._carry(headers, secret)
+        self._carry(secret)
 
     @classmethod
-    def from_token(cls, name: str, token: str, clock: Clock) -> "Credential":
+    def from_token(cls, name: str, token: str, clock: Clock, reread: Callable[[], str] | None = None) -> "Credential":
         """An API token."""
-        return cls(name, {"authorization": f"Bearer {token}"}, token, clock)
+        return cls(name, lambda secret: {"authorization": f"Bearer {secret}"}, token, clock, reread)
 
     @classmethod
-    def from_key(cls, name: str, email: str, key: str, clock: Clock) -> "Credential":
+    def from_key(
+        cls, name: str, email: str, key: str, clock: Clock, reread: Callable[[], str] | None = None
+    ) -> "Credential":
         """The older pair of e-mail address and global API key."""
-        return cls(name, {"x-auth-email": email, "x-auth-key": key}, key, clock)
+        return cls(name, lambda secret: {"x-auth-email": email, "x-auth-key": secret}, key, clock, reread)
 
     def __repr__(self) -> str:
         return f"Credential({self.name!r})"
@@ -140,17 +155,17 @@ class Credential:
                 said = said.replace(spelling, REMOVED)
         return said
 
-    def renew(self, other: "Credential") -> bool:
-        """Take the secret of ``other`` from now on; True if it is another. One that is stopped is tried at once."""
-        if other.headers() == self._headers:
+    def renew(self, secret: str) -> bool:
+        """Use this secret from now on; True if it is another. A credential that is stopped is tried at once then."""
+        if secret == self._secret:
             return False
-        self._carry(other._headers, other._secret)  # noqa: SLF001  of its own kind
+        self._carry(secret)
         self.edition += 1
         self._probe_at = self._clock.monotonic()
         return True
 
-    def _carry(self, headers: Mapping[str, str], secret: str) -> None:
-        self._headers, self._secret = dict(headers), secret
+    def _carry(self, secret: str) -> None:
+        self._headers, self._secret = self._make_headers(secret), secret
         # Answers to the last one may still come.
         self._spellings |= {secret.encode(), json.dumps(secret)[1:-1].encode()}
 

@@ -47,8 +47,8 @@ class Asker(Protocol):
     def note(self, sign: Sign, why: str = "") -> None:
         """One sign more of how the credential stands."""
 
-    def renewed(self) -> bool:
-        """Whether the credential's file has another one by now."""
+    async def reread(self) -> None:
+        """Look whether the credential's file has another one by now; that is used from then on."""
 
     async def pause(self, seconds: float) -> None:
         """Wait for about so long."""
@@ -148,7 +148,9 @@ class Doubts:
             return
         if now >= self._found_out_at + VERIFIED_FOR:
             self._client.note(Sign.DENIED, str(denied))
-            if self._client.renewed():
+            edition = credential.edition
+            await self._client.reread()
+            if credential.edition != edition:
                 return
             self._vouched_for = await self._ask_about_it(of)
             self._found_out_at = self._clock.monotonic()

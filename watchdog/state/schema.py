@@ -105,6 +105,7 @@ packs = sa.Table(
     *(_text("hosts"), _text("ca"), _time("expires_at"), _text("validation_errors")),
     *(_time("since", nullable=False), _time("seen_at", nullable=False), _text("do"), _text("reason"), _time("until")),
     sa.Column("validity_days", sa.Integer, nullable=False, server_default="0"),
+    _time("uploaded_at"),
     sqlite_with_rowid=False,
 )
 histories = sa.Table(
@@ -234,7 +235,7 @@ def pack_row(memory: Remembered) -> Row:
         *(pack.certificate_authority, _to(pack.expires_at)),
         json.dumps(pack.validation_errors) if pack.validation_errors else "[]",
         *(to_micros(memory.since), to_micros(memory.seen_at), decision.do.value, decision.reason.value),
-        *(_to(decision.until), pack.validity_days),
+        *(_to(decision.until), pack.validity_days, _to(pack.uploaded_at)),
     )
 
 
@@ -246,10 +247,11 @@ def packs_of(rows: Iterable[Row]) -> Iterator[tuple[PackKey, Remembered]]:
     decisions = _Memo[tuple[str, str, int | None], Decision](lambda key: _decision(*key))
     for row in rows:
         zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
-        since, seen, do, reason, until, days = row[10:]
+        since, seen, do, reason, until, days, uploaded = row[10:]
         zone_id = text[zone_id]
         pack = Pack(
-            *(pack_id, zone_id, text[kind], text[status], texts[hosts], text[ca], _from(expires), texts[errors], days)
+            *(pack_id, zone_id, text[kind], text[status], texts[hosts], text[ca], _from(expires), texts[errors], days),
+            uploaded_at=_from(uploaded),
         )
         decision = decisions[do, reason, until]
         yield (zone_id, pack_id), Remembered(text[account], text[zone], pack, time[since], time[seen], decision)
