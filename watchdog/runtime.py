@@ -92,9 +92,8 @@ class LogsAndMetrics:
 
     def credential_changed(self, account: str, change: Change) -> None:
         """A credential is doubted, stopped, or taken again."""
-        level = "error" if change.event == "credential_stopped" else "info"
-        if change.event:
-            self.logs.say(level, change.event, account=account, error=change.why or None)
+        if change.event is not None:
+            self.logs.write(change.event, account=account, error=change.why or None)
 
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from watchdog.model.clock import Clock
+from watchdog.model.events import EventName
 
 PROBE_EVERY = 900.0
 """Seconds between probes of a refused credential: 96 a day, far below any limit, and mended tokens are noticed soon."""
@@ -75,18 +76,18 @@ class Change(NamedTuple):
     why: str
 
     @property
-    def event(self) -> str:
-        """The log event of it; empty where it is not worth a line: a doubt that was put aside.
+    def event(self) -> EventName | None:
+        """The log event of it; ``None`` where it is not worth a line: a doubt that was put aside.
 
         From one standing to the same another secret came in its place.
         """
         if self.before is self.after:
-            return "credential_resumed"
+            return EventName.CREDENTIAL_RESUMED
         if self.after in SENDS_NOTHING:
-            return "credential_stopped"
+            return EventName.CREDENTIAL_STOPPED
         if self.after is Standing.DOUBTED:
-            return "credential_doubted"
-        return "credential_resumed" if self.before in SENDS_NOTHING else ""
+            return EventName.CREDENTIAL_DOUBTED
+        return EventName.CREDENTIAL_RESUMED if self.before in SENDS_NOTHING else None
 
 
 class Credential:

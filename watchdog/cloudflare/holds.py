@@ -13,8 +13,8 @@ from watchdog.model.clock import Clock
 FIRST = 60.0
 """Seconds of the first hold: most refusals that pass are over then."""
 
-LONGEST = 4 * 3600.0
-"""Seconds of the longest: six requests a day for a zone that has left the account, and its return is noticed."""
+LONGEST = 3600.0
+"""Seconds of the longest: 24 requests a day for a zone that has left the account, and its return is noticed."""
 
 
 @dataclass(slots=True)
