@@ -56,7 +56,7 @@ async def test_a_zone_that_nobody_has_is_not_found():
     [
         ({"kind": "html_error", "status": 502}, Reason.UNSEEN),
         ({"kind": "json_error", "status": 404, "code": 1001}, Reason.NOT_FOUND),
-        ({"kind": "json_error", "status": 403, "code": 9109}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 403, "code": 9103}, Reason.CREDENTIAL_REFUSED),
     ],
 )
 @in_simulated_time

@@ -5,11 +5,10 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError, CredentialRefused, NotFound
+from watchdog.cloudflare.errors import CloudflareError
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.packs import GOING_AWAY, UNDEPLOYED, Identity, ZoneRef, pack_key
-from watchdog.model.reasons import Reason
 
 NOBODY: Mapping[str, Identity] = MappingProxyType({})
 
@@ -26,20 +25,17 @@ async def poll_zone(
     """
     try:
         if not zone.id:
-            zone = replace(zone, id=await client.find_zone(zone.label))
+            found = await client.find_zone(zone.label)
+            zone = replace(zone, id=found.id)
         packs = await client.list_packs(zone.id, Urgency.TROUBLED if troubled else Urgency.CALM)
-    except NotFound as error:
-        return Unseen(zone, Reason.NOT_FOUND, str(error))
-    except CredentialRefused as error:
-        return Unseen(zone, Reason.CREDENTIAL_REFUSED, str(error))
     except CloudflareError as error:
-        return Unseen(zone, Reason.UNSEEN, str(error))
+        return Unseen(zone, error.reason, str(error))
     if not zone.packs:
         return Seen(zone, tuple(packs))
     wanted = {pack_key(pack.id): pack for pack in packs if pack_key(pack.id) in zone.packs}
     living = {key for key, pack in wanted.items() if pack.status not in GOING_AWAY}
     orphans = {pinned[key] for key in zone.packs - living if key in pinned}
     followed = [pack for pack in packs if pack.identity in orphans and pack.status not in GOING_AWAY | UNDEPLOYED]
-    found = {pack.identity for pack in followed}
-    missing = (key for key in zone.packs - wanted.keys() if pinned.get(key) not in found)
+    identities = {pack.identity for pack in followed}
+    missing = (key for key in zone.packs - wanted.keys() if pinned.get(key) not in identities)
     return Seen(zone, (*wanted.values(), *followed), tuple(sorted(missing)))
