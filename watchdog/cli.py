@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
-    from watchdog.state.database import Store
+    from watchdog.state.store import Store
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -329,7 +329,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.runtime import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, Store
+    from watchdog.state.database import StateDamaged, StateError, StateHeld
+    from watchdog.state.store import Store
 
     clock = RealClock()
     try:
@@ -373,7 +374,7 @@ def _check_online(config: "Config") -> None:
     import tempfile
 
     from watchdog import commands
-    from watchdog.state.database import Store
+    from watchdog.state.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{folder}/nothing.db", exclusive=True)

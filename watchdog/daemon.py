@@ -21,7 +21,7 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.model.report import PassReport
 from watchdog.runtime import Runtime, caution, inventory, open_runtime, own_version
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 from watchdog.tell.logs import configure
 from watchdog.tell.systemd import Notifier
 

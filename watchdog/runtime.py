@@ -32,9 +32,9 @@ from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.schedule.agenda import Agenda
-from watchdog.state.database import Store
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.store import Store
 from watchdog.tell.logs import Logs, configure
 
 if TYPE_CHECKING:

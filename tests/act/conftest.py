@@ -13,8 +13,8 @@ from watchdog.act import restart
 from watchdog.model.clock import anchor
 from watchdog.model.history import Intent, NotIntended
 from watchdog.simulator.scenario import pack_id
-from watchdog.state.database import Store
 from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 PACK = pack_id("example.com", 0)
 WAIT = timedelta(minutes=15)

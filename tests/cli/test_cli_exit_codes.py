@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 pytestmark = pytest.mark.process
 

@@ -19,7 +19,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 CONFIG = """
 accounts: {main: {api_token: planted-token}}

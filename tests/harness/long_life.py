@@ -21,7 +21,7 @@ from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import open_runtime
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 ZONES = 12
 PACKS = 3

@@ -30,8 +30,9 @@ from watchdog.model.alerts import (
 )
 from watchdog.model.packs import ManualRecord
 from watchdog.state import outbox
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
+from watchdog.state.store import Store
 
 ROOT = Path(__file__).parents[2]
 

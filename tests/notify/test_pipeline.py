@@ -13,7 +13,8 @@ from tests.harness.builders import inventory, pack, zone
 from tests.harness.cloudflare_client import in_simulated_time
 from watchdog.model.report import PassReport
 from watchdog.notify.rules import Standing
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 
 MANAGER = "  destinations:\n    - {name: am, alertmanager: 'http://am.test', heartbeat: true}\n"
 TWO = (

@@ -11,8 +11,8 @@ import pytest
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.model.packs import Pack
-from watchdog.state.database import Store
 from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -14,8 +14,10 @@ from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered,
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.state import outbox, quarantine
-from watchdog.state.database import Changes, StateDamaged, StateError, Store
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.migrations.upgrade import HEAD
+from watchdog.state.store import Store
 
 NAME = "state.db.damaged-20260301T120000Z"
 HISTORIES = {("z1", f"p{n}"): History(1) for n in range(400)}

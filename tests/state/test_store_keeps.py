@@ -14,7 +14,8 @@ from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.state import database as store_module
 from watchdog.state import schema
-from watchdog.state.database import Changes, StateError
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateError
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 times = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))

@@ -20,12 +20,14 @@ from alembic.script import ScriptDirectory
 
 from watchdog.model.history import UNTROUBLED, History, JournalLine
 from watchdog.state import migrations, schema
-from watchdog.state.database import Changes, StateError, StateHeld, Store
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateError, StateHeld
 from watchdog.state.migrations.upgrade import HEAD
+from watchdog.state.store import Store
 
 HOLDS = """
 import sys
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 store = Store.open(sys.argv[1], exclusive=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -125,7 +127,7 @@ def test_columns_lie_in_the_order_the_rows_are_written(db):
 def test_a_current_state_is_opened_without_alembic_and_without_the_orm(url, store):
     store.close()
     code = (
-        "import sys; from watchdog.state.database import Store; Store.open(sys.argv[1], exclusive=True).close();"
+        "import sys; from watchdog.state.store import Store; Store.open(sys.argv[1], exclusive=True).close();"
         "sys.exit(any(name in sys.modules for name in ('alembic', 'sqlalchemy.orm')))"
     )
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == 0

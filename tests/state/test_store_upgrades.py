@@ -20,7 +20,7 @@ from alembic.config import Config
 import watchdog
 from watchdog.model.history import History
 from watchdog.state import migrations
-from watchdog.state.database import Changes
+from watchdog.state.changes import Changes
 from watchdog.state.migrations import upgrade
 
 NEXT = "9000"
@@ -50,7 +50,8 @@ def upgrade():
 """
 OPENS = """
 import sys
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 try:
     store = Store.open(sys.argv[1], exclusive=sys.argv[2] == "daemon")
 except StateError as error:

@@ -27,8 +27,9 @@ from watchdog.notify.messages import messages
 from watchdog.notify.rows import alert_rows, firing_counts
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, holding, unwatched
 from watchdog.state import outbox
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
+from watchdog.state.store import Store
 
 T = TypeVar("T")
 

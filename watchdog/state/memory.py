@@ -23,7 +23,11 @@ from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Not
 from watchdog.model.observation import Observation, Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.state.database import Changes, PackKey, Quarantined, Settled, Snapshot, Stale, StateError, Store
+from watchdog.state.changes import Changes, PackKey, Settled, Snapshot
+from watchdog.state.database import StateError
+from watchdog.state.quarantine import Quarantined
+from watchdog.state.restarts import Stale
+from watchdog.state.store import Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written."""

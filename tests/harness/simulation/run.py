@@ -37,7 +37,8 @@ from watchdog.runtime import inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.world import World
 from watchdog.state import outbox
-from watchdog.state.database import StateDamaged, StateError, Store
+from watchdog.state.database import StateDamaged, StateError
+from watchdog.state.store import Store
 from watchdog.tell.metrics import Account, Snapshot
 
 RESTART_AFTER = 10.0
