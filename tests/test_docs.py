@@ -19,7 +19,7 @@ from watchdog.config.json_schema import json_schema
 from watchdog.model.decisions import Do
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
-from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.logs import LIBRARY
 from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
@@ -116,7 +116,7 @@ def test_every_reason_has_a_place_in_the_docs_that_says_what_it_means_what_happe
     assert section, f"docs/reasons.md has no heading ### `{reason}`"
     assert re.search(r"(?m)^\*\*Next:\*\* \S", section[1])
     assert re.search(r"(?m)^\*\*You:\*\* \S", section[1])
-    assert section[1].startswith("*Needs a person.*") is (reason in NEEDS_A_PERSON)
+    assert section[1].startswith("*Needs a person.*") is REASONS[reason].needs_a_person
 
 
 def test_the_docs_explain_no_reason_that_is_not_there():

@@ -145,9 +145,16 @@ def check_config(
     """Validate the configuration file."""
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
+    from watchdog.model.text import clean
+    from watchdog.proxy import unreadable
+
     for each in exposed:
         with suppress(OSError):
             print(f"warning: {each}", file=sys.stderr)
+    for entry in unreadable(os.environ):
+        with suppress(OSError):
+            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
+            print(f"warning: {said}", file=sys.stderr)
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
@@ -181,7 +188,7 @@ def explain(
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = _load(config)
     from watchdog import commands
-    from watchdog.model.reasons import NEEDS_A_PERSON as WANTS_ONE
+    from watchdog.model.reasons import REASONS
     from watchdog.tell.explain import explained
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
@@ -194,7 +201,7 @@ def explain(
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
-    if any(row["reason"] in WANTS_ONE for row in rows):
+    if any(REASONS[row["reason"]].needs_a_person for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 

@@ -22,7 +22,7 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, PassReport, next_step, pack_row
 from watchdog.observe.poll import poll_zone
@@ -35,8 +35,6 @@ WHOLE_PASS = timedelta(days=365)
 
 MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
-
-UNREACHABLE = frozenset({Reason.UNSEEN, Reason.CREDENTIAL_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,9 @@ async def once(
         failures = sorted(runtime.components.watched.failures.items())
         blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
         found = Inventory(found.packs, [*found.zones, *blind])
-        nothing_seen = bool(found.zones) and all(zone.error and zone.reason in UNREACHABLE for zone in found.zones)
+        nothing_seen = bool(found.zones) and all(
+            zone.error and meaning(zone.reason).unreachable for zone in found.zones
+        )
         return Result(report, found, nothing_seen)
 
 
@@ -103,7 +103,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         cycle = Cycle(runtime.components)
         seen = await cycle.see(zone)
         if not isinstance(seen, Seen):
-            raise CannotBeDone(seen.error, unreachable=seen.reason in UNREACHABLE)
+            raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
         pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
         if pack is None:
             raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
@@ -116,7 +116,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         await runtime.components.memory.flush()
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
-            raise CannotBeDone(text, unreachable=outcome.reason in UNREACHABLE)
+            raise CannotBeDone(text, unreachable=REASONS[outcome.reason].unreachable)
         known = next(k for k in runtime.components.memory.packs_of(seen.zone) if k.pack.id == outcome.pack.id)
         return pack_row(known, runtime.components.memory.history(outcome.pack))
 
@@ -132,7 +132,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
         zone = await _find(runtime, zone_name)
         seen = await cycle.see(zone)
         if not isinstance(seen, Seen):
-            raise CannotBeDone(seen.error, unreachable=seen.reason in UNREACHABLE)
+            raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
         wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
         if not wanted and pack_id:
             raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
@@ -196,7 +196,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
     decision = cycle.decision(zone, pack, diagnosis)
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
-        why = obstacle(diagnosis.findings) if diagnosis and decision.reason is Reason.HELD_BY_DIAGNOSIS else None
+        why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 
@@ -238,7 +238,7 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
                 gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""
                 findings.append(OnlineCheck(f"{what}: {len(seen.packs)} packs", gone))
             else:
-                findings.append(OnlineCheck(what, seen.error, seen.reason in UNREACHABLE))
+                findings.append(OnlineCheck(what, seen.error, REASONS[seen.reason].unreachable))
     if runtime.config.accounts[client.account].api_token is not None:
         works = any(not finding.error for finding in findings)
         findings.insert(0, await _check_token(client, works=works))

@@ -32,7 +32,7 @@ from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import ADVANCED, PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
-from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import PassReport, packs_seen
 from watchdog.model.text import defect
@@ -233,7 +233,7 @@ class Cycle:
         """Whether a zone wants attention: a pack is in trouble, or waits for a person and has not much time left."""
         components = self.components
         return components.memory.troubled(zone) or any(
-            known.decision.reason in NEEDS_A_PERSON and _pressing(known.pack, self._now())
+            REASONS[known.decision.reason].needs_a_person and _pressing(known.pack, self._now())
             for known in components.memory.packs_of(zone)
         )
 
@@ -490,7 +490,7 @@ def _held(
     error: str = "",
 ) -> Event:
     facts = (("attempt", history.attempts), ("next_restart_at", decision.until), ("error", error), *_found(diagnosis))
-    level = "warning" if decision.reason in (Reason.HELD_BY_DIAGNOSIS, Reason.CA_REFUSES) else "info"
+    level = "warning" if REASONS[decision.reason].needs_a_person else "info"
     return Event("restart_held", now, zone, pack, decision.reason, level, facts)
 
 

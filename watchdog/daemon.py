@@ -20,6 +20,8 @@ from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.model.report import PassReport
+from watchdog.model.text import clean
+from watchdog.proxy import unreadable
 from watchdog.runtime import Runtime, caution, inventory, open_runtime, own_version
 from watchdog.state.store import Store
 from watchdog.tell.logs import configure
@@ -141,6 +143,8 @@ class Daemon:
         self._metrics.reloaded(self._clock.now(), successful=True)
         sock = bind(config.web.listen) if config.web.listen else None
         web = Web(self, sock, pipeline.rows) if sock is not None else None
+        for entry in unreadable(self._environ):
+            runtime.telemetry.logs.say("warning", "no_proxy_ignored", entry=clean(entry, 100))
         await pipeline.start()
         ticker = (self._make_ticker or Ticker)(self._length(), self._tick)
         self._catch_signals()

@@ -18,6 +18,8 @@ BOTH = [
     ("result_info", [True, False]),
     ("acm_missing_status", [400, 403]),
     ("authentication_error_status", [400, 401, 403]),
+    ("internal_zones_listed", [False, True]),
+    ("ratelimit_resets_in", ["window", "second"]),
 ]
 EACH = [{name: value} for name, values in BOTH for value in values]
 

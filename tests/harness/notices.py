@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from watchdog.model.alerts import ALERTS, Alert, AlertLog, Letter, Message, MessageStatus, Notice, Severity
-from watchdog.model.reasons import Reason
+from watchdog.model.alerts import Alert, AlertLog, Letter, Message, MessageStatus, Notice
+from watchdog.model.reasons import ALERTS, Reason, Severity
 from watchdog.notify.dedup import settle
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

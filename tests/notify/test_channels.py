@@ -17,8 +17,9 @@ import pytest
 from tests.harness.builders import StandingClock
 from tests.harness.notices import T0, alert, letter, notice
 from tests.harness.receiver import Receiver
-from watchdog.model.alerts import AlertState, Kind, Route, Severity
+from watchdog.model.alerts import AlertState, Kind, Route
 from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import Severity
 from watchdog.notify import apprise
 from watchdog.notify.alertmanager import AT_ONCE, HEARTBEAT, VALID_FOR, Alertmanager
 from watchdog.notify.apprise import Service
@@ -130,6 +131,33 @@ def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hoo
     assert str(why(f"http://127.0.0.1:{port}{SECRET_PATH}")).startswith("could not connect")
     assert str(why(f"https://127.0.0.1:{hook.port}{SECRET_PATH}")).startswith(("TLS failed", "could not connect"))
     assert "could not connect" in str(why("http://s3cr3t.invalid/"))
+
+
+def answering(raw):
+    """Why a request is not delivered to a peer that reads a little, sends ``raw`` and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(raw)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        scheme = "http" if raw else "https"
+        said = why(f"{scheme}://127.0.0.1:{server.getsockname()[1]}{SECRET_PATH}")
+        thread.join(10)
+    return said
+
+
+def test_a_reason_phrase_in_any_encoding_is_ignored_and_its_status_and_headers_count():
+    said = answering(b"HTTP/1.1 503 Zeit\xfcberschreitung\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+    assert (str(said), said.retry_after) == ("HTTP 503 Service Unavailable", timedelta(seconds=7))
+
+
+def test_a_peer_that_closes_during_the_tls_handshake_is_told_so():
+    assert str(answering(b"")) == "TLS failed: the other side closed the connection during the handshake"
 
 
 @pytest.mark.parametrize("url", ["ftp://s3cr3t.example/", "http://", "http://[s3cr3t/", "s3cr3t"])

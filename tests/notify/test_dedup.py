@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.notices import DAY, T0, Day, alert, at
-from watchdog.model.alerts import AlertLog, Kind, Severity
-from watchdog.model.reasons import Reason
+from watchdog.model.alerts import AlertLog, Kind
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import GAPS, LONGEST_CALM, settle
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from tests.harness.notices import T0, alert, notice
-from watchdog.model.alerts import Kind, MessageStatus, Notice, Route, Severity
+from watchdog.model.alerts import Kind, MessageStatus, Notice, Route
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.messages import MOST_CHARACTERS, MOST_NOTICES, lasted, messages
 
 EVERYTHING = Route()

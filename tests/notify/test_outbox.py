@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tests.harness.notices import T0, alert, letter, notice
 from tests.harness.receiver import Receiver
 from watchdog.model.alerts import (
-    ALERTS,
     Alert,
     AlertLog,
     AlertState,
@@ -26,9 +25,9 @@ from watchdog.model.alerts import (
     Message,
     MessageStatus,
     Notice,
-    Severity,
 )
 from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import ALERTS, Severity
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten

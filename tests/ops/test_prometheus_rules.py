@@ -20,10 +20,10 @@ from tests.harness.promql import read
 from tests.harness.servers import RealPrometheus, eventually, process
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.model.alerts import ALERTS as OWN_ALERTS
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome

@@ -17,12 +17,11 @@ from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zon
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
-from watchdog.model.alerts import ALERTS
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import VALIDATION_REASONS, Reason
+from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
 from watchdog.notify.rows import firing_counts
@@ -131,11 +130,12 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
         (None, NOW + timedelta(hours=1)),
         (None, *VALIDATION_REASONS),
         ((), (obstacle,)),
+        (None, NOW),
     )
     known, _ = pack()
     made = {
-        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, free_at, failed_for, findings))
-        for status, kind, history, rules, free_at, failed_for, findings in axes
+        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, *more))
+        for status, kind, history, rules, *more in axes
     }
     assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 

@@ -26,8 +26,8 @@ from pydantic import (
 )
 
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
-from watchdog.model.alerts import ALERTS
 from watchdog.model.packs import pack_key
+from watchdog.model.reasons import ALERTS
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"

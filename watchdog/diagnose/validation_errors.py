@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.reasons import VALIDATION_REASONS, Reason
+from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 from watchdog.model.text import clean
 
 _MEANINGS: tuple[tuple[Reason, re.Pattern[str]], ...] = tuple(
@@ -23,16 +23,6 @@ _MEANINGS: tuple[tuple[Reason, re.Pattern[str]], ...] = tuple(
         (Reason.CA_INTERNAL, r"internal (server )?error|temporar|unavailable|try again later"),
     )
 )
-
-_HELP = {
-    Reason.CA_RATE_LIMITED: "Wait: the limit ends by itself, and each further restart makes it worse.",
-    Reason.CA_REFUSES: "Order the pack from another certificate authority.",
-    Reason.CA_INTERNAL: "Nothing: it is tried again soon.",
-    Reason.CAA_FORBIDS: "Allow the certificate authority in the CAA records of the host or of its parents.",
-    Reason.CAA_UNREACHABLE: "Make the domain's name servers answer from everywhere, CAA questions too.",
-    Reason.DNS_FAILURE: "Mend the domain's DNS: the certificate authority got no usable answer.",
-    Reason.OTHER: "Read Cloudflare's message.",
-}
 
 
 def reason_of(message: str) -> Reason:
@@ -55,5 +45,7 @@ def said(messages: Iterable[str]) -> tuple[Finding, ...]:
     for message in messages:
         reason = reason_of(message)
         text = f"Cloudflare said of the last validation: {clean(message)}"
-        found.setdefault(reason, Finding(FindingName(reason), Certainty.LIKELY, "", text, _HELP[reason]))
+        found.setdefault(
+            reason, Finding(FindingName(reason), Certainty.LIKELY, "", text, REASONS[reason].validation_remedy)
+        )
     return tuple(found.values())

@@ -12,46 +12,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Reason
-
-
-class Severity(StrEnum):
-    """How pressing: nobody has to look now, somebody has to today, somebody has to now."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0, 1, 2."""
-        return _RANKS[self]
-
-
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
-
-_I, _W, _C = Severity.INFO, Severity.WARNING, Severity.CRITICAL
-ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
-    Reason.GAVE_UP: (_C,),
-    Reason.EXPIRED: (_C,),
-    Reason.EXPIRING: (_W, _C),  # critical once a restart comes too late for the renewal
-    Reason.CREDENTIAL_REFUSED: (_C,),
-    Reason.PASS_OVERDUE: (_C,),
-    Reason.STATE_UNWRITABLE: (_C,),
-    Reason.STATE_LOST: (_W,),
-    Reason.HELD_BY_DIAGNOSIS: (_W,),
-    Reason.CA_REFUSES: (_W,),
-    Reason.OTHER_STAGE_TIMED_OUT: (_W,),
-    Reason.NOT_RESTARTABLE: (_W,),
-    Reason.RECORDS_NEEDED: (_W,),
-    Reason.PENDING_TOO_LONG: (_W,),
-    Reason.UNSEEN: (_W,),
-    Reason.CLOUDFLARE_FAILING: (_W,),
-    Reason.NOT_FOUND: (_W,),
-    Reason.CONFIG_REFUSED: (_W,),
-    Reason.UNKNOWN_STATUS: (_I,),
-}
-"""Every reason there can be an alert for, with the severities it can have; each has a page in ``docs/runbooks/``."""
+from watchdog.model.reasons import Reason, Severity
 
 RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from watchdog.model.alerts import Letter, MessageStatus, Severity
+from watchdog.model.alerts import Letter, MessageStatus
+from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
 
 DEADLINE = timedelta(seconds=30)

@@ -18,7 +18,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Severity
+from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice
+from watchdog.model.reasons import Severity
 
 GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """How long a group is silent after its first, second and any further message in a row."""

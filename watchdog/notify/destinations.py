@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from watchdog.config.schema import Config, Destination
-from watchdog.model.alerts import AlertLog, Letter, Route, Severity
+from watchdog.model.alerts import AlertLog, Letter, Route
 from watchdog.model.clock import Clock
+from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
 from watchdog.notify.channel import Channel, Undelivered

@@ -4,11 +4,12 @@ Redirects are not followed, cookies are not kept, an answer is read only so far 
 has one deadline. A URL is a secret here, so no error repeats it, nor anything the other side said: many a server puts
 the path it was asked for into its 404.
 
-A plain ``httpx.AsyncClient``: these are a handful of requests a minute, and it brings the proxy and CA settings of the
-environment for whatever address.
+These are a handful of requests a minute to whatever address, so each goes the way that the environment names for it
+(``watchdog.proxy``), and whom to trust is the environment's as well.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,6 +19,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from watchdog.notify.channel import Undelivered
+from watchdog.proxy import proxy_of
 
 DEADLINE = timedelta(seconds=15)
 """For one request, from the look-up of the name to the end of the answer."""
@@ -30,8 +32,31 @@ _REDIRECTS = range(300, 400)
 _HOPELESS = frozenset({400, 413, 415, 422})
 
 
+class _ByProxy(httpx.AsyncBaseTransport):
+    """One pool of connections for each proxy there is, and one for no proxy; made at the first use."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_of(str(request.url), self._environ)
+        if proxy not in self._pools:
+            if self._tls is None:
+                self._tls = httpx.create_ssl_context()
+            limits = httpx.Limits(max_keepalive_connections=_SEVERAL_IN_USE, keepalive_expiry=30)
+            way = None if proxy is None else httpx.Proxy(proxy)
+            self._pools[proxy] = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=way)
+        return await self._pools[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
 class HttpSender:
-    """Sends requests for all channels; one pool of connections."""
+    """Sends requests for all channels."""
 
     def __init__(self, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """``transport`` is another way out than the network's."""
@@ -39,9 +64,8 @@ class HttpSender:
             headers={"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # as it is: httpx copies any other kind
             timeout=None,  # noqa: S113  the one deadline below holds for all of it
-            limits=httpx.Limits(max_keepalive_connections=_SEVERAL_IN_USE, keepalive_expiry=30),
             follow_redirects=False,
-            transport=transport,
+            transport=transport or _ByProxy(os.environ),
         )
 
     async def send(
@@ -95,11 +119,14 @@ def _what(fault: Exception) -> str:
     causes = [fault]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)  # type: ignore[arg-type]  # a cause that is no Exception is as good
+    if any(isinstance(each, ssl.SSLEOFError | ssl.SSLZeroReturnError) for each in causes):
+        return "TLS failed: the other side closed the connection during the handshake"
     if any(isinstance(each, ssl.SSLError) for each in causes):
         return "TLS failed: the certificate or the protocol does not fit"
     if isinstance(fault, httpx.ConnectError):
         errors = [each.strerror for each in causes if isinstance(each, OSError) and each.strerror]
-        return f"could not connect{': ' + errors[0] if errors else ''}"
+        closed = ["the other side closed the connection"] if len(causes) > 1 else []
+        return ": ".join(("could not connect", *(errors or closed)[:1]))
     if isinstance(fault, httpx.ProxyError):
         return "the proxy refused"
     if isinstance(fault, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError):

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice, Route, Severity
+from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice, Route
 from watchdog.model.events import rfc3339
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Severity
 from watchdog.model.text import clean
 from watchdog.notify.texts import restarts
 
@@ -27,19 +27,6 @@ _LONGEST_LINE = 1200
 """A record's value is copied, so it is not cut."""
 
 _OVER = (Kind.OVER, Kind.GONE)
-
-_ENDED = {
-    Reason.EXPIRING: "renewed",
-    Reason.EXPIRED: "renewed",
-    Reason.UNSEEN: "seen again",
-    Reason.CLOUDFLARE_FAILING: "zones are seen again",
-    Reason.NOT_FOUND: "found again",
-    Reason.CREDENTIAL_REFUSED: "accepted again",
-    Reason.CONFIG_REFUSED: "a configuration was taken",
-    Reason.PASS_OVERDUE: "passes are completed again",
-    Reason.STATE_UNWRITABLE: "the state can be written again",
-}
-"""How the end of an alert is said; else ``recovered``."""
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -140,7 +127,7 @@ def _list(group: list[Notice]) -> Iterable[str]:
 
 def _end(notice: Notice) -> str:
     alert = notice.alert
-    word = "no longer watched" if notice.kind is Kind.GONE else _ENDED.get(alert.reason, "recovered")
+    word = "no longer watched" if notice.kind is Kind.GONE else REASONS[alert.reason].ended
     text = f"{word} after {lasted((notice.until or alert.since) - alert.since)}"
     return text + _restarts(alert)
 

@@ -3,16 +3,16 @@
 A pack has at most one alert about its trouble, by what was decided of it, and at most one about its expiry.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from watchdog.model.alerts import ALERTS, Alert, Severity
+from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason, Severity
 from watchdog.model.report import next_step
 from watchdog.model.text import clean
 from watchdog.notify.texts import about_pack, named, restarts, to_place, who
@@ -60,8 +60,8 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
     reason = known.decision.reason
     if reason is Reason.HEALTHY:
         return None
-    if reason in _TROUBLES:
-        return _about(known, history, reason, _TROUBLES[reason](known, history))
+    if text := REASONS[reason].pack:
+        return _about(known, history, reason, text.format_map(_facts(known, history)))
     stage = _waits_for_records(known, history)
     if stage:
         text = f"needs records placed after {restarts(stage)}"
@@ -72,71 +72,20 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
     return None
 
 
-def _gave_up(_: Remembered, history: History) -> str:
-    return f"gave up after {restarts(history.attempts)}"
-
-
-def _held(known: Remembered, _: History) -> str:
-    found = known.diagnosis.findings if known.diagnosis is not None else ()
-    says = [finding.says for finding in found if finding.certainty is Certainty.CERTAIN]
-    return f"not restarted, since that is certain to fail: {says[0].rstrip('.') if says else known.pack.status}"
-
-
-def _refused(known: Remembered, _: History) -> str:
-    return f"{known.pack.certificate_authority or 'the certificate authority'} will not issue for these names"
-
-
-def _stuck(known: Remembered, _: History) -> str:
-    return f"{known.pack.status}, which no restart can mend"
-
-
-def _of_another_type(known: Remembered, _: History) -> str:
-    return f"timed out, and packs of type {known.pack.type or 'none'} cannot be restarted"
-
-
-def _unauthorized(_known: Remembered, _: History) -> str:
-    return "Cloudflare does not let this credential restart it"
-
-
-def _missing(_known: Remembered, _: History) -> str:
-    return "Cloudflare has no such pack"
-
-
-def _strange(known: Remembered, _: History) -> str:
-    return f"has the status {clean(known.pack.status, 60) or 'none'}, which this version does not know"
-
-
-_TROUBLES: Mapping[Reason, Callable[[Remembered, History], str]] = {
-    Reason.GAVE_UP: _gave_up,
-    Reason.CA_REFUSES: _refused,
-    Reason.HELD_BY_DIAGNOSIS: _held,
-    Reason.OTHER_STAGE_TIMED_OUT: _stuck,
-    Reason.NOT_RESTARTABLE: _of_another_type,
-    Reason.CREDENTIAL_REFUSED: _unauthorized,
-    Reason.NOT_FOUND: _missing,
-    Reason.UNKNOWN_STATUS: _strange,
-}
-"""What is said of a pack that was decided so."""
-
-
-_TO_DO: Mapping[Reason, str] = {
-    Reason.GAVE_UP: "find out why its validation fails, mend that, then run"
-    " `certpack-watchdog restart {zone} {pack} --force`.",
-    Reason.CA_REFUSES: "order a pack from another certificate authority, then delete this one.",
-    Reason.HELD_BY_DIAGNOSIS: "mend what is named above.",
-    Reason.OTHER_STAGE_TIMED_OUT: "delete the pack and order it anew, or ask Cloudflare's support.",
-    Reason.NOT_RESTARTABLE: "mend its validation in Cloudflare's dashboard; a universal pack begins anew when Universal"
-    " SSL is turned off and on.",
-    Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file.",
-    Reason.NOT_FOUND: "correct its id in the configuration, or take it out there.",
-    Reason.UNKNOWN_STATUS: "look at it in Cloudflare's dashboard. A newer version of this program may know the status.",
-    Reason.RECORDS_NEEDED: "place the records above, or those that `explain` shows. Older ones count no more.",
-    Reason.PENDING_TOO_LONG: "see whether records are to be placed, and whether its hosts still use Cloudflare.",
-    Reason.EXPIRED: "order another certificate now, if its hosts are still served: browsers refuse this one.",
-    Reason.EXPIRING: "see that it is validated before {last}; until then a restart still leads to a renewal. After"
-    " that, order another.",
-}
-"""What a person does about a pack of which this is said."""
+def _facts(known: Remembered, history: History) -> dict[str, str]:
+    """What the texts of ``REASONS`` about packs may name."""
+    pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
+    certain = next((finding.says.rstrip(".") for finding in found if finding.certainty is Certainty.CERTAIN), "")
+    status = clean(pack.status, 60) or "none"
+    return {
+        "restarts": restarts(history.attempts),
+        "obstacle": certain or status,
+        "authority": pack.certificate_authority or "the certificate authority",
+        "status": status,
+        "type": pack.type or "none",
+        "zone": known.zone,
+        "pack": pack.id,
+    }
 
 
 def _waits_for_records(known: Remembered, history: History) -> int:
@@ -184,10 +133,10 @@ def _about(
     last: str = "",
 ) -> Alert:
     pack = known.pack
-    to_do = _TO_DO[reason].format(zone=known.zone, pack=pack.id, last=last)
+    to_do = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
     return Alert(
         reason,
-        severity or ALERTS[reason][0],
+        severity or REASONS[reason].severities[0],
         f"{family}/{subject(pack)}",
         f"{who(known)}: {what}",
         history.trouble_since or known.since,

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from watchdog.model.alerts import ALERTS, AlertState
+from watchdog.model.alerts import AlertState
 from watchdog.model.events import rfc3339
+from watchdog.model.reasons import ALERTS
 
 
 def alert_rows(log: Iterable[AlertState], now: datetime) -> dict[str, Any]:

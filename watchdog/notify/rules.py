@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from watchdog.model.alerts import ALERTS, RUNBOOKS, Alert
+from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.report import Inventory
 from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
-from watchdog.notify.texts import TO_DO, about_zone
+from watchdog.notify.texts import about_zone
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
@@ -138,22 +138,22 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
 
 def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in standing.discovery.items():
-        refused = reason is Reason.CREDENTIAL_REFUSED
-        what = "Cloudflare refuses the credential" if refused else "its zones cannot be listed"
+        found = REASONS[reason]
+        what = found.zone or "its zones cannot be listed"
         yield Alert(
             reason,
-            ALERTS[reason][0],
+            REASONS[reason].severities[0],
             f"discovery/{account}",
             f"account {account}: {what}",
             now,
-            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {TO_DO[reason]}",
+            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {found.zone_remedy}",
             account,
-            patience=timedelta(0) if refused else UNSEEN_FOR,
+            patience=timedelta(0) if found.zone else UNSEEN_FOR,
         )
 
 
 def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
-    return Alert(reason, ALERTS[reason][0], f"watchdog/{reason}", summary, since, body)
+    return Alert(reason, REASONS[reason].severities[0], f"watchdog/{reason}", summary, since, body)
 
 
 # ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,9 +173,8 @@ def _of_zones(
 
 def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
     reason, patience = Reason.UNSEEN, timedelta(0)
-    if zone.error and zone.reason in (Reason.NOT_FOUND, Reason.CREDENTIAL_REFUSED):
-        reason = Reason(zone.reason)
-        summary = "Cloudflare has no such zone" if reason is Reason.NOT_FOUND else "Cloudflare refuses the credential"
+    if zone.error and meaning(zone.reason).zone:
+        reason, summary = Reason(zone.reason), meaning(zone.reason).zone
     elif zone.error and zone.seen_at is None:
         summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
     elif zone.error and zone.seen_at is not None:
@@ -189,7 +188,7 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
         summary = f"not looked at since {rfc3339(last_good)}"
     yield Alert(
         reason,
-        ALERTS[reason][0],
+        REASONS[reason].severities[0],
         f"zone/{zone.account}/{zone.label}",
         f"{zone.label}: {summary}",
         zone.seen_at or last_good,
@@ -203,8 +202,7 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
 
 def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
     """The one alert in place of many, when no zone can be seen that Cloudflare does not refuse."""
-    refused = (Reason.NOT_FOUND, Reason.CREDENTIAL_REFUSED)
-    asked = [zone for zone in zones if not (zone.error and zone.reason in refused)]
+    asked = [zone for zone in zones if not (zone.error and meaning(zone.reason).zone)]
     last = max((zone.seen_at for zone in asked if zone.seen_at is not None), default=None)
     if last is None or now - last < UNSEEN_FOR or not all(zone.error for zone in asked):
         return None
@@ -217,7 +215,7 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
     reason = Reason.CLOUDFLARE_FAILING
-    return Alert(reason, ALERTS[reason][0], f"watchdog/{reason}", summary, last, body)
+    return Alert(reason, REASONS[reason].severities[0], f"watchdog/{reason}", summary, last, body)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────

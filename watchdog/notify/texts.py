@@ -5,21 +5,12 @@ from collections.abc import Iterator
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
-
-_CHECK = "`certpack-watchdog check-config --online` says"
-TO_DO = {
-    Reason.CREDENTIAL_REFUSED: "give the token the permission named above, or put another one into its file;"
-    f" {_CHECK} whether that helped.",
-    Reason.NOT_FOUND: "correct its name or id in the configuration, give the token access to it, or take it out.",
-    Reason.UNSEEN: f"{_CHECK} whether it is this zone or all, and what is wrong.",
-}
-"""What a person does about zones that cannot be seen, by the reason."""
 
 
 def named(known: Remembered) -> tuple[str, str, str, str]:
@@ -61,7 +52,7 @@ def about_zone(zone: ZoneMemory, reason: Reason) -> str:
     lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
     lines += [f"{zone.error}."] if zone.error else []
     lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
-    return "\n".join((*lines, f"You: {TO_DO[reason]}"))
+    return "\n".join((*lines, f"You: {REASONS[reason].zone_remedy}"))
 
 
 def _pack_lines(known: Remembered, history: History, following: str, to_do: str) -> Iterator[str]:
