@@ -11,6 +11,7 @@ from datetime import timedelta
 from random import Random
 
 from tests.conftest import LoopClock
+from tests.harness.disk import pragma
 from tests.simulator.conftest import InProcess
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
@@ -123,7 +124,7 @@ class Fleet:
 
     def unwritable(self, on=True):
         """The state's disk takes no writes (or takes them again)."""
-        self.store._db.exec_driver_sql(f"PRAGMA query_only = {'ON' if on else 'OFF'}").close()  # noqa: SLF001 - else a full disk is needed
+        pragma(self.store, f"query_only = {'ON' if on else 'OFF'}")
 
     # What the test asks.
 

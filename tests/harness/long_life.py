@@ -208,7 +208,7 @@ def holdings(daemon, store, folder):
     found["threads"] = threading.active_count()
     found["tasks"] = len(asyncio.all_tasks())
     found["series"] = sum(1 for line in daemon.exposition()("")[0].splitlines() if not line.startswith(b"#"))
-    with store.transaction("DEFERRED") as db:
+    with store.reading() as db:
         names = [row[0] for row in db.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for name in names:
             found[f"rows of {name}"] = db.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()  # noqa: S608

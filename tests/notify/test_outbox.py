@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.harness.disk import pragma
 from tests.harness.notices import T0, alert, letter, notice
 from tests.harness.receiver import Receiver
 from watchdog.model.alerts import (
@@ -53,9 +54,7 @@ def store(tmp_path):
 
 def full(store, pages=1):
     """The disk takes nothing more."""
-    with store.transaction() as database:
-        size = database.exec_driver_sql("PRAGMA page_count").scalar()
-    store._db.exec_driver_sql(f"PRAGMA max_page_count = {size + pages}")  # noqa: SLF001  a real SQLITE_FULL
+    pragma(store, f"max_page_count = {pragma(store, 'page_count') + pages}")
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -144,7 +143,7 @@ def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
     outbox.save(
         store, Unwritten({"a": AlertState(alert(), T0), "b": AlertState(alert(), T0)}, {}, {1: letter(1), 2: letter(2)})
     )
-    with store.transaction() as database:
+    with store.writing() as database:
         database.exec_driver_sql(
             "UPDATE alert_log SET entry = replace(entry, 'gave_up', 'novel') WHERE fingerprint = 'a'"
         )

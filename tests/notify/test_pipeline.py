@@ -261,10 +261,13 @@ class FullDisk:
     def __init__(self, store):
         self._store, self.full = store, True
 
-    def transaction(self, kind="IMMEDIATE"):
+    def reading(self):
+        return self.writing()
+
+    def writing(self):
         if self.full:
             raise StateError("the state cannot be written: the disk is full")
-        return self._store.transaction(kind)
+        return self._store.writing()
 
     def close(self):
         self._store.close()

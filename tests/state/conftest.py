@@ -102,12 +102,6 @@ def store(url):
         yield store
 
 
-@pytest.fixture
-def db(store):
-    """The store's own connection: SQLite's knobs are turned, and its schema read, where the store itself would."""
-    return store._db  # noqa: SLF001 - the only way to make a real SQLITE_FULL without filling a disk
-
-
 class Kit:
     """What the tests here share, without importing one another."""
 

@@ -241,7 +241,14 @@ def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path,
     found = {("z1", f"p{n}"): Diagnosis(kit.t0, (), "tokens") for n in range(9)}
     lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p1", detail="x" * 90) for _ in range(40)]
     store.save(
-        Changes([ZoneMemory("main", "z", "z1", kit.t0, kit.t0)], known, HISTORIES, found, journal=lines), kit.now
+        Changes(
+            zones=[ZoneMemory("main", "z", "z1", kit.t0, kit.t0)],
+            packs=known,
+            histories=HISTORIES,
+            diagnoses=found,
+            journal=lines,
+        ),
+        kit.now,
     )
     store.intend(kit.intent("p500"), UNTROUBLED, kit.after(kit.intent("p500")), kit.now)
     store.close()

@@ -68,7 +68,7 @@ def next_release(tmp_path):
     def make(then):
         copy = tmp_path / "release" / "watchdog"
         shutil.copytree(Path(watchdog.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        folder = copy / "record" / "migrations"
+        folder = copy / "state" / "migrations"
         (folder / "versions" / f"{NEXT}_next.py").write_text(REVISION.format(then=then))
         module = folder / "upgrade.py"
         module.write_text(module.read_text().replace(f'HEAD = "{upgrade.HEAD}"', f'HEAD = "{NEXT}"'))

@@ -52,7 +52,7 @@ def load_zones(connection: sa.Connection) -> dict[tuple[str, str], ZoneMemory]:
 
 
 def load_packs(connection: sa.Connection) -> dict[PackKey, Remembered]:
-    """Every pack, with what was found of it. What repeats is one object: the packs of a fleet say the same few things."""
+    """Every pack, with what was found of it. What repeats is one object: packs say the same few things."""
     found = dict(map(_diagnosis, connection.execute(_DIAGNOSES)))
     text = _Memo(_same)
     texts = _Memo(texts_from)

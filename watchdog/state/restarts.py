@@ -84,8 +84,7 @@ def intend(connection: sa.Connection, intent: Intent, expected: History, after: 
         raise Stale(stored)
     result = connection.execute(_INTEND, _intent_row(intent))
     _put(connection, key, after)
-    [number] = result.inserted_primary_key or ()
-    return int(number)
+    return int(result.inserted_primary_key[0])  # type: ignore[index]  # there always is one after one insert
 
 
 def withdraw(connection: sa.Connection, intent_id: int, history: History) -> None:
