@@ -137,7 +137,9 @@ def _zone_row(zone: ZoneMemory) -> Row:
 
 
 def _pack_row(known: Remembered) -> Row:
+    """Made 100,000 times in the first pass over a large fleet: there, both times are one, and no errors are usual."""
     pack, decision = known.pack, known.decision
+    since = to_micros(known.since)
     return {
         "zone_id": pack.zone_id,
         "pack_id": pack.id,
@@ -148,11 +150,11 @@ def _pack_row(known: Remembered) -> Row:
         "hosts": texts_to(pack.hosts),
         "ca": pack.certificate_authority,
         "expires_at": maybe_to_micros(pack.expires_at),
-        "validation_errors": texts_to(pack.validation_errors),
-        "since": to_micros(known.since),
-        "seen_at": to_micros(known.seen_at),
-        "do": decision.do.value,
-        "reason": decision.reason.value,
+        "validation_errors": texts_to(pack.validation_errors) if pack.validation_errors else "[]",
+        "since": since,
+        "seen_at": since if known.seen_at is known.since else to_micros(known.seen_at),
+        "do": decision.do._value_,  # ``value`` goes through a descriptor: a tenth of the row
+        "reason": decision.reason._value_,
         "until": maybe_to_micros(decision.until),
         "validity_days": pack.validity_days,
     }
