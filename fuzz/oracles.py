@@ -106,7 +106,7 @@ def is_sound(pack: Pack) -> None:
     assert len(pack.hosts) <= wire.MOST_HOSTS
     assert pack.hosts == tuple(sorted(pack.hosts))
     assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
-    renewal(pack.expires_at, pack.validity_days, NOW)
+    renewal(pack.expires_at, pack.uploaded_at, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
     known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
     schema.pack_row(known)

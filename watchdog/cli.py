@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -168,7 +169,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
     """Show what is remembered of every pack. Needs no network."""
     loaded = _load(config, speaks=False)
     from watchdog import commands
-    from watchdog.runtime import RealClock
+    from watchdog.clock import RealClock
 
     with _store(loaded, exclusive=False) as store:
         found, loss = commands.remembered(store), commands.loss(loaded, store, RealClock().now())
@@ -266,9 +267,10 @@ def send_test(
     if not names or destination not in ("", *names):
         there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
         _fail(USAGE, f"no destination {destination or 'to test'}: {there}")
+    from watchdog.clock import RealClock
     from watchdog.notify.destinations import try_out
     from watchdog.notify.http import HttpSender
-    from watchdog.runtime import RealClock, own_version
+    from watchdog.runtime import own_version
 
     async def attempts() -> "list[Tried]":
         return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
@@ -335,7 +337,7 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
-    from watchdog.runtime import RealClock
+    from watchdog.clock import RealClock
     from watchdog.state.database import StateDamaged, StateError, StateHeld
     from watchdog.state.store import Store
 
@@ -408,6 +410,7 @@ def _progress(zones: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    width = shutil.get_terminal_size().columns  # as in tell.tables
+    with Progress(console=Console(stderr=True, width=width), transient=True) as bar:
         task = bar.add_task("looking at zones", total=zones or None)
         yield lambda: bar.advance(task)

@@ -144,7 +144,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, cycle.decision(zone, pack, diagnosis), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
-    window = renewal(pack.expires_at, pack.validity_days, now)
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
         **pack_row(known, history),
@@ -154,7 +154,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
         "validation_errors": list(pack.validation_errors),
         "renewal": window
         and {
-            "opens_at": rfc3339(window.opens_at),
+            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
             "closes_at": rfc3339(window.closes_at),
             "last_restart_at": rfc3339(window.last_restart_at),
             "used": round(window.used, 3),

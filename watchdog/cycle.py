@@ -27,7 +27,7 @@ from watchdog.diagnose import validation_errors
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
-from watchdog.model.findings import Certainty, Diagnosis, Finding, fingerprint, placed
+from watchdog.model.findings import Diagnosis, Finding, fingerprint, placed
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
@@ -223,7 +223,7 @@ class Cycle:
             seen = await self.watch(zone, lane)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
             unseen = Unseen(zone, Reason.UNSEEN, defect(surprise))
-            self._told(components.memory.apply(unseen, self._now()))
+            self._record(components.memory.apply(unseen, self._now()))
         finally:
             self.busy[zone.account] -= 1
             self.busy += Counter()  # strikes out those with nothing under way
@@ -262,7 +262,7 @@ class Cycle:
         components, memory = self.components, self.components.memory
         zone = replace(zone, id=zone.id or memory.zone_id(zone))
         observation = await poll.poll_zone(zone, components.clients[zone.account], troubled=memory.troubled(zone))
-        self._told(memory.apply(observation, self._now()))
+        self._record(memory.apply(observation, self._now()))
         self._report.zones += 1
         if isinstance(observation, Seen):
             self._report.packs.update(packs_seen(observation))
@@ -329,8 +329,9 @@ class Cycle:
         findings = diagnosis.findings if diagnosis else ()
         said = pack.validation_errors if components.diagnoser is not None else ()
         failed_for = validation_errors.main_reason(said) if said else None
+        limit = validation_errors.limit_of(said) if failed_for is Reason.CA_RATE_LIMITED else None
         return decide(
-            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at)
+            Case(pack, memory.history(pack), policy.rules, now, free_at, failed_for, findings, memory.lost_at, limit)
         )
 
     def _conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
@@ -340,18 +341,17 @@ class Cycle:
         self._report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
             memory.give_up(pack, now)
-            facts = (("attempts", history.attempts), ("last_error", history.last_error), *_found(diagnosis))
-            self._told([Event("gave_up", now, zone, pack, decision.reason, "error", facts)])
+            self._record([Event.gave_up(zone, pack, now, history, diagnosis)])
         changed = memory.conclude(zone, pack, decision, now, diagnosis)
         if changed and pack.status == VALIDATION_TIMED_OUT and decision.do is not Do.GIVE_UP:
-            self._told([_held(zone, pack, decision, now, history, diagnosis)])
+            held = Event.restart_held(zone, pack, now, decision, attempts=history.attempts, diagnosis=diagnosis)
+            self._record([held])
         elif (
             diagnosis
             and diagnosis.records
             and not (known and known.diagnosis and known.diagnosis.records == diagnosis.records)
         ):
-            facts = _found(diagnosis)
-            self._told([Event("records_to_place", now, zone, pack, decision.reason, "warning", facts)])
+            self._record([Event.records_to_place(zone, pack, now, decision.reason, diagnosis)])
 
     async def _recheck(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
         """Ask Cloudflare to look now, once a person has placed the tokens: its own next look may be hours away."""
@@ -371,9 +371,7 @@ class Cycle:
         components.memory.conclude(zone, pack, Decision(Do.LEAVE, Reason.IN_PROGRESS), now, asked)
         await components.memory.flush()  # as with a restart: what was asked is known before it is
         error = await recheck.recheck(pack, components.clients[zone.account])
-        facts = (("method", pack.validation.method), ("error", error))
-        name, level = ("recheck_failed", "warning") if error else ("recheck_sent", "info")
-        self._told([Event(name, now, zone, pack, Reason.IN_PROGRESS, level, facts)])
+        self._record([Event.rechecked(zone, pack, now, error)])
 
     async def act(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> RestartOutcome:
         """Restart one pack (or, in a dry run, say that it would be), and record and tell what became of it."""
@@ -388,8 +386,7 @@ class Cycle:
             return self._intent(zone, pack)
 
         def sending(intent: Intent) -> None:
-            facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at))
-            self._told([Event("restart_intended", intent.at, zone, pack, Reason.VALIDATION_TIMED_OUT, facts=facts)])
+            self._record([Event.restart_intended(zone, pack, intent)])
 
         if components.dry_run:
             outcome = RestartOutcome(pack, Reason.DRY_RUN)
@@ -402,7 +399,7 @@ class Cycle:
             self._report.restarts[outcome.sent] += 1
             self._tell(components.telemetry.restarted, zone, outcome.sent)
         if outcome.reason is Reason.MOVED_ON:
-            self._told(memory.apply(Seen(zone, (outcome.pack,)), now, partial=True))
+            self._record(memory.apply(Seen(zone, (outcome.pack,)), now, partial=True))
             self._conclude(zone, outcome.pack, self.decision(zone, outcome.pack))
             return outcome
         memory.renamed(pack, outcome.pack)
@@ -413,7 +410,7 @@ class Cycle:
         decision = _after(outcome, history, free_at)
         changed = memory.conclude(zone, outcome.pack, decision, now, diagnosis)
         if outcome.sent is not None or changed:
-            self._told([_told_outcome(zone, outcome, history, decision.until, now)])
+            self._record([_became_of(zone, outcome, history, decision, now)])
         return outcome
 
     def _intent(self, zone: ZoneRef, pack: Pack) -> tuple[Intent, History, History]:
@@ -435,9 +432,10 @@ class Cycle:
         memory, now, error = self.components.memory, self._now(), defect(surprise)
         memory.note_error(pack, error)
         if memory.conclude(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), now):
-            self._told([Event("zone_unseen", now, zone, pack, Reason.UNSEEN, "error", (("error", error),))])
+            self._record([Event.zone_unseen(zone, now, Reason.UNSEEN, error, pack=pack)])
 
-    def _told(self, events: list[Event]) -> None:
+    def _record(self, events: list[Event]) -> None:
+        """Keep events in the journal and write them to the log."""
         if events:
             self.components.memory.journal(events)
             self._tell(self.components.telemetry.happened, events)
@@ -466,47 +464,12 @@ def _after(outcome: RestartOutcome, history: History, free_at: datetime | None) 
 
 
 def _pressing(pack: Pack, now: datetime) -> bool:
-    window = renewal(pack.expires_at, pack.validity_days, now)
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
     return window is not None and window.used >= PRESSING
 
 
-def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
-    """What a log line says of a diagnosis: what is at least likely, and what is to be placed."""
-    if diagnosis is None:
-        return ()
-    told = [finding for finding in diagnosis.findings if finding.certainty is not Certainty.HINT]
-    says = " ".join(f"{finding.host}: {finding.says}" if finding.host else finding.says for finding in told[:3])
-    records = "; ".join(f"{record.name} {record.type} {record.value}" for record in diagnosis.records[:10])
-    return (("found", says), ("records", records))
-
-
-def _held(
-    zone: ZoneRef,
-    pack: Pack,
-    decision: Decision,
-    now: datetime,
-    history: History,
-    diagnosis: Diagnosis | None = None,
-    error: str = "",
-) -> Event:
-    facts = (("attempt", history.attempts), ("next_restart_at", decision.until), ("error", error), *_found(diagnosis))
-    level = "warning" if REASONS[decision.reason].needs_a_person else "info"
-    return Event("restart_held", now, zone, pack, decision.reason, level, facts)
-
-
-def _told_outcome(
-    zone: ZoneRef, outcome: RestartOutcome, history: History, until: datetime | None, now: datetime
-) -> Event:
-    if outcome.sent is None:
-        held = Decision(Do.WAIT, outcome.reason, until)
-        return _held(zone, outcome.pack, held, now, history, error=outcome.error)
-    facts = (
-        ("attempt", outcome.attempt),
-        ("next_restart_at", history.next_restart_at),
-        ("status", outcome.pack.status),
-        ("outcome", outcome.sent),
-        ("error", outcome.error),
-    )
-    if outcome.sent is Sent.ACCEPTED:
-        return Event("restart_sent", now, zone, outcome.pack, outcome.reason, facts=facts)
-    return Event("restart_failed", now, zone, outcome.pack, outcome.reason, "warning", facts)
+def _became_of(zone: ZoneRef, outcome: RestartOutcome, history: History, decision: Decision, now: datetime) -> Event:
+    """The event of a restart that was sent or held."""
+    if outcome.sent is not None:
+        return Event.restart_settled(zone, outcome, history, now)
+    return Event.restart_held(zone, outcome.pack, now, decision, attempts=history.attempts, error=outcome.error)

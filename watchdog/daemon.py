@@ -19,6 +19,7 @@ from watchdog.config.load import ConfigError, load
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
+from watchdog.model.events import EventName
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
 from watchdog.proxy import unreadable
@@ -137,14 +138,14 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=self._metrics.notified,
-            post=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=self._post or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._metrics.per_pack = config.metrics.per_pack
         self._metrics.reloaded(self._clock.now(), successful=True)
         sock = bind(config.web.listen) if config.web.listen else None
         web = Web(self, sock, pipeline.rows) if sock is not None else None
         for entry in unreadable(self._environ):
-            runtime.telemetry.logs.say("warning", "no_proxy_ignored", entry=clean(entry, 100))
+            self._log(EventName.NO_PROXY_IGNORED, entry=clean(entry, 100))
         await pipeline.start()
         ticker = (self._make_ticker or Ticker)(self._length(), self._tick)
         self._catch_signals()
@@ -168,7 +169,7 @@ class Daemon:
                 await self._wake.wait()
         self._wake.clear()
         if (damage := self._runtime.store.damage) is not None:
-            self._log("state_unwritable", "error", error=str(damage))
+            self._log(EventName.STATE_UNWRITABLE, error=str(damage))
             raise damage  # it is set aside, and the service manager starts us anew
         if self._listening is not None and self._listening.done():
             self._listening.result()  # with no listener nobody would know how we are; a new start may have one
@@ -212,9 +213,9 @@ class Daemon:
         if memory.error != self._state_error:
             self._state_error = memory.error
             if memory.error:
-                self._log("state_unwritable", "error", error=memory.error)
+                self._log(EventName.STATE_UNWRITABLE, error=memory.error)
             else:
-                self._log("state_writable")
+                self._log(EventName.STATE_WRITABLE)
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             zones = {zone.key for zone in self._runtime.components.watched.zones()}
@@ -223,7 +224,7 @@ class Daemon:
             self._metrics.tidy(zones, self._runtime.components.clients, destinations)
 
     async def _stop(self, stop_ticker: Callable[[], None], stop_web: Callable[[], Any] | None) -> None:
-        self._log("stopping")
+        self._log(EventName.STOPPING)
         self._notify.tell(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
         stop_ticker()
         await self.cycle.stop(PATIENCE)
@@ -233,10 +234,17 @@ class Daemon:
             await self._pipeline.close()
         if stop_web is not None:
             await stop_web()
-        self._log("stopped")
+        self._log(EventName.STOPPED)
 
     def _reload(self, retune: Callable[[timedelta], None]) -> None:
+        """Take the configuration anew. ``systemctl reload`` waits for READY, whatever becomes of it."""
         self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
+        try:
+            self._take_configuration(retune)
+        finally:
+            self._notify.tell(READY=1, STATUS=self.sentence())
+
+    def _take_configuration(self, retune: Callable[[timedelta], None]) -> None:
         now = self._clock.now()
         exposed: list[Exposed] = []
         try:
@@ -248,7 +256,7 @@ class Daemon:
             self._refusal = str(error)
             self._metrics.reloaded(now, successful=False)
             said = self._refusal.replace("\n", "; ")
-            self._log("config_refused", level="error", error=said, kept="the configuration that was running")
+            self._log(EventName.CONFIG_REFUSED, error=said, kept="the configuration that was running")
         else:
             found = changes(self._runtime.config, config)
             self._runtime.apply(config, self.cycle.busy)
@@ -260,9 +268,8 @@ class Daemon:
             if self._pipeline is not None:
                 self._pipeline.reload(config)
             self._metrics.reloaded(now, successful=True)
-            self._log("config_reloaded", changes=[str(change) for change in found])
+            self._log(EventName.CONFIG_RELOADED, changes=[str(change) for change in found])
             self._runtime.telemetry.exposed(exposed)
-        self._notify.tell(READY=1, STATUS=self.sentence())
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -306,7 +313,7 @@ class Daemon:
         host, port = listening or ("", 0)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._log(
-            "started",
+            EventName.STARTED,
             version=own_version(),
             zones=len(self._runtime.components.watched.zones()),
             listen=f"http://{address}/" if listening else None,
@@ -314,8 +321,8 @@ class Daemon:
             dry_run=self._runtime.components.dry_run or None,
         )
 
-    def _log(self, event: str, level: str = "info", **fields: object) -> None:
-        self._runtime.telemetry.logs.say(level, event, **fields)
+    def _log(self, event: EventName, **fields: object) -> None:
+        self._runtime.telemetry.logs.write(event, **fields)
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 

@@ -16,11 +16,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from watchdog.clock import RealClock
 from watchdog.config.document import DocumentError, read_document
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
-from watchdog.runtime import RealClock, inventory, open_runtime
+from watchdog.runtime import inventory, open_runtime
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

@@ -1,22 +1,19 @@
 """The components, built from a ``Config``: what ``daemon`` lives in, and what each command borrows.
 
-Here is the one reader of real time. ``open_runtime`` opens and closes what it builds; ``Runtime.apply`` rebuilds what
-another configuration changes.
+``open_runtime`` opens and closes what it builds; ``Runtime.apply`` rebuilds what another configuration changes.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
+from watchdog.clock import RealClock
 from watchdog.cloudflare.client import ApiCall, Client, connect
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
@@ -25,10 +22,9 @@ from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import AT_ONCE, Components, Diagnoser, Policy
 from watchdog.decide.checks import Rules
 from watchdog.model.clock import Clock, anchor
-from watchdog.model.events import Event, rfc3339
+from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
-from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.schedule.agenda import Agenda
@@ -39,29 +35,6 @@ from watchdog.tell.logs import Logs, configure
 
 if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class RealClock:
-    """Real time."""
-
-    def __init__(self) -> None:
-        self.boot = ""
-        with suppress(OSError):  # elsewhere than on Linux
-            self.boot = _BOOT_ID.read_text("ascii").strip()
-
-    def now(self) -> datetime:
-        """Wall time, in UTC."""
-        return datetime.now(UTC)  # noqa: TID251  the one reader of real time
-
-    def monotonic(self) -> float:
-        """Seconds since some start."""
-        return time.monotonic()  # noqa: TID251  the one reader of real time
-
-    async def sleep(self, delay: timedelta) -> None:
-        """Wait."""
-        await asyncio.sleep(delay.total_seconds())  # noqa: TID251  the one reader of real time
 
 
 def own_version() -> str:
@@ -114,13 +87,13 @@ class LogsAndMetrics:
 
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
-        self.logs.say("warning", "rate_limited", account=account, wait_seconds=seconds)
+        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
 
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""
         for each in files:
             fields = {"file": each.file, "mode": f"{each.mode:04o}", "remedy": each.remedy}
-            self.logs.say("warning", "credential_exposed", **fields)
+            self.logs.write(EventName.CREDENTIAL_EXPOSED, **fields)
 
 
 @dataclass(slots=True)
@@ -237,10 +210,13 @@ def clients(
 
 
 def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
-    if account.api_token is not None:
-        return Credential.from_token(name, account.api_token.get_secret_value(), clock)
-    key = account.api_key.get_secret_value() if account.api_key else ""
-    return Credential.from_key(name, account.api_email or "", key, clock)
+    secret = account.api_token or account.api_key
+    if secret is None:
+        raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
+    value = secret.get_secret_value()
+    if account.api_email is None:
+        return Credential.from_token(name, value, clock, secret.reread)
+    return Credential.from_key(name, account.api_email, value, clock, secret.reread)
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:
@@ -301,13 +277,11 @@ async def _recall(config: Config, components: Components, telemetry: LogsAndMetr
     unsettled = await memory.recall(anchor(components.clock))
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
-        telemetry.logs.say("error", "state_lost", kept=str(memory.lost.kept), restarts_from=until)
+        telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in unsettled if alone else ():
         error = "the process ended before the answer came"
         components.memory.settle(intent_id, Sent.UNKNOWN, error, now)
-        zone = ZoneRef(intent.account, intent.zone, intent.zone_id)
-        facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at), ("error", error))
-        event = Event("restart_failed", now, zone, None, Reason.OUTCOME_UNKNOWN, "warning", facts)
+        event = Event.restart_cut_off(intent, now, error)
         components.memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.act.conftest import PACK, WAIT
-from tests.conftest import simulated
-from tests.harness.cloudflare_client import ZONE, in_simulated_time
+from tests.harness.cloudflare_client import ZONE
+from tests.harness.time import in_simulated_time, simulated
 from watchdog.cloudflare.credential import PROBE_EVERY
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent

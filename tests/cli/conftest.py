@@ -22,7 +22,7 @@ import structlog
 
 from tests.harness.handbook import log_events
 from watchdog.cli import main
-from watchdog.runtime import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

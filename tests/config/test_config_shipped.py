@@ -107,7 +107,7 @@ def test_the_schema_takes_durations_and_variables_as_text() -> None:
         True,
         True,
         False,
-        False,
+        True,
     ]
 
 

@@ -11,10 +11,10 @@ from random import Random, SystemRandom
 
 import pytest
 
-from tests.daemon.conftest import until
+from tests.harness.alerting import Receiver
 from tests.harness.fleet import timed_out
 from tests.harness.forkserver import Nursery
-from tests.harness.receiver import Receiver
+from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id
 
 pytestmark = pytest.mark.process
@@ -23,7 +23,7 @@ KILLS = 100
 UNBORN, START, LIFE = 0.25, 0.2, 0.4
 """The part of them that dies before or while it starts; seconds, of the longest start and the longest life after it."""
 BACKOFF = 2.0
-SMALL_BUDGET = 25
+SMALL_BUDGET, NO_BUDGET = 25, 1000
 ACCOUNTS = ("main", "partner")
 
 SOON = {"initializing": "0.1s", "timing_out": "0.1s"}
@@ -53,13 +53,13 @@ def nursery(tmp_path):
         yield nursery
 
 
-def configured(machine, hook):
+def configured(machine, hook, budget):
     config = machine.config(
         schedule={"interval": "0.5s", "attention_interval": "0.2s"},
         restart={
             "backoff": {"initial": f"{BACKOFF}s", "factor": 1.0, "max": f"{BACKOFF}s", "jitter": 0.1},
             "max_attempts": 100,
-            "max_per_hour": 1000,
+            "max_per_hour": budget,
         },
         accounts={
             name: {"api_token": f"token-of-{name}", "rate_limit": {"requests": 10**6, "share": 1.0}}
@@ -69,8 +69,6 @@ def configured(machine, hook):
     )
     for zone in config["zones"]:
         zone["account"] = zone["name"].partition(".")[0].rstrip("0123456789").removesuffix("-odd")
-        if zone["account"] == "partner":
-            zone["restart"] = {"max_per_hour": SMALL_BUDGET}
     path = machine.folder / "config.yaml"
     path.write_text(json.dumps(config))
     return path
@@ -103,29 +101,51 @@ def intents(machine):
     return found
 
 
+def killed_again_and_again(nursery, config, dice, kills):
+    """Start it, and kill it at any moment; gives how often it had begun to work."""
+    started = 0
+    for number in range(kills):
+        daemon = nursery.run("run", "--config", config)
+        if dice.random() < UNBORN:
+            time.sleep(dice.uniform(0, START))
+        else:
+            until(lambda: daemon.lines("started") or daemon.poll() is not None, "a start")  # noqa: B023  called here
+            time.sleep(dice.uniform(0, LIFE))
+        assert daemon.poll() is None, f"start {number}: it has ended by itself: {daemon.output}"
+        daemon.signal(signal.SIGKILL)
+        assert daemon.ended() == -signal.SIGKILL
+        started += bool(daemon.lines("started"))
+    return started
+
+
+def under_load(machine):
+    tokens = [{"name": name, "value": f"token-of-{name}"} for name in ACCOUNTS]
+    world = machine.cloudflare(fleet_under_load(), tokens=tokens, rate_limit={"requests": 10**9, "per_second": 0})
+    world.add_fault(Fault.model_validate({"kind": "slow", "method": "PATCH", "delay": "0.1s"}))
+    return world
+
+
+def test_killed_again_and_again_it_never_sends_more_than_the_hourly_budget_of_an_account(machine, nursery):
+    under_load(machine)
+    with Receiver() as hook:
+        killed_again_and_again(nursery, configured(machine, hook, SMALL_BUDGET), Random(), 30)  # noqa: S311  any moments
+    stored = intents(machine)
+    for account in ACCOUNTS:
+        packs = [pack_id(f"{account}{zone}.example", number) for zone in range(10) for number in range(4)]
+        assert sum(len(stored[pack]) for pack in packs) == SMALL_BUDGET
+        assert len([request for request in machine.patches() if request.credential == account]) <= SMALL_BUDGET
+
+
 def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nursery):
     seed = SystemRandom().randrange(10**9)
     print("seed", seed)  # noqa: T201  pytest shows it when this fails
     dice = Random(seed)  # noqa: S311  so that a seed gives the same moments
-    tokens = [{"name": name, "value": f"token-of-{name}"} for name in ACCOUNTS]
-    world = machine.cloudflare(fleet_under_load(), tokens=tokens, rate_limit={"requests": 10**9, "per_second": 0})
-    world.add_fault(Fault.model_validate({"kind": "slow", "method": "PATCH", "delay": "0.1s"}))
+    world = under_load(machine)
     busy = {pack_id(f"main{zone}.example", number) for zone in range(10) for number in range(4)}
     with Receiver() as hook:
-        config = configured(machine, hook)
+        config = configured(machine, hook, NO_BUDGET)
         hook.answers += [(503, {}, b"")] * 10_000  # what is to be said waits on disk, from kill to kill
-        started = 0
-        for number in range(KILLS):
-            daemon = nursery.run("run", "--config", config)
-            if dice.random() < UNBORN:
-                time.sleep(dice.uniform(0, START))
-            else:
-                until(lambda: daemon.lines("started") or daemon.poll() is not None, "a start")  # noqa: B023  called here
-                time.sleep(dice.uniform(0, LIFE))
-            assert daemon.poll() is None, f"start {number}: it has ended by itself: {daemon.output}"
-            daemon.signal(signal.SIGKILL)
-            assert daemon.ended() == -signal.SIGKILL
-            started += bool(daemon.lines("started"))
+        started = killed_again_and_again(nursery, config, dice, KILLS)
         killed = len(machine.patches())
 
         refused = len(hook.got)
@@ -147,9 +167,4 @@ def test_killed_a_hundred_times_under_load_it_keeps_its_promises(machine, nurser
             assert later >= due, f"{pack} has intents closer than its backoff"
         # What lies between an intent and its PATCH's arrival differs from one to the next.
         assert all(later - earlier > BACKOFF / 2 for earlier, later in pairwise(arrived)), pack
-    mine = [request for request in machine.patches() if request.credential == "partner"]
-    assert len(mine) <= SMALL_BUDGET
-    assert (
-        sum(len(stored[pack_id(f"partner{zone}.example", n)]) for zone in range(10) for n in range(4)) == SMALL_BUDGET
-    )
     assert (started > KILLS / 2, killed > KILLS) == (True, True), "that was no load"

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.builders import NOW, StandingClock, inventory
-from tests.harness.cloudflare_client import answer, by_hand, in_simulated_time
+from tests.harness.builders import NOW, inventory
+from tests.harness.cloudflare_client import answer, by_hand
 from tests.harness.fleet import as_a_daemon
 from tests.harness.long_life import containers
+from tests.harness.time import StandingClock, in_simulated_time
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.model.history import Sent
 from watchdog.model.observation import Seen
@@ -131,10 +132,11 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
         destinations = Destinations(
             None, fleet.clock, fleet.runtime.telemetry.logs, lambda *told: said.append(told), None, None
         )
-        destinations.open(fleet.runtime.config)
-        destinations._heard(DeliveryAttempt("hook", DeliveryOutcome.FAILED, "a title", "no"))  # noqa: SLF001 - as its lane does
+        destinations.configure(fleet.runtime.config)
+        failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")
+        destinations._report(failed)  # noqa: SLF001 - as its queue does
         assert destinations._failing == {"hook": "no"}  # noqa: SLF001
-        destinations.open(fleet.start.load({**fleet.settings, "alerts": {}}))
+        destinations.configure(fleet.start.load({**fleet.settings, "alerts": {}}))
         assert destinations._failing == {}  # noqa: SLF001
         await asyncio.sleep(0)
 

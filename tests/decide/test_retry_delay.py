@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.decide.retry_delay import next_restart_at
+from watchdog.model.findings import Limit
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
@@ -12,9 +13,11 @@ LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def due(reason: Reason | None, wait: timedelta = 4 * HOUR, authority: str = "google") -> timedelta:
+def due(
+    reason: Reason | None, wait: timedelta = 4 * HOUR, authority: str = "google", limit: Limit | None = None
+) -> timedelta:
     history = History(attempts=3, last_restart_at=LAST, next_restart_at=LAST + wait)
-    at = next_restart_at(history, reason, authority, 15 * MINUTE, DAY)
+    at = next_restart_at(history, reason, authority, 15 * MINUTE, DAY, limit)
     assert at is not None
     return at - LAST
 
@@ -37,8 +40,26 @@ def test_a_reason_moves_the_next_restart_as_the_table_says(reason, wait, moved):
     assert due(reason, wait) == moved
 
 
-def test_lets_encrypts_limit_is_waited_out_for_seven_days():
-    assert due(Reason.CA_RATE_LIMITED, authority="lets_encrypt") == 7 * DAY
+@pytest.mark.parametrize(
+    ("limit", "wait", "waited"),
+    [
+        (None, 4 * HOUR, 33 * HOUR + 36 * MINUTE),  # 5 in 7 days, one back every 34 h
+        (Limit(), 40 * HOUR, 40 * HOUR),
+        (Limit(refill=12 * MINUTE), 4 * HOUR, 4 * HOUR),
+        (Limit(refill=12 * MINUTE), 11 * MINUTE, 12 * MINUTE),
+        (Limit(retry_at=LAST + 50 * HOUR), 4 * HOUR, 50 * HOUR),
+        (Limit(retry_at=LAST + 5 * HOUR, refill=34 * HOUR), 4 * HOUR, 5 * HOUR),
+        (Limit(retry_at=LAST - HOUR), 4 * HOUR, 4 * HOUR),
+        (Limit(retry_at=LAST + 31 * DAY), 4 * HOUR, 31 * DAY),
+        (Limit(retry_at=LAST + 32 * DAY), 4 * HOUR, 33 * HOUR + 36 * MINUTE),  # not believed
+    ],
+)
+def test_lets_encrypts_limits_are_waited_for_until_one_more_fits_in_or_until_the_time_it_names(limit, wait, waited):
+    assert due(Reason.CA_RATE_LIMITED, wait, "lets_encrypt", limit) == waited
+
+
+def test_what_is_said_of_a_limit_moves_nothing_where_the_reason_is_another():
+    assert due(Reason.DNS_FAILURE, limit=Limit(retry_at=LAST + 9 * DAY)) == 4 * HOUR
 
 
 def test_before_the_first_restart_only_a_limit_is_waited_for_from_when_the_trouble_was_seen():

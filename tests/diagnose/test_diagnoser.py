@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.diagnosis import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack, story
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack, story
 from watchdog.decide.checks import Case, Rules, obstacle
 from watchdog.decide.policy import decide
 from watchdog.diagnose import caa

@@ -10,12 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from random import Random
 
-from tests.conftest import LoopClock
+from tests.harness.cloudflare_client import InProcess
 from tests.harness.disk import pragma
-from tests.simulator.conftest import InProcess
+from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.cycle import Cycle
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
+from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.app import create_app
@@ -61,10 +62,11 @@ class Telemetry:
 
     def __init__(self, real):
         self._real = real
-        self.events, self.reports, self.looks = [], [], []
+        self.events, self.reports, self.looks, self.strange = [], [], [], []
 
     def happened(self, events):
         self.events += events
+        self.strange += [event for event in events if not keeps_to_the_vocabulary(event)]
         self._real.happened(events)
 
     def restarted(self, zone, sent):
@@ -77,6 +79,14 @@ class Telemetry:
     def passed(self, report):
         self.reports.append(report)
         self._real.passed(report)
+
+
+def keeps_to_the_vocabulary(event):
+    """Whether an event has no other level and no other fields than its kind."""
+    kind = EVENTS[event.name]
+    fields = [name for name, value in event.facts if value not in (None, "")]
+    fields += ["pack_id"] * (event.pack is not None) + ["reason"] * (event.reason is not None)
+    return event.level in kind.levels and set(fields) <= set(kind.fields)
 
 
 class Fleet:
@@ -284,3 +294,4 @@ class Start:
             fleet.start, fleet.settings = self, settings
             stack.push_async_callback(fleet.cycle.stop, timedelta(0))
             yield fleet
+            assert fleet.telemetry.strange == []

@@ -51,7 +51,8 @@ def restarted(times, minutes_ago=10):
 
 def certificate(days_left, validity=90, status="active", **more):
     row = pack(more.pop("name", "p1"), status, **more)
-    return changed(row, expires_at=NOW + timedelta(days=days_left), validity_days=validity)
+    expires_at = NOW + timedelta(days=days_left)
+    return changed(row, expires_at=expires_at, uploaded_at=expires_at - timedelta(days=validity) if validity else None)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,6 +166,26 @@ def test_a_certificate_is_worth_a_word_in_the_second_half_of_its_own_renewal_win
     assert [(alert.reason, alert.severity) for alert in found] == ([("expiring", severity)] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("life", "days_left", "warned"), [(64, 6.5, True), (64, 7.5, False), (200, 15.4, True), (200, 16, False)]
+)
+def test_of_a_life_whose_window_nobody_documents_it_is_said_late_rather_than_early(life, days_left, warned):
+    assert bool(held(certificate(days_left, life))) == warned
+
+
+@pytest.mark.parametrize(("hours", "said"), [(47, []), (49, ["expiring"])])
+def test_a_wait_that_ends_too_late_for_the_renewal_is_critical_at_once_and_names_another_authority(hours, said):
+    waits = Decision(Do.WAIT, Reason.BACKING_OFF, NOW + timedelta(hours=hours))
+    dates = {"expires_at": NOW + timedelta(days=3), "uploaded_at": NOW - timedelta(days=11)}  # its window just opens
+    row = changed(decided(Reason.BACKING_OFF), known={"decision": waits}, **dates)
+    alerts = held(row)
+    assert [alert.reason.value for alert in alerts] == said
+    for alert in alerts:
+        assert alert.severity is Severity.CRITICAL
+        assert "comes too late" in alert.summary
+        assert "another one now" in alert.body
+
+
 def test_an_expired_certificate_is_critical():
     [alert] = held(certificate(-0.1))
     assert (alert.reason, alert.severity) == (Reason.EXPIRED, Severity.CRITICAL)
@@ -172,7 +193,7 @@ def test_an_expired_certificate_is_critical():
 
 
 def test_a_pack_whose_renewal_fails_is_said_for_both():
-    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), validity_days=90)
+    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), uploaded_at=NOW - timedelta(days=85))
     assert reasons(row) == ["expiring", "gave_up"]
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event
+from watchdog.model.events import Event, EventName
 from watchdog.model.history import UNTROUBLED, History, Intent, NotIntended, Sent
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
@@ -42,7 +42,13 @@ async def restarted(memory, now=T0, pack=STUCK):
 
 
 def line(number=0):
-    return Event("pack_changed", T0 + timedelta(seconds=number), ZONE, STUCK, facts=(("number", number),))
+    return Event(
+        name=EventName.PACK_CHANGED,
+        at=T0 + timedelta(seconds=number),
+        zone=ZONE,
+        pack=STUCK,
+        facts=(("number", number),),
+    )
 
 
 # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +290,7 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
 @in_simulated_time
 async def test_what_is_only_for_debugging_is_not_kept(mind):
     async with mind() as memory:
-        memory.journal([Event("zone_unseen", T0, ZONE, level="debug")])
+        memory.journal([Event.zone_unseen(ZONE, T0, Reason.UNSEEN, "", again=True)])
         assert memory._changes.empty()  # noqa: SLF001 - that nothing is written shows nowhere else
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import simulated
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time, simulated
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History

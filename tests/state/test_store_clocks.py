@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time
 from watchdog.model.clock import Anchor
 from watchdog.model.history import UNTROUBLED, History
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def revised(path, revision):
     engine.dispose()
 
 
-def test_a_state_that_knew_no_validities_keeps_its_packs_and_learns_them(url, path, kit):
+def test_a_state_that_knew_no_validities_and_uploads_keeps_its_packs_and_learns_them(url, path, kit):
     revised(path, "0003")
     database = sqlite3.connect(path)
     row = ("z1", "p1", "main", "a.example", "advanced", "active", '["a.example"]', "google", 10**15, "[]")
@@ -142,9 +143,11 @@ def test_a_state_that_knew_no_validities_keeps_its_packs_and_learns_them(url, pa
     with kit.opened(url) as store:
         [known] = store.load().packs.values()
         assert (known.pack.hosts, known.pack.validity_days, known.decision.until) == (("a.example",), 0, None)
-        store.save(Changes(packs=[replace(known, pack=replace(known.pack, validity_days=14))]), kit.now)
+        assert known.pack.uploaded_at is None
+        learnt = replace(known.pack, validity_days=14, uploaded_at=datetime(2026, 9, 2, 12, tzinfo=UTC))
+        store.save(Changes(packs=[replace(known, pack=learnt)]), kit.now)
     with kit.opened(url) as store:
-        assert store.load().packs["z1", "p1"].pack.validity_days == 14
+        assert store.load().packs["z1", "p1"].pack == learnt
 
 
 def test_a_fresh_state_has_the_tables_that_all_revisions_lead_to(tmp_path, path, store):

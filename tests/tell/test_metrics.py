@@ -17,6 +17,7 @@ from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zon
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, Rules
 from watchdog.decide.policy import decide
+from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
@@ -24,7 +25,6 @@ from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
-from watchdog.notify.rows import firing_counts
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, NOTIFICATION_OUTCOMES, PREFIX, Account, Metrics, Snapshot
 
 PROMISED = {
@@ -48,7 +48,7 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
-FIRING = firing_counts((), NOW)
+FIRING = AlertLog().firing_counts(NOW)
 ACCOUNTS = (Account("main", 1100, 2.5),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

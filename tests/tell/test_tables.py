@@ -117,6 +117,14 @@ def test_a_narrow_terminal_loses_no_text(monkeypatch, columns):
     assert "…" not in text
 
 
+def test_columns_of_zero_count_as_unset(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    with_zero = on_a_terminal(inventory(troubled("p1")))
+    monkeypatch.delenv("COLUMNS")
+    assert with_zero == on_a_terminal(inventory(troubled("p1")))
+    assert "decision" in with_zero
+
+
 def test_a_pack_that_is_not_tried_again_shows_a_dash():
     known, history = pack("p1", "deployment_timed_out", decision=Decision(Do.LEAVE, Reason.OTHER_STAGE_TIMED_OUT))
     assert piped(inventory((known, replace(history, trouble_since=NOW)))).splitlines()[1].split()[-1] == "-"

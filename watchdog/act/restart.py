@@ -128,6 +128,7 @@ def _completed(answer: Pack, pack: Pack) -> Pack:
         hosts=answer.hosts or pack.hosts,
         certificate_authority=answer.certificate_authority or pack.certificate_authority,
         expires_at=answer.expires_at or pack.expires_at,
+        uploaded_at=answer.uploaded_at if answer.expires_at else pack.uploaded_at,
         validity_days=answer.validity_days or pack.validity_days,
     )
 

@@ -7,7 +7,7 @@ its packs: after a restart there was refused, the next one is as slow a probe.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from watchdog.model.clock import Clock
 
@@ -23,8 +23,17 @@ REFUSALS_IN_A_ROW = 3
 class Credential:
     """The headers of one account's credential and its standing. Printing it shows nothing secret."""
 
-    def __init__(self, name: str, headers: Mapping[str, str], secret: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        headers: Mapping[str, str],
+        secret: str,
+        clock: Clock,
+        reread: Callable[[], str] | None = None,
+    ) -> None:
+        """``reread`` gives the secret as its file holds it now, and may block; it raises ``ValueError``, a sentence."""
         self.name = name
+        self.reread = reread
         self._headers = dict(headers)
         self._spellings = {secret.encode(), json.dumps(secret)[1:-1].encode()}
         self._clock = clock
@@ -34,14 +43,16 @@ class Credential:
         self.refusal = ""
 
     @classmethod
-    def from_token(cls, name: str, token: str, clock: Clock) -> "Credential":
+    def from_token(cls, name: str, token: str, clock: Clock, reread: Callable[[], str] | None = None) -> "Credential":
         """An API token."""
-        return cls(name, {"authorization": f"Bearer {token}"}, token, clock)
+        return cls(name, {"authorization": f"Bearer {token}"}, token, clock, reread)
 
     @classmethod
-    def from_key(cls, name: str, email: str, key: str, clock: Clock) -> "Credential":
+    def from_key(
+        cls, name: str, email: str, key: str, clock: Clock, reread: Callable[[], str] | None = None
+    ) -> "Credential":
         """The older pair of e-mail address and global API key."""
-        return cls(name, {"x-auth-email": email, "x-auth-key": key}, key, clock)
+        return cls(name, {"x-auth-email": email, "x-auth-key": key}, key, clock, reread)
 
     def __repr__(self) -> str:
         return f"Credential({self.name!r})"

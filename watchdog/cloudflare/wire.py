@@ -44,6 +44,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 
 class _Certificate(msgspec.Struct):
     expires_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    uploaded_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -245,9 +246,8 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             hosts=[host for host in hosts if isinstance(host, str)] if isinstance(hosts, list) else None,
             certificate_authority=text("certificate_authority"),
             certificates=[
-                _Certificate(_time(c["expires_on"]))
+                _Certificate(_time(c.get("expires_on")), _time(c.get("uploaded_on")))
                 for c in _dicts(item.get("certificates"))
-                if isinstance(c.get("expires_on"), str)
             ],
             validation_errors=[_Message(_text(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
             validation_method=text("validation_method"),
@@ -260,13 +260,15 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
 
 
 def _pack(read: _Pack, zone_id: str) -> Pack:
-    expires_at = None
+    expires_at = uploaded_at = None
     for certificate in read.certificates or ():
         at = certificate.expires_on
         if at is not None and at.year in YEARS and (expires_at is None or at < expires_at):
-            expires_at = at
+            expires_at, uploaded_at = at, certificate.uploaded_on
     if expires_at is not None and expires_at.tzinfo is not UTC:
         expires_at = _utc(expires_at)
+    if uploaded_at is not None:
+        uploaded_at = _utc(uploaded_at) if uploaded_at.year in YEARS else None
     errors, status = read.validation_errors, _word(read.status)
     return Pack(
         plain(read.id, 80),
@@ -281,6 +283,7 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         common(read.validation_method)
         if status in HEALTHY
         else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
+        uploaded_at,
     )
 
 
@@ -320,7 +323,9 @@ def _word(text: str | None) -> str:
     return known
 
 
-def _time(text: str) -> datetime | None:
+def _time(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

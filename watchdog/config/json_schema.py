@@ -2,8 +2,8 @@
 
 For editors, for ``certpack-watchdog schema``, and for the question which keys a place of the file may have.
 
-It is derived from the models, and differs from them where the file does: a secret may be given as ``x_file``, any text
-may hold ``${NAME}``, nothing may be null, and a zone's restart keys have no defaults of their own.
+It is derived from the models, and differs from them where the file does: a secret may be given as ``x_file``, any value
+may be ``${NAME}``, nothing may be null, and a zone's restart keys have no defaults of their own.
 """
 
 from copy import deepcopy
@@ -15,16 +15,10 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from watchdog.config.document import Where
 from watchdog.config.durations import format_duration
-from watchdog.config.schema import Config
+from watchdog.config.schema import PER_ACCOUNT, Config
 
-SECRETS = {
-    "AccountConfig": ("api_token", "api_key"),
-    "Alerts": ("heartbeat_url",),
-    "Destination": ("url", "alertmanager", "webhook", "secret"),
-}
-"""By block: the keys that may be given as ``x_file`` instead."""
-
-_VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
+_VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 class _Generator(GenerateJsonSchema):
@@ -67,13 +61,15 @@ def _schema() -> dict[str, Any]:
             if key in refers:
                 setting["$ref"] = f"#/$defs/{refers[key]}"
         blocks[name.removesuffix("Policy") + "Overrides"] = overrides
+    for key in PER_ACCOUNT:
+        del blocks["RestartOverrides"]["properties"][key]
     zone = blocks["ZoneConfig"]["properties"]
     zone["restart"] = {"$ref": "#/$defs/RestartOverrides", "description": zone["restart"]["description"]}
     zone["account"].pop("default")
     schema["properties"]["accounts"]["additionalProperties"] = False
-    for block, secrets in SECRETS.items():
-        for secret in secrets:
-            blocks[block]["properties"][f"{secret}_file"] = {
+    for block in blocks.values():
+        for secret in [key for key, setting in block["properties"].items() if setting.pop("writeOnly", False)]:
+            block["properties"][f"{secret}_file"] = {
                 "type": "string",
                 "description": f"A file that holds the `{secret}`, alone; white space around it is stripped."
                 " A relative path starts at the folder of the configuration.",
@@ -92,12 +88,12 @@ def _as_written(node: Any, *, names: bool = False) -> Any:
     node = {
         word: below if word == "default" else _as_written(below, names=word in {"properties", "$defs"})
         for word, below in node.items()
-        if word not in {"title", "format", "writeOnly"} and not (word == "default" and below is None)
+        if word not in {"title", "format"} and not (word == "default" and below is None)
     }
     if "anyOf" in node and {"type": "null"} in node["anyOf"]:
         [given] = [choice for choice in node.pop("anyOf") if choice != {"type": "null"}]
         node = given | node
-    shape = {word: node.pop(word) for word in ("pattern", "enum", "const") if word in node}
-    if shape:
+    shape = {word: node.pop(word) for word in ("pattern", "enum", "const", *_BOUNDS) if word in node}
+    if shape or node.get("type") in ("integer", "number", "boolean"):
         node = {"anyOf": [{"type": node.pop("type")} | shape, _VARIABLE]} | node
     return node

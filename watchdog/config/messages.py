@@ -11,11 +11,11 @@ from pydantic_core import ErrorDetails
 
 from watchdog.config.document import Where, shown_key
 from watchdog.config.json_schema import keys_at
+from watchdog.config.schema import Config
+from watchdog.config.secrets import may_be_shown
 
 _LONGEST_SHOWN = 24
 _LONGEST_KEY = 64
-_DESTINATIONS = ("alerts", "destinations")
-_NO_SECRETS = frozenset({("min_severity",), ("reasons",), ("zones",), ("heartbeat",)})
 _NO_ACCOUNT = "at least one account with credentials is needed"
 _TYPES = {
     "model_type": "must hold keys and values",
@@ -36,7 +36,7 @@ _BOUNDS = {
 _SWITCHES = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 
 
-def sentence(error: ErrorDetails, written: Any) -> tuple[Where, str, str]:
+def describe(error: ErrorDetails, written: Any) -> tuple[Where, str, str]:
     """Where, what is wrong and a hint. ``written`` is the data as the file has it."""
     where, value = _place(error["loc"], written)
     kind, context = error["type"], error.get("ctx", {})
@@ -89,9 +89,7 @@ _NOTHING = object()
 
 
 def _shown(where: Where, value: Any) -> str:
-    if where[:1] == ("accounts",) and where[2:3] not in {("rate_limit",), ("discover",)}:
-        return ""
-    if where[:2] == ("alerts", "heartbeat_url") or (where[:2] == _DESTINATIONS and where[3:4] not in _NO_SECRETS):
+    if not may_be_shown(where, Config):
         return ""
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,23 +1,27 @@
 """What can be configured: one class per block, each field with its unit, its default and why.
 
-These are the values other rooms are handed. The models judge one block at a time; what refers from one block to another
-(accounts of zones, zones given twice, restart keys laid over the global ones) is judged and resolved in ``references``.
+These are the values that everything else is handed. The models check one block at a time; what refers from one block to
+another (accounts of zones, zones given twice, restart keys laid over the global ones) is resolved in ``references``.
+A setting of the type ``Secret`` may also be given as ``x_file``; no more is to be done for it than to declare it here.
 """
 
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from watchdog.config.durations import format_duration, parse_duration
+from watchdog.config.durations import format_duration
 from watchdog.config.types import (
     AccountName,
     AlertReason,
     BaseUrl,
+    Boolean,
     Credential,
     DestinationName,
     Duration,
     Email,
+    Float,
+    Integer,
     Label,
     Listen,
     Packs,
@@ -50,10 +54,11 @@ __all__ = [
     "State",
     "Web",
     "ZoneConfig",
-    "format_duration",
-    "parse_duration",
 ]
 
+
+PER_ACCOUNT = frozenset({"max_per_hour"})
+"""Keys of `restart` that hold for all packs of an account, so that no zone can have its own."""
 
 _SHORTEST_REPEAT = timedelta(hours=1)
 _LONGEST_QUESTION = timedelta(seconds=30)
@@ -68,7 +73,7 @@ class Block(BaseModel):
 class RateLimit(Block):
     """How much of Cloudflare's allowance for this credential the watchdog may use."""
 
-    requests: StrictInt = Field(
+    requests: Integer = Field(
         default=1200,
         ge=1,
         le=1_000_000,
@@ -78,7 +83,7 @@ class RateLimit(Block):
         default=timedelta(minutes=5),
         description="The window of `requests`, a duration.",
     )
-    share: StrictFloat = Field(
+    share: Float = Field(
         default=0.5,
         gt=0,
         le=1,
@@ -151,7 +156,7 @@ class Backoff(Block):
         default=timedelta(minutes=15),
         description="The wait before the second restart, a duration. Validations that work usually finish within 5m.",
     )
-    factor: StrictFloat = Field(
+    factor: Float = Field(
         default=2.0,
         ge=1,
         le=100,
@@ -161,7 +166,7 @@ class Backoff(Block):
         default=timedelta(hours=24),
         description="No wait is longer than this, a duration. Certificate authorities forget failures within a day.",
     )
-    jitter: StrictFloat = Field(
+    jitter: Float = Field(
         default=0.1,
         ge=0,
         le=1,
@@ -180,7 +185,7 @@ class Backoff(Block):
 class RestartPolicy(Block):
     """When a timed-out validation is restarted, and when the watchdog stops trying."""
 
-    enabled: StrictBool = Field(
+    enabled: Boolean = Field(
         default=True,
         description="Whether anything is restarted. With false everything is watched and told, and nothing changed.",
     )
@@ -188,20 +193,20 @@ class RestartPolicy(Block):
         default=Backoff(),
         description="The waits between restarts of one pack.",
     )
-    max_attempts: StrictInt = Field(
+    max_attempts: Integer = Field(
         default=8,
         ge=1,
         le=100,
         description="Restarts of one pack before the watchdog gives up and calls a person; 1 to 100. An active pack"
         " starts afresh. What eight restarts over days did not mend, a ninth will not.",
     )
-    max_per_hour: StrictInt = Field(
+    max_per_hour: Integer = Field(
         default=60,
         ge=1,
         description="Restarts over all packs of one account within an hour, at least 1: the blast radius when many"
-        " packs fail at once.",
+        " packs fail at once. For all zones: none can have its own.",
     )
-    recheck: StrictBool = Field(
+    recheck: Boolean = Field(
         default=True,
         description="Whether Cloudflare is asked to check at once when a person has placed the new records, instead of"
         " when it looks next by itself, up to 4h later. At most once an hour for the same records.",
@@ -231,7 +236,7 @@ class ZoneConfig(Block):
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy(),
-        description="Any key of the global `restart`, for this zone alone.",
+        description="Any key of the global `restart` but max_per_hour, for this zone alone.",
     )
 
     @model_validator(mode="after")
@@ -270,7 +275,7 @@ class Schedule(Block):
 class Diagnosis(Block):
     """Finding out why validations fail: DNS, CAA and token pages are asked before a restart is sent."""
 
-    enabled: StrictBool = Field(
+    enabled: Boolean = Field(
         default=True,
         description="Whether anything is looked up. With false nothing is, and restarts go on without.",
     )
@@ -325,7 +330,7 @@ class Destination(Block):
         default=None,
         description="Signs what goes to the `webhook`, with HMAC-SHA256. Left out: unsigned.",
     )
-    heartbeat: StrictBool = Field(
+    heartbeat: Boolean = Field(
         default=False,
         description="Whether the `alertmanager` is also told an alert that always fires, for a rule that wants to know"
         " when it ceases.",

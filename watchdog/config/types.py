@@ -1,7 +1,7 @@
 """The kinds of value a setting can have, and what is wrong with one that is not.
 
 Arithmetic on text only; ``schema`` gives them their meaning. Every ``ValueError`` is a sentence for operators that does
-not repeat the value, which may have come from the environment: ``sentences`` adds it where that is safe.
+not repeat the value, which may have come from the environment: ``messages`` adds it where that is safe.
 """
 
 import re
@@ -19,13 +19,18 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    SecretStr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
     StringConstraints,
     Tag,
     WithJsonSchema,
 )
 
+from watchdog.config.document import plain
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
+from watchdog.config.secrets import Secret, header_safe
+from watchdog.config.variables import Expanded
 from watchdog.model.packs import pack_key
 from watchdog.model.reasons import ALERTS
 
@@ -46,22 +51,16 @@ def _duration(value: Any) -> timedelta:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST_SHOWN:
         raise ValueError(f"{value} has no unit: write {value}m or {value}s")
     if not isinstance(value, str):
-        raise ValueError("must be a duration, such as 90s, 15m, 6h or 7d")  # noqa: TRY004  pydantic collects ValueErrors only
+        raise ValueError("must be a duration, such as 90s, 15m, 6h, 7d or 1h30m")  # noqa: TRY004  pydantic collects ValueErrors only
     return parse_duration(value)
 
 
-def header_safe(text: str) -> str:
-    """The text itself if it can travel in an HTTP header, else a ``ValueError`` that does not repeat it."""
-    if not text:
-        raise ValueError("is empty")
-    if any(character.isspace() for character in text):
-        raise ValueError("has white space or a line break inside")
-    if not all("!" <= character <= "~" for character in text):
-        raise ValueError("has characters that no credential has (control characters or letters beyond ASCII)")
-    return text
+def _bare(value: Any) -> Any:
+    """What a variable holds, as YAML reads it where a file says it without quotes."""
+    return plain(value) if isinstance(value, Expanded) else value
 
 
-def _secret(secret: SecretStr) -> SecretStr:
+def _secret(secret: Secret) -> Secret:
     header_safe(secret.get_secret_value())
     return secret
 
@@ -114,10 +113,10 @@ def _pattern(text: str) -> str:
     return text.lower()
 
 
-def _address(schemes: frozenset[str] | None) -> Callable[[SecretStr], SecretStr]:
+def _address(schemes: frozenset[str] | None) -> Callable[[Secret], Secret]:
     """A check of a URL that is a secret, so that nothing of it may be repeated; ``None`` for any scheme."""
 
-    def check(secret: SecretStr) -> SecretStr:
+    def check(secret: Secret) -> Secret:
         text = secret.get_secret_value()
         if not text.isprintable() or any(character.isspace() for character in text):
             raise ValueError("has white space, a line break or control characters inside")
@@ -243,7 +242,10 @@ Duration = Annotated[
     PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{PATTERN}$"}),
 ]
-Credential = Annotated[SecretStr, AfterValidator(_secret)]
+Integer = Annotated[StrictInt, BeforeValidator(_bare)]
+Float = Annotated[StrictFloat, BeforeValidator(_bare)]
+Boolean = Annotated[StrictBool, BeforeValidator(_bare)]
+Credential = Annotated[Secret, AfterValidator(_secret)]
 Email = Annotated[str, AfterValidator(_email)]
 AccountName = Annotated[str, StringConstraints(pattern=_NAME)]
 Label = Annotated[str, AfterValidator(_label)]
@@ -264,8 +266,8 @@ Packs = Annotated[
     | Annotated[tuple[PackId, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
 ]
-WebAddress = Annotated[SecretStr, AfterValidator(_address(frozenset({"https", "http"})))]
-ServiceAddress = Annotated[SecretStr, AfterValidator(_address(None))]
+WebAddress = Annotated[Secret, AfterValidator(_address(frozenset({"https", "http"})))]
+ServiceAddress = Annotated[Secret, AfterValidator(_address(None))]
 AlertReason = Annotated[
     str, AfterValidator(_alert_reason), WithJsonSchema({"type": "string", "enum": list(ALERT_REASONS)})
 ]

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from watchdog.decide import retry_delay
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
@@ -35,8 +35,8 @@ class Case:
     """All that a decision about one pack may depend on.
 
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
-    the last validation failed, where Cloudflare said so; ``findings`` are empty where nothing was diagnosed;
-    ``lost_at`` is when the state was lost, if it ever was.
+    the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
+    that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
     """
 
     pack: Pack
@@ -47,6 +47,7 @@ class Case:
     failed_for: Reason | None = None
     findings: tuple[Finding, ...] = ()
     lost_at: datetime | None = None
+    limit: Limit | None = None
 
 
 OBSTACLES = frozenset(
@@ -153,7 +154,9 @@ def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
     rules = case.rules
     authority = case.pack.certificate_authority
-    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, rules.settling, rules.longest)
+    due = retry_delay.next_restart_at(
+        case.history, case.failed_for, authority, rules.settling, rules.longest, case.limit
+    )
     return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
 
 

@@ -110,9 +110,10 @@ class Pack:
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
-    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days``,
-    of a certificate, is 0 where it is not known. ``validation`` is what a look brings and nothing that is remembered,
-    so two packs that differ in nothing else are equal.
+    issued; ``uploaded_at`` is when that certificate came to Cloudflare, ``None`` where it does not say.
+    ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days`` is what
+    was ordered, 0 where it is not known: a certificate's life may be shorter (``renewal``). ``validation`` is what a
+    look brings and nothing that is remembered, so two packs that differ in nothing else are equal.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Pack:
     validation_errors: tuple[str, ...] = ()
     validity_days: int = 0
     validation: Validation = field(default=NO_VALIDATION, compare=False)
+    uploaded_at: datetime | None = None
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], str, str]:

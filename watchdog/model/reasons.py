@@ -184,8 +184,9 @@ REASONS: Mapping[str, Meaning] = {
         decided="leave",
         next_step="Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
         severities=(Severity.WARNING, Severity.CRITICAL),  # critical once a restart comes too late for the renewal
-        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. After that,"
-        " order another.",
+        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. Where it"
+        " waits for its certificate authority, order it from another one now: the limits of the first do not hold"
+        " there. After that, order another.",
         ended="renewed",
     ),
     Reason.EXPIRED: Meaning(
@@ -206,7 +207,8 @@ REASONS: Mapping[str, Meaning] = {
     ),
     # ── why the last validation failed ───────────────────────────────────────────────────────────────────────────
     Reason.CA_RATE_LIMITED: Meaning(
-        validation_remedy="Wait: the limit ends by itself, and each further restart makes it worse."
+        validation_remedy="Wait until the limit lets one more through, or order the pack from another certificate"
+        " authority: that helps at once."
     ),
     Reason.CA_REFUSES: Meaning(
         decided="leave",
@@ -217,12 +219,16 @@ REASONS: Mapping[str, Meaning] = {
         pack_remedy="order a pack from another certificate authority, then delete this one.",
         validation_remedy="Order the pack from another certificate authority.",
     ),
-    Reason.CA_INTERNAL: Meaning(validation_remedy="Nothing: it is tried again soon."),
+    Reason.CA_INTERNAL: Meaning(
+        validation_remedy="Nothing: it is tried again soon. If it lasts, another certificate authority helps."
+    ),
     Reason.CAA_FORBIDS: Meaning(
-        validation_remedy="Allow the certificate authority in the CAA records of the host or of its parents."
+        validation_remedy="Allow the certificate authority in the CAA records that count for the host: its own, those"
+        " at the end of its CNAME, or those of its nearest parent that has any."
     ),
     Reason.CAA_UNREACHABLE: Meaning(
-        validation_remedy="Make the domain's name servers answer from everywhere, CAA questions too."
+        validation_remedy="Make the domain's name servers answer from everywhere, CAA questions too: no firewall and no"
+        " filter by country."
     ),
     Reason.DNSSEC_BOGUS: Meaning(
         validation_remedy="Mend the domain's DNSSEC: its signatures, or the DS record at its registrar."

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from watchdog.model.alerts import Letter, MessageStatus
+from watchdog.model.alerts import Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
 
@@ -37,9 +37,8 @@ class Service:
         """Whether Apprise knows what this URL names."""
         await self._run(lambda: self._ready() is not None)
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """Hand it to the service."""
-        message = letter.message
         kind = "success" if message.status is MessageStatus.RESOLVED else _TYPES[message.severity]
 
         def work() -> bool:

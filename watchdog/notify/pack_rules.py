@@ -1,9 +1,9 @@
-"""What is worth a word about one pack. Arithmetic only; ``conditions`` asks it of every pack.
+"""What is worth a word about one pack. Arithmetic only; ``rules`` asks it of every pack.
 
 A pack has at most one alert about its trouble, by what was decided of it, and at most one about its expiry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,18 +11,14 @@ from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
-from watchdog.model.report import next_step
-from watchdog.model.text import clean
-from watchdog.notify.texts import about_pack, named, restarts, to_place, who
+from watchdog.model.report import next_restart_at, next_step
+from watchdog.model.text import clean, counted
 
 LATE = 0.5
 """The part of a renewal window after which a certificate that is not renewed is worth a word. Cloudflare begins to
 renew when the window opens, and an automatic renewal takes minutes; half a window still leaves a person the other."""
-
-SHORTEST_VALIDITY = 14
-"""Days; taken where a certificate's validity is not known: rather a word late than one every month about nothing."""
 
 LONGEST_WINDOW = timedelta(days=30)
 """No renewal opens earlier before expiry; spares the arithmetic for most packs."""
@@ -30,11 +26,16 @@ LONGEST_WINDOW = timedelta(days=30)
 TROUBLE, EXPIRY = "trouble", "expiry"
 """The two families of alerts about packs; the first part of their subjects."""
 
+MOST_HOSTS = 5
+MOST_FINDINGS = 8
+MOST_RECORDS = 20
+"""What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
+
 _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
 
 class Window(Protocol):
-    """A renewal window, as ``decide.urgency`` reckons it."""
+    """A renewal window, as ``model.renewal`` reckons it."""
 
     @property
     def last_restart_at(self) -> datetime:
@@ -45,8 +46,8 @@ class Window(Protocol):
         """The part of the window that is gone."""
 
 
-RenewalWindow = Callable[[datetime | None, int, datetime], Window | None]
-"""From expiry, validity in days and now to the window, if there is a certificate."""
+RenewalWindow = Callable[[datetime | None, datetime | None, datetime], Window | None]
+"""From expiry, upload and now to the window, if there is a certificate."""
 
 
 def subject(pack: Pack) -> str:
@@ -64,7 +65,7 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _about(known, history, reason, text.format_map(_facts(known, history)))
     stage = _waits_for_records(known, history)
     if stage:
-        text = f"needs records placed after {restarts(stage)}"
+        text = f"needs records placed after {counted(stage, 'restart')}"
         return _about(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
     if waits and now - known.since >= pending_for:
@@ -78,7 +79,7 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
     certain = next((finding.says.rstrip(".") for finding in found if finding.certainty is Certainty.CERTAIN), "")
     status = clean(pack.status, 60) or "none"
     return {
-        "restarts": restarts(history.attempts),
+        "restarts": counted(history.attempts, "restart"),
         "obstacle": certain or status,
         "authority": pack.certificate_authority or "the certificate authority",
         "status": status,
@@ -109,14 +110,21 @@ def expiry(known: Remembered, history: History, renewal: RenewalWindow, now: dat
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
         return _about(known, history, Reason.EXPIRED, f"expired{at}", family=EXPIRY)
-    window = renewal(pack.expires_at, pack.validity_days or SHORTEST_VALIDITY, now)
-    if pack.expires_at is None or window is None or window.used < LATE:
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    if pack.expires_at is None or window is None:
         return None
-    late = now >= window.last_restart_at
-    text = f"expires at {rfc3339(pack.expires_at)}, and " + (
-        "it is too late for Cloudflare to renew it" if late else "is not renewed yet"
-    )
-    severity = Severity.CRITICAL if late else Severity.WARNING
+    following, late = next_restart_at(known, history), now >= window.last_restart_at
+    waits_too_long = following is not None and following > window.last_restart_at and not late
+    if window.used < LATE and not waits_too_long:
+        return None
+    text = f"expires at {rfc3339(pack.expires_at)}, and "
+    if late:
+        text += "it is too late for Cloudflare to renew it"
+    elif waits_too_long and following is not None:
+        text += f"its next restart, at {rfc3339(following)}, comes too late for the renewal"
+    else:
+        text += "is not renewed yet"
+    severity = Severity.CRITICAL if late or waits_too_long else Severity.WARNING
     last = rfc3339(window.last_restart_at)
     return _about(known, history, Reason.EXPIRING, text, severity=severity, family=EXPIRY, last=last)
 
@@ -133,17 +141,62 @@ def _about(
     last: str = "",
 ) -> Alert:
     pack = known.pack
-    to_do = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
+    remedy = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
     return Alert(
-        reason,
-        severity or REASONS[reason].severities[0],
-        f"{family}/{subject(pack)}",
-        f"{who(known)}: {what}",
-        history.trouble_since or known.since,
-        about_pack(known, history, next_step(known, history), to_do),
-        *named(known),
+        reason=reason,
+        severity=severity or REASONS[reason].severities[0],
+        subject=f"{family}/{subject(pack)}",
+        summary=f"{_who(known)}: {what}",
+        since=history.trouble_since or known.since,
+        body="\n".join(_body(known, history, remedy)),
+        account=known.account,
+        zone=known.zone,
+        zone_id=pack.zone_id,
+        pack_id=pack.id,
         hosts=pack.hosts,
-        records=to_place(known, history) if family == TROUBLE else (),
+        records=_to_place(known, history) if family == TROUBLE else (),
         restarts=history.attempts,
         stage=stage,
     )
+
+
+def _who(known: Remembered) -> str:
+    """The pack in a few words: its zone, and the first of its hosts where that says more."""
+    hosts = known.pack.hosts
+    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
+        return known.zone
+    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+    return f"{known.zone} ({hosts[0]}{more})"
+
+
+def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
+    """The records a person is to place: none where they were found before the last restart, which made new tokens."""
+    found, last = known.diagnosis, history.last_restart_at
+    return found.records if found is not None and (last is None or found.at >= last) else ()
+
+
+def _body(known: Remembered, history: History, remedy: str) -> Iterator[str]:
+    pack = known.pack
+    hosts = ", ".join(pack.hosts[:MOST_HOSTS]) + (", …" if len(pack.hosts) > MOST_HOSTS else "")
+    yield f"Pack {pack.id} ({pack.certificate_authority or 'unknown authority'}) for {hosts or 'no host'}."
+    last = history.last_restart_at
+    tried = f"; {counted(history.attempts, 'restart')}, the last at {rfc3339(last)}" if last is not None else ""
+    yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
+    expiry = pack.expires_at
+    yield f"Its certificate is valid until {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
+    error = history.last_error or "; ".join(pack.validation_errors)
+    if error:
+        yield f"Last error: {error}"
+    if known.diagnosis is not None:
+        for finding in known.diagnosis.findings[:MOST_FINDINGS]:
+            where = f"{finding.host}: " if finding.host else ""
+            yield f"- {where}{finding.says} → {finding.remedy}"
+    records = _to_place(known, history)
+    if records:
+        yield "To be placed:"
+    yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
+    if len(records) > MOST_RECORDS:
+        yield f"  and {len(records) - MOST_RECORDS} more"
+    yield f"Next: {next_step(known, history)}"
+    yield f"You: {remedy}"
+    yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

@@ -226,7 +226,7 @@ class Memory:
                 replace(before, id=known_id, tried_at=now, reason=observation.reason, error=observation.error)
             )
             again = before.reason == observation.reason
-            return [_unseen(zone, observation.reason, observation.error, now, level="debug" if again else "error")]
+            return [Event.zone_unseen(zone, now, observation.reason, observation.error, again=again)]
         if not partial:
             self._set_zone(ZoneMemory(zone.account, zone.label, zone.id, seen_at=now, tried_at=now))
         known = self._packs.setdefault(zone.id, {})
@@ -236,7 +236,7 @@ class Memory:
             if then is None:
                 events += self._inherit(zone, pack, known, now) or _first_sight(zone, pack, now)
             elif then.pack.status != pack.status:
-                events.append(_changed(zone, pack, then.pack.status, now))
+                events.append(Event.pack_changed(zone, pack, now, before=then.pack.status))
             events += self._follow(zone, pack, now)
         listed = {pack.id for pack in observation.packs}
         if not partial and (observation.missing or not known.keys() <= listed):
@@ -318,8 +318,7 @@ class Memory:
         self._set_history(pack, after)
         if after is UNTROUBLED and before.trouble_since is not None:
             took = now - before.trouble_since
-            facts = (("after_seconds", int(took.total_seconds())), ("restarts", before.attempts))
-            return [Event("recovered", now, zone, pack, Reason.HEALTHY, facts=facts)]
+            return [Event.recovered(zone, pack, now, after=took, restarts=before.attempts)]
         return []
 
     def _inherit(self, zone: ZoneRef, pack: Pack, known: dict[str, Remembered], now: datetime) -> list[Event]:
@@ -335,7 +334,7 @@ class Memory:
             return []
         _, old = max(tried, key=lambda pair: pair[0])
         self._set_history(pack, self.history(old.pack))
-        return [_changed(zone, pack, old.pack.status, now, previous_pack_id=old.pack.id)]
+        return [Event.pack_changed(zone, pack, now, before=old.pack.status, previous_pack_id=old.pack.id)]
 
     def _miss(
         self, seen: Seen, known: dict[str, Remembered], listed: set[str], last_seen: datetime, now: datetime
@@ -357,7 +356,7 @@ class Memory:
                 self._forget(then.pack)  # the same pack lives on under another id
             elif then.pack.status not in GOING_AWAY:
                 gone = replace(then.pack, status="deleted")
-                events.append(_changed(seen.zone, gone, then.pack.status, now))
+                events.append(Event.pack_changed(seen.zone, gone, now, before=then.pack.status))
                 self._put(
                     replace(then, pack=gone, since=now, seen_at=last_seen, decision=_MISSING if wanted else _GONE)
                 )
@@ -365,7 +364,7 @@ class Memory:
             nowhere = Pack(pack_id, seen.zone.id, type="", status="", hosts=())
             if self.conclude(seen.zone, nowhere, _MISSING, now):
                 error = f"pack {pack_id} of the configuration is not among the packs of this zone"
-                events.append(_unseen(seen.zone, Reason.NOT_FOUND, error, now, nowhere))
+                events.append(Event.zone_unseen(seen.zone, now, Reason.NOT_FOUND, error, pack=nowhere))
         return events
 
     def _put(self, known: Remembered) -> None:
@@ -529,18 +528,4 @@ def _wants_attention(known: Remembered) -> bool:
 def _first_sight(zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
     """A pack that is in a state worth a line before anybody saw it change. A restart has lines of its own."""
     quiet = HEALTHY | IN_PROGRESS | GOING_AWAY | {VALIDATION_TIMED_OUT}
-    return [] if pack.status in quiet else [_changed(zone, pack, "", now)]
-
-
-def _changed(zone: ZoneRef, pack: Pack, before: str, now: datetime, previous_pack_id: str = "") -> Event:
-    facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
-    if previous_pack_id:
-        facts += (("previous_pack_id", previous_pack_id),)
-    level = "warning" if pack.status.endswith("timed_out") or pack.status == "expired" else "info"
-    return Event("pack_changed", now, zone, pack, level=level, facts=facts)
-
-
-def _unseen(
-    zone: ZoneRef, reason: Reason, error: str, now: datetime, pack: Pack | None = None, level: str = "error"
-) -> Event:
-    return Event("zone_unseen", now, zone, pack, reason, level, (("error", error),))
+    return [] if pack.status in quiet else [Event.pack_changed(zone, pack, now, before="")]

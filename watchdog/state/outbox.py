@@ -6,13 +6,13 @@ newer program that cannot be read are left out: then something is said twice, an
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Letter, Message
+from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
 from watchdog.state import schema
 from watchdog.state.database import Row, delete_each, upsert_each
 from watchdog.state.schema import from_micros, to_micros
@@ -20,10 +20,10 @@ from watchdog.state.store import Store
 
 _ENTRIES = sa.select(schema.alert_log)
 _GROUPS = sa.select(schema.alert_groups)
-_o, _last, _given = schema.outbox.c, schema.meta.c.last_letter, sa.bindparam("given", type_=sa.Integer)
-_LETTERS = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
+_o, _last, _given = schema.outbox.c, schema.meta.c.last_message, sa.bindparam("given", type_=sa.Integer)
+_MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
 _LAST = sa.select(_last)
-_GIVEN = sa.update(schema.meta).where(_last < _given).values(last_letter=_given)
+_GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given)
 
 _Value = TypeVar("_Value")
 
@@ -33,7 +33,7 @@ class Kept:
     """What was stored: the log, the letters in their order, and the highest id ever given to one."""
 
     log: AlertLog
-    letters: list[Letter]
+    letters: list[Message]
     last_id: int
 
 
@@ -43,7 +43,7 @@ class Unwritten:
 
     entries: dict[str, AlertState | None] = field(default_factory=dict)
     voices: dict[str, GroupHistory | None] = field(default_factory=dict)
-    letters: dict[int, Letter | None] = field(default_factory=dict)
+    letters: dict[int, Message | None] = field(default_factory=dict)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
@@ -70,19 +70,16 @@ def load(store: Store) -> Kept:
     """Everything, as of one moment."""
     with store.reading() as connection:
         entries = connection.execute(_ENTRIES).all()
-        letters = connection.execute(_LETTERS).all()
+        messages = connection.execute(_MESSAGES).all()
         groups = connection.execute(_GROUPS).all()
         last_id = connection.execute(_LAST).scalar_one()
     log = AlertLog(
         {fingerprint: entry for fingerprint, text in entries if (entry := _read(text, AlertState)) is not None},
         {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in groups},
     )
-    read = [
-        Letter(number, destination, message)
-        for number, destination, text in letters
-        if (message := _read(text, Message)) is not None
-    ]
-    return Kept(log, read, last_id)
+    found = ((number, destination, _read(text, Message)) for number, destination, text in messages)
+    letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
+    return Kept(log, letters, last_id)
 
 
 def save(store: Store, changes: Unwritten) -> None:
@@ -111,12 +108,12 @@ def save(store: Store, changes: Unwritten) -> None:
             connection.execute(_GIVEN, {"given": max(changes.letters)})
 
 
-def _row(letter: Letter) -> Row:
+def _row(message: Message) -> Row:
     return {
-        "id": letter.id,
-        "destination": letter.destination,
-        "at": to_micros(letter.message.at),
-        "message": _written(letter.message),
+        "id": message.id,
+        "destination": message.destination,
+        "at": to_micros(message.at),
+        "message": _written(message),
     }
 
 

@@ -61,7 +61,7 @@ def load_packs(connection: sa.Connection) -> dict[PackKey, Remembered]:
     packs: dict[PackKey, Remembered] = {}
     for row in connection.execute(_PACKS):
         zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
-        since, seen, do, reason, until, days = row[10:]
+        since, seen, do, reason, until, days, uploaded = row[10:]
         key = (text[zone_id], pack_id)
         pack = Pack(
             id=pack_id,
@@ -73,6 +73,7 @@ def load_packs(connection: sa.Connection) -> dict[PackKey, Remembered]:
             expires_at=maybe_from_micros(expires),
             validation_errors=texts[errors],
             validity_days=days,
+            uploaded_at=maybe_from_micros(uploaded),
         )
         packs[key] = Remembered(
             account=text[account],
@@ -157,6 +158,7 @@ def _pack_row(known: Remembered) -> Row:
         "reason": decision.reason._value_,
         "until": maybe_to_micros(decision.until),
         "validity_days": pack.validity_days,
+        "uploaded_at": maybe_to_micros(pack.uploaded_at),
     }
 
 

@@ -96,6 +96,7 @@ packs = sa.Table(
     _text("reason"),
     _time("until"),
     _number("validity_days", "0"),
+    _time("uploaded_at"),
     sqlite_with_rowid=False,
 )
 histories = sa.Table(
@@ -187,7 +188,7 @@ meta = sa.Table(
     _time("anchor_at"),
     sa.Column("anchor_monotonic", sa.Float),
     sa.Column("anchor_boot", sa.Text),
-    _number("last_letter", "0"),
+    _number("last_message", "0"),
 )
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, and the highest
-number ever given to a letter."""
+number ever given to a message."""
