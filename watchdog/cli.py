@@ -338,7 +338,7 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
     from watchdog.state.store import Store
 
     clock = RealClock()
@@ -362,6 +362,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
             store.close()
     except StateHeld as error:
         _fail(STATE_HELD, str(error))
+    except StateTooNew as error:
+        _fail(CONFIG_ERROR, str(error))
     except StateDamaged as error:
         _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:

@@ -92,6 +92,16 @@ def test_74_the_state_cannot_be_opened(command, configure, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["once", "run"])
+def test_78_a_newer_version_wrote_the_state(command, configure, tmp_path, name):
+    Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True).close()
+    with sqlite3.connect(tmp_path / "state.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.close()
+    done = command(name, "-c", configure(NOWHERE, zones=ZONE))
+    assert "was written by a newer version of this program" in done.failed(78)
+
+
+@pytest.mark.parametrize("name", ["once", "run"])
 def test_75_another_instance_holds_the_state(command, configure, tmp_path, name):
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True)
     try:
