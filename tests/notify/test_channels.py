@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 
@@ -72,7 +71,7 @@ def test_whatever_success_it_is_the_message_is_accepted(hook, status):
     assert [(got.method, got.path) for got in hook.got] == [("POST", SECRET_PATH)]
 
 
-@pytest.mark.parametrize(("status", "hopeless"), [(400, True), (401, False), (404, False), (413, True), (500, False)])
+@pytest.mark.parametrize(("status", "hopeless"), [(400, True), (401, False), (404, True), (413, True), (500, False)])
 def test_what_is_refused_says_the_status_alone(hook, status, hopeless):
     hook.answers = [(status, {}, f"cannot POST {SECRET_PATH}".encode())]
     refusal = why(hook.url + SECRET_PATH)
@@ -358,6 +357,17 @@ def test_a_url_that_apprise_does_not_know_is_found_before_there_is_anything_to_s
         asyncio.run(Service(url).check())
 
 
+class _Plugin:
+    verify_certificate, protocol, secure_protocol, retry = True, "x", None, 0
+    title_maxlen, body_maxlen, overflow_amalgamate_title = 250, 32768, False
+
+    def __len__(self):
+        return 1
+
+    def _formats(self):
+        return ("text",)
+
+
 class _Broken:
     """An Apprise whose plugins do what a test asks."""
 
@@ -370,7 +380,7 @@ class _Broken:
         return self
 
     def instantiate(self, *_, **__):
-        return SimpleNamespace(verify_certificate=True)
+        return _Plugin()
 
     def add(self, _):
         return True

@@ -24,6 +24,7 @@ from watchdog.notify.channel import Channel, Delivery, Undelivered
 from watchdog.notify.heartbeat import Heartbeat
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import trial_message
+from watchdog.notify.pagerduty import PagerDuty
 from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
 from watchdog.notify.webhook import Webhook
 
@@ -197,6 +198,8 @@ def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Chan
     if destination.webhook is not None:
         secret = destination.secret.get_secret_value() if destination.secret is not None else ""
         return Webhook(destination.webhook.get_secret_value(), secret, http, clock.now)
+    if destination.pagerduty is not None:
+        return PagerDuty(destination.pagerduty.get_secret_value(), destination.pagerduty_url or "", http)
     return Service(destination.url.get_secret_value() if destination.url is not None else "")
 
 
