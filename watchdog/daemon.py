@@ -18,10 +18,10 @@ from watchdog.config.changes import changes, needs_restart
 from watchdog.config.load import ConfigError, load
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
-from watchdog.cycle import Cycle
 from watchdog.model.events import EventName
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
+from watchdog.passes import Passes
 from watchdog.proxy import unreadable
 from watchdog.runtime import Runtime, caution, inventory, open_runtime, own_version
 from watchdog.state.store import Store
@@ -110,7 +110,7 @@ class Daemon:
         self._path = path
         self._environ = environ
         self._clock = runtime.components.clock
-        self.cycle = Cycle(runtime.components)
+        self.passes = Passes(runtime.components)
         self._notify = Notifier(environ)
         self._wake = asyncio.Event()
         self._ticked = self._reload_asked = self._stop_asked = False
@@ -134,7 +134,7 @@ class Daemon:
 
         config, runtime = self._runtime.config, self._runtime
         self._pipeline = pipeline = Pipeline(
-            *(config, runtime.store, runtime.components.memory.ask),
+            *(config, runtime.store, runtime.components.memory.writer.ask),
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=self._metrics.notified,
@@ -152,7 +152,7 @@ class Daemon:
         if web is not None:
             self._listening = web.start()
             self._listening.add_done_callback(lambda _: self._wake.set())
-        self.cycle.enrol()
+        self.passes.enrol()
         self._say_started(sock.getsockname()[:2] if sock is not None else None)
         self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
         ticker.start()
@@ -190,7 +190,7 @@ class Daemon:
         if self._ticked and self._pass is None and not self._stop_asked:
             self._ticked = False
             self._pass_due = self._clock.monotonic() + (self._length() + GRACE).total_seconds()
-            self._pass = asyncio.create_task(self.cycle.run_pass(self._length()))
+            self._pass = asyncio.create_task(self.passes.run_pass(self._length()))
             self._pass.add_done_callback(lambda _: self._wake.set())
 
     def _beat(self) -> float:
@@ -206,20 +206,20 @@ class Daemon:
         return self._ticked_at + self._length().total_seconds() + OVERDUE
 
     async def _after_pass(self) -> None:
-        memory = self._runtime.components.memory
+        writer = self._runtime.components.memory.writer
         self._notify.tell(STATUS=self.sentence())
         if self._pipeline is not None and self._last is not None:
             await self._pipeline.after_pass(inventory(self._runtime.components), self._last, self._standing())
-        if memory.error != self._state_error:
-            self._state_error = memory.error
-            if memory.error:
-                self._log(EventName.STATE_UNWRITABLE, error=memory.error)
+        if writer.error != self._state_error:
+            self._state_error = writer.error
+            if writer.error:
+                self._log(EventName.STATE_UNWRITABLE, error=writer.error)
             else:
                 self._log(EventName.STATE_WRITABLE)
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             zones = {zone.key for zone in self._runtime.components.watched.zones()}
-            await memory.tidy(zones, self._clock.now())
+            await self.passes.tidy()
             destinations = self._pipeline.destinations() if self._pipeline is not None else ()
             self._metrics.tidy(zones, self._runtime.components.clients, destinations)
 
@@ -227,7 +227,7 @@ class Daemon:
         self._log(EventName.STOPPING)
         self._notify.tell(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
         stop_ticker()
-        await self.cycle.stop(PATIENCE)
+        await self.passes.stop(PATIENCE)
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)
         if self._pipeline is not None:
@@ -259,11 +259,11 @@ class Daemon:
             self._log(EventName.CONFIG_REFUSED, error=said, kept="the configuration that was running")
         else:
             found = changes(self._runtime.config, config)
-            self._runtime.apply(config, self.cycle.busy)
+            self._runtime.apply(config, self.passes.busy)
             self._metrics.per_pack = config.metrics.per_pack
             configure(config.log.level, config.log.format, self._clock)
             retune(self._length())
-            self.cycle.enrol()
+            self.passes.enrol()
             self._refusal = ""
             if self._pipeline is not None:
                 self._pipeline.reload(config)
@@ -293,7 +293,7 @@ class Daemon:
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
-            components.memory.error, self._refusal, self._overdue_since, dict(components.watched.failures), lost
+            components.memory.writer.error, self._refusal, self._overdue_since, dict(components.watched.failures), lost
         )
 
     async def _tell_people(self) -> None:
@@ -350,8 +350,9 @@ class Daemon:
         """Whether the first pass is done and the state can be written."""
         if self._last is None:
             return False, "the first pass is not done"
-        if not await self._runtime.components.memory.writable():
-            return False, f"the state cannot be written: {self._runtime.components.memory.error or 'the disk refuses'}"
+        writer = self._runtime.components.memory.writer
+        if not await writer.writable():
+            return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         return True, "ok"
 
     def exposition(self) -> Callable[[str], tuple[bytes, str]]:

@@ -19,15 +19,20 @@ from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import AT_ONCE, Components, Diagnoser, Policy
-from watchdog.decide.checks import Rules
+from watchdog.cycle import Components, Diagnoser
+from watchdog.decide.backoff import Backoff
+from watchdog.decide.budget import due_since
+from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.zones import Search, WatchedZones
+from watchdog.passes import AT_ONCE
 from watchdog.schedule.agenda import Agenda
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.store import Store
@@ -120,7 +125,7 @@ class Runtime:
         watched = make_watched(config)
         watched.inherit(components.watched)
         components.watched = watched
-        components.policy = policies(config)
+        components.rules = restart_rules(config)
         if config.diagnosis != old.diagnosis:
             components.diagnoser = diagnoser(config)
         components.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
@@ -136,11 +141,11 @@ def make_watched(config: Config) -> WatchedZones:
     return WatchedZones(tuple(config.zone_refs()), searches, config.schedule.interval)
 
 
-def policies(config: Config) -> Callable[[ZoneRef], Policy]:
+def restart_rules(config: Config) -> Callable[[ZoneRef], RestartRules]:
     """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
-    usual = _policy(config.restart)
+    usual = _rules(config.restart)
     special = {
-        ref.key: _policy(zone.restart)
+        ref.key: _rules(zone.restart)
         for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
         if zone.restart != config.restart
     }
@@ -156,11 +161,14 @@ def diagnoser(config: Config) -> Diagnoser | None:
     return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout)
 
 
-def _policy(restart: RestartPolicy) -> Policy:
+def _rules(restart: RestartPolicy) -> RestartRules:
     backoff = restart.backoff
-    rules = Rules(restart.enabled, restart.max_attempts, backoff.initial, backoff.max)
-    return Policy(
-        rules, backoff.initial, backoff.factor, backoff.max, backoff.jitter, restart.max_per_hour, restart.recheck
+    return RestartRules(
+        enabled=restart.enabled,
+        max_attempts=restart.max_attempts,
+        max_per_hour=restart.max_per_hour,
+        recheck=restart.recheck,
+        backoff=Backoff(backoff.initial, backoff.factor, backoff.max, backoff.jitter),
     )
 
 
@@ -254,7 +262,17 @@ async def open_runtime(
     memory = Memory(store, worker)
     agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
     components = Components(
-        agenda, make_watched(config), {}, memory, policies(config), telemetry, clock, dice, dry_run, diagnoser(config)
+        agenda=agenda,
+        watched=make_watched(config),
+        clients={},
+        memory=memory,
+        intents=Intents(store, memory),
+        rules=restart_rules(config),
+        telemetry=telemetry,
+        clock=clock,
+        dice=dice,
+        dry_run=dry_run,
+        diagnoser=diagnoser(config),
     )
     address = SlidingWindow(PER_ADDRESS, 1.0)
     try:
@@ -274,15 +292,20 @@ async def _recall(config: Config, components: Components, telemetry: LogsAndMetr
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
     now, memory = components.clock.now(), components.memory
-    unsettled = await memory.recall(anchor(components.clock))
+    recalled = await memory.recall(anchor(components.clock))
+    components.budget.merge(recalled.restarts)
+    for known in memory.packs():
+        if known.decision.reason is Reason.OVER_BUDGET:
+            due = due_since(memory.history(known.pack), now)
+            components.budget.wait(known.account, known.pack.key, due, now)
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
         telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
-    for intent_id, intent in unsettled if alone else ():
+    for intent_id, intent in recalled.open_intents if alone else ():
         error = "the process ended before the answer came"
-        components.memory.settle(intent_id, Sent.UNKNOWN, error, now)
+        components.intents.settle(intent_id, Sent.UNKNOWN, error, now)
         event = Event.restart_cut_off(intent, now, error)
-        components.memory.journal([event])
+        memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)
 
 

@@ -12,11 +12,13 @@ from tests.harness.fleet import as_a_daemon
 from tests.harness.long_life import containers
 from tests.harness.time import StandingClock, in_simulated_time
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.decide.budget import Budget
 from watchdog.model.history import Sent
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.notify.destinations import Destinations
 from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome
+from watchdog.observe.compare import compare
 from watchdog.observe.facts import KEPT_FOR, Facts
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.memory import FORGET_AFTER, Memory
@@ -49,13 +51,23 @@ async def test_a_memory_forgets_zones_and_accounts_that_are_gone(tmp_path):
     memory, now = Memory(store, worker), datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(MANY):
         zone = ZoneRef(f"a{number}", f"z{number}", f"id{number}")
-        memory.apply(Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),)), now)
-        memory.budget_free_at(zone.account, 60, now)
+        seen = Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),))
+        memory.apply(compare(memory.of(zone), seen, now))
     await memory.tidy({(f"a{MANY - 1}", f"z{MANY - 1}")}, now + FORGET_AFTER + MINUTE)
     assert list(memory.zones) == [(f"a{MANY - 1}", f"z{MANY - 1}")]
     assert held(memory) < 10
     worker.shutdown()
     store.close()
+
+
+def test_a_budget_lets_go_of_accounts_that_are_gone_and_of_packs_that_nobody_looks_at():
+    budget, now = Budget(), NOW
+    for number in range(MANY):
+        now += MINUTE
+        budget.take(f"a{number}", now)
+        budget.wait(f"a{number}", (f"z{number}", "p"), now, now)
+    budget.tidy(now + timedelta(days=1))
+    assert held(budget) == 0
 
 
 def test_what_was_booked_for_accounts_that_are_gone_goes_and_what_counts_stays(tmp_path):
@@ -146,10 +158,10 @@ async def test_turns_of_accounts_that_are_gone_go_with_them(start):
     zones = {"a.example": [{"status": "active"}]}
     async with start(zones, other={"b.example": []}) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(300)
-        assert set(daemon.cycle._look_slots) == {"main", "other"}  # noqa: SLF001
+        assert set(daemon.passes._slots) == {"main", "other"}  # noqa: SLF001
         accounts = {"main": fleet.settings["accounts"]["main"]}
         fleet.start.load({**fleet.settings, "accounts": accounts, "zones": fleet.settings["zones"][:1]})
         daemon.ask_to_reload()
         await fleet.sleep(300)
-        assert set(daemon.cycle._look_slots) == {"main"}  # noqa: SLF001
-        assert not daemon.cycle.busy
+        assert set(daemon.passes._slots) == {"main"}  # noqa: SLF001
+        assert not daemon.passes.busy

@@ -257,7 +257,9 @@ class Chain:
         while (began := fleet.clock.monotonic()) < end:
             report = await fleet.look()
             components = fleet.components
-            standing = Standing(components.memory.error, discovery=dict(components.watched.failures), **(own or {}))
+            standing = Standing(
+                components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
+            )
             await self.pipeline.after_pass(inventory_of(components), report, standing)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 
@@ -268,7 +270,7 @@ async def chain(folder, main, *, config=None, network=None, **more):
     network, logs = network or Network(), Logs()
     alerts = {"destinations": [PLAIN_HOOK], **(config or {}).pop("alerts", {})}
     async with Start(folder)(main, config={**(config or {}), "alerts": alerts}, **more) as fleet:
-        asking = fleet.components.memory.ask
+        asking = fleet.components.memory.writer.ask
         http = HttpSender("certpack-watchdog/test", network)
         pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, http=http)
         await pipeline.start()

@@ -14,10 +14,10 @@ from tests.harness.cloudflare_client import InProcess
 from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
 from watchdog.config.load import load
-from watchdog.cycle import Cycle
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
+from watchdog.passes import Passes
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
@@ -106,14 +106,14 @@ class Fleet:
         self.components = runtime.components
         self.telemetry = self.components.telemetry = Telemetry(self.components.telemetry)
         self.components.dice = Random(7)  # noqa: S311 - tests repeat
-        self.cycle = Cycle(self.components)
-        self.cycle.enrol()
+        self.passes = Passes(self.components)
+        self.passes.enrol()
 
     # What the test lets happen.
 
     async def look(self):
         """One pass."""
-        return await self.cycle.run_pass(self.runtime.config.schedule.attention_interval)
+        return await self.passes.run_pass(self.runtime.config.schedule.attention_interval)
 
     async def watch(self, **duration):
         """Passes by the ticker, for so long."""
@@ -196,7 +196,7 @@ class Fleet:
 async def as_a_daemon(fleet, environ=None):
     """The fleet's components run by the daemon. Its ticker goes by real time, which stands still beside the loop's."""
     daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {})
-    fleet.cycle = daemon.cycle
+    fleet.passes = daemon.passes
     running = asyncio.create_task(daemon.run())
     await asyncio.sleep(1)
     try:
@@ -292,6 +292,6 @@ class Start:
             )
             fleet = Fleet(world, runtime, wire, store, metrics, clock)
             fleet.start, fleet.settings = self, settings
-            stack.push_async_callback(fleet.cycle.stop, timedelta(0))
+            stack.push_async_callback(fleet.passes.stop, timedelta(0))
             yield fleet
             assert fleet.telemetry.strange == []

@@ -11,6 +11,7 @@ import pytest
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.model.packs import Pack
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.store import Store
 
@@ -72,7 +73,9 @@ class Mind:
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(self.url, exclusive=self.exclusive)
         memory = Memory(self.store, self.worker)
-        memory.left_open = await memory.recall(NOW)
+        memory.intents = Intents(self.store, memory)
+        memory.recalled = await memory.recall(NOW)
+        memory.left_open = memory.recalled.open_intents
         return memory
 
     async def __aexit__(self, *_):

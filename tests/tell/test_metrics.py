@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.decide.checks import Case, Rules
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
@@ -120,7 +120,7 @@ def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
 
 
 def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
-    rules = Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
+    rules = RestartRules()
     obstacle = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "example.com", "It forbids.", "Allow it.")
     axes = product(
         (*KNOWN_STATUSES, "quantum_entangled"),
@@ -134,8 +134,19 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
     )
     known, _ = pack()
     made = {
-        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, *more))
-        for status, kind, history, rules, *more in axes
+        decide(
+            Case(
+                pack=replace(known.pack, status=status, type=kind),
+                history=history,
+                rules=rules,
+                now=NOW,
+                budget_free_at=free_at,
+                failed_for=failed_for,
+                findings=findings,
+                lost_at=lost_at,
+            )
+        )
+        for status, kind, history, rules, free_at, failed_for, findings, lost_at in axes
     }
     assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 

@@ -13,12 +13,9 @@ from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.renewal import PRESSING
 from watchdog.model.report import next_restart_at, next_step
 from watchdog.model.text import clean, counted
-
-LATE = 0.5
-"""The part of a renewal window after which a certificate that is not renewed is worth a word. Cloudflare begins to
-renew when the window opens, and an automatic renewal takes minutes; half a window still leaves a person the other."""
 
 LONGEST_WINDOW = timedelta(days=30)
 """No renewal opens earlier before expiry; spares the arithmetic for most packs."""
@@ -115,7 +112,7 @@ def expiry(known: Remembered, history: History, renewal: RenewalWindow, now: dat
         return None
     following, late = next_restart_at(known, history), now >= window.last_restart_at
     waits_too_long = following is not None and following > window.last_restart_at and not late
-    if window.used < LATE and not waits_too_long:
+    if window.used < PRESSING and not waits_too_long:
         return None
     text = f"expires at {rfc3339(pack.expires_at)}, and "
     if late:

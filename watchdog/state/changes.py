@@ -10,9 +10,7 @@ from datetime import datetime
 from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
-
-PackKey = tuple[str, str]
-"""Zone id and pack id."""
+from watchdog.model.packs import PackKey
 
 JOURNAL_UNWRITTEN = 10_000
 """At most this many lines wait while the disk takes no writes."""

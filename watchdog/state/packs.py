@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import Remembered, ZoneMemory
-from watchdog.model.packs import ManualRecord, Pack
+from watchdog.model.packs import ManualRecord, Pack, PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state import schema
-from watchdog.state.changes import Changes, PackKey
+from watchdog.state.changes import Changes
 from watchdog.state.database import Row, delete_each, upsert_each
 from watchdog.state.schema import from_micros, maybe_from_micros, maybe_to_micros, texts_from, texts_to, to_micros
 

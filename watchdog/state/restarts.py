@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from watchdog.model.history import UNTROUBLED, History, Intent
+from watchdog.model.packs import PackKey
 from watchdog.state import schema
-from watchdog.state.changes import Changes, PackKey
+from watchdog.state.changes import Changes
 from watchdog.state.database import Row, delete_each, execute_each, upsert_each
 from watchdog.state.schema import from_micros, maybe_from_micros, maybe_to_micros, to_micros
 
