@@ -127,7 +127,7 @@ class Runtime:
         components.watched = watched
         components.rules = restart_rules(config)
         if config.diagnosis != old.diagnosis:
-            components.diagnoser = diagnoser(config)
+            components.diagnoser = diagnoser(config, components.clock)
         components.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
 
 
@@ -152,13 +152,13 @@ def restart_rules(config: Config) -> Callable[[ZoneRef], RestartRules]:
     return lambda zone: special.get(zone.key, usual)
 
 
-def diagnoser(config: Config) -> Diagnoser | None:
+def diagnoser(config: Config, clock: Clock) -> Diagnoser | None:
     """Who finds out why validations fail; nobody where that is turned off."""
     if not config.diagnosis.enabled:
         return None
     from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms, and may be turned off
 
-    return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout)
+    return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout, now=clock.now)
 
 
 def _rules(restart: RestartPolicy) -> RestartRules:
@@ -272,7 +272,7 @@ async def open_runtime(
         clock=clock,
         dice=dice,
         dry_run=dry_run,
-        diagnoser=diagnoser(config),
+        diagnoser=diagnoser(config, clock),
     )
     address = SlidingWindow(PER_ADDRESS, 1.0)
     try:

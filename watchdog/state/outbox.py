@@ -42,23 +42,23 @@ class Unwritten:
     """What is to be written. ``None`` in place of a value deletes it."""
 
     entries: dict[str, AlertState | None] = field(default_factory=dict)
-    voices: dict[str, GroupHistory | None] = field(default_factory=dict)
+    groups: dict[str, GroupHistory | None] = field(default_factory=dict)
     letters: dict[int, Message | None] = field(default_factory=dict)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.entries or self.voices or self.letters)
+        return not (self.entries or self.groups or self.letters)
 
     def merge(self, newer: "Unwritten") -> None:
         """Add what changed later; of what changed twice the later stands."""
         self.entries.update(newer.entries)
-        self.voices.update(newer.voices)
+        self.groups.update(newer.groups)
         self.letters.update(newer.letters)
 
 
 def difference(before: AlertLog, after: AlertLog) -> Unwritten:
     """What has to be written to get from one log to the next."""
-    return Unwritten(_changed(before.entries, after.entries), _changed(before.voices, after.voices))
+    return Unwritten(_changed(before.entries, after.entries), _changed(before.groups, after.groups))
 
 
 def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[str, _Value | None]:
@@ -84,7 +84,7 @@ def load(store: Store) -> Kept:
 
 def save(store: Store, changes: Unwritten) -> None:
     """All of it or, with a ``StateError``, nothing."""
-    entries, voices, letters = changes.entries.items(), changes.voices.items(), changes.letters.items()
+    entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
     with store.writing() as connection:
         upsert_each(
             connection,
@@ -96,12 +96,12 @@ def save(store: Store, changes: Unwritten) -> None:
             connection,
             schema.alert_groups,
             [
-                {"name": key, "said_at": to_micros(each.said_at), "in_a_row": each.in_a_row}
-                for key, each in voices
+                {"name": key, "said_at": to_micros(each.notified_at), "in_a_row": each.in_a_row}
+                for key, each in groups
                 if each is not None
             ],
         )
-        delete_each(connection, schema.alert_groups, [(key,) for key, each in voices if each is None])
+        delete_each(connection, schema.alert_groups, [(key,) for key, each in groups if each is None])
         upsert_each(connection, schema.outbox, [_row(letter) for _, letter in letters if letter is not None])
         delete_each(connection, schema.outbox, [(key,) for key, letter in letters if letter is None])
         if letters:
