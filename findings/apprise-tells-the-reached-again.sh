@@ -5,8 +5,9 @@
 # VERSION apprise 2.3.0
 # GUESS   The result of notify() says which target failed, or a second call sends only what is
 #         still owed.
-# SEEN    Telegram, ntfy: the good target gets the message at every try, and the result is
-#         false each time. An object for each target keeps them apart.
+# SEEN    Telegram, ntfy: the good target gets the message at every try, and the result is one
+#         failure of the URL each time; no field of it has the targets. An object for each target
+#         keeps them apart.
 # HERE    A queue that tries a letter until it is accepted sends it to the good target at every try,
 #         for as long as the other is gone: a chat that was left, a topic that was closed.
 set -eu
