@@ -1,7 +1,7 @@
 """10,000 passes of the whole daemon in simulated time, and whether anything of what it holds has grown.
 
 Passes of half an hour: 208 days. What is kept for 90 days is compared between the passes 5,000 and 10,000, everything
-else between 2,000 and 10,000. Exit code 1 when something grew beyond its bound (``tests/long_life.py``).
+else between 2,000 and 10,000. Exit code 1 when something grew beyond its bound (``tests/harness/long_life.py``).
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.conftest import simulated
-from tests.long_life import KEPT_LONG, grown, live
-from watchdog.record.memory import KEEP_JOURNAL
+from tests.harness.long_life import KEPT_LONG, grown, live
+from tests.harness.time import simulated
+from watchdog.state.memory import KEEP_JOURNAL
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def render(zone: int, pack: int, status: str) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-class Window:
+class SlidingWindow:
     """The rate limit: so many requests per window; one too many blocks everything for a whole window."""
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -128,7 +128,7 @@ class Window:
 class Fleet:
     """The zones and their packs, as bytes ready to send."""
 
-    def __init__(self, zones: int, packs: int, percent: float, window: Window) -> None:
+    def __init__(self, zones: int, packs: int, percent: float, window: SlidingWindow) -> None:
         self.size, self.percent, self.window = packs, percent, window
         self.index = {zone_id(zone).encode(): zone for zone in range(zones)}
         self.packs = [
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(options: argparse.Namespace) -> None:
-    fleet = Fleet(options.zones, options.packs, options.percent, Window(options.limit, options.window))
+    fleet = Fleet(options.zones, options.packs, options.percent, SlidingWindow(options.limit, options.window))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(fleet), "127.0.0.1", options.port, backlog=512)
     stop = asyncio.Event()

@@ -18,23 +18,31 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.client import ApiCall, Client
+from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
-from watchdog.cloudflare.quota import LONGEST_BLOCK, LONGEST_WINDOW, PER_ADDRESS, Allowance, Quota, Urgency, Window
+from watchdog.cloudflare.rate_limit import (
+    LONGEST_BLOCK,
+    LONGEST_WINDOW,
+    PER_ADDRESS,
+    Allowance,
+    Quota,
+    SlidingWindow,
+    Urgency,
+)
 from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
-from watchdog.decide.urgency import renewal
-from watchdog.diagnose.answers import MOST_VALUES, explained, read
 from watchdog.diagnose.caa import judge_records
-from watchdog.diagnose.exchange import parse
+from watchdog.diagnose.responses import MOST_VALUES, read
+from watchdog.diagnose.transport import parse
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, Remembered
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
-from watchdog.record import tables
+from watchdog.state import schema
 from watchdog.tell.web import Web, bind
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -82,10 +90,11 @@ def envelope(body: bytes) -> None:
         for zone in wire.zones(body)[0]:
             for text in (zone.id, zone.name, zone.type, zone.status):
                 is_plain(text, 255)
-    for simple in (wire.delegation_id, wire.token_status, wire.settled):
+    for simple in (wire.delegation_id, wire.token_status, wire.success):
         with contextlib.suppress(msgspec.MsgspecError):
             is_plain(str(simple(body)), 80)
-    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=body[:400].decode("utf-8", "replace"))
+    said = body[:400].decode("utf-8", "replace")
+    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=said, problem=wire.problem(body))
     is_label(error, 400)
 
 
@@ -98,17 +107,19 @@ def is_sound(pack: Pack) -> None:
     assert len(pack.hosts) <= wire.MOST_HOSTS
     assert pack.hosts == tuple(sorted(pack.hosts))
     assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
-    renewal(pack.expires_at, pack.validity_days, NOW)
+    renewal(pack.expires_at, pack.uploaded_at, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
     known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
-    tables.pack_row(known)
+    schema.pack_row(known)
     msgspec.json.encode(pack_row(known, UNTROUBLED))
     hash(pack)
 
 
 def is_label(error: CloudflareError, status: int) -> None:
     """An error whose code is one of a few, and whose text is one plain line."""
-    assert error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code) < 1_000_000
+    assert (
+        error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code[-6:].lstrip("edg_")) < 10**6
+    )
     is_plain(str(error), 1000)
 
 
@@ -125,6 +136,22 @@ class _Clock:
 
     async def sleep(self, delay: timedelta) -> None:
         self.seconds += delay.total_seconds()
+
+
+class _Observer:
+    """Notes how long an account was told to wait."""
+
+    def __init__(self, told: list[float]) -> None:
+        self.told = told
+
+    def called(self, _: ApiCall) -> None:
+        pass
+
+    def rate_limited(self, _: str, seconds: float) -> None:
+        self.told.append(seconds)
+
+    def credential_changed(self, _: str, change: Change) -> None:
+        pass
 
 
 class _Answer(httpx.AsyncBaseTransport):
@@ -144,7 +171,7 @@ def headers(data: bytes) -> None:
     names = ("retry-after", "ratelimit", "ratelimit-policy", "cf-ray")
     fields = [(name.encode(), value[:2000]) for name, value in zip(names, data[1:].split(b"\n"), strict=False)]
     clock, told = _Clock(), []
-    quota = Quota(Allowance(1200, 300, 0.5), Window(PER_ADDRESS, 1.0), clock)
+    quota = Quota(Allowance(1200, 300, 0.5), SlidingWindow(PER_ADDRESS, 1.0), clock)
     client = Client(
         _Answer(httpx.Response(status, headers=fields, content=b"{}")),
         base_url="http://sim",
@@ -154,8 +181,7 @@ def headers(data: bytes) -> None:
         clock=clock,
         dice=Random(7),  # noqa: S311  repeats
         user_agent="fuzz",
-        heard=lambda _: None,
-        rate_limited=lambda _, seconds: told.append(seconds),
+        observer=_Observer(told),
     )
     with contextlib.suppress(asyncio.CancelledError):
         try:
@@ -163,7 +189,7 @@ def headers(data: bytes) -> None:
         except CloudflareError as error:
             is_label(error, status)
     assert quota.blocked_for <= LONGEST_BLOCK
-    assert (status == 429) == bool(told)
+    assert not told or status == 429
     assert all(0 <= seconds <= LONGEST_BLOCK for seconds in told)
     clock.seconds += max(quota.blocked_for, LONGEST_WINDOW) + 1
     goes = quota.acquire(Urgency.CALM)
@@ -183,13 +209,12 @@ def dns_answer(data: bytes) -> None:
         for kind in KINDS:
             answer = read(message, ASKED, kind, "1.1.1.1")
             assert len(answer.values) <= MOST_VALUES
-            for text in (*answer.values, *answer.chain, answer.enclosing, answer.note):
+            for text in (*answer.values, *answer.chain, *answer.dnames, answer.enclosing, answer.note):
                 is_plain(text, 1000)
             for record in answer.caa:
                 is_plain(str(record), 1000)
             for wildcard in (False, True):
-                judge_records(answer.caa, "pki.goog", wildcard=wildcard, method="txt")
-        explained(message)
+                judge_records(answer.caa, "pki.goog", wildcard=wildcard, methods=("txt",))
     assert time.process_time() - began < SLOW, "it takes too long"
 
 

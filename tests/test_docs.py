@@ -1,27 +1,25 @@
 """What is promised outside is checked from inside: the docs name all there is, and nothing there is not."""
 
-import ast
 import json
 import re
 import shutil
 import subprocess
-from itertools import chain
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
-from tests.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
-from tests.tell.fleet import NOW, inventory, troubled
+from tests.harness.builders import NOW, inventory, troubled
+from tests.harness.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.config.written import json_schema
+from watchdog.config.json_schema import json_schema
 from watchdog.model.decisions import Do
+from watchdog.model.events import EVENTS, EventName
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
-from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.logs import LIBRARY
 from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
 from watchdog.tell.web import INDEX, application
 
@@ -44,38 +42,6 @@ def metric_families():
 
 
 METRICS = {name: (kind, labels) for name, kind, labels in metric_families()}
-
-
-def events_in_code():
-    """Every event name that is written in the code: first words of events, and what the daemon says of itself."""
-    found = {LIBRARY}
-    for path in (ROOT / "watchdog").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call):
-                continue
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            place = {"Event": 0, "_log": 0, "say": 1}.get(called)
-            if place is None or place >= len(node.args):
-                continue
-            texts = [one.value for one in ast.walk(node.args[place]) if isinstance(one, ast.Constant)]
-            found |= {text for text in texts if isinstance(text, str) and text}
-    return found | names_assigned("name")
-
-
-def names_assigned(variable):
-    """Texts given to a variable of this name in the spine: events whose name is chosen there."""
-    tree = ast.parse((ROOT / "watchdog" / "cycle.py").read_text())
-    assigned = (
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and variable in [getattr(t, "id", "") for t in _targets(node)]
-    )
-    constants = (one.value for value in assigned for one in ast.walk(value) if isinstance(one, ast.Constant))
-    return {text for text in constants if isinstance(text, str) and "_" in text}
-
-
-def _targets(node):
-    return chain.from_iterable(getattr(target, "elts", [target]) for target in node.targets)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -116,7 +82,7 @@ def test_every_reason_has_a_place_in_the_docs_that_says_what_it_means_what_happe
     assert section, f"docs/reasons.md has no heading ### `{reason}`"
     assert re.search(r"(?m)^\*\*Next:\*\* \S", section[1])
     assert re.search(r"(?m)^\*\*You:\*\* \S", section[1])
-    assert section[1].startswith("*Needs a person.*") is (reason in NEEDS_A_PERSON)
+    assert section[1].startswith("*Needs a person.*") is REASONS[reason].needs_a_person
 
 
 def test_the_docs_explain_no_reason_that_is_not_there():
@@ -128,8 +94,14 @@ def test_every_finding_is_documented_and_no_other():
     assert sorted(named) == sorted(FindingName)
 
 
-def test_every_log_event_is_documented_and_no_other():
-    assert set(log_events()) == events_in_code()
+def test_every_log_event_is_documented_with_its_levels_and_fields_and_no_other():
+    assert log_events() == {str(name): (set(kind.levels), set(kind.fields)) for name, kind in EVENTS.items()}
+
+
+def test_every_name_of_the_vocabulary_is_that_of_an_event_which_is_written_somewhere():
+    source = "".join(path.read_text() for path in (ROOT / "watchdog").rglob("*.py"))
+    uses = {name: len(re.findall(rf"EventName\.{name.name}\b", source)) for name in EventName}
+    assert [name for name, count in uses.items() if count < 2] == []  # the table's own, and one more
 
 
 def test_every_command_is_documented_with_its_options():

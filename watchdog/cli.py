@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,11 +23,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from watchdog.config.exposure import Exposed, Warn
+    from watchdog.config.permissions import Exposed, Warn
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
-    from watchdog.outlets import Tried
-    from watchdog.record.store import Store
+    from watchdog.notify.destinations import Tried
+    from watchdog.state.database import Store
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -105,7 +106,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
-    from watchdog.app import watch
+    from watchdog.daemon import watch
     from watchdog.tell.web import ListenError
 
     with _store(loaded, exclusive=True, mending=True) as store:
@@ -124,10 +125,10 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
-    from watchdog import errands
+    from watchdog import commands
 
     with _store(loaded, exclusive=True, mending=True) as store, _progress(len(loaded.zones)) as watch:
-        result = asyncio.run(errands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+        result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
         sys.exit(UNAVAILABLE)
@@ -145,9 +146,21 @@ def check_config(
     """Validate the configuration file."""
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
+    from watchdog.model.text import clean
+    from watchdog.proxy import unreadable
+
     for each in exposed:
         with suppress(OSError):
             print(f"warning: {each}", file=sys.stderr)
+    for entry in unreadable(os.environ):
+        with suppress(OSError):
+            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
+            print(f"warning: {said}", file=sys.stderr)
+    if any(destination.url is not None for destination in loaded.alerts.destinations):
+        from watchdog.notify.destinations import unusable
+
+        if faults := asyncio.run(unusable(loaded)):
+            _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
@@ -160,11 +173,11 @@ def check_config(
 def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """Show what is remembered of every pack. Needs no network."""
     loaded = _load(config, speaks=False)
-    from watchdog import errands
-    from watchdog.house import RealClock
+    from watchdog import commands
+    from watchdog.clock import RealClock
 
     with _store(loaded, exclusive=False) as store:
-        found, loss = errands.remembered(store), errands.loss(loaded, store, RealClock().now())
+        found, loss = commands.remembered(store), commands.loss(loaded, store, RealClock().now())
     _report(found, output)
     if loss and output is Output.TABLE:
         with _told():
@@ -180,21 +193,21 @@ def explain(
 ) -> None:
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = _load(config)
-    from watchdog import errands
-    from watchdog.model.reasons import NEEDS_A_PERSON as WANTS_ONE
+    from watchdog import commands
+    from watchdog.model.reasons import REASONS
     from watchdog.tell.explain import explained
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
-            rows = asyncio.run(errands.explain(loaded, store, zone, pack))
-        except errands.CannotBeDone as why:
+            rows = asyncio.run(commands.explain(loaded, store, zone, pack))
+        except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
     with _told():
         if output is Explanation.JSON:
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
-    if any(row["reason"] in WANTS_ONE for row in rows):
+    if any(REASONS[row["reason"]].needs_a_person for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 
@@ -207,12 +220,12 @@ def restart(
 ) -> None:
     """Restart one pack's validation now, through the same checks as the daemon, which may be running."""
     loaded = _load(config)
-    from watchdog import errands
+    from watchdog import commands
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
-            row = asyncio.run(errands.restart(loaded, store, zone, pack, force=force))
-        except errands.CannotBeDone as why:
+            row = asyncio.run(commands.restart(loaded, store, zone, pack, force=force))
+        except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
     with _told():
         print(f"restarted: pack {row['pack_id']} of {row['zone']} is now {row['status']}, attempt {row['attempts']}")
@@ -259,12 +272,13 @@ def send_test(
     if not names or destination not in ("", *names):
         there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
         _fail(USAGE, f"no destination {destination or 'to test'}: {there}")
-    from watchdog.house import RealClock, own_version
-    from watchdog.outlets import try_out
-    from watchdog.tell.alerts.post import Post
+    from watchdog.clock import RealClock
+    from watchdog.notify.destinations import try_out
+    from watchdog.notify.http import HttpSender
+    from watchdog.runtime import own_version
 
     async def attempts() -> "list[Tried]":
-        return await try_out(loaded, destination, RealClock(), Post(f"certpack-watchdog/{own_version()}"))
+        return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
 
     tried = asyncio.run(attempts())
     with _told():
@@ -311,8 +325,8 @@ def _fail(code: int, sentence: str) -> NoReturn:
 
 def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> "Config":
     """The configuration; for a command that ``speaks`` to anybody also what the environment says of the way out."""
+    from watchdog.config.environment import faults
     from watchdog.config.load import ConfigError, load
-    from watchdog.config.surroundings import faults
 
     if speaks and (unusable := "\n".join(faults(os.environ))):
         _fail(CONFIG_ERROR, unusable)
@@ -328,8 +342,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
-    from watchdog.house import RealClock
-    from watchdog.record.store import StateDamaged, StateError, StateHeld, Store
+    from watchdog.clock import RealClock
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, Store
 
     clock = RealClock()
     try:
@@ -372,13 +386,13 @@ def _report(found: "Inventory", output: Output) -> None:
 def _check_online(config: "Config") -> None:
     import tempfile
 
-    from watchdog import errands
-    from watchdog.record.store import Store
+    from watchdog import commands
+    from watchdog.state.database import Store
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{folder}/nothing.db", exclusive=True)
         try:
-            findings = asyncio.run(errands.check_online(config, store))
+            findings = asyncio.run(commands.check_online(config, store))
         finally:
             store.close()
     with _told():
@@ -400,6 +414,7 @@ def _progress(zones: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    width = shutil.get_terminal_size().columns  # as in tell.tables
+    with Progress(console=Console(stderr=True, width=width), transient=True) as bar:
         task = bar.add_task("looking at zones", total=zones or None)
         yield lambda: bar.advance(task)

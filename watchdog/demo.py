@@ -16,15 +16,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from watchdog.app import Daemon, new_metrics
+from watchdog.clock import RealClock
 from watchdog.config.document import DocumentError, read_document
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import load
-from watchdog.house import RealClock, house, inventory
-from watchdog.record.store import Store
+from watchdog.daemon import Daemon, new_metrics
+from watchdog.runtime import inventory, open_runtime
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
+from watchdog.state.database import Store
 from watchdog.tell import tables
 
 STORY = timedelta(seconds=40)
@@ -68,7 +69,7 @@ STORIES: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
     "stuck.example": ("timed out in another stage, which no restart can mend", [_pack(status="deployment_timed_out")]),
     "deleted.example": ("somebody deletes the pack while it is being tried", [_pack("times_out", deleted_after="10s")]),
     "universal.example": ("timed out, but not an advanced pack", [_pack(type="universal")]),
-    "hands-off.example": ("restarts are disabled for this zone", [_pack()]),
+    "slots-off.example": ("restarts are disabled for this zone", [_pack()]),
     "novel.example": ("a status that nobody knows", [_pack(status="quantum_entangled")]),
     "flaky.example": (
         "every third answer is an HTML page, that to the restart too, though it took effect",
@@ -107,7 +108,7 @@ def configuration(base_url: str, folder: Path, listen: str, speed: float) -> str
 
     zones = "\n".join(
         f"  - {{name: {name}, id: {zone_id(name)!r}, account: {'partner' if name.startswith('partner') else 'main'}"
-        + (", restart: {enabled: false}}" if name.startswith("hands-off") else "}")
+        + (", restart: {enabled: false}}" if name.startswith("slots-off") else "}")
         for name in STORIES
     )
     return f"""
@@ -142,11 +143,11 @@ async def show(speed: float, duration: str, port: int) -> None:
             store = Store.open(config.state.url, exclusive=True)
             try:
                 metrics = new_metrics()
-                async with house(config, store, metrics=metrics) as home:
-                    daemon = Daemon(home, metrics, path, os.environ)
+                async with open_runtime(config, store, metrics=metrics) as runtime:
+                    daemon = Daemon(runtime, metrics, path, os.environ)
                     asyncio.get_running_loop().call_later(length.total_seconds(), daemon.ask_to_stop)
                     await daemon.run()
-                    found = inventory(home.rooms)
+                    found = inventory(runtime.components)
             finally:
                 store.close()
     print(f"\nAfter the demo; {len(world.restarts)} restarts were accepted by the simulator.\n")

@@ -10,16 +10,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.act.conftest import PACK, WAIT
-from tests.conftest import simulated
-from tests.sky import ZONE, in_simulated_time
-from watchdog.cloudflare.credential import PROBE_EVERY
+from tests.harness.cloudflare_client import ZONE
+from tests.harness.time import in_simulated_time, simulated
+from watchdog.cloudflare.credential import PROBE_EVERY, Sign
+from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
-from watchdog.record.memory import Memory
-from watchdog.record.store import Store
 from watchdog.simulator.scenario import Fault
+from watchdog.state.database import Store
+from watchdog.state.intents import Intents
+from watchdog.state.memory import Memory
 
 LOST = {
     "html_502": {"kind": "html_error", "status": 502},
@@ -46,7 +48,7 @@ async def test_a_timed_out_pack_is_read_again_patched_once_and_shown_as_the_answ
         assert (outcome.sent, outcome.reason, outcome.error) == (Sent.ACCEPTED, Reason.RESTARTED, "")
         assert (outcome.pack.id, outcome.pack.status) == (PACK, "initializing")
         assert (outcome.attempt, outcome.next_restart_at) == (1, stage.clock.now() + WAIT)
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert stage.intents() == [(1, "accepted")]
         assert len(stage.world.restarts) == 1
 
@@ -57,7 +59,7 @@ async def test_the_intent_and_its_attempt_are_on_disk_before_the_patch_arrives(s
         seen = []
         stage.wire.on_patch = lambda: seen.append((stage.intents(), stage.attempts(), list(stage.told)))
         await stage.restart()
-        assert seen == [([(1, None)], [(1,)], ["prepared", "sending"])]
+        assert seen == [([(1, None)], [(1,)], ["restart_intended"])]
 
 
 @pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - {VALIDATION_TIMED_OUT}))
@@ -69,7 +71,7 @@ async def test_a_pack_that_has_moved_on_meanwhile_is_left_alone(staged, status):
         outcome = await stage.again()
         assert (outcome.reason, outcome.sent, outcome.pack.status) == (Reason.MOVED_ON, None, status)
         assert "PATCH" not in stage.asked
-        assert (stage.intents(), stage.told) == ([], [])
+        assert (stage.intents(), "restart_intended" in stage.told) == ([], False)
 
 
 @pytest.mark.parametrize("fault", [{"kind": "unknown_words"}, {"kind": "missing_fields"}, {"kind": "nulls"}])
@@ -87,7 +89,8 @@ async def test_a_pack_that_does_not_plainly_read_as_timed_out_is_left_alone(stag
     ("fault", "reason"),
     [
         ({"kind": "json_error", "status": 404, "code": 1408}, Reason.NOT_FOUND),
-        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 403, "code": 9103}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.UNSEEN),
         ({"kind": "json_error", "status": 400, "code": 1234}, Reason.UNSEEN),
         ({"kind": "html_error", "status": 503}, Reason.UNSEEN),
         ({"kind": "rate_limited", "retry_after": 60}, Reason.UNSEEN),
@@ -109,10 +112,41 @@ async def test_a_pack_that_cannot_be_read_again_is_left_alone_and_why_is_said(st
 @in_simulated_time
 async def test_what_holds_a_restart_in_the_last_moment_is_its_reason(staged):
     async with staged() as stage:
-        stage.held = Reason.OVER_BUDGET
+        stage.budget.take("main", stage.clock.now())
         outcome = await stage.restart()
-        assert (outcome.reason, outcome.sent, outcome.error) == (Reason.OVER_BUDGET, None, "held")
-        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
+        assert (outcome.reason, outcome.sent) == (Reason.OVER_BUDGET, None)
+        assert (stage.asked, stage.told) == (["GET"], ["restart_held"])
+        assert stage.intents() == []
+
+
+@in_simulated_time
+async def test_a_forced_restart_is_made_whatever_is_decided(staged):
+    async with staged() as stage:
+        stage.budget.take("main", stage.clock.now())
+        stage.rules = RestartRules(enabled=False, max_per_hour=1)
+        assert (await stage.restart()).reason is Reason.DISABLED
+        assert (await stage.again(force=True)).sent is Sent.ACCEPTED
+
+
+@pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - {VALIDATION_TIMED_OUT}))
+@in_simulated_time
+async def test_a_forced_restart_leaves_a_pack_alone_that_has_moved_on(staged, status):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        stage.world.set_status(PACK, status)
+        outcome = await stage.again(force=True)
+        assert (outcome.reason, "PATCH" in stage.asked) == (Reason.MOVED_ON, False)
+
+
+@in_simulated_time
+async def test_an_authority_that_is_seen_to_refuse_at_the_last_look_holds_the_restart(staged):
+    story = {"errors": ["The CA will not issue for this domain"]}
+    zones = [{"name": "example.com", "packs": [{"status": "validation_timed_out", "story": story}]}]
+    async with staged(zones=zones, unknowns={"errors_outlive_timeout": True}) as stage:
+        stage.cycle.components.diagnoser = object()  # whoever it is: what Cloudflare said is heeded
+        stage.pack = replace(await stage.client.get_pack(ZONE, PACK), validation_errors=())
+        outcome = await stage.again()
+        assert (outcome.reason, "PATCH" in stage.asked) == (Reason.CA_REFUSES, False)
 
 
 @in_simulated_time
@@ -122,9 +156,9 @@ async def test_without_a_disk_nothing_is_sent(staged):
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.STATE_UNWRITABLE, None)
         assert "the intent could not be stored" in outcome.error
-        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
-        assert stage.memory.history(stage.pack) == UNTROUBLED
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+        assert (stage.asked, stage.told) == (["GET"], ["restart_held"])
+        assert stage.memory.history(stage.pack).attempts == 0
+        assert stage.budget_is_free()
 
 
 @in_simulated_time
@@ -140,7 +174,8 @@ async def test_a_restart_that_another_process_has_just_made_is_not_made_again(st
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.BACKING_OFF, None)
         assert stage.asked == ["GET"]
-        assert stage.memory.history(stage.pack) == theirs
+        assert stage.memory.history(stage.pack) == replace(theirs, last_error=outcome.error)
+        assert stage.budget_is_free()
 
 
 # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +198,7 @@ async def test_a_lost_answer_is_settled_by_reading_the_pack_and_never_by_sending
             assert (outcome.sent, outcome.reason) == (Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN)
             assert outcome.error.startswith("restart_validation: ")
         assert (outcome.attempt, outcome.next_restart_at is None) == (1, False)
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert stage.intents() == [(1, outcome.sent.value)]
         assert stage.attempts() == [(1,)]
 
@@ -176,7 +211,7 @@ async def test_an_outcome_that_cannot_be_read_either_stays_unknown_and_counts(st
         outcome = await stage.restart()
         assert (outcome.sent, outcome.pack.status) == (Sent.UNKNOWN, VALIDATION_TIMED_OUT)
         assert stage.asked == ["GET", "PATCH", "GET", "GET", "GET"]
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 
@@ -218,28 +253,63 @@ async def test_a_429_withdraws_the_attempt(staged):
         assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 0)
         assert stage.asked == ["GET", "PATCH"]
         assert (stage.intents(), stage.attempts()) == ([], [])
-        assert stage.memory.history(stage.pack) == UNTROUBLED
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+        assert stage.memory.history(stage.pack).attempts == 0
+        assert stage.budget_is_free()
 
 
 @in_simulated_time
 async def test_a_credential_that_may_not_write_withdraws_the_attempt(staged):
     async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+        for reason in (Reason.REFUSED, Reason.REFUSED, Reason.CREDENTIAL_REFUSED):
+            outcome = await stage.restart()
+            assert (outcome.sent, outcome.reason) == (Sent.REFUSED, reason)
+            assert "Zone / SSL and Certificates / Edit" in outcome.error
+            assert (stage.intents(), stage.attempts()) == ([], [])
+            await stage.clock.sleep(timedelta(minutes=4))
+
+
+NOTHING_DONE = [
+    {"kind": "json_error", "status": 403, "code": 10001, "message": "Method not allowed for token"},
+    {"kind": "json_error", "status": 400, "code": 10001, "message": "Internal error"},
+    {"kind": "json_error", "status": 400, "code": 1000, "message": "Request timeout"},
+    {"kind": "json_error", "status": 200, "code": 971, "message": "Please wait"},
+    {"kind": "json_error", "status": 400, "code": 10500, "message": "no"},
+    {"kind": "json_error", "status": 403, "code": 9103, "message": "Unknown X-Auth-Key or X-Auth-Email"},
+    {"kind": "html_error", "status": 403},
+]
+
+
+@pytest.mark.parametrize("fault", NOTHING_DONE)
+@in_simulated_time
+async def test_where_cloudflare_did_nothing_no_attempt_is_spent(staged, fault):
+    async with staged() as stage:
+        spoil(stage, "PATCH", **fault)
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, Reason.CREDENTIAL_REFUSED)
-        assert "Zone / SSL and Certificates / Edit" in outcome.error
+        expected = Reason.CREDENTIAL_REFUSED if fault.get("code") in {9103, 10001} and fault["status"] == 403 else None
+        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, expected or Reason.REFUSED)
         assert (stage.intents(), stage.attempts()) == ([], [])
+        assert len(stage.world.ledger) <= 3
+
+
+@pytest.mark.parametrize("code", [1000, 10001])
+@in_simulated_time
+async def test_a_restart_that_took_effect_though_cloudflare_said_it_stumbled_is_one(staged, code):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=400, code=code, message="internal error", takes_effect=True)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.ACCEPTED, Reason.RESTARTED, 1)
 
 
 @in_simulated_time
 async def test_where_a_credential_may_not_write_it_is_tried_again_after_a_quarter_of_an_hour(staged):
-    async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=403, code=10001, message="Method not allowed for token")
         refused = await stage.restart()
         await stage.clock.sleep(timedelta(seconds=PROBE_EVERY - 1))
         held = await stage.restart()
         assert (held.sent, held.reason, held.error) == (None, Reason.CREDENTIAL_REFUSED, refused.error)
         assert (stage.asked, stage.told) == ([], [])
-        assert not stage.client.credential.only_reads("another zone")
+        assert stage.client.restart_held("another zone") is None
         await stage.clock.sleep(timedelta(seconds=1))
         again = await stage.restart()
         assert (again.sent, stage.asked) == (Sent.REFUSED, ["GET", "PATCH"])
@@ -253,13 +323,13 @@ async def test_a_credential_that_may_write_again_is_held_no_more(staged):
         await stage.clock.sleep(timedelta(seconds=PROBE_EVERY))
         stage.world.faults.clear()
         assert (await stage.restart()).reason is Reason.RESTARTED
-        assert not stage.client.credential.only_reads(ZONE)
+        assert stage.client.restart_held(ZONE) is None
 
 
 @in_simulated_time
 async def test_a_credential_that_is_stopped_meanwhile_sends_nothing_and_withdraws_the_attempt(staged):
     async with staged() as stage:
-        stage.told = Stops(stage.client.credential)
+        stage.telemetry.names = Stops(stage.client.credential)
         outcome = await stage.restart()
         assert (outcome.sent, outcome.reason) == (None, Reason.CREDENTIAL_REFUSED)
         assert stage.asked == ["GET"]
@@ -273,10 +343,10 @@ class Stops(list):
         super().__init__()
         self.credential = credential
 
-    def append(self, told):
-        if told == "sending":
-            self.credential.refused("Invalid access token", certain=True)
-        super().append(told)
+    def __iadd__(self, names):
+        if "restart_intended" in names:
+            self.credential.note(Sign.REFUSED, "Invalid access token")
+        return super().__iadd__(names)
 
 
 @in_simulated_time
@@ -301,7 +371,7 @@ async def test_an_attempt_that_cannot_be_withdrawn_counts(staged):
         outcome = await stage.restart()
         assert outcome.reason is Reason.REFUSED
         assert stage.memory.history(stage.pack).attempts == 1
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is not None
+        assert not stage.budget_is_free()
         assert (stage.intents(), stage.attempts()) == ([(1, None)], [(1,)])
 
 
@@ -321,7 +391,7 @@ async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault):
         outcome = await stage.restart()
         assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 1)
         assert stage.asked == ["GET", "PATCH"]
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])
 
 
@@ -337,13 +407,14 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
         with pytest.raises(asyncio.CancelledError):
             await dying
         reborn = Memory(stage.store, stage.worker)
-        (found,) = await reborn.recall(anchor(stage.clock))
+        recalled = await reborn.recall(anchor(stage.clock))
+        (found,) = recalled.open_intents
         assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
         assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
-        assert reborn.budget_free_at("main", 1, stage.clock.now()) == sent_at + timedelta(hours=1)
-        reborn.settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
-        await reborn.flush()
-        assert await Memory(stage.store, stage.worker).recall(anchor(stage.clock)) == []
+        assert recalled.restarts == [("main", sent_at)]
+        Intents(stage.store, reborn).settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
+        await reborn.writer.flush()
+        assert (await Memory(stage.store, stage.worker).recall(anchor(stage.clock))).open_intents == []
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 
@@ -375,7 +446,7 @@ def test_whatever_goes_wrong_there_is_one_patch_at_most_and_what_took_effect_is_
                 spoil(stage, "PATCH", **sending, takes_effect=takes_effect)
             stage.wire.on_patch = lambda: settling and spoil(stage, "GET", **settling)
             outcome = await stage.again()
-            await stage.memory.flush()
+            await stage.memory.writer.flush()
             assert stage.asked.count("PATCH") <= 1
             counted = stage.memory.history(stage.pack).attempts
             assert stage.attempts() == [(counted,)] * counted

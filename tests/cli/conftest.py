@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.handbook import log_events
+from tests.harness.handbook import log_events
 from watchdog.cli import main
-from watchdog.house import RealClock
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.record.store import Store
+from watchdog.state.database import Store
 
 pytestmark = pytest.mark.process
 

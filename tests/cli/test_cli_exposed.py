@@ -1,4 +1,4 @@
-"""What is said of a credential that others can read: by the check and the pass here, by a reload in ``tests/app``."""
+"""What is said of a credential that others can read: by the check and the pass here, by a reload in tests/daemon."""
 
 from watchdog.simulator.scenario import Scenario
 
@@ -36,3 +36,12 @@ def test_a_pass_logs_it_once(command, cloudflare, configure, tmp_path):
 def test_what_only_looks_at_the_memory_warns_of_nothing(command, configure, tmp_path):
     config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}], account=exposed(tmp_path))
     assert "credential" not in command("status", "-c", config).err
+
+
+def test_a_check_warns_of_an_entry_of_no_proxy_that_means_nothing(command, configure, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "localhost,[::1,fd00::/8")
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}])
+    done = command("check-config", "-c", config)
+    said = "warning: the environment's NO_PROXY names no host or network with [::1, which is ignored\n"
+    assert (done.code, done.err) == (0, said)

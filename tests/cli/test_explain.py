@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.diagnose.responder import Responder
-from watchdog.house import RealClock
+from tests.harness.dns import Responder
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

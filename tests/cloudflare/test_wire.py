@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.oracles import envelope, is_label, is_sound
-from tests.simulator.conftest import ManualClock
-from tests.sky import ZONE, by_hand, in_simulated_time
+from tests.harness.cloudflare_client import ZONE, by_hand
+from tests.harness.time import ManualClock, in_simulated_time
 from watchdog.cloudflare import validations, wire
 from watchdog.cloudflare.errors import CloudflareError
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.simulator import shapes
 from watchdog.simulator.envelope import failure, success
 from watchdog.simulator.scenario import Scenario
@@ -227,6 +227,25 @@ def test_complaints_keep_their_codes_and_chains_and_only_numbers_are_codes():
 @pytest.mark.parametrize("year", ["0001", "1969", "9999"])
 def test_an_expiry_outside_of_any_certificates_years_is_none(year):
     assert wire.pack(one(certificates=[{"expires_on": f"{year}-12-30T00:00:00Z"}]), ZONE).expires_at is None
+
+
+def test_the_upload_is_that_of_the_certificate_that_expires_first():
+    dates = [("2026-12-20", "2026-09-21"), ("2026-12-01", "2026-09-02"), ("2026-12-24", "2026-09-25")]
+    pack = wire.pack(
+        one(
+            certificates=[
+                {"expires_on": f"{to}T00:00:00Z", "uploaded_on": f"{since}T02:00:00+02:00"} for to, since in dates
+            ]
+        ),
+        ZONE,
+    )
+    assert (pack.expires_at, pack.uploaded_at) == (datetime(2026, 12, 1, tzinfo=UTC), datetime(2026, 9, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("uploaded", [None, 7, "", "yesterday", "0001-01-01T00:00:00Z", {"a": "b"}])
+def test_an_upload_that_is_no_date_is_not_known_and_the_expiry_stays(uploaded):
+    pack = wire.pack(one(certificates=[{"expires_on": "2026-12-01T00:00:00Z", "uploaded_on": uploaded}]), ZONE)
+    assert (pack.expires_at, pack.uploaded_at) == (datetime(2026, 12, 1, tzinfo=UTC), None)
 
 
 @pytest.mark.parametrize(("days", "kept"), [(90, 90), (3660, 3660), (3661, 0), (10**30, 0), (-1, 0)])

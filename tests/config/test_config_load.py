@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import AccountConfig, Config, Schedule
+from watchdog.config.secrets import Secret
 from watchdog.model.packs import ZoneRef
 
 Read = Callable[..., Config]
@@ -108,6 +109,38 @@ def test_variables_are_filled_in_once_and_two_dollars_are_one(read: Read) -> Non
     assert config.schedule.interval == timedelta(minutes=5)
 
 
+@pytest.mark.parametrize(("environ", "name"), [({}, "www"), ({"SUB": ""}, "www"), ({"SUB": "api"}, "api")])
+def test_a_default_stands_in_for_a_variable_that_is_not_set_or_empty(
+    read: Read, environ: dict[str, str], name: str
+) -> None:
+    config = read(ACCOUNTS + "zones: [{name: '${SUB:-www}.example.com'}]", **environ)
+    assert config.zones[0].name == f"{name}.example.com"
+
+
+def test_numbers_and_switches_may_come_from_variables(read: Read) -> None:
+    config = read(
+        ONE_ZONE + "restart: {enabled: '${ON}', max_attempts: '${MOST}', backoff: {factor: '${FACTOR:-1.5}'}}",
+        ON="false",
+        MOST="3",
+    )
+    assert (config.restart.enabled, config.restart.max_attempts, config.restart.backoff.factor) == (False, 3, 1.5)
+
+
+def test_a_variable_that_holds_no_number_is_refused_without_showing_what_it_holds(refused: Refused) -> None:
+    assert refused(ONE_ZONE + "restart: {max_attempts: '${MOST}'}", MOST="planted") == [
+        "config.yaml:3: restart.max_attempts: must be a whole number, not `${MOST}`"
+    ]
+
+
+def test_a_number_in_quotes_is_still_no_number(refused: Refused) -> None:
+    assert len(refused(ONE_ZONE + "restart: {max_attempts: '3'}")) == 1
+
+
+def test_nothing_of_a_variable_stays_behind_in_the_values(read: Read) -> None:
+    config = read(ACCOUNTS + "zones: [{name: '${NAME}'}]\nlog: {level: '${LEVEL}'}", NAME="a.example", LEVEL="debug")
+    assert (type(config.zones[0].name), type(config.log.level)) == (str, str)
+
+
 def test_a_variable_that_is_not_set_is_named(refused: Refused) -> None:
     assert refused(ONE_ZONE.replace("planted-token", '"${NOT_SET}"')) == [
         "config.yaml:1: accounts.main.api_token: the environment has no variable NOT_SET"
@@ -129,6 +162,23 @@ def test_a_secret_file_is_read_without_the_white_space_around_it(read: Read, tmp
     assert key.get_secret_value() == "secret"
 
 
+def test_a_secret_of_a_file_can_be_read_again(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first")
+    secret = read("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]").accounts["main"].api_token
+    (tmp_path / "token").write_text("second\n")
+    assert secret is not None
+    assert (secret.get_secret_value(), secret.reread()) == ("first", "second")
+
+
+def test_a_secret_that_can_be_read_no_more_says_so_in_a_sentence(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first")
+    secret = read("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]").accounts["main"].api_token
+    (tmp_path / "token").unlink()
+    assert secret is not None
+    with pytest.raises(ValueError, match=r"^cannot be read: No such file or directory$"):
+        secret.reread()
+
+
 def test_an_oversized_secret_file_is_refused(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("x" * 20_000)
     assert refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]") == [
@@ -143,7 +193,7 @@ def test_a_path_that_no_file_can_have_is_refused(refused: Refused) -> None:
 
 
 def test_a_configuration_can_be_made_without_a_file_but_not_with_impossible_values() -> None:
-    account = AccountConfig(api_token=SecretStr("planted"))
+    account = AccountConfig(api_token=Secret("planted"))
     config = Config(
         accounts={"demo": account},
         schedule=Schedule(interval=timedelta(seconds=2), attention_interval=timedelta(seconds=0.5)),

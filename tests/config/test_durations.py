@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.config.schema import format_duration, parse_duration
+from watchdog.config.durations import format_duration, parse_duration
 
 POSSIBLE = st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=365))
 
@@ -20,9 +20,11 @@ POSSIBLE = st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelt
         ("1.5h", timedelta(minutes=90)),
         ("0.000001s", timedelta(microseconds=1)),
         ("365d", timedelta(days=365)),
+        ("1h30m", timedelta(minutes=90)),
+        ("1d2h3m4.5s", timedelta(days=1, hours=2, minutes=3, seconds=4.5)),
     ],
 )
-def test_a_number_and_a_unit_is_a_duration(text: str, duration: timedelta) -> None:
+def test_numbers_with_units_are_a_duration(text: str, duration: timedelta) -> None:
     assert parse_duration(text) == duration
 
 
@@ -35,14 +37,16 @@ def test_a_number_and_a_unit_is_a_duration(text: str, duration: timedelta) -> No
         ("0.0s", "a duration must be longer than zero"),
         ("366d", "a duration cannot be longer than 365d"),
         ("365.000001d", "a duration cannot be longer than 365d"),
+        ("999999999d999999999h", "a duration cannot be longer than 365d"),
+        ("1m1m", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
         ("999999999d", "a duration cannot be longer than 365d"),
-        ("", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("1h30m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("15 m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("15min", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("1e3s", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("١٥m", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
-        ("15m\n", "a duration is a number with a unit, one of 90s, 15m, 6h, 7d"),
+        ("", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("30m1h", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("15 m", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("15min", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("1e3s", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("١٥m", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
+        ("15m\n", "a duration is numbers with units, as in 90s, 15m, 6h, 7d or 1h30m"),
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(text: str, sentence: str) -> None:

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fleet import timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import pack_id
 
 ZONE = "a.example"
@@ -48,6 +48,26 @@ async def test_the_hourly_budget_is_kept_over_a_step(start):
         assert len(fleet.patches()) == 2
         await fleet.watch(minutes=15)
         assert len(fleet.patches()) == 3
+
+
+@pytest.mark.parametrize("hours", [(-9,), (9, -9), (-5, -9)])
+@in_simulated_time
+async def test_restarts_of_long_ago_never_fill_the_hour_of_the_next_process(start, hours):
+    """The clock is set so many times: the last time while no process runs, the others while one does."""
+    zones = {ZONE: [timed_out("succeeds")], "late.example": [{"status": "active"}]}
+    config = {**CONFIG, "restart": {**CONFIG["restart"], "max_per_hour": 1}}
+    async with start(zones, config=config) as fleet:
+        await fleet.watch(hours=1)
+        for step in hours[:-1]:
+            fleet.clock.step += timedelta(hours=step)
+            await fleet.watch(hours=1)
+        await fleet.watch(hours=2)
+        assert len(fleet.patches()) == 1
+    fleet.world.set_status(pack_id("late.example", 0), "validation_timed_out")
+    wrong = timedelta(hours=sum(hours))
+    async with start({zone: [] for zone in zones}, config=config, world=fleet.world, wrong=wrong) as again:
+        await again.watch(minutes=20)
+        assert len(again.patches("late.example")) == 1
 
 
 @in_simulated_time

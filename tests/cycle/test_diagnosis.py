@@ -1,9 +1,9 @@
-"""What a diagnosis changes in the flow. The doctor here says what DNS would show; who asks has tests of its own."""
+"""What a diagnosis changes in the flow. The diagnoser here says what DNS would show; who asks has tests of its own."""
 
 import asyncio
 
-from tests.fleet import timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 
@@ -15,7 +15,7 @@ MISSING = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, ZONE, "The token 
 PLACED = Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", "All tokens are in DNS.", "Nothing.")
 
 
-class Doctor:
+class Diagnoser:
     """Says ``findings`` of a zone's packs after ``delay`` seconds, by status if that matters."""
 
     def __init__(self):
@@ -36,15 +36,15 @@ class Doctor:
 
 
 def attended(fleet):
-    fleet.rooms.doctor = Doctor()
-    return fleet.rooms.doctor
+    fleet.components.diagnoser = Diagnoser()
+    return fleet.components.diagnoser
 
 
 @in_simulated_time
 async def test_a_certain_obstacle_holds_the_restart_until_the_first_look_that_finds_it_gone(start):
     async with start({ZONE: [timed_out("succeeds")]}) as fleet:
-        doctor = attended(fleet)
-        doctor.findings[ZONE] = [CAA]
+        diagnoser = attended(fleet)
+        diagnoser.findings[ZONE] = [CAA]
         await fleet.watch(hours=2)
         assert fleet.patches() == []
         row = fleet.row(ZONE)
@@ -53,7 +53,7 @@ async def test_a_certain_obstacle_holds_the_restart_until_the_first_look_that_fi
         held = fleet.events("restart_held", level="warning")
         assert [event.reason for event in held] == ["held_by_diagnosis"]
         assert "CAA forbids" in held[0].detail
-        doctor.findings.clear()
+        diagnoser.findings.clear()
         await fleet.watch(minutes=16)
         assert len(fleet.patches()) == 1
 
@@ -70,8 +70,8 @@ async def test_a_likely_obstacle_warns_and_holds_nothing(start):
 async def test_a_slow_diagnosis_delays_neither_another_zone_nor_another_pack(start):
     zones = {f"slow{number}.example": [timed_out()] for number in range(40)}
     async with start({**zones, OTHER: [timed_out("succeeds")]}) as fleet:
-        doctor = attended(fleet)
-        doctor.delay = dict.fromkeys(zones, 15.0)
+        diagnoser = attended(fleet)
+        diagnoser.delay = dict.fromkeys(zones, 15.0)
         await fleet.look()
         first = fleet.patches(OTHER)
         assert len(first) == 1
@@ -82,21 +82,21 @@ async def test_a_slow_diagnosis_delays_neither_another_zone_nor_another_pack(sta
 @in_simulated_time
 async def test_healthy_packs_and_those_that_wait_are_not_diagnosed_at_every_look(start):
     async with start({ZONE: [timed_out()], OTHER: [{"status": "active"}]}) as fleet:
-        doctor = attended(fleet)
+        diagnoser = attended(fleet)
         await fleet.watch(hours=1)
         restarts = len(fleet.patches())
-        asked = [status for zone, status in doctor.asked if status == "validation_timed_out"]
+        asked = [status for zone, status in diagnoser.asked if status == "validation_timed_out"]
         # before each restart, and once when it had timed out again
         assert restarts < len(asked) <= 2 * restarts
-        assert not any(zone == OTHER for zone, _ in doctor.asked)
+        assert not any(zone == OTHER for zone, _ in diagnoser.asked)
 
 
 @in_simulated_time
 async def test_new_records_are_told_once_and_a_recheck_is_asked_once_when_they_are_placed(start):
     story = {"stages": {"pending_validation": "6h"}}
     async with start({ZONE: [timed_out("succeeds", story=story)]}) as fleet:
-        doctor = attended(fleet)
-        doctor.findings[ZONE, "pending_validation"] = [MISSING]
+        diagnoser = attended(fleet)
+        diagnoser.findings[ZONE, "pending_validation"] = [MISSING]
         await fleet.watch(minutes=30)
         told = fleet.events("records_to_place")
         assert len(told) == 1
@@ -105,7 +105,7 @@ async def test_new_records_are_told_once_and_a_recheck_is_asked_once_when_they_a
             {"type": "TXT", "name": "_acme-challenge.a.example", "value": "new-token"}
         ]
         assert rechecks(fleet) == []
-        doctor.findings[ZONE, "pending_validation"] = [PLACED]
+        diagnoser.findings[ZONE, "pending_validation"] = [PLACED]
         await fleet.watch(minutes=50)
         assert len(rechecks(fleet)) == 1
     async with start({ZONE: []}, world=fleet.world) as again:

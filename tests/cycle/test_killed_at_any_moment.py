@@ -11,8 +11,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from tests.fleet import timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import Fault
 
 ZONE = "a.example"

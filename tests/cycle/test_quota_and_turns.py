@@ -7,16 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from tests.fleet import timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 
 CALM = [{"status": "active"}]
 
 
 def looks(fleet, zone):
     """The seconds at which a zone was looked at, since the first look of all."""
-    first = fleet.teller.looks[0][0]
-    return [at - first for at, label in fleet.teller.looks if label == zone]
+    first = fleet.telemetry.looks[0][0]
+    return [at - first for at, label in fleet.telemetry.looks if label == zone]
 
 
 def gaps(fleet, zone):
@@ -57,7 +57,7 @@ async def test_a_zone_remembered_in_trouble_is_looked_at_first_after_a_start(sta
         await fleet.watch(minutes=3)
     async with start({zone: [] for zone in zones}, world=fleet.world) as again:
         await again.look()
-        assert again.teller.looks[0][1] == "zz.example"
+        assert again.telemetry.looks[0][1] == "zz.example"
 
 
 @pytest.mark.repeats
@@ -81,7 +81,7 @@ async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_an
         calm_most = max(len(looks(fleet, zone)) for zone in calm)
         assert min(len(looks(fleet, zone)) for zone in troubled) > calm_most
         assert [len(fleet.patches(zone)) for zone in troubled] == [2] * 4
-        assert fleet.teller.reports[-1].waiting > 0
+        assert fleet.telemetry.reports[-1].waiting > 0
 
 
 class SlowDoctor:
@@ -104,7 +104,7 @@ async def test_a_restart_does_not_wait_behind_the_looks_that_wait_for_the_quota(
     zones = {"a.example": [timed_out("succeeds")], **{f"z{n:03}.example": CALM for n in range(300)}}
     config = {"accounts": {"main": {"rate_limit": {"requests": 192, "per": "10m", "share": 1.0}}}}
     async with start(zones, config=config | {"schedule": {"interval": "1m", "attention_interval": "1m"}}) as fleet:
-        fleet.rooms.doctor = SlowDoctor()
+        fleet.components.diagnoser = SlowDoctor()
         await fleet.watch(minutes=10)
         asked = [fleet.minute(request.at) for request in fleet.asked("GET")]
         assert sum(at * 60 < 20 for at in asked) >= 180  # it was spent by then

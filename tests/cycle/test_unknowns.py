@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.fleet import timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import Unknowns, pack_id
 
 ZONE = "a.example"
@@ -18,6 +18,8 @@ BOTH = [
     ("result_info", [True, False]),
     ("acm_missing_status", [400, 403]),
     ("authentication_error_status", [400, 401, 403]),
+    ("internal_zones_listed", [False, True]),
+    ("ratelimit_resets_in", ["window", "second"]),
 ]
 EACH = [{name: value} for name, values in BOTH for value in values]
 

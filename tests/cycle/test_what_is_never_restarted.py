@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import simulated
-from tests.fleet import Start, timed_out
-from tests.sky import in_simulated_time
+from tests.harness.fleet import Start, timed_out
+from tests.harness.time import in_simulated_time, simulated
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.simulator.scenario import pack_id
 
@@ -99,7 +98,7 @@ async def test_a_dry_run_sends_no_patch_ever_and_says_once_what_it_would_do(star
         assert [event.reason for event in fleet.events("restart_held")] == ["dry_run"]
         row = fleet.row(ZONE)
         assert (row["decision"], row["reason"], row["attempts"]) == ("restart", "dry_run", 0)
-        assert fleet.teller.reports[0].dry_run
+        assert fleet.telemetry.reports[0].dry_run
         assert fleet.metric("restarts_total") == 0
 
 

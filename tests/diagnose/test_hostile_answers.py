@@ -8,12 +8,11 @@ import threading
 import time
 
 import pytest
-from examining import FULL, PATIENT, pack
-from examining import story as examined
-from responder import Responder
 
-from watchdog.diagnose.exchange import MOST_RECORDS, TooLargeError, parse
-from watchdog.diagnose.pages import Reach
+from tests.harness.dns import FULL, PATIENT, Responder, pack
+from tests.harness.dns import story as examined
+from watchdog.diagnose.http_tokens import Reach
+from watchdog.diagnose.transport import MOST_RECORDS, TooLargeError, parse
 from watchdog.model.packs import HttpToken, Validation
 
 IN_REAL_TIME = pytest.mark.process
@@ -116,9 +115,9 @@ async def noise(_, writer):
 def test_what_comes_by_tcp_instead_of_an_answer_is_malformed_or_late_and_never_an_absence(speak, status):
     hostile = Hostile(speak)
 
-    async def ask(examiner):
-        await examiner.diagnose(pack(HOST), FULL)
-        return [answer.status for answer in await examiner._lookups.ask(HOST, "CAA")]  # noqa: SLF001 - its own words
+    async def ask(diagnoser):
+        await diagnoser.diagnose(pack(HOST), FULL)
+        return [answer.status for answer in await diagnoser._lookups.ask(HOST, "CAA")]  # noqa: SLF001 - its own words
 
     timeout = PATIENT if status == "malformed" else None
     assert examined(ask, hostile, timeout=timeout or SHORTEST) == [status]
@@ -155,7 +154,7 @@ def visited(resolver, pages, path="/.well-known/pki-validation/a.txt", **options
     serving.start()
     try:
         reach = Reach(pages.server_address[1], allowed=lambda _: True)
-        return examined(lambda examiner: examiner.diagnose(which, FULL), resolver, reach=reach, **options)
+        return examined(lambda diagnoser: diagnoser.diagnose(which, FULL), resolver, reach=reach, **options)
     finally:
         pages.shutdown()
         serving.join()

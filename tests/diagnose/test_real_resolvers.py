@@ -14,9 +14,9 @@ from pathlib import Path
 import dns.message
 import dns.query
 import pytest
-from examining import TXT, names, pack
 
-from watchdog.diagnose.examiner import Examiner
+from tests.harness.dns import NOW, TXT, names, pack
+from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.model.findings import Finding
 from watchdog.model.packs import ManualRecord, ZoneFacts
 
@@ -122,10 +122,10 @@ def wait_until_it_answers(port: int, folder: Path) -> None:
 def look(resolver):
     def looked(*hosts: str, zone: str = "", kind: str = "full", **more: object) -> tuple[Finding, ...]:
         async def story() -> tuple[Finding, ...]:
-            examiner = Examiner([resolver], timedelta(seconds=2))
+            diagnoser = PackDiagnoser([resolver], timedelta(seconds=2), now=lambda: NOW)
             facts = ZoneFacts(zone, kind, "active", delegation="0123456789abcdef")
-            found = await examiner.diagnose(pack(*hosts, **more), facts)
-            await examiner.close()
+            found = await diagnoser.diagnose(pack(*hosts, **more), facts)
+            await diagnoser.close()
             return found
 
         return asyncio.run(story())

@@ -12,8 +12,8 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.histories.history import play
-from tests.histories.laws import Broken
+from tests.harness.simulation.invariants import Broken
+from tests.harness.simulation.run import play
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - states of histories need no disk: a power cut is not among the faults
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.histories import fate as fates
-from tests.histories.history import History, play
-from tests.histories.laws import Broken
+from tests.harness.simulation import plan
+from tests.harness.simulation.invariants import Broken
+from tests.harness.simulation.run import History, play
 from watchdog.decide import checks, policy
 from watchdog.model.history import History as Tried
 
@@ -29,9 +29,11 @@ def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
     assert first.digest == second.digest
 
 
-DIGEST = (
-    "import sys, pathlib; from tests.histories.history import play; print(play(5, pathlib.Path(sys.argv[1])).digest)"
-)
+DIGEST = """
+import pathlib, sys
+from tests.harness.simulation.run import play
+print(play(5, pathlib.Path(sys.argv[1])).digest)
+"""
 
 
 @pytest.mark.process
@@ -50,8 +52,8 @@ def test_nor_does_it_depend_on_the_process(tmp_path):
 
 def broken_by(folder, **happenings):
     """What is broken in a small world whose pack always times out."""
-    fate = fates.draw(0)
-    zones = [{"name": "z.example", "packs": [fates.restless("h.z.example")]}]
+    fate = plan.draw(0)
+    zones = [{"name": "z.example", "packs": [plan.restless("h.z.example")]}]
     scenario = {**fate.scenario, "zones": zones, "unknowns": {}, "rate_limit": {"requests": 1200, "per": "5m"}}
     config = {**fate.config, "zones": [{"name": "z.example", "account": next(iter(fate.config["accounts"]))}]}
     config["restart"] = {
@@ -61,7 +63,7 @@ def broken_by(folder, **happenings):
         **happenings.pop("restart", {}),
     }
     config["diagnosis"] = {"enabled": False}
-    fate = fates.Fate(0, scenario, config, tuple(happenings.pop("happen", ())), 6 * fates.HOUR, 12 * fates.HOUR)
+    fate = plan.Fate(0, scenario, config, tuple(happenings.pop("happen", ())), 6 * plan.HOUR, 12 * plan.HOUR)
     try:
         History(fate, folder).live()
     except Broken as broken:
@@ -85,12 +87,12 @@ def test_a_daemon_that_does_not_wait_is_noticed(tmp_path, monkeypatch):
 
 def test_a_daemon_that_forgets_what_it_tried_at_a_kill_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(Tried, "intended", lambda self, _now, _wait: self)
-    kills = [fates.Happening(at * fates.HOUR / 4, "kill", {"turns": 3, "down": 1}) for at in range(1, 20)]
+    kills = [plan.Happening(at * plan.HOUR / 4, "kill", {"turns": 3, "down": 1}) for at in range(1, 20)]
     assert broken_by(tmp_path, happen=kills) != ""
 
 
 def test_a_daemon_that_never_gives_a_word_of_a_give_up_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("watchdog.alerting.settle", lambda log, *_, **__: _Silence(log))
+    monkeypatch.setattr("watchdog.notify.pipeline.deduplicate", lambda log, *_, **__: _Silence(log))
     assert "not in the alert log" in broken_by(tmp_path, restart={"max_attempts": 1})
 
 
@@ -103,5 +105,5 @@ class _Silence:
 
 def test_a_daemon_that_heeds_no_clock_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr("watchdog.model.clock.SMALLEST_STEP", timedelta(days=365))
-    steps = [fates.Happening(fates.HOUR * at, "clock", {"by": 1800}) for at in range(1, 6)]
+    steps = [plan.Happening(plan.HOUR * at, "clock", {"by": 1800}) for at in range(1, 6)]
     assert "are allowed" in broken_by(tmp_path, happen=steps)

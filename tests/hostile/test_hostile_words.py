@@ -19,27 +19,28 @@ import msgspec
 import pytest
 
 from fuzz.oracles import ASKED
-from tests.alerts.receiver import Receiver
-from tests.tell.fleet import NOW, StandingClock, Terminal, inventory, troubled, zone
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, Terminal, inventory, troubled, zone
+from tests.harness.time import StandingClock
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation, translate
-from watchdog.decide.urgency import renewal
-from watchdog.diagnose import words
-from watchdog.diagnose.answers import read
-from watchdog.diagnose.exchange import parse
-from watchdog.model.alerts import Kind, Letter, Notice, Route
+from watchdog.diagnose import validation_errors
+from watchdog.diagnose.responses import read
+from watchdog.diagnose.transport import parse
+from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event
+from watchdog.model.events import Event, EventName
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 from watchdog.model.report import next_step, pack_row
-from watchdog.tell.alerts.alertmanager import _alert
-from watchdog.tell.alerts.conditions import ALL_WELL, Limits, holding
-from watchdog.tell.alerts.letters import messages
-from watchdog.tell.alerts.services import Service
-from watchdog.tell.alerts.webhook import payload
+from watchdog.notify.alertmanager import _alert
+from watchdog.notify.apprise import Service
+from watchdog.notify.messages import messages
+from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
 from watchdog.tell.logs import Logs, configure
 from watchdog.tell.metrics import Metrics, Snapshot
@@ -100,7 +101,7 @@ def a_row(evil):
     known, _ = troubled("p1", decision=Decision(Do.GIVE_UP, Reason.GAVE_UP))
     found = from_cloudflare(evil)
     error = translate(Operation.GET_PACK, 400, (), prefix=evil, ray=evil)
-    findings = (*words.said(found.validation_errors), *from_dns(evil))
+    findings = (*validation_errors.said(found.validation_errors), *from_dns(evil))
     placed = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "says", "remedy", found.validation.tokens[0])
     history = History(2, NOW, NOW, NOW, last_error=str(error))
     return replace(known, pack=found, diagnosis=Diagnosis(NOW, (*findings, placed))), history
@@ -125,7 +126,8 @@ def logged(evil, form):
     known, history = a_row(evil)
     logs = Logs(StandingClock())
     facts = (("error", history.last_error), ("status", known.pack.status), ("found", evil))
-    logs.happened(Event("pack_changed", NOW, ZoneRef("main", evil, evil), known.pack, Reason.GAVE_UP, "error", facts))
+    event = Event(name=EventName.PACK_CHANGED, at=NOW, zone=ZoneRef("main", evil, evil), pack=known.pack, facts=facts)
+    logs.happened(event)
     logs.failed("main", evil, evil, evil)
     logging.getLogger("library").error("%s", evil)
     return stream.getvalue()
@@ -194,17 +196,17 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
 
 
 def an_alert(evil):
-    found = holding(inventory(a_row(evil)), ALL_WELL, Limits(), renewal, NOW, NOW)
+    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), renewal, NOW, NOW)
     return next(alert for alert in found.alerts.values() if alert.reason is Reason.GAVE_UP)
 
 
-def a_letter(evil):
-    [message] = messages([Notice(Kind.STARTED, an_alert(evil))], Route(), NOW)
-    return Letter(1, "ops", message)
+def a_message(evil):
+    [message] = messages([Notice(Kind.STARTED, an_alert(evil))], "ops", Route(), NOW)
+    return message
 
 
-def test_a_letter_has_no_more_lines_than_it_would_have_anyway(evil):
-    harmless, message = a_letter("x").message, a_letter(evil).message
+def test_a_message_has_no_more_lines_than_it_would_have_anyway(evil):
+    harmless, message = a_message("x"), a_message(evil)
     is_one_line_of_text(message.title)
     is_text(message.body, 25)
     assert len(message.body.split("\n")) <= len(harmless.body.split("\n")) + 6
@@ -213,7 +215,7 @@ def test_a_letter_has_no_more_lines_than_it_would_have_anyway(evil):
 
 def test_a_webhook_and_an_alertmanager_get_printable_strings(evil):
     alert = an_alert(evil)
-    for posted in (payload(a_letter(evil)), _alert(alert, NOW, NOW)):
+    for posted in (payload(a_message(evil)), _alert(alert, NOW, NOW)):
         for text in strings(posted):
             assert all(line.isprintable() for line in text.split("\n")), repr(text[:200])
         assert len(msgspec.json.encode(posted)) < 60_000
@@ -231,7 +233,7 @@ def strings(value):
 def test_a_service_that_shows_html_gets_it_escaped(format_, raw):
     with Receiver() as hook:
         url = f"json://127.0.0.1:{hook.port}/?format={format_}"
-        asyncio.run(Service(url).send(a_letter(HOSTILE["html"])))
+        asyncio.run(Service(url).send(a_message(HOSTILE["html"])))
     [got] = hook.got
     assert raw is None or raw not in got.json["message"]
     assert "script" in got.json["message"]

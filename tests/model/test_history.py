@@ -21,7 +21,7 @@ def test_a_pack_being_worked_on_keeps_its_attempts():
 
 
 def test_a_pack_given_up_starts_afresh_once_its_status_changes_by_itself():
-    given_up = TRIED.given_up(NOW)
+    given_up = TRIED.gave_up(NOW)
     assert given_up.after_look(PACK, NOW) == given_up
     afresh = given_up.after_look(replace(PACK, status="pending_validation"), NOW)
     assert (afresh.attempts, afresh.gave_up_at) == (0, None)
@@ -29,15 +29,15 @@ def test_a_pack_given_up_starts_afresh_once_its_status_changes_by_itself():
 
 @pytest.mark.parametrize("garbled", ["", "pending_moonrise"])
 def test_a_status_that_nobody_knows_is_no_change_that_takes_a_give_up_back(garbled):
-    given_up = TRIED.given_up(NOW)
+    given_up = TRIED.gave_up(NOW)
     assert given_up.after_look(replace(PACK, status=garbled), NOW) == given_up
 
 
 def test_a_history_is_moved_whole_by_a_step_of_the_clock_and_back():
     step = timedelta(hours=5)
-    moved = TRIED.given_up(NOW).shifted(step)
+    moved = TRIED.gave_up(NOW).shifted(step)
     assert (moved.trouble_since, moved.last_restart_at, moved.gave_up_at) == (NOW + step,) * 3
-    assert moved.shifted(-step) == TRIED.given_up(NOW)
+    assert moved.shifted(-step) == TRIED.gave_up(NOW)
     assert UNTROUBLED.shifted(step) is UNTROUBLED
 
 

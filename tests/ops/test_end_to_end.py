@@ -17,8 +17,8 @@ from contextlib import ExitStack, closing
 import pytest
 import yaml
 
-from tests.alerts.receiver import Receiver
-from tests.ops.servers import (
+from tests.harness.alerting import Receiver
+from tests.harness.servers import (
     ALERTMANAGER,
     PROMETHEUS,
     ROOT,
@@ -78,7 +78,7 @@ def scraping(target, manager):
     return config | {
         "global": {"evaluation_interval": "1s"},
         "rule_files": [str(DEPLOY / "certpack-watchdog.rules.yml")],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
+        "pipeline": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
     }
 
 

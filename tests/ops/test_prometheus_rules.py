@@ -15,19 +15,18 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
-from tests.ops.promql import read
-from tests.ops.servers import RealPrometheus, eventually, process
-from tests.tell.fleet import NOW, inventory, troubled
+from tests.harness.builders import NOW, inventory, troubled
+from tests.harness.servers import RealPrometheus, eventually, process, read
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.model.alerts import ALERTS as OWN_ALERTS
+from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.alerts.delivery import Outcome
-from watchdog.tell.alerts.rows import firing_counts
+from watchdog.notify.queue import DeliveryOutcome
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +48,7 @@ def exported():
     metrics = Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
-    snapshot = Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), firing_counts((), NOW), ("ops",))
+    snapshot = Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), AlertLog().firing_counts(), ("ops",))
     body, _ = metrics.expose(snapshot, "")
     names = defaultdict(set)
     for family in text_string_to_metric_families(body.decode()):
@@ -62,7 +61,7 @@ EXPORTED = exported()
 PROMETHEUS_OWN = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
 VALUES = {
     "status": {*KNOWN_STATUSES, "other"},
-    "outcome": {*Sent, *Outcome},
+    "outcome": {*Sent, *DeliveryOutcome},
     "reason": set(Reason),
     "decision": set(Do),
     "operation": set(Operation),
@@ -395,7 +394,7 @@ def test_the_stories_of_the_demo_raise_their_alerts_in_a_real_prometheus(real):
         ("CertpackUnknownStatus", "novel.example"),
         ("CertpackZoneNeverSeen", "partner.example"),
         ("CertpackInTroubleLong", "universal.example"),
-        ("CertpackInTroubleLong", "hands-off.example"),
+        ("CertpackInTroubleLong", "slots-off.example"),
         ("CertpackGaveUp", ""),
     }
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nspawn import CannotBootError, Machine, booted, lacking, until
 
+from tests.harness.servers import CannotBootError, Machine, booted, lacking, until
 from watchdog.demo import TOKEN
 
 ROOT = Path(__file__).parents[2]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.secrets.planted import CANARIES, PLANTED, SIGNING, TOKEN, leaks, reprs, secret_fields
+from tests.harness.canaries import CANARIES, PLANTED, SIGNING, TOKEN, leaks, reprs, secret_fields
 from watchdog.config.changes import changes
+from watchdog.config.json_schema import json_schema
 from watchdog.config.load import ConfigError, load
-from watchdog.config.written import SECRETS, json_schema
 
 KEYS = sorted(key for _, key in PLANTED)
 
@@ -23,6 +23,7 @@ def configuration(**planted):
         {"name": "service", "url": values["url"]},
         {"name": "am", "alertmanager": values["alertmanager"]},
         {"name": "hook", "webhook": values["webhook"], "secret": values["secret"]},
+        {"name": "pager", "pagerduty": values["pagerduty"], "pagerduty_url": "http://127.0.0.1:1"},
     ]
     return {
         "accounts": accounts,
@@ -58,7 +59,8 @@ def shown_by(error):
 def test_every_secret_of_the_schema_has_a_canary_and_may_be_in_a_file():
     fields = set(secret_fields())
     assert set(PLANTED) == fields
-    assert {(block, key) for block, keys in SECRETS.items() for key in keys} == fields
+    keys = {(name, key) for name, block in json_schema()["$defs"].items() for key in block["properties"]}
+    assert {(name, key) for name, key in keys if (name, f"{key}_file") in keys} == fields
 
 
 def test_no_two_canaries_and_no_two_ends_of_them_are_the_same():

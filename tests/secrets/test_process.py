@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from tests.alerts.receiver import Receiver
-from tests.app.conftest import PATIENCE
-from tests.secrets.planted import KEY, OTHER_TOKEN, PROXY_PASSWORD, PROXY_USER, TOKEN, leaks
+from tests.harness.alerting import Receiver
+from tests.harness.canaries import KEY, OTHER_TOKEN, PROXY_PASSWORD, PROXY_USER, TOKEN, leaks
+from tests.harness.processes import PATIENCE
 from tests.secrets.test_configurations import configuration
 from tests.tell.test_web import PATHS
 

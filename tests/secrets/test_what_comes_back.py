@@ -6,12 +6,12 @@ import traceback
 import httpx
 import pytest
 
-from tests.conftest import LoopClock
-from tests.secrets.planted import KEY, TOKEN, leaks, reprs
-from tests.sky import ZONE, answer, by_hand, in_simulated_time
+from tests.harness.canaries import KEY, TOKEN, leaks, reprs
+from tests.harness.cloudflare_client import ZONE, answer, by_hand
+from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareError
-from watchdog.cloudflare.quota import Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 
 KINDS = {
     "token": lambda: Credential.from_token("main", TOKEN, LoopClock()),
@@ -50,7 +50,7 @@ async def test_a_credential_that_is_repeated_in_an_answer_is_in_no_error(kind, e
         await client.get_pack(ZONE, "p")
     error = failed.value
     shown = "".join(traceback.format_exception(error))
-    assert leaks(shown=shown, core=reprs(client, client.heard, error), refusal=client.credential.refusal) == set()
+    assert leaks(shown=shown, core=reprs(client, client.calls, error), refusal=client.credential.refusal) == set()
 
 
 @pytest.mark.parametrize("kind", KINDS)

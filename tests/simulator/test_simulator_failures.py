@@ -19,7 +19,7 @@ TINY = {"requests": 3, "per": "5m", "block": "5m"}
 
 def test_every_answer_carries_what_is_left(one_pack: Any) -> None:
     sim = one_pack()
-    answer = sim.get("/zones")
+    answer = sim.get(sim.packs_path)
     assert answer.headers["Ratelimit"] == '"default";r=1199;t=300'
     assert answer.headers["Ratelimit-Policy"] == '"default";q=1200;w=300'
     assert answer.headers["cf-ray"]
@@ -38,7 +38,7 @@ def test_going_over_blocks_everything_for_the_next_five_minutes(one_pack: Any) -
     sim.clock.advance(seconds=299)
     assert sim.get("/user/tokens/verify").headers["Retry-After"] == "1"
     sim.clock.advance(seconds=1)
-    assert sim.get("/zones").headers["Ratelimit"] == '"default";r=2;t=300'
+    assert sim.get(sim.packs_path).headers["Ratelimit"] == '"default";r=2;t=300'
 
 
 def test_a_new_window_is_a_new_allowance(one_pack: Any) -> None:
@@ -65,7 +65,7 @@ def test_other_tools_of_the_same_user_consume_too(one_pack: Any) -> None:
     sim = one_pack(rate_limit={"requests": 100, "others": 80})
     sim.get("/zones")
     sim.clock.advance(seconds=150)
-    assert sim.get("/zones").headers["Ratelimit"] == '"default";r=58;t=150'
+    assert sim.get(sim.packs_path).headers["Ratelimit"] == '"default";r=58;t=150'
 
 
 @pytest.mark.parametrize(("per_second", "last"), [(5, 429), (6, 200), (0, 200)])

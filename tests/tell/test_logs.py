@@ -11,22 +11,23 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.tell.fleet import NOW, StandingClock, Terminal, pack
-from watchdog.model.events import Event
+from tests.harness.builders import NOW, Terminal, pack
+from tests.harness.time import StandingClock
+from watchdog.model.events import Event, EventName
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
-from watchdog.tell.logs import LIBRARY, LONGEST, Logs, configure
+from watchdog.tell.logs import LONGEST, Logs, configure
 
 ZONE = ZoneRef("main", "example.com", "023e105f4ecef8ad9ca31a8372d0c353")
 HOSTILE = "one\r\ntwo\x00 \x1b[31mred\x1b[0m \x1b]0;title\x07\u202eevil\u2028three \x9b2J"
 SENT = Event(
-    "restart_sent",
-    NOW,
-    ZONE,
-    pack()[0].pack,
-    Reason.RESTARTED,
+    name=EventName.RESTART_SENT,
+    at=NOW,
+    zone=ZONE,
+    pack=pack()[0].pack,
+    reason=Reason.RESTARTED,
     facts=(("attempt", 2), ("next_restart_at", NOW), ("status", "initializing"), ("error", "")),
 )
 
@@ -106,15 +107,13 @@ def test_a_line_about_a_pack_names_account_zone_pack_and_reason(lines):
 
 
 def test_what_is_not_known_is_left_out(lines):
-    nameless = Event(
-        "zone_unseen", NOW, ZoneRef("main", "example.com"), None, Reason.UNSEEN, "error", (("error", "x"),)
-    )
+    nameless = Event.zone_unseen(ZoneRef("main", "example.com"), NOW, Reason.UNSEEN, "x")
     (line,) = lines(lambda logs: logs.happened(nameless))
     assert line.keys() & {"zone_id", "pack_id"} == set()
 
 
 def test_a_pack_of_which_only_the_id_is_known_is_named(lines):
-    event = Event("restart_failed", NOW, ZONE, None, Reason.OUTCOME_UNKNOWN, "warning")
+    event = Event(name=EventName.RESTART_FAILED, at=NOW, zone=ZONE, reason=Reason.OUTCOME_UNKNOWN)
     (line,) = lines(lambda logs: logs.happened(event, pack_id="p9"))
     assert line["pack_id"] == "p9"
 
@@ -137,7 +136,7 @@ def test_only_what_is_severe_enough_is_written(lines, level):
 
     def tell(logs):
         for each in levels:
-            logs.say(each, "stopping")
+            logs.write(EventName.STOPPING, each)
 
     assert [line["level"] for line in lines(tell, level)] == levels[levels.index(level) :]
 
@@ -145,7 +144,9 @@ def test_only_what_is_severe_enough_is_written(lines, level):
 def test_text_from_outside_is_one_clean_line(lines):
     hostile = Pack(HOSTILE, ZONE.id, "advanced", HOSTILE, (HOSTILE,))
     facts = (("error", HOSTILE), ("changes", [HOSTILE]))
-    (line,) = lines(lambda logs: logs.happened(Event("pack_changed", NOW, ZONE, hostile, facts=facts)))
+    (line,) = lines(
+        lambda logs: logs.happened(Event(name=EventName.PACK_CHANGED, at=NOW, zone=ZONE, pack=hostile, facts=facts))
+    )
     expected = clean(HOSTILE)
     assert (line["pack_id"], line["error"], line["changes"]) == (expected, expected, [expected])
     assert expected.isprintable()
@@ -186,7 +187,7 @@ def test_a_terminal_gets_colours_unless_json_is_wanted(shown, form, coloured):
 def test_a_pipe_gets_json_by_itself(logging_to):
     reader, writer = os.pipe()
     with os.fdopen(reader) as read, os.fdopen(writer, "w") as write:
-        logging_to(write, form="auto").say("info", "stopping")
+        logging_to(write, form="auto").write(EventName.STOPPING)
         assert json.loads(read.readline())["event"] == "stopping"
 
 
@@ -213,7 +214,7 @@ def test_the_same_failure_again_within_a_minute_is_only_counted(lines, clock):
 
 def test_what_a_library_warns_of_is_a_line_like_the_others(lines):
     (line,) = lines(lambda _: logging.getLogger("aiohttp.client").warning("odd: %s", HOSTILE))
-    assert (line["event"], line["level"], line["logger"]) == (LIBRARY, "warning", "aiohttp.client")
+    assert (line["event"], line["level"], line["logger"]) == (EventName.LIBRARY, "warning", "aiohttp.client")
     assert line["message"] == clean(f"odd: {HOSTILE}")
     assert list(line)[:3] == ["timestamp", "level", "event"]
 

@@ -13,19 +13,18 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.tell.fleet import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.decide.checks import Case, Rules
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
-from watchdog.model.alerts import ALERTS
+from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import VALIDATION_REASONS, Reason
+from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.alerts.delivery import Outcome
-from watchdog.tell.alerts.rows import firing_counts
+from watchdog.notify.queue import DeliveryOutcome
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, NOTIFICATION_OUTCOMES, PREFIX, Account, Metrics, Snapshot
 
 PROMISED = {
@@ -49,7 +48,7 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
-FIRING = firing_counts((), NOW)
+FIRING = AlertLog().firing_counts()
 ACCOUNTS = (Account("main", 1100, 2.5),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -121,7 +120,7 @@ def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
 
 
 def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
-    rules = Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
+    rules = RestartRules()
     obstacle = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "example.com", "It forbids.", "Allow it.")
     axes = product(
         (*KNOWN_STATUSES, "quantum_entangled"),
@@ -131,11 +130,23 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
         (None, NOW + timedelta(hours=1)),
         (None, *VALIDATION_REASONS),
         ((), (obstacle,)),
+        (None, NOW),
     )
     known, _ = pack()
     made = {
-        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, free_at, failed_for, findings))
-        for status, kind, history, rules, free_at, failed_for, findings in axes
+        decide(
+            Case(
+                pack=replace(known.pack, status=status, type=kind),
+                history=history,
+                rules=rules,
+                now=NOW,
+                budget_free_at=free_at,
+                failed_for=failed_for,
+                findings=findings,
+                lost_at=lost_at,
+            )
+        )
+        for status, kind, history, rules, free_at, failed_for, findings, lost_at in axes
     }
     assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 
@@ -317,13 +328,13 @@ def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
 
 
 def test_messages_are_counted_by_destination_and_outcome_from_zero(metrics):
-    metrics.notified("ops", Outcome.FAILED)
+    metrics.notified("ops", DeliveryOutcome.FAILED)
     assert values(metrics, "notifications_total", "destination", "outcome") == {
         ("ops", "accepted"): 0,
         ("ops", "failed"): 1,
         ("ops", "dropped"): 0,
     }
-    assert set(NOTIFICATION_OUTCOMES) == set(Outcome)
+    assert set(NOTIFICATION_OUTCOMES) == set(DeliveryOutcome)
 
 
 def test_every_alert_there_can_be_is_counted_from_zero(metrics):

@@ -1,4 +1,4 @@
-"""What leaves for people: TLS is always verified, and no redirect takes a URL or a letter elsewhere."""
+"""What leaves for people: TLS is always verified, and no redirect takes a URL or a message elsewhere."""
 
 import asyncio
 import shutil
@@ -7,33 +7,33 @@ import subprocess
 
 import pytest
 
-from tests.alerts.news import letter
-from tests.alerts.receiver import Receiver
-from tests.tell.fleet import NOW, StandingClock
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, message
+from tests.harness.time import StandingClock
 from watchdog.model.alerts import AlertLog, Route
-from watchdog.tell.alerts.alertmanager import Alertmanager
-from watchdog.tell.alerts.channel import Undelivered
-from watchdog.tell.alerts.heartbeat import Heartbeat
-from watchdog.tell.alerts.post import Post
-from watchdog.tell.alerts.services import Service
-from watchdog.tell.alerts.webhook import Webhook
+from watchdog.notify.alertmanager import Alertmanager
+from watchdog.notify.apprise import Service
+from watchdog.notify.channel import Undelivered
+from watchdog.notify.heartbeat import Heartbeat
+from watchdog.notify.http import HttpSender
+from watchdog.notify.webhook import Webhook
 
 SECRET = "/s3cr3t"
 
 
 async def by_webhook(url, post):
-    await Webhook(url + SECRET, "key", post, lambda: NOW).send(letter())
+    await Webhook(url + SECRET, "key", post, lambda: NOW).send(message())
 
 
 async def by_alertmanager(url, post):
-    await Alertmanager(url + SECRET, post, Route()).tell(AlertLog().entries.values(), NOW)
+    await Alertmanager(url + SECRET, post, Route()).refresh(AlertLog(), NOW)
 
 
 async def by_heartbeat(url, post):
     lost = []
     heart = Heartbeat(url + SECRET, post, ImpatientClock(), lost.append)
     running = asyncio.create_task(heart.run())
-    heart.ping(failed=False)
+    heart.pass_completed(failed=False)
     await heart.settled.wait()
     running.cancel()
     if lost:
@@ -52,7 +52,7 @@ def sent(way, url):
     """What kept it from arriving, if anything did."""
 
     async def story():
-        post = Post("certpack-watchdog/test")
+        post = HttpSender("certpack-watchdog/test")
         try:
             await way(url, post)
         except Undelivered as why:
@@ -85,7 +85,7 @@ def test_a_redirect_to_anywhere_is_told(way, location):
 @pytest.mark.parametrize("switch", ["no", "No", "false", "0", "off", "n"])
 def test_a_service_whose_url_turns_verification_off_is_refused_before_anything_is_sent(switch):
     service = Service(f"jsons://127.0.0.1:1{SECRET}?verify={switch}")
-    for attempt in (service.check(), service.send(letter())):
+    for attempt in (service.check(), service.send(message())):
         with pytest.raises(Undelivered, match=r"verify=no\), which is refused; name your own authority") as refused:
             asyncio.run(attempt)
         assert "s3cr3t" not in str(refused.value)
@@ -122,7 +122,7 @@ def over_tls(tmp_path, monkeypatch):
 
 
 async def by_service(url, _):
-    await Service(url.replace("https://", "jsons://") + SECRET).send(letter())
+    await Service(url.replace("https://", "jsons://") + SECRET).send(message())
 
 
 @pytest.mark.real

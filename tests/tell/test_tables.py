@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from tests.tell.fleet import NOW, Terminal, inventory, pack, troubled, zone
+from tests.harness.builders import NOW, Terminal, inventory, pack, troubled, zone
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
 from watchdog.tell.tables import report
@@ -115,6 +115,14 @@ def test_a_narrow_terminal_loses_no_text(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     text = on_a_terminal(inventory(troubled("p1")))
     assert "…" not in text
+
+
+def test_columns_of_zero_count_as_unset(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    with_zero = on_a_terminal(inventory(troubled("p1")))
+    monkeypatch.delenv("COLUMNS")
+    assert with_zero == on_a_terminal(inventory(troubled("p1")))
+    assert "decision" in with_zero
 
 
 def test_a_pack_that_is_not_tried_again_shows_a_dash():

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.tell.fleet import inventory, pack
+from tests.harness.builders import inventory, pack
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 from watchdog.tell.web import ListenError, Web, bind

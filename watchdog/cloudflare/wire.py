@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from watchdog.cloudflare.errors import Complaint
+from watchdog.cloudflare.errors import Complaint, Problem
 from watchdog.cloudflare.validations import common, raw, validation
+from watchdog.model.names import canonical
 from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.text import clean, plain
 
@@ -32,7 +33,11 @@ MOST_ERRORS = 20
 YEARS = range(1970, 9999)
 """Of an expiry. What lies outside is no date of a certificate, and arithmetic on it may leave the calendar."""
 
+MOST_SECONDS = 10**9
+"""Of a hint how long to wait; what is longer is no hint, nor is what is no number."""
+
 _LARGEST_CODE = 1_000_000
+_LARGEST_EDGE_CODE = 10_000
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -44,6 +49,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 
 class _Certificate(msgspec.Struct):
     expires_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    uploaded_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Message(msgspec.Struct):
@@ -62,16 +68,6 @@ class _Pack(msgspec.Struct):
     validity_days: int | None = None
     validation_records: msgspec.Raw = msgspec.Raw()
     dcv_delegation_records: msgspec.Raw = msgspec.Raw()
-
-
-class _Link(msgspec.Struct):
-    code: int | None = None
-
-
-class _Complaint(msgspec.Struct):
-    code: int | None = None
-    message: str | None = None
-    error_chain: list[_Link] | None = None
 
 
 class _Packs(msgspec.Struct):
@@ -93,6 +89,8 @@ class ZoneSeen(msgspec.Struct, frozen=True):
     type: str = ""
     status: str = ""
     paused: bool = False
+    account: str = ""
+    account_name: str = ""
 
 
 _Decoded = TypeVar("_Decoded")
@@ -157,10 +155,18 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
             _word(_text(item.get("type"))),
             _word(_text(item.get("status"))),
             item.get("paused") is True,
+            *_account(item),
         )
         for item in items
     ]
     return found, _page_info(envelope)
+
+
+def _account(item: dict[str, Any]) -> tuple[str, str]:
+    account = item.get("account")
+    if not isinstance(account, dict):
+        return ("", "")
+    return (plain(_text(account.get("id")) or "", 80), clean(_text(account.get("name")) or "", 80))
 
 
 def delegation_id(body: bytes) -> str:
@@ -170,8 +176,8 @@ def delegation_id(body: bytes) -> str:
     return plain(label, 80) if isinstance(label, str) else ""
 
 
-def settled(body: bytes) -> None:
-    """An envelope that says success, whatever its result. Raises as ``packs``."""
+def success(body: bytes) -> None:
+    """Nothing but that the envelope says success, whatever its result. Raises as ``packs``."""
     if _envelope(body).get("success") is not True:
         raise msgspec.ValidationError("no success in the answer")
 
@@ -190,9 +196,31 @@ def complaints(body: bytes) -> tuple[Complaint, ...]:
         return ()
     found = []
     for item in _dicts(listed):
-        chain = tuple(code for code in map(_code, _dicts(item.get("error_chain"))) if code)
-        found.append(Complaint(_code(item), clean(item.get("message") or ""), chain))
+        links = list(_dicts(item.get("error_chain")))[:MOST_ERRORS]
+        chain = tuple(code for code in map(_code, links) if code)
+        details = tuple(clean(link["message"], 200) for link in links if isinstance(link.get("message"), str))
+        found.append(Complaint(_code(item), clean(item.get("message") or ""), chain, details))
     return tuple(found)
+
+
+def problem(body: bytes) -> Problem | None:
+    """What Cloudflare's edge says in place of an envelope, as JSON problem details (RFC 9457); ``None`` if it does not.
+
+    Since March 2026 for clients that accept JSON: ``title``, ``detail``, ``error_code``, ``retry_after``, ``ray_id``.
+    """
+    try:
+        said = _envelope(body)
+    except msgspec.MsgspecError:
+        return None
+    words = [clean(said[name], 200) for name in ("title", "detail") if isinstance(said.get(name), str)]
+    if "success" in said or not any(words):
+        return None
+    code, wait = said.get("error_code"), said.get("retry_after")
+    return Problem(
+        ": ".join(word for word in words if word),
+        code if type(code) is int and 0 < code < _LARGEST_EDGE_CODE else 0,
+        float(wait) if isinstance(wait, int | float) and wait is not True and 0 < wait < MOST_SECONDS else None,
+    )
 
 
 def _code(item: dict[str, Any]) -> int:
@@ -245,9 +273,8 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             hosts=[host for host in hosts if isinstance(host, str)] if isinstance(hosts, list) else None,
             certificate_authority=text("certificate_authority"),
             certificates=[
-                _Certificate(_time(c["expires_on"]))
+                _Certificate(_time(c.get("expires_on")), _time(c.get("uploaded_on")))
                 for c in _dicts(item.get("certificates"))
-                if isinstance(c.get("expires_on"), str)
             ],
             validation_errors=[_Message(_text(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
             validation_method=text("validation_method"),
@@ -260,13 +287,15 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
 
 
 def _pack(read: _Pack, zone_id: str) -> Pack:
-    expires_at = None
+    expires_at = uploaded_at = None
     for certificate in read.certificates or ():
         at = certificate.expires_on
         if at is not None and at.year in YEARS and (expires_at is None or at < expires_at):
-            expires_at = at
+            expires_at, uploaded_at = at, certificate.uploaded_on
     if expires_at is not None and expires_at.tzinfo is not UTC:
         expires_at = _utc(expires_at)
+    if uploaded_at is not None:
+        uploaded_at = _utc(uploaded_at) if uploaded_at.year in YEARS else None
     errors, status = read.validation_errors, _word(read.status)
     return Pack(
         plain(read.id, 80),
@@ -281,6 +310,7 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         common(read.validation_method)
         if status in HEALTHY
         else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
+        uploaded_at,
     )
 
 
@@ -291,7 +321,7 @@ def _days(days: int | None) -> int:
 def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
     if not hosts:
         return ()
-    return tuple(sorted(plain(host, 255) for host in hosts[:MOST_HOSTS]))
+    return tuple(sorted(canonical(plain(host, 255)) for host in hosts[:MOST_HOSTS]))
 
 
 _words: dict[str, str] = {}
@@ -320,7 +350,9 @@ def _word(text: str | None) -> str:
     return known
 
 
-def _time(text: str) -> datetime | None:
+def _time(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from watchdog.config.durations import format_duration
 from watchdog.config.schema import Config, Destination, ZoneConfig
+from watchdog.config.secrets import Secret
 
 FIXED = ("state.url", "web.listen", "api.base_url")
 """What is taken up when the daemon starts, and stays until it stops."""
@@ -84,7 +85,7 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[Change]:
                 yield from _differences(f"{path}[{name}]", before[name], after[name])
             else:
                 yield _came_or_went(f"{path}[{name}]", name in after)
-    elif isinstance(old, SecretStr) and isinstance(new, SecretStr):
+    elif isinstance(old, Secret) and isinstance(new, Secret):
         yield Change(path, "secret", "changed")
     else:
         yield Change(path, _shown(old), _shown(new))
@@ -98,7 +99,7 @@ def _shown(value: Any) -> str:
     match value:
         case None:
             shown = ABSENT
-        case SecretStr():
+        case Secret():
             shown = "secret"
         case BaseModel():
             shown = PRESENT

@@ -11,7 +11,7 @@ No message repeats a value of the file, since any value may be a secret that sli
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ import yaml
 
 Where = tuple[str | int, ...]
 """The way to a value: keys and list indexes from the top."""
+
+Report = Callable[[Where, str, str], None]
+"""Is told of a fault: where it is, what is wrong, and a hint (or nothing)."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand zones with a dozen packs each stay below it."""
@@ -65,15 +68,15 @@ def shown_key(key: str) -> str:
     return f"{name}:…" if colon and _PLAIN_KEY.fullmatch(name) else key if _PLAIN_KEY.fullmatch(key) else "…"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One fault of a file: where, what is wrong, and what was probably meant. ``line`` 0 is the file as a whole."""
 
     file: str
-    line: int
-    where: Where = field(repr=False)  # may hold a key that holds a secret; ``path`` does not
     what: str
     hint: str = ""
+    line: int = 0
+    where: Where = field(default=(), repr=False)  # may hold a key that holds a secret; ``path`` does not
 
     @property
     def path(self) -> str:
@@ -102,7 +105,7 @@ class Document:
 
     def problem(self, where: Where, what: str, hint: str = "") -> Problem:
         """A fault of the value at ``where``."""
-        return Problem(self.file, self.line_of(where), where, what, hint)
+        return Problem(file=self.file, line=self.line_of(where), where=where, what=what, hint=hint)
 
 
 def too_many() -> str:
@@ -130,14 +133,14 @@ def read_document(path: Path) -> Document:
             content = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = getattr(error, "strerror", None) or "not a possible file name"
-        raise DocumentError((Problem(file, 0, (), f"cannot be read: {reason}"),)) from None
+        raise DocumentError((Problem(file=file, what=f"cannot be read: {reason}"),)) from None
     if len(content) > MAX_BYTES:
-        raise DocumentError((Problem(file, 0, (), f"is larger than {MAX_MIB} MiB"),))
+        raise DocumentError((Problem(file=file, what=f"is larger than {MAX_MIB} MiB"),))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DocumentError((Problem(file, line, (), "is not UTF-8 text"),)) from None
+        raise DocumentError((Problem(file=file, line=line, what="is not UTF-8 text"),)) from None
     return _Reading(file, text).document()
 
 
@@ -287,19 +290,20 @@ class _Reading:
         """A fault besides which the rest of the file can be judged."""
         if len(self.faults) >= MOST_PROBLEMS:
             raise self.refusal(0, too_many())
-        self.faults.append(Problem(self.file, line, where, what, hint))
+        self.faults.append(Problem(file=self.file, line=line, where=where, what=what, hint=hint))
 
     def refusal(self, event: Any, what: str, hint: str = "") -> DocumentError:
         """A fault after which nothing of the file can be trusted. ``event`` 0 is the file as a whole."""
         line = event.start_mark.line + 1 if event else 0
-        return DocumentError((*self.faults, Problem(self.file, line, (), what, hint)))
+        return DocumentError((*self.faults, Problem(file=self.file, line=line, what=what, hint=hint)))
 
     def syntax(self, error: yaml.YAMLError) -> Problem:
         """The parser's complaint without the excerpt it would quote."""
         mark: Any = getattr(error, "problem_mark", None)
         if mark is None:  # a character that no YAML file may hold
             position = getattr(error, "position", 0)
-            return Problem(self.file, self.text.count("\n", 0, position) + 1, (), "holds a control character")
+            line = self.text.count("\n", 0, position) + 1
+            return Problem(file=self.file, line=line, what="holds a control character")
         problem, context = getattr(error, "problem", None), getattr(error, "context", None)
         complaint = ", ".join(part for part in (context, problem) if part)
         lines = self.text.split("\n")
@@ -311,7 +315,7 @@ class _Reading:
             hint = "indent with spaces, not with tabs"
         elif at in {"@", "`", "%"}:
             hint = f"quote a value that begins with {at}"
-        return Problem(self.file, mark.line + 1, (), f"is not YAML: {complaint}", hint)
+        return Problem(file=self.file, line=mark.line + 1, what=f"is not YAML: {complaint}", hint=hint)
 
 
 def plain(text: str) -> str | int | float | bool | None:

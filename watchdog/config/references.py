@@ -1,6 +1,6 @@
 """What refers from one block to another: accounts of zones, zones given twice, restart keys over the global ones.
 
-It works on the file's data before the models judge it, because the models stop at a block's first wrong value, and an
+It works on the file's data before the models do, because they stop at a block's first wrong value, and an
 operator wants every fault at once. So nothing here may assume a shape: what has the wrong one is left to the models.
 """
 
@@ -10,38 +10,36 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from watchdog.config.document import Where, shown_key
-from watchdog.config.schema import RestartPolicy
+from watchdog.config.document import Report, Where, shown_key
+from watchdog.config.schema import PER_ACCOUNT, RestartPolicy
 
 _MOST_COMPARED = 200  # names that a misspelt one is compared with: it takes longer than all other checks together
 _LONGEST_NAME = 64
 
 LineOf = Callable[[Where], int]
-Complain = Callable[[Where, str, str], None]
-"""Takes a fault: where it is, what is wrong, and a hint (or nothing)."""
 
 
-def resolve(data: Mapping[str, Any], line_of: LineOf, complain: Complain) -> dict[str, Any]:
+def resolve(data: Mapping[str, Any], line_of: LineOf, report: Report) -> dict[str, Any]:
     """The same data with each zone's account and whole restart policy filled in."""
     accounts, zones = data.get("accounts"), data.get("zones")
     accounts = accounts if isinstance(accounts, Mapping) else {}
     names = list(accounts)
     if not zones and names and not any(isinstance(a, Mapping) and "discover" in a for a in accounts.values()):
-        complain(("zones",), "nothing is watched", "list zones, or add `discover: {}` to an account")
+        report(("zones",), "nothing is watched", "list zones, or add `discover: {}` to an account")
     if not isinstance(zones, list):
         return dict(data)
     for number, zone in enumerate(zones):
         if isinstance(zone, Mapping) and zone.get("id") is None and zone.get("name") is None:
-            complain(("zones", number), "has neither an id nor a name", "give it one of them, better both")
-    _twice(zones, names, line_of, complain)
+            report(("zones", number), "has neither an id nor a name", "give it one of them, better both")
+    _find_duplicates(zones, names, line_of, report)
     written, policy = _global_restart(data.get("restart"))
     return {
         **data,
         "zones": [
             {
                 **zone,
-                "account": _account(zone, ("zones", number), accounts, complain),
-                "restart": _restart(zone.get("restart", {}), written, policy),
+                "account": _account_of(zone, ("zones", number), accounts, report),
+                "restart": _restart_of(zone, ("zones", number), written, policy, report),
             }
             if isinstance(zone, Mapping)
             else zone
@@ -50,27 +48,33 @@ def resolve(data: Mapping[str, Any], line_of: LineOf, complain: Complain) -> dic
     }
 
 
-def _account(zone: Mapping[str, Any], where: Where, names: Mapping[str, Any], complain: Complain) -> Any:
+def _account_of(zone: Mapping[str, Any], where: Where, names: Mapping[str, Any], report: Report) -> Any:
     if "account" not in zone:
         if len(names) > 1:
             what = "is missing, and there are several accounts"
-            complain((*where, "account"), what, f"write one of {_list([*names])}")
+            report((*where, "account"), what, f"write one of {_list([*names])}")
         return next(iter(names)) if len(names) == 1 else ""
     account = zone["account"]
     if isinstance(account, str) and names and account not in names:
         meant = get_close_matches(account[:_LONGEST_NAME], [*names][:_MOST_COMPARED], 1)
         hint = f"did you mean `{shown_key(meant[0])}`?" if meant else f"it may be {_list([*names])}"
-        complain((*where, "account"), "there is no account of this name", hint)
+        report((*where, "account"), "there is no account of this name", hint)
     return account
 
 
-def _restart(own: Any, written: Mapping[str, Any], policy: RestartPolicy) -> Any:
+def _restart_of(
+    zone: Mapping[str, Any], where: Where, written: Mapping[str, Any], policy: RestartPolicy, report: Report
+) -> Any:
+    own = zone.get("restart", {})
     if not isinstance(own, Mapping):
         return own
-    return _laid_over(written, own) if own else policy
+    for key in PER_ACCOUNT & own.keys():
+        hint = f"set {key} under the global `restart`, where it holds for each account"
+        report((*where, "restart", key), "a zone cannot have its own: it counts all packs of an account", hint)
+    return _merged(written, {key: value for key, value in own.items() if key not in PER_ACCOUNT}) if own else policy
 
 
-def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """A zone's restart keys as written, laid over the global ones as written; inside ``backoff`` too."""
     merged = {**base, **own}
     if isinstance(below := base.get("backoff"), Mapping) and isinstance(above := own.get("backoff"), Mapping):
@@ -90,7 +94,7 @@ def _global_restart(restart: Any) -> tuple[Mapping[str, Any], RestartPolicy]:
         return {}, RestartPolicy()
 
 
-def _twice(zones: list[Any], names: list[str], line_of: LineOf, complain: Complain) -> None:
+def _find_duplicates(zones: list[Any], names: list[str], line_of: LineOf, report: Report) -> None:
     first: dict[tuple[str, ...], int] = {}
     for number, zone in enumerate(zones):
         if not isinstance(zone, Mapping):
@@ -105,7 +109,7 @@ def _twice(zones: list[Any], names: list[str], line_of: LineOf, complain: Compla
         for key, field in keys:
             if first.setdefault(key, number) != number:
                 line = line_of(("zones", first[key]))
-                complain(("zones", number, field), f"is the same zone as in line {line}", "keep one of them")
+                report(("zones", number, field), f"is the same zone as in line {line}", "keep one of them")
                 break
 
 

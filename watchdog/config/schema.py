@@ -1,23 +1,27 @@
 """What can be configured: one class per block, each field with its unit, its default and why.
 
-These are the values other rooms are handed. The models judge one block at a time; what refers from one block to another
-(accounts of zones, zones given twice, restart keys laid over the global ones) is judged and resolved in ``references``.
+These are the values that everything else is handed. The models check one block at a time; what refers from one block to
+another (accounts of zones, zones given twice, restart keys laid over the global ones) is resolved in ``references``.
+A setting of the type ``Secret`` may also be given as ``x_file``; no more is to be done for it than to declare it here.
 """
 
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from watchdog.config.durations import format_duration, parse_duration
-from watchdog.config.values import (
+from watchdog.config.durations import format_duration
+from watchdog.config.types import (
     AccountName,
     AlertReason,
     BaseUrl,
+    Boolean,
     Credential,
     DestinationName,
     Duration,
     Email,
+    Float,
+    Integer,
     Label,
     Listen,
     Packs,
@@ -50,10 +54,11 @@ __all__ = [
     "State",
     "Web",
     "ZoneConfig",
-    "format_duration",
-    "parse_duration",
 ]
 
+
+PER_ACCOUNT = frozenset({"max_per_hour"})
+"""Keys of `restart` that hold for all packs of an account, so that no zone can have its own."""
 
 _SHORTEST_REPEAT = timedelta(hours=1)
 _LONGEST_QUESTION = timedelta(seconds=30)
@@ -68,7 +73,7 @@ class Block(BaseModel):
 class RateLimit(Block):
     """How much of Cloudflare's allowance for this credential the watchdog may use."""
 
-    requests: StrictInt = Field(
+    requests: Integer = Field(
         default=1200,
         ge=1,
         le=1_000_000,
@@ -78,7 +83,7 @@ class RateLimit(Block):
         default=timedelta(minutes=5),
         description="The window of `requests`, a duration.",
     )
-    share: StrictFloat = Field(
+    share: Float = Field(
         default=0.5,
         gt=0,
         le=1,
@@ -151,7 +156,7 @@ class Backoff(Block):
         default=timedelta(minutes=15),
         description="The wait before the second restart, a duration. Validations that work usually finish within 5m.",
     )
-    factor: StrictFloat = Field(
+    factor: Float = Field(
         default=2.0,
         ge=1,
         le=100,
@@ -161,7 +166,7 @@ class Backoff(Block):
         default=timedelta(hours=24),
         description="No wait is longer than this, a duration. Certificate authorities forget failures within a day.",
     )
-    jitter: StrictFloat = Field(
+    jitter: Float = Field(
         default=0.1,
         ge=0,
         le=1,
@@ -180,7 +185,7 @@ class Backoff(Block):
 class RestartPolicy(Block):
     """When a timed-out validation is restarted, and when the watchdog stops trying."""
 
-    enabled: StrictBool = Field(
+    enabled: Boolean = Field(
         default=True,
         description="Whether anything is restarted. With false everything is watched and told, and nothing changed.",
     )
@@ -188,20 +193,20 @@ class RestartPolicy(Block):
         default=Backoff(),
         description="The waits between restarts of one pack.",
     )
-    max_attempts: StrictInt = Field(
+    max_attempts: Integer = Field(
         default=8,
         ge=1,
         le=100,
         description="Restarts of one pack before the watchdog gives up and calls a person; 1 to 100. An active pack"
         " starts afresh. What eight restarts over days did not mend, a ninth will not.",
     )
-    max_per_hour: StrictInt = Field(
+    max_per_hour: Integer = Field(
         default=60,
         ge=1,
         description="Restarts over all packs of one account within an hour, at least 1: the blast radius when many"
-        " packs fail at once.",
+        " packs fail at once. For all zones: none can have its own.",
     )
-    recheck: StrictBool = Field(
+    recheck: Boolean = Field(
         default=True,
         description="Whether Cloudflare is asked to check at once when a person has placed the new records, instead of"
         " when it looks next by itself, up to 4h later. At most once an hour for the same records.",
@@ -231,7 +236,7 @@ class ZoneConfig(Block):
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy(),
-        description="Any key of the global `restart`, for this zone alone.",
+        description="Any key of the global `restart` but max_per_hour, for this zone alone.",
     )
 
     @model_validator(mode="after")
@@ -270,7 +275,7 @@ class Schedule(Block):
 class Diagnosis(Block):
     """Finding out why validations fail: DNS, CAA and token pages are asked before a restart is sent."""
 
-    enabled: StrictBool = Field(
+    enabled: Boolean = Field(
         default=True,
         description="Whether anything is looked up. With false nothing is, and restarts go on without.",
     )
@@ -301,7 +306,7 @@ class Diagnosis(Block):
 
 
 class Destination(Block):
-    """Where alerts go: exactly one of `url`, `alertmanager` and `webhook`, and what is wanted there."""
+    """Where alerts go: exactly one of `url`, `alertmanager`, `webhook` and `pagerduty`, and what is wanted there."""
 
     name: DestinationName | None = Field(
         default=None,
@@ -310,7 +315,8 @@ class Destination(Block):
     )
     url: ServiceAddress | None = Field(
         default=None,
-        description="Any Apprise URL: Slack, PagerDuty, Opsgenie, Teams, mail, ntfy and a hundred more. A secret.",
+        description="An Apprise URL with one target: Slack, Teams, mail, ntfy and a hundred more. A secret. Not for"
+        " services that keep incidents: Apprise cannot close them.",
     )
     alertmanager: WebAddress | None = Field(
         default=None,
@@ -321,11 +327,21 @@ class Destination(Block):
         default=None,
         description="A URL that messages are POSTed to as JSON. A secret.",
     )
+    pagerduty: Credential | None = Field(
+        default=None,
+        description="The integration key of a PagerDuty service (Events API v2). Each alert is an incident of its own,"
+        " which closes by itself when the alert is over. A secret.",
+    )
+    pagerduty_url: BaseUrl | None = Field(
+        default=None,
+        description="Where the `pagerduty` events go, instead of https://events.pagerduty.com, such as"
+        " https://events.eu.pagerduty.com.",
+    )
     secret: Credential | None = Field(
         default=None,
         description="Signs what goes to the `webhook`, with HMAC-SHA256. Left out: unsigned.",
     )
-    heartbeat: StrictBool = Field(
+    heartbeat: Boolean = Field(
         default=False,
         description="Whether the `alertmanager` is also told an alert that always fires, for a rule that wants to know"
         " when it ceases.",
@@ -348,13 +364,16 @@ class Destination(Block):
     def _one_kind(self) -> "Destination":
         if self.name is None:
             raise ValueError("has no name")
-        given = [kind for kind in ("url", "alertmanager", "webhook") if getattr(self, kind) is not None]
+        kinds = ("url", "alertmanager", "webhook", "pagerduty")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
         if not given:
-            raise ValueError("goes nowhere: give it a url, an alertmanager or a webhook")
+            raise ValueError("goes nowhere: give it a url, an alertmanager, a webhook or a pagerduty key")
         if len(given) > 1:
             raise ValueError(f"has {' and '.join(given)}: keep one, or make them destinations of their own")
         if self.secret is not None and self.webhook is None:
             raise ValueError("has a secret, which only a webhook needs")
+        if self.pagerduty_url is not None and self.pagerduty is None:
+            raise ValueError("has a pagerduty_url without its pagerduty or pagerduty_file")
         if self.heartbeat and self.alertmanager is None:
             raise ValueError(
                 "has a heartbeat, which only an alertmanager can take; see alerts.heartbeat_url for others"

@@ -4,53 +4,59 @@ A check returns its decision, or ``None`` when it has nothing to say.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from watchdog.decide import pace
+from watchdog.decide import retry_delay
+from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration says of one zone's restarts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRules:
+    """What the configuration says of one zone's restarts; ``max_per_hour`` is its account's."""
 
-    ``settling`` is how long the last restart is given to show before giving up: the first backoff. ``longest`` is the
-    last one.
-    """
-
-    enabled: bool
-    max_attempts: int
-    settling: timedelta
-    longest: timedelta = timedelta(hours=24)
+    enabled: bool = True
+    max_attempts: int = 8
+    max_per_hour: int = 60
+    recheck: bool = True
+    backoff: Backoff = field(default_factory=Backoff)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that a decision about one pack may depend on.
 
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
-    the last validation failed, where Cloudflare said so; ``findings`` are empty where nothing was diagnosed;
-    ``lost_at`` is when the state was lost, if it ever was.
+    the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
+    that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
     """
 
     pack: Pack
     history: History
-    rules: Rules
+    rules: RestartRules
     now: datetime
     budget_free_at: datetime | None = None
     failed_for: Reason | None = None
     findings: tuple[Finding, ...] = ()
     lost_at: datetime | None = None
+    limit: Limit | None = None
 
 
 OBSTACLES = frozenset(
-    {FindingName.ZONE_NOT_ACTIVE, FindingName.HOST_MISSING, FindingName.CAA_FORBIDS, FindingName.HTTP_ON_WILDCARD}
+    {
+        FindingName.ZONE_NOT_ACTIVE,
+        FindingName.HOST_MISSING,
+        FindingName.CAA_FORBIDS,
+        FindingName.CA_REFUSES,
+        FindingName.DNSSEC_BOGUS,
+        FindingName.HTTP_ON_WILDCARD,
+    }
 )
 """What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
 no proof of what the certificate authority sees from several."""
@@ -136,8 +142,9 @@ def has_no_attempts_left(case: Case) -> Decision | None:
     if case.history.attempts < case.rules.max_attempts:
         return None
     last = case.history.last_restart_at
-    if last is not None and case.now < last + case.rules.settling:
-        return Decision(Do.WAIT, Reason.BACKING_OFF, last + case.rules.settling)
+    settled_at = last + case.rules.backoff.initial if last is not None else case.now
+    if case.now < settled_at:
+        return Decision(Do.WAIT, Reason.BACKING_OFF, settled_at)
     return Decision(Do.GIVE_UP, Reason.GAVE_UP)
 
 
@@ -145,15 +152,14 @@ def knows_too_little(case: Case) -> Decision | None:
     """The state was lost a short while ago: any pack may just have been restarted, and the hour's budget spent."""
     if case.lost_at is None:
         return None
-    until = cautious_until(case.lost_at, case.rules.settling)
+    until = cautious_until(case.lost_at, case.rules.backoff.initial)
     return Decision(Do.WAIT, Reason.STATE_LOST, until) if case.now < until else None
 
 
 def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
-    rules = case.rules
     authority = case.pack.certificate_authority
-    due = pace.next_restart_at(case.history, case.failed_for, authority, rules.settling, rules.longest)
+    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, case.rules.backoff, case.limit)
     return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
 
 

@@ -1,10 +1,11 @@
-"""What is worth a word to a person, as values: an alert that holds, what was said of it, and the message that says it.
+"""What people are alerted to, as values: an alert that holds, its life so far, and the message that tells of it.
 
-``conditions`` makes alerts, ``dedup`` turns them into notices, ``letters`` gathers notices into messages; the channels
-deliver those and ``record`` keeps them. Texts are whole sentences and already clean.
+``notify.rules`` makes alerts, ``notify.dedup`` turns them into notices, ``notify.messages`` gathers notices into
+messages; the channels deliver those and ``state`` keeps them. Texts are whole sentences and already clean.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,58 +13,19 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Reason
-
-
-class Severity(StrEnum):
-    """How pressing: nobody has to look now, somebody has to today, somebody has to now."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0, 1, 2."""
-        return _RANKS[self]
-
-
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
-
-_I, _W, _C = Severity.INFO, Severity.WARNING, Severity.CRITICAL
-ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
-    Reason.GAVE_UP: (_C,),
-    Reason.EXPIRED: (_C,),
-    Reason.EXPIRING: (_W, _C),  # critical once a restart comes too late for the renewal
-    Reason.CREDENTIAL_REFUSED: (_C,),
-    Reason.PASS_OVERDUE: (_C,),
-    Reason.STATE_UNWRITABLE: (_C,),
-    Reason.STATE_LOST: (_W,),
-    Reason.HELD_BY_DIAGNOSIS: (_W,),
-    Reason.CA_REFUSES: (_W,),
-    Reason.OTHER_STAGE_TIMED_OUT: (_W,),
-    Reason.NOT_RESTARTABLE: (_W,),
-    Reason.RECORDS_NEEDED: (_W,),
-    Reason.PENDING_TOO_LONG: (_W,),
-    Reason.UNSEEN: (_W,),
-    Reason.CLOUDFLARE_FAILING: (_W,),
-    Reason.NOT_FOUND: (_W,),
-    Reason.CONFIG_REFUSED: (_W,),
-    Reason.UNKNOWN_STATUS: (_I,),
-}
-"""Every reason there can be an alert for, with the severities it can have; each has a page in ``docs/runbooks/``."""
+from watchdog.model.reasons import ALERTS, Reason, Severity
 
 RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """One thing that holds now.
 
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
     of one trouble. ``since`` is since when it is so, as far as anybody knows. ``restarts`` were made in that time. A
-    higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it is said.
+    higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it fires.
     ``runbooks`` is where people find the pages that say what to do.
     """
 
@@ -91,7 +53,7 @@ class Alert:
 
     @property
     def group(self) -> str:
-        """The alerts it is said together with: those of one reason and one account."""
+        """The alerts it is told together with: those of one reason and one account."""
         return f"{self.reason} {self.account}"
 
     @property
@@ -106,7 +68,7 @@ class Alert:
 
 
 class Kind(StrEnum):
-    """What a notice says of its alert."""
+    """What is new of an alert."""
 
     STARTED = "started"
     WORSE = "worse"
@@ -115,65 +77,86 @@ class Kind(StrEnum):
     GONE = "gone"  # over because its zone or pack is no longer watched
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One alert's place in the log: what it is, or was, and what has been said of it.
+class Phase(StrEnum):
+    """Where an alert is in its life; ``notify.lifecycle`` says how it gets there."""
 
-    ``alert`` is as it last held. ``said_at`` is when anything was last said of it, ``None`` while nothing was; ``said``
-    the worst that was said. ``missing_since`` is when it last ceased to hold, ``over_at`` when that was taken for its
-    end; ``owed`` is what is still to be said of the end. ``flaps`` counts how often it came back soon after. It is
-    ``waiting`` while it does not hold, and its pack is not well yet.
+    INACTIVE = "inactive"  # not in the log
+    PENDING = "pending"  # it holds, and not yet for as long as it must
+    FIRING = "firing"
+    PAUSED = "paused"  # it does not hold, and may come back
+    WAITING = "waiting"  # it does not hold, and its pack is not well yet
+    OVER = "over"  # people are still to be told so
+    GONE = "gone"  # over because its zone or pack is no longer watched; people are still to be told so
+    CLOSED = "closed"
+
+    @property
+    def fires(self) -> bool:
+        """Whether it counts as firing for all who ask: what only pauses while it flaps does."""
+        return self in (Phase.FIRING, Phase.PAUSED)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is believed."""
+        return self in (Phase.OVER, Phase.GONE, Phase.CLOSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """One alert's place in the log: its phase, and what people were told of it.
+
+    ``alert`` is as it last held, ``first_at`` when this story of it began. ``notified_at`` is when people were last
+    told anything of it (``None``: never), ``notified`` the gravest they were told. ``ceased_at`` is when it last ceased
+    to hold, or its pack was last unwell (``None`` while it holds); ``ended_at`` when that was taken for its end
+    (``None`` until then). ``flaps`` counts how often it came back soon after.
     """
 
     alert: Alert
+    phase: Phase
     first_at: datetime
-    said_at: datetime | None = None
-    said: tuple[int, int] = (-1, -1)
-    missing_since: datetime | None = None
-    over_at: datetime | None = None
-    owed: Kind | None = None
+    notified_at: datetime | None = None
+    notified: tuple[int, int] = (-1, -1)
+    ceased_at: datetime | None = None
+    ended_at: datetime | None = None
     flaps: int = 0
-    waiting: bool = False
-
-    def ripe(self, now: datetime) -> bool:
-        """Whether it has held for as long as it must before it is said."""
-        return self.said_at is not None or now - self.first_at >= self.alert.patience
-
-    def firing(self, now: datetime) -> bool:
-        """Whether it holds, for all who ask: what only pauses while it flaps counts as holding."""
-        return self.over_at is None and not self.waiting and self.ripe(now)
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """When a group of alerts was last heard, and how often in a row, with no long silence between."""
+class GroupHistory:
+    """When people were last told of a group of alerts, and how often in a row, with no long silence between."""
 
-    said_at: datetime
+    notified_at: datetime
     in_a_row: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class AlertLog:
-    """Everything that holds or lately held, by fingerprint, and the groups that were heard lately, by name."""
+    """Every alert that is not inactive, by fingerprint, and the groups people were told of lately, by name."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-    voices: Mapping[str, Voice] = field(default_factory=dict)
+    entries: Mapping[str, AlertState] = field(default_factory=dict)
+    groups: Mapping[str, GroupHistory] = field(default_factory=dict)
 
-    def firing(self, now: datetime) -> frozenset[tuple[str, Severity]]:
-        """The names of what fires now, each with its severity."""
-        return frozenset((name, entry.alert.severity) for name, entry in self.entries.items() if entry.firing(now))
+    def firing(self) -> frozenset[tuple[str, Severity]]:
+        """The fingerprints of what fires, each with its severity."""
+        return frozenset((name, each.alert.severity) for name, each in self.entries.items() if each.phase.fires)
+
+    def firing_counts(self) -> Mapping[tuple[str, str], int]:
+        """How many alerts fire, by reason and severity; those that could fire and do not are 0."""
+        counts = Counter({(str(reason), str(each)): 0 for reason, severities in ALERTS.items() for each in severities})
+        firing = (each.alert for each in self.entries.values() if each.phase.fires)
+        counts.update((str(alert.reason), str(alert.severity)) for alert in firing)
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to say about one alert; ``until`` is when it ended."""
+    """Something new of one alert that people are to be told; ``until`` is when it ended."""
 
     kind: Kind
     alert: Alert
     until: datetime | None = None
 
 
-class Status(StrEnum):
+class MessageStatus(StrEnum):
     """What a message is about."""
 
     FIRING = "firing"
@@ -181,42 +164,39 @@ class Status(StrEnum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What one destination is told at once: notices of one reason and one account.
+    """What one destination is sent at once: notices of one reason and one account.
 
-    ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it.
+    ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it. ``id`` is unique in
+    the state, and messages go in its order; it is 0 until the message is on its way.
     """
 
-    status: Status
+    id: int = 0
+    destination: str = ""
+    status: MessageStatus
     reason: str
     severity: Severity
     title: str
-    body: str
+    body: str = field(repr=False)
     at: datetime
     total: int = 1
-    notices: tuple[Notice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message on its way to one destination. ``id`` is unique in the state, and letters go in its order."""
-
-    id: int
-    destination: str
-    message: Message = field(repr=False)
+    notices: tuple[Notice, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one destination wants to hear of. ``reasons`` and ``zones`` (globs of labels) are empty for all.
+    """What one destination wants. ``reasons`` and ``zones`` (globs of labels) are empty for all.
 
     What concerns no zone, such as a refused configuration, goes to every destination of the right severity.
+    ``incidents`` where each alert opens something that its end has to close: such a destination hears of all alerts,
+    however many there are, and also of ends that are no news to people.
     """
 
     min_severity: Severity = Severity.INFO
     reasons: frozenset[str] = frozenset()
     zones: tuple[str, ...] = ()
+    incidents: bool = False
 
     def wants(self, alert: Alert) -> bool:
         """Whether this alert goes there."""

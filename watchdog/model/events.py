@@ -1,31 +1,247 @@
-"""What happened, as a value: told as a log line, kept as a line of the journal."""
+"""What happened, as a value: written as a log line, kept as a line of the journal.
+
+``EVENTS`` is the closed vocabulary of log events: each name with the levels and the fields it may have. Operators alert
+on the names, so none is ever renamed; ``docs/logs.md`` explains each, and a test keeps the two in step. An event about
+a zone or a pack is made by a constructor of ``Event`` and nowhere else; what the daemon says of itself is written by
+``tell.logs`` under a name of this vocabulary.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Self
 
+from watchdog.model.decisions import Decision
+from watchdog.model.findings import Certainty, Diagnosis
+from watchdog.model.history import History, Intent, Sent
+from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
+
+INFO, WARNING, ERROR, DEBUG = "info", "warning", "error", "debug"
+
+
+class EventName(StrEnum):
+    """The names of log events."""
+
+    # Packs and zones.
+    PACK_CHANGED = "pack_changed"
+    RESTART_INTENDED = "restart_intended"
+    RESTART_SENT = "restart_sent"
+    RESTART_FAILED = "restart_failed"
+    RESTART_HELD = "restart_held"
+    GAVE_UP = "gave_up"
+    RECOVERED = "recovered"
+    RECORDS_TO_PLACE = "records_to_place"
+    RECHECK_SENT = "recheck_sent"
+    RECHECK_FAILED = "recheck_failed"
+    ZONE_UNSEEN = "zone_unseen"
+    # Cloudflare.
+    API_ERROR = "api_error"
+    RATE_LIMITED = "rate_limited"
+    CREDENTIAL_DOUBTED = "credential_doubted"
+    CREDENTIAL_STOPPED = "credential_stopped"
+    CREDENTIAL_RESUMED = "credential_resumed"
+    # Alerts.
+    ALERT_SENT = "alert_sent"
+    ALERT_FAILED = "alert_failed"
+    HEARTBEAT_FAILED = "heartbeat_failed"
+    # The daemon.
+    STARTED = "started"
+    PASS_COMPLETED = "pass_completed"  # noqa: S105  a name, no secret
+    CONFIG_RELOADED = "config_reloaded"
+    CONFIG_REFUSED = "config_refused"
+    CREDENTIAL_EXPOSED = "credential_exposed"
+    NO_PROXY_IGNORED = "no_proxy_ignored"
+    STATE_UNWRITABLE = "state_unwritable"
+    STATE_WRITABLE = "state_writable"
+    STATE_LOST = "state_lost"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    LIBRARY = "library"  # what a library says through Python's own logging: its text is no name of ours
 
 
 @dataclass(frozen=True, slots=True)
+class EventKind:
+    """What a log line of one name looks like: its usual level, the ``others`` it may have, and its fields in order."""
+
+    level: str
+    fields: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Every level it may have, the usual one first."""
+        return (self.level, *self.others)
+
+
+_ZONE = ("account", "zone", "zone_id")
+_PACK = (*_ZONE, "pack_id")
+_WHY = (*_PACK, "reason")
+_NEXT = (*_WHY, "attempt", "next_restart_at")
+_OUTCOME = (*_NEXT, "status", "outcome", "error")
+_FOUND = ("found", "records")
+
+EVENTS: dict[EventName, EventKind] = {
+    EventName.PACK_CHANGED: EventKind(INFO, (*_PACK, "before", "status", "previous_pack_id"), (WARNING,)),
+    EventName.RESTART_INTENDED: EventKind(INFO, _NEXT),
+    EventName.RESTART_SENT: EventKind(INFO, _OUTCOME),
+    EventName.RESTART_FAILED: EventKind(WARNING, _OUTCOME),
+    EventName.RESTART_HELD: EventKind(INFO, (*_NEXT, "error", *_FOUND), (WARNING,)),
+    EventName.GAVE_UP: EventKind(ERROR, (*_WHY, "attempts", "last_error", *_FOUND)),
+    EventName.RECOVERED: EventKind(INFO, (*_WHY, "after_seconds", "restarts")),
+    EventName.RECORDS_TO_PLACE: EventKind(WARNING, (*_WHY, *_FOUND)),
+    EventName.RECHECK_SENT: EventKind(INFO, (*_WHY, "method")),
+    EventName.RECHECK_FAILED: EventKind(WARNING, (*_WHY, "method", "error")),
+    EventName.ZONE_UNSEEN: EventKind(ERROR, (*_WHY, "error"), (DEBUG,)),
+    EventName.API_ERROR: EventKind(WARNING, ("account", "operation", "error_code", "error", "repeated")),
+    EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds")),
+    EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
+    EventName.CREDENTIAL_STOPPED: EventKind(ERROR, ("account", "error")),
+    EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),
+    EventName.ALERT_SENT: EventKind(INFO, ("destination", "title")),
+    EventName.ALERT_FAILED: EventKind(WARNING, ("destination", "title", "error", "next_at", "dropped"), (ERROR,)),
+    EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),
+    EventName.STARTED: EventKind(INFO, ("version", "zones", "listen", "state", "dry_run")),
+    EventName.PASS_COMPLETED: EventKind(
+        INFO, ("zones", "unseen", "waiting", "packs", "timed_out", "restarts", "seconds", "dry_run")
+    ),
+    EventName.CONFIG_RELOADED: EventKind(INFO, ("changes",)),
+    EventName.CONFIG_REFUSED: EventKind(ERROR, ("error", "kept")),
+    EventName.CREDENTIAL_EXPOSED: EventKind(WARNING, ("file", "mode", "remedy")),
+    EventName.NO_PROXY_IGNORED: EventKind(WARNING, ("entry",)),
+    EventName.STATE_UNWRITABLE: EventKind(ERROR, ("error",)),
+    EventName.STATE_WRITABLE: EventKind(INFO),
+    EventName.STATE_LOST: EventKind(ERROR, ("kept", "restarts_from")),
+    EventName.STOPPING: EventKind(INFO),
+    EventName.STOPPED: EventKind(INFO),
+    EventName.LIBRARY: EventKind(WARNING, ("logger", "message", "error", "frames"), (ERROR,)),
+}
+
+_FOUND_SHOWN, _RECORDS_SHOWN = 3, 10
+"""Findings and records that one log line names: ``explain`` shows them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened. ``name`` is a fixed log event, ``level`` that of the log line.
+    """One thing that happened to a zone or to a pack of it. ``level`` is that of the log line.
 
     ``facts`` are further fields in the order they are shown; texts in them are already clean.
     """
 
-    name: str
+    name: EventName
     at: datetime
     zone: ZoneRef
     pack: Pack | None = None
     reason: Reason | None = None
-    level: str = "info"
+    level: str = INFO
     facts: tuple[tuple[str, object], ...] = ()
 
     @property
     def detail(self) -> str:
         """The facts on one line."""
         return " ".join(f"{name}={shown(value)}" for name, value in self.facts if value not in (None, ""))
+
+    @classmethod
+    def pack_changed(cls, zone: ZoneRef, pack: Pack, at: datetime, *, before: str, previous_pack_id: str = "") -> Self:
+        """A pack's status is another than ``before``, which is empty at the first sight of it."""
+        facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
+        if previous_pack_id:
+            facts += (("previous_pack_id", previous_pack_id),)
+        level = WARNING if pack.status.endswith("timed_out") or pack.status == "expired" else INFO
+        return cls(name=EventName.PACK_CHANGED, at=at, zone=zone, pack=pack, level=level, facts=facts)
+
+    @classmethod
+    def recovered(cls, zone: ZoneRef, pack: Pack, at: datetime, *, after: timedelta, restarts: int) -> Self:
+        """A pack that was in trouble is well again."""
+        facts = (("after_seconds", int(after.total_seconds())), ("restarts", restarts))
+        return cls(name=EventName.RECOVERED, at=at, zone=zone, pack=pack, reason=Reason.HEALTHY, facts=facts)
+
+    @classmethod
+    def zone_unseen(
+        cls, zone: ZoneRef, at: datetime, reason: Reason, error: str, *, pack: Pack | None = None, again: bool = False
+    ) -> Self:
+        """A zone could not be seen, or one ``pack`` of it; ``again`` for the same reason as at the last look."""
+        facts, level = (("error", error),), DEBUG if again else ERROR
+        return cls(name=EventName.ZONE_UNSEEN, at=at, zone=zone, pack=pack, reason=reason, level=level, facts=facts)
+
+    @classmethod
+    def restart_intended(cls, zone: ZoneRef, pack: Pack, intent: Intent) -> Self:
+        """A restart is about to be sent, and is counted on disk already."""
+        facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at))
+        reason = Reason.VALIDATION_TIMED_OUT
+        return cls(name=EventName.RESTART_INTENDED, at=intent.at, zone=zone, pack=pack, reason=reason, facts=facts)
+
+    @classmethod
+    def restart_settled(cls, zone: ZoneRef, outcome: RestartOutcome, history: History, at: datetime) -> Self:
+        """What became of a restart that was sent; ``history`` is the pack's since."""
+        facts = (
+            ("attempt", outcome.attempt),
+            ("next_restart_at", history.next_restart_at),
+            ("status", outcome.pack.status),
+            ("outcome", outcome.sent),
+            ("error", outcome.error),
+        )
+        name = EventName.RESTART_SENT if outcome.sent is Sent.ACCEPTED else EventName.RESTART_FAILED
+        level, reason = EVENTS[name].level, outcome.reason
+        return cls(name=name, at=at, zone=zone, pack=outcome.pack, reason=reason, level=level, facts=facts)
+
+    @classmethod
+    def restart_cut_off(cls, intent: Intent, at: datetime, error: str) -> Self:
+        """A restart that the end of the last process cut off: nobody knows what became of it."""
+        zone = ZoneRef(intent.account, intent.zone, intent.zone_id)
+        facts = (("attempt", intent.attempt), ("next_restart_at", intent.next_restart_at), ("error", error))
+        name, reason = EventName.RESTART_FAILED, Reason.OUTCOME_UNKNOWN
+        return cls(name=name, at=at, zone=zone, reason=reason, level=WARNING, facts=facts)
+
+    @classmethod
+    def restart_held(
+        cls,
+        zone: ZoneRef,
+        pack: Pack,
+        at: datetime,
+        decision: Decision,
+        *,
+        attempts: int,
+        diagnosis: Diagnosis | None = None,
+        error: str = "",
+    ) -> Self:
+        """A timed-out pack is not restarted now, for the reason of ``decision``."""
+        due = decision.until
+        facts = (("attempt", attempts), ("next_restart_at", due), ("error", error), *_found(diagnosis))
+        level = WARNING if REASONS[decision.reason].needs_a_person else INFO
+        name, reason = EventName.RESTART_HELD, decision.reason
+        return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=level, facts=facts)
+
+    @classmethod
+    def gave_up(cls, zone: ZoneRef, pack: Pack, at: datetime, history: History, diagnosis: Diagnosis | None) -> Self:
+        """No more restarts: a person is needed."""
+        facts = (("attempts", history.attempts), ("last_error", history.last_error), *_found(diagnosis))
+        name, reason = EventName.GAVE_UP, Reason.GAVE_UP
+        return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=ERROR, facts=facts)
+
+    @classmethod
+    def records_to_place(cls, zone: ZoneRef, pack: Pack, at: datetime, reason: Reason, diagnosis: Diagnosis) -> Self:
+        """Cloudflare waits for DNS records that a person has to place."""
+        name, facts = EventName.RECORDS_TO_PLACE, _found(diagnosis)
+        return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=WARNING, facts=facts)
+
+    @classmethod
+    def rechecked(cls, zone: ZoneRef, pack: Pack, at: datetime, error: str) -> Self:
+        """Cloudflare was asked to check a pending validation now; ``error`` is empty when it took that."""
+        name = EventName.RECHECK_FAILED if error else EventName.RECHECK_SENT
+        facts, reason = (("method", pack.validation.method), ("error", error)), Reason.IN_PROGRESS
+        return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=EVENTS[name].level, facts=facts)
+
+
+def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
+    """What a log line says of a diagnosis: what is at least likely, and what is to be placed."""
+    if diagnosis is None:
+        return ()
+    found = [finding for finding in diagnosis.findings if finding.certainty is not Certainty.HINT][:_FOUND_SHOWN]
+    says = " ".join(f"{finding.host}: {finding.says}" if finding.host else finding.says for finding in found)
+    records = diagnosis.records[:_RECORDS_SHOWN]
+    return (("found", says), ("records", "; ".join(f"{each.name} {each.type} {each.value}" for each in records)))
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ everybody who tells shows them.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchdog.model.packs import ManualRecord
@@ -65,6 +65,18 @@ class FindingName(StrEnum):
     EMAIL_WAITS = "email_waits"
     # The diagnosis itself.
     INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the certificate authority that a validation ran into, as far as its words say.
+
+    ``retry_at`` is when it may be tried again, where the authority says so; ``refill`` how long the limit takes to let
+    one more through, where the words say which limit it is.
+    """
+
+    retry_at: datetime | None = None
+    refill: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

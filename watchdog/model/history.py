@@ -95,11 +95,11 @@ class History:
             gave_up_at=moved(self.gave_up_at),
         )
 
-    def given_up(self, now: datetime) -> "History":
+    def gave_up(self, now: datetime) -> "History":
         """The history once no more restarts will be sent."""
         return replace(self, gave_up_at=now, next_restart_at=None)
 
-    def taken_up(self) -> "History":
+    def reset(self) -> "History":
         """The history when a person asks for a restart: a pack that was given up starts afresh."""
         return replace(self, attempts=0, gave_up_at=None) if self.gave_up_at is not None else self
 
@@ -160,7 +160,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalLine:
     """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
 
     at: datetime

@@ -8,6 +8,9 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 from dataclasses import dataclass, field
 from datetime import datetime
 
+PackKey = tuple[str, str]
+"""Zone id and pack id."""
+
 ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
@@ -110,9 +113,10 @@ class Pack:
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
-    issued. ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days``,
-    of a certificate, is 0 where it is not known. ``validation`` is what a look brings and nothing that is remembered,
-    so two packs that differ in nothing else are equal.
+    issued; ``uploaded_at`` is when that certificate came to Cloudflare, ``None`` where it does not say.
+    ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days`` is what
+    was ordered, 0 where it is not known: a certificate's life may be shorter (``renewal``). ``validation`` is what a
+    look brings and nothing that is remembered, so two packs that differ in nothing else are equal.
     """
 
     id: str
@@ -125,6 +129,17 @@ class Pack:
     validation_errors: tuple[str, ...] = ()
     validity_days: int = 0
     validation: Validation = field(default=NO_VALIDATION, compare=False)
+    uploaded_at: datetime | None = None
+
+    @property
+    def key(self) -> PackKey:
+        """What the pack is remembered under."""
+        return (self.zone_id, self.id)
+
+    @property
+    def restartable(self) -> bool:
+        """Whether Cloudflare would restart this pack's validation at all."""
+        return self.status == VALIDATION_TIMED_OUT and self.type == ADVANCED
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], str, str]:

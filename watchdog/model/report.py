@@ -12,7 +12,7 @@ from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
-from watchdog.model.reasons import NEEDS_A_PERSON, Reason
+from watchdog.model.reasons import REASONS, Reason
 
 
 @dataclass
@@ -82,28 +82,6 @@ def record_row(record: ManualRecord) -> dict[str, str]:
     return {"type": record.type, "name": record.name, "value": record.value}
 
 
-_NEXT = {
-    Reason.VALIDATION_TIMED_OUT: "It is restarted at the next look.",
-    Reason.RESTARTED: "It was restarted; Cloudflare is at work on it, and it is looked at often until it is active.",
-    Reason.DRY_RUN: "It would be restarted now, but this is a dry run.",
-    Reason.DISABLED: "Nothing: restarts are disabled for this zone by the configuration.",
-    Reason.GAVE_UP: "Nothing until its status changes, or a person runs `certpack-watchdog restart`.",
-    Reason.CA_REFUSES: "Nothing: the certificate authority will refuse again. Order it from another one.",
-    Reason.HELD_BY_DIAGNOSIS: "It is restarted at the first look that finds the obstacle gone.",
-    Reason.OTHER_STAGE_TIMED_OUT: "Nothing: only validation can be restarted. A person must look at it, or order anew.",
-    Reason.NOT_RESTARTABLE: "Nothing: Cloudflare restarts the validation of advanced packs only.",
-    Reason.EXPIRING: "Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
-    Reason.EXPIRED: "Nothing: it has run out. Order another if it is still wanted.",
-    Reason.HEALTHY: "Nothing to do, because it is healthy.",
-    Reason.IN_PROGRESS: "Nothing to do, because Cloudflare is at work on it; it is looked at often until that ends.",
-    Reason.GOING_AWAY: "Nothing to do, because it is deleted or on the way there.",
-    Reason.UNKNOWN_STATUS: "Nothing: nobody here knows this status, and what is not understood is not touched.",
-    Reason.NOT_FOUND: "Nothing: Cloudflare has no such pack. Take it out of the configuration.",
-    Reason.CREDENTIAL_REFUSED: "It is restarted once Cloudflare takes the credential, which is tried every 15 minutes.",
-    Reason.STATE_UNWRITABLE: "It is restarted once the state can be written again.",
-}
-
-
 def next_step(known: Remembered, history: History) -> str:
     """What the watchdog will do with a pack next, and when, as a sentence."""
     at = next_restart_at(known, history)
@@ -111,7 +89,7 @@ def next_step(known: Remembered, history: History) -> str:
         return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
-    return _NEXT.get(known.decision.reason, "It is looked at again soon.")
+    return REASONS[known.decision.reason].next_step
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:
@@ -160,7 +138,7 @@ class Inventory:
 
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        return bool(self.lost()) or any(known.decision.reason in NEEDS_A_PERSON for known, _ in self.packs)
+        return bool(self.lost()) or any(REASONS[known.decision.reason].needs_a_person for known, _ in self.packs)
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

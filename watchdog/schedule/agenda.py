@@ -19,7 +19,7 @@ START_STEP = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Turn:
     zone: ZoneRef
     due: datetime
     period: timedelta
@@ -34,7 +34,7 @@ class Agenda:
     def __init__(self, interval: timedelta, attention: timedelta) -> None:
         self.interval = interval
         self.attention = attention
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._entries: dict[tuple[str, str], _Turn] = {}
         self._queues: dict[tuple[str, bool], list[tuple[datetime, int, tuple[str, str]]]] = {}
         self._tickets = count()
 
@@ -51,7 +51,7 @@ class Agenda:
         for place, zone in enumerate(fresh):
             urgent = zone.key in troubled
             period = self.attention if urgent else self.interval
-            entry = _Entry(zone, now if urgent else now + place * step, period)
+            entry = _Turn(zone, now if urgent else now + place * step, period)
             self._entries[zone.key] = entry
             self._queue(entry)
         for key, zone in wanted.items():
@@ -61,7 +61,7 @@ class Agenda:
 
     def take(self, account: str, now: datetime, horizon: datetime) -> ZoneRef | None:
         """The account's next zone that is due before ``horizon``; it is nobody else's until ``done``."""
-        best: _Entry | None = None
+        best: _Turn | None = None
         for urgent in (True, False):
             entry = self._head(account, urgent)
             if entry is None or entry.due >= horizon:
@@ -102,12 +102,12 @@ class Agenda:
         """How many zones are due before ``horizon`` and not being looked at."""
         return sum(1 for entry in self._entries.values() if not entry.taken and entry.due < horizon)
 
-    def _queue(self, entry: _Entry) -> None:
+    def _queue(self, entry: _Turn) -> None:
         entry.ticket = next(self._tickets)
         queue = self._queues.setdefault((entry.zone.account, entry.period < self.interval), [])
         heapq.heappush(queue, (entry.due, entry.ticket, entry.zone.key))
 
-    def _head(self, account: str, urgent: bool) -> _Entry | None:
+    def _head(self, account: str, urgent: bool) -> _Turn | None:
         queue = self._queues.get((account, urgent), [])
         while queue:
             _, ticket, key = queue[0]
@@ -118,5 +118,5 @@ class Agenda:
         return None
 
 
-def _lateness(entry: _Entry, now: datetime) -> float:
+def _lateness(entry: _Turn, now: datetime) -> float:
     return (now - entry.due + entry.period) / entry.period

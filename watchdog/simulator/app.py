@@ -15,10 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from watchdog.simulator import credentials, endpoints
 from watchdog.simulator.envelope import Answer, Refused, failure, success, too_many
 from watchdog.simulator.faults import REPLACING, spoil
+from watchdog.simulator.limits import Allowance
 from watchdog.simulator.scenario import Token
 from watchdog.simulator.world import Request, World
 
 PREFIX = "/client/v4"
+LIST_ZONES = ("GET", "/zones")
 
 
 class ConnectionCut(ConnectionResetError):
@@ -45,7 +47,7 @@ def create_app(world: World) -> ASGIApp:
 async def _handle(world: World, request: HttpRequest, body: bytes, send: Send) -> None:
     path, token = request.url.path.removeprefix(PREFIX), credentials.named(world, request.headers)
     name, now, rules = token.name if token else "", world.clock.now(), world.scenario.rate_limit
-    allowance = world.limits.take(name)
+    allowance = world.limits.take(name, listing=(request.method, path) == LIST_ZONES)
     wait = 1 if world.limits.crowded(request.client.host if request.client else "") else allowance.blocked
     zone = next((world.zones[part] for part in path.split("/") if part in world.zones), None)
     fault = None if wait else world.faults.strike(request.method, path, zone, now)
@@ -60,17 +62,26 @@ async def _handle(world: World, request: HttpRequest, body: bytes, send: Send) -
     kind = fault.kind if fault else ""
     status, text = 0 if kind == "reset" else answer.status, body.decode(errors="replace")
     world.ledger.append(Request(now, request.method, path, request.url.query, text, status, name))
-    headers = {
-        "cf-ray": f"{len(world.ledger):016x}-SIM",
-        "Ratelimit": f'"default";r={allowance.left};t={allowance.resets_in}',
-        "Ratelimit-Policy": f'"default";q={rules.requests};w={int(rules.per.total_seconds())}',
-        **answer.headers,
-    }
+    ray, policy = f"{len(world.ledger):016x}-SIM", _policy(world, request.method, path, allowance)
+    headers = {"cf-ray": ray, **policy, **answer.headers}
     if fault is not None and fault.delay:
         await world.clock.sleep(fault.delay)
     if kind == "reset":
         raise ConnectionCut(reset=True)
     await _send(send, Response(answer.body, answer.status, headers, answer.content_type), cut=kind == "truncated")
+
+
+def _policy(world: World, method: str, path: str, allowance: Allowance) -> dict[str, str]:
+    """What the answer says of the allowance, as recorded: the list of zones has a policy of its own, verifying none."""
+    if path.endswith("/tokens/verify"):
+        return {}
+    rules, listing = world.scenario.rate_limit, (method, path) == LIST_ZONES
+    name, requests = ("list_zones", rules.list_zones or rules.requests) if listing else ("default", rules.requests)
+    resets_in = 1 if world.scenario.unknowns.ratelimit_resets_in == "second" else allowance.resets_in
+    return {
+        "Ratelimit": f'"{name}";r={allowance.left};t={resets_in}',
+        "Ratelimit-Policy": f'"{name}";q={requests};w={int(rules.per.total_seconds())}',
+    }
 
 
 def _right(world: World, request: HttpRequest, body: bytes, token: Token | None) -> Answer:

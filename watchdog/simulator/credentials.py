@@ -23,9 +23,13 @@ def admit(world: World, token: Token | None, headers: Mapping[str, str], path: s
     """Let a valid credential pass, and refuse every other as Cloudflare does."""
     _check_form(headers)
     if token is None or not world.valid(token):
-        if path == "/user/tokens/verify":
+        if headers.get("authorization") is None:
+            raise Refused(failure(403, (9103, "Unknown X-Auth-Key or X-Auth-Email")))
+        if path.endswith("/tokens/verify"):
             raise Refused(failure(401, (1000, "Invalid API Token")))
         raise Refused(failure(403, (9109, "Invalid access token")))
+    if world.age < token.new_for:
+        raise Refused(failure(world.scenario.unknowns.authentication_error_status, (10000, "Authentication error")))
     if token.refused_from:
         raise Refused(failure(403, (9109, f"Cannot use the access token from location: {token.refused_from}")))
     return token
@@ -47,7 +51,7 @@ def _check_form(headers: Mapping[str, str]) -> None:
     authorization, key = headers.get("authorization"), headers.get("x-auth-key")
     if authorization is None and key is None:
         raise Refused(failure(400, (9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")))
-    if authorization is not None and not re.fullmatch(f"Bearer {_WELL_FORMED}", authorization):
+    if authorization is not None and not re.fullmatch(f"Bearer (?!cfk_){_WELL_FORMED}", authorization):
         chain = (6111, "Invalid format for Authorization header")
     elif authorization is None and not re.fullmatch(_WELL_FORMED, key or ""):
         chain = (6103, "Invalid format for X-Auth-Key header")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 JSON = "application/json"
+_JSONS = frozenset({JSON, "application/problem+json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Answer:
     @property
     def body(self) -> bytes:
         """The bytes of it."""
-        return (self.text if self.content_type != JSON else json.dumps(self.payload)).encode()
+        return (json.dumps(self.payload) if self.content_type in _JSONS else self.text).encode()
 
 
 class Refused(Exception):

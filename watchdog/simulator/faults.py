@@ -14,7 +14,9 @@ from typing import Any
 from watchdog.simulator.envelope import Answer, failure, too_many
 from watchdog.simulator.scenario import Fault, ZoneStart
 
-REPLACING = frozenset({"json_error", "html_error", "text_error", "rate_limited", "reset"})
+REPLACING = frozenset(
+    {"json_error", "html_error", "text_error", "rate_limited", "null_body", "empty_body", "edge_error", "reset"}
+)
 _HUGE = 16 * 1024 * 1024
 _ODD_PRIMARY = 7003
 
@@ -86,6 +88,12 @@ def spoil(fault: Fault, right: Answer) -> Answer:
             return Answer(fault.status, text=f"error code: {fault.status}", content_type="text/plain; charset=UTF-8")
         case "rate_limited":
             return too_many(fault.retry_after)
+        case "null_body":
+            return Answer(fault.status)
+        case "empty_body":
+            return Answer(fault.status, content_type="text/plain; charset=UTF-8")
+        case "edge_error":
+            return _edge_error(fault)
         case "huge":
             messages = [{"code": 10000, "message": "x" * _HUGE}]
             return Answer(right.status, {**right.payload, "messages": messages}, headers=right.headers)
@@ -96,6 +104,22 @@ def spoil(fault: Fault, right: Answer) -> Answer:
             return Answer(right.status, {**right.payload, "result": result}, headers=right.headers)
         case _:
             return right
+
+
+def _edge_error(fault: Fault) -> Answer:
+    """Problem details (RFC 9457) as Cloudflare's edge has written them since March 2026 for clients that take JSON."""
+    payload: dict[str, Any] = {
+        "type": f"https://developers.cloudflare.com/support/troubleshooting/http-status-codes/error-{fault.code}/",
+        "title": f"Error {fault.code}: {fault.message}",
+        "status": fault.status,
+        "detail": fault.message,
+        "error_code": fault.code,
+        "ray_id": "8f00d00d00d00d00",
+        "retryable": fault.retry_after is not None,
+    }
+    if fault.retry_after is not None:
+        payload["retry_after"] = fault.retry_after
+    return Answer(fault.status, payload, content_type="application/problem+json")
 
 
 def _spoil_one(fault: Fault, one: Any) -> Any:

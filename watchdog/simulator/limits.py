@@ -41,14 +41,18 @@ class Limits:
         window.used += 1
         return 0 < self.rules.per_second < window.used
 
-    def take(self, credential: str) -> Allowance:
-        """Count one request of a credential."""
+    def take(self, credential: str, *, listing: bool = False) -> Allowance:
+        """Count one request of a credential; one that lists zones has an allowance of its own where there is one."""
+        if listing and self.rules.list_zones:
+            return self._take(f"{credential}, listing zones", self.rules.list_zones, 0)
+        return self._take(credential, self.rules.requests, self.rules.others)
+
+    def _take(self, credential: str, requests: int, others: int) -> Allowance:
         now, per = self._clock.monotonic(), self.rules.per.total_seconds()
         window = self._window(self._windows, credential, per)
         if now >= window.blocked_until:
             window.used += 1
-            others = int(self.rules.others * (now - window.began) / per)
-            left = self.rules.requests - window.used - others
+            left = requests - window.used - int(others * (now - window.began) / per)
             if left >= 0:
                 return Allowance(left, math.ceil(window.began + per - now))
             window.blocked_until = now + self.rules.block.total_seconds()

@@ -31,8 +31,8 @@ def pack_id(zone: str, number: int) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
-Outcome = Literal["succeeds", "times_out"]
-Permission = Literal["read", "write", "zone_read"]
+ValidationOutcome = Literal["succeeds", "times_out"]
+Permission = Literal["read", "write", "zone_read", "zone_write"]
 
 
 class Part(BaseModel):
@@ -45,8 +45,9 @@ class Token(Part):
     """A credential: an API token (``value``) or the older pair (``email`` and ``key``).
 
     ``name`` stands for it in the ledger. ``zones`` are names or ids, ``None`` is all. ``read`` and ``write`` are *SSL
-    and Certificates*, ``zone_read`` is *Zone Read*. ``refused_from`` is an address the token's IP filter turns away.
-    An account-owned token is unknown to ``/user/tokens/verify``.
+    and Certificates*, ``zone_read`` is *Zone Read*, ``zone_write`` (to create, edit and delete zones) goes with no
+    token by default. ``refused_from`` is an address the token's IP filter turns away. An account-owned token is unknown
+    to ``/user/tokens/verify``. A token that is ``new_for`` some seconds is answered with 10000 until then.
     """
 
     name: str = "main"
@@ -58,6 +59,7 @@ class Token(Part):
     revoked: bool = False
     refused_from: str = ""
     account_owned: bool = False
+    new_for: Duration = timedelta(0)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -70,7 +72,7 @@ class RateLimit(Part):
     """The allowance of each credential in a fixed window, and what going over it brings.
 
     ``others`` is what other tools of the same user consume in every window. ``per_second`` is the limit of one client
-    address; 0 turns it off.
+    address; 0 turns it off. ``list_zones`` is an allowance of its own for listing zones; 0: they share the other.
     """
 
     requests: int = 1200
@@ -79,6 +81,7 @@ class RateLimit(Part):
     retry_after: bool = True
     others: int = 0
     per_second: int = 200
+    list_zones: int = 0
 
 
 class Stages(Part):
@@ -98,7 +101,7 @@ class Story(Part):
     is how long it is active before its renewal begins; ``deleted_after`` counts from the start of the world.
     """
 
-    outcomes: Annotated[tuple[Outcome, ...], Field(min_length=1)] = ("succeeds",)
+    outcomes: Annotated[tuple[ValidationOutcome, ...], Field(min_length=1)] = ("succeeds",)
     errors: tuple[str, ...] = ("SERVFAIL looking up CAA",)
     stages: Stages = Stages()
     stuck_in: str = ""
@@ -131,6 +134,7 @@ class ZoneStart(Part):
     id: str = ""
     type: str = "full"
     status: str = "active"
+    paused: bool = False
     account_id: str = "01a7362d577a6c3019a474fd6f485823"
     acm: bool = True
     packs: tuple[PackStart, ...] = (PackStart(),)
@@ -146,6 +150,9 @@ FaultKind = Literal[
     "html_error",  # an HTML page instead of JSON; with `status: 200` too
     "text_error",  # as the edge says it: "error code: 522"
     "rate_limited",  # 429, whatever the allowance; Retry-After only if `retry_after` says
+    "null_body",  # `status` with the body `null`
+    "empty_body",  # `status` with no body at all
+    "edge_error",  # JSON problem details, as the edge sends them: `code`, `message`, and `retry_after` in the body only
     "reset",  # the connection is reset before an answer
     "truncated",  # the connection ends in the middle of the body
     "slow",  # the right answer, after `delay`
@@ -196,6 +203,8 @@ class Unknowns(Part):
     page_ignored: bool = False
     result_info: bool = True
     acm_missing_status: int = 403
+    internal_zones_listed: bool = False
+    ratelimit_resets_in: Literal["second", "window"] = "window"
     authentication_error_status: Literal[400, 401, 403] = 403
 
 

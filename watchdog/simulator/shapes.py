@@ -9,10 +9,14 @@ from watchdog.simulator.scenario import ZoneStart
 
 _ISSUERS = {"google": "Google Trust Services", "lets_encrypt": "Let's Encrypt", "ssl_com": "SSL.com"}
 _CERTIFICATE_STATUS = {
+    "initializing": "initializing",
     "pending_validation": "authorizing",
     "pending_issuance": "issuing",
     "validation_timed_out": "timing_out",
+    "pending_deployment": "pending_deployment",
+    "expired": "expired",
 }
+"""Seven words, ``active`` for all others: the specification knows no more, and the official SDKs refuse any other."""
 _LONG_AGO = "2014-01-01T05:20:00.12345Z"
 
 
@@ -48,7 +52,7 @@ def verification(life: Life) -> dict[str, Any]:
     """One line of the zone's SSL verification."""
     return {
         "cert_pack_uuid": life.id,
-        "certificate_status": _CERTIFICATE_STATUS.get(life.status, life.status),
+        "certificate_status": _CERTIFICATE_STATUS.get(life.status, "active"),
         "signature": "ECDSAWithSHA256",
         "validation_method": life.validation_method,
         "brand_check": False,
@@ -62,7 +66,7 @@ def zone(start: ZoneStart) -> dict[str, Any]:
         "id": start.id,
         "name": start.name,
         "status": start.status,
-        "paused": False,
+        "paused": start.paused,
         "type": start.type,
         "development_mode": 0,
         "name_servers": ["bob.ns.cloudflare.com", "lola.ns.cloudflare.com"],

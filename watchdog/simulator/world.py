@@ -10,14 +10,14 @@ import random
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchdog.model.clock import Clock
 from watchdog.model.packs import pack_key
 from watchdog.simulator.faults import FaultBook
 from watchdog.simulator.life import Life
 from watchdog.simulator.limits import Limits
-from watchdog.simulator.scenario import Fault, Scenario, Token, ZoneStart, pack_id
+from watchdog.simulator.scenario import Fault, PackStart, Scenario, Token, ZoneStart, pack_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class World:
         self.faults = FaultBook(scenario.faults, clock.now(), self.dice)
         self.ledger: list[Request] = []
         self.restarts: list[Restart] = []
+        self._start = clock.now()
         self._revoked = {token.name for token in scenario.tokens if token.revoked}
         self._successors: dict[str, Life] = {}
         self._lives = {zone.id: self._populate(zone, clock.now()) for zone in scenario.zones}
@@ -85,6 +86,35 @@ class World:
         life.enter(self.scenario.unknowns.status_after_restart, now)
         self.restarts.append(Restart(now, life.zone.id, old, life.id))
         return life
+
+    def order(self, zone: ZoneStart, start: PackStart) -> Life:
+        """Begin a pack that somebody ordered, under an id of its own."""
+        unused = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+        life = Life(start.id or unused, zone, start, self.scenario, self.dice, self.clock.now())
+        self._lives[zone.id][life.id] = life
+        return life
+
+    def add_zone(self, zone: ZoneStart) -> ZoneStart:
+        """One more zone, with its packs."""
+        self.zones[zone.id] = zone
+        self._lives[zone.id] = self._populate(zone, self.clock.now())
+        return zone
+
+    def edit_zone(self, zone_id: str, **changes: object) -> ZoneStart:
+        """Change a zone's fields; gives it as it is then."""
+        zone = self.zones[zone_id] = self.zones[zone_id].model_copy(update=changes)
+        for life in self._lives[zone_id].values():
+            life.zone = zone
+        return zone
+
+    def remove_zone(self, zone_id: str) -> None:
+        """The zone leaves, with everything in it."""
+        del self.zones[zone_id], self._lives[zone_id]
+
+    @property
+    def age(self) -> timedelta:
+        """Since the start of the world."""
+        return self.clock.now() - self._start
 
     def valid(self, token: Token) -> bool:
         """Whether a credential is not revoked."""

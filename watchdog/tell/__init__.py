@@ -1,1 +1,1 @@
-"""Telling people and machines: logs, metrics, HTTP. A teller that fails never fails the pass."""
+"""Telling people and machines: logs, metrics, HTTP. A telemetry that fails never fails the pass."""

@@ -13,7 +13,7 @@ _LONGEST = 1000
 
 
 def explained(row: dict[str, Any]) -> str:
-    """The row of ``errands.explain`` as text for a person."""
+    """The row of ``commands.explain`` as text for a person."""
     return "\n".join(_lines(row))
 
 
@@ -74,7 +74,8 @@ def _certificate(row: dict[str, Any]) -> str:
     window = row["renewal"]
     if window is None:
         return "none was issued yet"
-    text = f"expires {row['expires_at']}; renewal opens {window['opens_at']} and closes {window['closes_at']}"
+    opens = window["opens_at"] or "at a time that Cloudflare does not document for a certificate of this life"
+    text = f"expires {row['expires_at']}; renewal opens {opens} and closes {window['closes_at']}"
     if window["used"]:
         text += f" ({window['used']:.0%} of that is used)"
     return f"{text}; a restart helps until {window['last_restart_at']}"

@@ -15,12 +15,9 @@ from typing import Any, TextIO
 import structlog
 
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, shown
+from watchdog.model.events import EVENTS, Event, EventName, shown
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
-
-LIBRARY = "library"
-"""The event of what a library says through Python's own logging: its text is no event name of ours."""
 
 LONGEST = 2_000
 """Characters of one field: every fault of a small configuration, or one error with its remedy."""
@@ -107,7 +104,7 @@ class _Sparing(logging.Filter):
 
 def _from_library(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A line that came through ``logging``. An exception becomes fields: the places, never the values in them."""
-    event["message"], event["event"] = event["event"], LIBRARY
+    event["message"], event["event"] = event["event"], EventName.LIBRARY
     event["logger"] = event["_record"].name
     raised = event.pop("exc_info", None)
     if raised and raised[1] is not None:
@@ -138,16 +135,17 @@ def _in_order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 class Logs:
-    """The log as a teller."""
+    """The log as a telemetry."""
 
     def __init__(self, clock: Clock) -> None:
         self._log = structlog.get_logger()
         self._clock = clock
         self._quiet: dict[tuple[str, str, str], tuple[float, int]] = {}
 
-    def say(self, level: str, event: str, **fields: object) -> None:
-        """One line of the daemon's own."""
-        getattr(self._log, level)(event, **{name: _field(value) for name, value in fields.items() if value is not None})
+    def write(self, event: EventName, level: str = "", /, **fields: object) -> None:
+        """One line, at another ``level`` than the event's usual one where that is given."""
+        shown_fields = {name: _field(value) for name, value in fields.items() if value is not None}
+        getattr(self._log, level or EVENTS[event].level)(event, **shown_fields)
 
     def happened(self, event: Event, pack_id: str | None = None) -> None:
         """One line about a pack or a zone. ``pack_id`` where the event knows no more of the pack."""
@@ -159,11 +157,11 @@ class Logs:
             "reason": event.reason,
             **dict(event.facts),
         }
-        self.say(event.level, event.name, **{name: value for name, value in fields.items() if value != ""})
+        self.write(event.name, event.level, **{name: value for name, value in fields.items() if value != ""})
 
     def passed(self, report: PassReport) -> None:
         """The line of a pass."""
-        self.say("info", "pass_completed", **report.counts(), dry_run=report.dry_run or None)
+        self.write(EventName.PASS_COMPLETED, **report.counts(), dry_run=report.dry_run or None)
 
     def failed(self, account: str, operation: str, code: str, error: str) -> None:
         """A call failed. The same failure again within a minute is only counted."""
@@ -176,7 +174,7 @@ class Logs:
             self._quiet = {each: told for each, told in self._quiet.items() if now - told[0] < REMEMBERED_FOR}
         self._quiet[key] = (now, 0)
         fields: Mapping[str, object] = {"account": account, "operation": operation, "error_code": code, "error": error}
-        self.say("warning", "api_error", **fields, repeated=hidden or None)
+        self.write(EventName.API_ERROR, **fields, repeated=hidden or None)
 
 
 def _field(value: object) -> object:

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import Inventory, PassReport, next_restart_at
 
 PREFIX = "certpack_watchdog_"
@@ -30,15 +30,7 @@ MOST_CODES = 200
 MOST_STATUSES = 40
 """Distinct HTTP statuses of the calls timed one by one; each costs a histogram. What comes after is ``other``."""
 
-DECISIONS = (
-    *((Do.LEAVE, reason) for reason in (Reason.HEALTHY, Reason.IN_PROGRESS, Reason.GOING_AWAY, Reason.UNKNOWN_STATUS)),
-    *((Do.LEAVE, reason) for reason in (Reason.EXPIRING, Reason.EXPIRED, Reason.OTHER_STAGE_TIMED_OUT)),
-    *((Do.LEAVE, reason) for reason in (Reason.NOT_RESTARTABLE, Reason.DISABLED)),
-    *((Do.LEAVE, reason) for reason in (Reason.CA_REFUSES, Reason.HELD_BY_DIAGNOSIS)),
-    *((Do.WAIT, reason) for reason in (Reason.BACKING_OFF, Reason.OVER_BUDGET)),
-    (Do.RESTART, Reason.VALIDATION_TIMED_OUT),
-    (Do.GIVE_UP, Reason.GAVE_UP),
-)
+DECISIONS = tuple((Do(decided), reason) for reason in Reason if (decided := REASONS[reason].decided))
 """What can be decided of a pack: the labels of ``decisions_total`` that exist at 0 from the start."""
 
 NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")

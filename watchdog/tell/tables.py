@@ -1,5 +1,6 @@
 """Reports for people: tables with Rich on a terminal, plain columns when piped. Foreign text stays text in both."""
 
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -64,4 +65,5 @@ def _table(
         table.add_column(name, overflow="fold")
     for row, style in zip(lines, styles, strict=True):
         table.add_row(*(Text(cell) for cell in row), style=style)
-    Console(file=stream).print(table)
+    # Rich takes COLUMNS=0 at its word and prints nothing; this takes it for unset, as ncurses does.
+    Console(file=stream, width=shutil.get_terminal_size().columns).print(table)

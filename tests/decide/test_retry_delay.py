@@ -1,0 +1,89 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.decide.backoff import Backoff
+from watchdog.decide.retry_delay import next_restart_at
+from watchdog.model.findings import Limit
+from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
+
+LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BACKOFF = Backoff(15 * MINUTE, 2.0, DAY)
+
+
+def due(
+    reason: Reason | None, wait: timedelta = 4 * HOUR, authority: str = "google", limit: Limit | None = None
+) -> timedelta:
+    history = History(attempts=3, last_restart_at=LAST, next_restart_at=LAST + wait)
+    at = next_restart_at(history, reason, authority, BACKOFF, limit)
+    assert at is not None
+    return at - LAST
+
+
+@pytest.mark.parametrize(
+    ("reason", "wait", "moved"),
+    [
+        (None, 4 * HOUR, 4 * HOUR),
+        (Reason.OTHER, 4 * HOUR, 4 * HOUR),
+        (Reason.DNS_FAILURE, 4 * HOUR, 4 * HOUR),
+        (Reason.CAA_FORBIDS, 4 * HOUR, 8 * HOUR),
+        (Reason.CAA_FORBIDS, 13 * HOUR, DAY),
+        (Reason.CA_INTERNAL, 4 * HOUR, 2 * HOUR),
+        (Reason.CA_INTERNAL, 20 * MINUTE, 15 * MINUTE),
+        (Reason.CA_INTERNAL, 10 * MINUTE, 10 * MINUTE),
+        (Reason.CA_RATE_LIMITED, 4 * HOUR, DAY),
+    ],
+)
+def test_a_reason_moves_the_next_restart_as_the_table_says(reason, wait, moved):
+    assert due(reason, wait) == moved
+
+
+@pytest.mark.parametrize(
+    ("limit", "wait", "waited"),
+    [
+        (None, 4 * HOUR, 33 * HOUR + 36 * MINUTE),  # 5 in 7 days, one back every 34 h
+        (Limit(), 40 * HOUR, 40 * HOUR),
+        (Limit(refill=12 * MINUTE), 4 * HOUR, 4 * HOUR),
+        (Limit(refill=12 * MINUTE), 11 * MINUTE, 12 * MINUTE),
+        (Limit(retry_at=LAST + 50 * HOUR), 4 * HOUR, 50 * HOUR),
+        (Limit(retry_at=LAST + 5 * HOUR, refill=34 * HOUR), 4 * HOUR, 5 * HOUR),
+        (Limit(retry_at=LAST - HOUR), 4 * HOUR, 4 * HOUR),
+        (Limit(retry_at=LAST + 31 * DAY), 4 * HOUR, 31 * DAY),
+        (Limit(retry_at=LAST + 32 * DAY), 4 * HOUR, 33 * HOUR + 36 * MINUTE),  # not believed
+    ],
+)
+def test_lets_encrypts_limits_are_waited_for_until_one_more_fits_in_or_until_the_time_it_names(limit, wait, waited):
+    assert due(Reason.CA_RATE_LIMITED, wait, "lets_encrypt", limit) == waited
+
+
+def test_what_is_said_of_a_limit_moves_nothing_where_the_reason_is_another():
+    assert due(Reason.DNS_FAILURE, limit=Limit(retry_at=LAST + 9 * DAY)) == 4 * HOUR
+
+
+def test_before_the_first_restart_only_a_limit_is_waited_for_from_when_the_trouble_was_seen():
+    first = History(trouble_since=LAST)
+    assert next_restart_at(first, Reason.CA_RATE_LIMITED, "google", BACKOFF) == LAST + DAY
+    for reason in (None, Reason.CA_INTERNAL, Reason.CAA_FORBIDS):
+        assert next_restart_at(first, reason, "google", BACKOFF) is None
+    assert next_restart_at(UNTROUBLED, Reason.CA_RATE_LIMITED, "google", BACKOFF) is None
+
+
+reasons = st.none() | st.sampled_from(VALIDATION_REASONS)
+waits = st.integers(1, 100 * 3600).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@given(reasons, waits, waits, st.sampled_from(["google", "lets_encrypt"]))
+def test_a_wait_is_never_cut_below_the_first_of_the_backoff_nor_stretched_past_its_longest(
+    reason, wait, initial, authority
+):
+    longest = max(initial, DAY)
+    history = History(attempts=1, last_restart_at=LAST, next_restart_at=LAST + wait)
+    at = next_restart_at(history, reason, authority, Backoff(initial=initial, longest=longest))
+    assert at is not None
+    assert at - LAST >= min(wait, initial)
+    if reason is not Reason.CA_RATE_LIMITED:
+        assert at - LAST <= max(wait, longest)

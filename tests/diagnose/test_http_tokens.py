@@ -1,0 +1,166 @@
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.harness.dns import FULL, NOW, diagnose, names, pack
+from tests.harness.dns import story as examined
+from watchdog.diagnose.diagnoser import PackDiagnoser
+from watchdog.diagnose.http_tokens import Reach, is_public
+from watchdog.model.packs import HttpToken, Validation
+
+HOST = "www.example.com"
+URL = f"http://{HOST}/.well-known/pki-validation/ca3-1.txt"
+TOKEN = HttpToken(URL, "ca3-token")
+HTTP = pack(HOST, status="pending_validation", validation=Validation("http", http_tokens=(TOKEN,)))
+
+
+def visit(resolver, answer: bytes | None, which=HTTP):
+    """What is found when port 80 answers with these bytes (``None``: never), and what it was asked."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    async def story() -> object:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with resolver.serving():
+            reach = Reach(port, allowed=lambda address: address.startswith("127."))
+            diagnoser = PackDiagnoser([resolver.address], timedelta(seconds=0.5), reach, now=lambda: NOW)
+            found = await diagnoser.diagnose(which, FULL)
+            await diagnoser.close()
+        server.close()
+        await server.wait_closed()
+        return found
+
+    resolver.records[HOST] = ["A 127.0.0.1"]
+    return asyncio.run(story()), asked
+
+
+def page(status: str, body: bytes = b"", *headers: str) -> bytes:
+    head = "\r\n".join((f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers))
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def test_the_right_token_is_no_finding_and_the_page_is_asked_by_the_hosts_name(resolver):
+    found, [asked] = visit(resolver, page("200 OK", b"ca3-token\n"))
+    assert found == ()
+    assert asked.startswith(b"GET /.well-known/pki-validation/ca3-1.txt HTTP/1.1\r\n")
+    assert f"host: {HOST}".encode() in asked.lower()
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (page("301 Moved Permanently", b"", f"location: https://{HOST}/x"), "http_redirected"),
+        (page("302 Found", b"", "location: http://127.0.0.1/admin"), "http_redirected"),
+        (page("403 Forbidden", b"<html>", "cf-mitigated: challenge"), "http_challenged"),
+        (page("200 OK", b"<html>", "cf-mitigated: challenge"), "http_challenged"),
+        (page("401 Unauthorized"), "http_challenged"),
+        (page("404 Not Found"), "http_wrong_answer"),
+        (page("500 Oops"), "http_wrong_answer"),
+        (page("200 OK", b"<html><script>alert(1)</script>\x1b[31m\n"), "http_wrong_answer"),
+        (page("200 OK", b""), "http_wrong_answer"),
+        (page("200 OK", b"ca3-token", "content-encoding: gzip"), ""),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "http_unreachable"),
+        (b"", "http_unreachable"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000 + b"\r\n\r\n", "http_unreachable"),
+        (None, "http_unreachable"),
+    ],
+)
+def test_what_comes_instead_of_the_token_is_told_apart_and_redirects_are_not_followed(resolver, answer, name):
+    found, asked = visit(resolver, answer)
+    assert names(found) == ({(name, "likely", HOST)} if name else set())
+    assert {one.split(b" ")[1] for one in asked} == {b"/.well-known/pki-validation/ca3-1.txt"}
+    assert all(one.says.isprintable() and len(one.says) < 400 for one in found)
+
+
+def test_a_page_without_end_is_read_in_part(resolver):
+    found, _ = visit(resolver, b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n" + b"z" * 200_000)
+    assert names(found) == {("http_wrong_answer", "likely", HOST)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://{HOST}/.well-known/x",
+        f"http://{HOST}:8080/.well-known/x",
+        f"http://user@{HOST}/.well-known/x",
+        f"http://{HOST}/admin",
+        f"http://{HOST}/.well-known/../admin",
+        "http://other.example.com/.well-known/x",
+        "http://127.0.0.1/.well-known/x",
+        "http://[::1]/.well-known/x",
+        "http://[/.well-known/x",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+def test_a_url_that_is_not_a_token_page_of_the_packs_own_hosts_is_not_visited(resolver, url):
+    which = replace(HTTP, validation=replace(HTTP.validation, http_tokens=(HttpToken(url, "x"),)))
+    assert visit(resolver, page("200 OK", b"x"), which) == ((), [])
+
+
+def test_an_address_that_is_not_public_is_told_and_never_connected_to(resolver):
+    async def story() -> object:
+        knocked = []
+        server = await asyncio.start_server(lambda *_: knocked.append(1), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        found = await asyncio.to_thread(diagnose, HTTP, resolver, facts=FULL, reach=Reach(port))
+        server.close()
+        await server.wait_closed()
+        return found, knocked
+
+    resolver.records[HOST] = ["A 127.0.0.1", "AAAA ::1"]
+    found, knocked = asyncio.run(story())
+    assert names(found) == {("http_address_private", "likely", HOST)}
+    assert knocked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("1.1.1.1", True),
+        ("2606:4700::1111", True),
+        ("127.0.0.1", False),
+        ("0.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:1.1.1.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("no address", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_of_the_public_internet_are_connected_to(address, public):
+    assert is_public(address) == public
+
+
+def test_a_wildcard_can_never_be_proven_by_http(resolver):
+    which = pack("*.example.com", "example.com", validation=Validation("http"))
+    found = examined(lambda diagnoser: diagnoser.diagnose(which, FULL), resolver)
+    assert names(found) == {("http_on_wildcard", "certain", "*.example.com")}
+
+
+def test_dns_that_fails_for_the_host_is_no_missing_page(resolver):
+    resolver.odd[f"{HOST} A"] = "servfail"
+    assert ("dns_failure", "likely", HOST) in names(diagnose(HTTP, resolver, facts=FULL))

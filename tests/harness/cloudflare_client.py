@@ -1,0 +1,175 @@
+"""The simulated Cloudflare and the real client on it: in process, in simulated time, or on a socket in a thread."""
+
+import asyncio
+import contextlib
+import json
+import queue
+import threading
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import httpx
+
+from tests.harness.time import LoopClock
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.simulator.app import ConnectionCut, create_app
+from watchdog.simulator.scenario import Scenario, zone_id
+from watchdog.simulator.server import serve
+from watchdog.simulator.world import World
+
+
+class InProcess(httpx.ASGITransport):
+    """Translates a cut into what httpx says on a real connection."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionCut as cut:
+            raise (httpx.ReadError if cut.reset else httpx.RemoteProtocolError)(str(cut)) from cut
+
+
+class Simulated:
+    """One world, asked in process."""
+
+    def __init__(self, scenario: Any, clock: Any) -> None:
+        self.clock = clock
+        self.credential = {"Authorization": "Bearer simulated-token"}
+        self.world = World(Scenario.model_validate(scenario) if isinstance(scenario, dict) else scenario, clock)
+        self.zone = next(iter(self.world.zones.values()), None)
+        self.packs_path = f"/zones/{self.zone.id}/ssl/certificate_packs" if self.zone else ""
+
+    def ask(self, method: Any, path: Any, **options: Any) -> Any:
+        headers = {**self.credential, **options.pop("headers", {})}
+
+        async def once() -> Any:
+            transport = InProcess(app=create_app(self.world))
+            async with httpx.AsyncClient(transport=transport, base_url="http://sim/client/v4") as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return asyncio.run(once())
+
+    def get(self, path: Any, **options: Any) -> Any:
+        return self.ask("GET", path, **options)
+
+    def packs(self, **query: Any) -> Any:
+        return self.get(self.packs_path, params={"status": "all"} | query).json()["result"]
+
+    def pack(self) -> Any:
+        return self.packs()[0]
+
+    def restart(self, pack_id: Any = None, **options: Any) -> Any:
+        pack_id = pack_id or self.pack()["id"]
+        return self.ask("PATCH", f"{self.packs_path}/{pack_id}", **({"json": {}} | options))
+
+
+@contextlib.contextmanager
+def in_a_thread(world: Any) -> Any:
+    ready = queue.Queue()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        async with serve(world) as url:
+            ready.put((url, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    url, loop, stop = ready.get(timeout=10)
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+BASE = "http://sim/client/v4"
+ZONE = zone_id("example.com")
+SECRET = "simulated-token"
+
+
+class Observer:
+    """Notes all that a client tells."""
+
+    def __init__(self):
+        self.calls, self.limited, self.changes = [], [], []
+        self.called = self.calls.append
+
+    def rate_limited(self, account, seconds):
+        self.limited.append((account, seconds))
+
+    def credential_changed(self, _account, change):
+        self.changes.append((change.event, str(change.after)))
+
+
+def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, requests=1_000_000):
+    """A client and all that it says of itself."""
+    client = Client(
+        http,
+        base_url=base_url,
+        timeout=timedelta(seconds=timeout),
+        credential=credential or Credential.from_token("main", SECRET, clock),
+        quota=Quota(Allowance(requests, 300, 1.0), SlidingWindow(PER_ADDRESS, 1.0), clock),
+        clock=clock,
+        dice=Random(7),  # noqa: S311 - tests repeat
+        user_agent="certpack-watchdog/test",
+        observer=(observer := Observer()),
+    )
+    client.calls, client.limited, client.changes = observer.calls, observer.limited, observer.changes
+    return client
+
+
+class Sky:
+    """A world, and a client on it. To be made inside the simulated loop."""
+
+    def __init__(self, scenario=None, **options):
+        self.clock = LoopClock()
+        self.world = World(Scenario.model_validate(scenario or {"zones": [{"name": "example.com"}]}), self.clock)
+        self.http = InProcess(app=create_app(self.world))
+        self.client = make_client(self.http, self.clock, **options)
+
+    @property
+    def asked(self):
+        """Method and path of every request that reached Cloudflare."""
+        return [(request.method, request.path) for request in self.world.ledger]
+
+    def patches(self):
+        return [request for request in self.world.ledger if request.method == "PATCH"]
+
+
+def timed_out(count=1, **scenario):
+    """A zone whose packs have timed out."""
+    packs = [{"status": "validation_timed_out"}] * count
+    return {"zones": [{"name": "example.com", "packs": packs}], **scenario}
+
+
+class Answers(httpx.AsyncBaseTransport):
+    """Answers made by hand: each an ``httpx.Response`` or an exception; the last repeats."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.requests = []
+
+    async def handle_async_request(self, request):
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = answer(request) if callable(answer) else answer
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+def by_hand(*answers, **options):
+    """A client on answers made by hand."""
+    http = Answers(*answers)
+    client = make_client(http, LoopClock(), **options)
+    client.http = http
+    return client
+
+
+def answer(result=None, status=200, *, errors=(), headers=None, **envelope):
+    """One in Cloudflare's envelope."""
+    body = {"success": not errors, "errors": list(errors), "messages": [], "result": result, **envelope}
+    return httpx.Response(status, headers=headers, content=json.dumps(body).encode())

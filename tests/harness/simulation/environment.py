@@ -1,0 +1,241 @@
+"""Where a history plays: time, a loop that can be killed, and everything outside of the process, with its faults.
+
+Nothing here is the daemon's: it gets a clock, a ticker, dice and three networks (Cloudflare, people, DNS). All of them
+live on one number of seconds that no process owns, so they go on while none runs.
+"""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from tests.harness.cloudflare_client import InProcess
+from tests.harness.dns import Responder
+from tests.harness.time import SimulatedLoop
+from watchdog.simulator.app import create_app
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+BOOT = "the machine was not booted anew"
+
+
+class Time:
+    """Seconds that have gone by, and how far the machine's own wall clock is off."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self.wrong = timedelta(0)
+        self.broken = None  # the first law that was broken; raised where no handler of the daemon can catch it
+
+    def true(self):
+        return START + timedelta(seconds=self.seconds)
+
+
+class TrueClock:
+    """Cloudflare's: nobody sets it."""
+
+    def __init__(self, time):
+        self._time = time
+
+    def now(self):
+        return self._time.true()
+
+    def monotonic(self):
+        return self._time.seconds
+
+    async def sleep(self, delay):
+        await asyncio.sleep(delay.total_seconds())
+
+
+class MachineClock(TrueClock):
+    """The daemon's: an administrator or NTP may set it by hours."""
+
+    boot = BOOT
+
+    def now(self):
+        return self._time.true() + self._time.wrong
+
+
+class Killed(BaseException):
+    """SIGKILL."""
+
+
+class MortalLoop(SimulatedLoop):
+    """Ends in the middle of everything once ``doom`` more turns have been made."""
+
+    def __init__(self, time):
+        self._seconds = time
+        self.doom = None
+        self.resolver = None
+        super().__init__()
+        self.set_exception_handler(self._failed)
+
+    @property
+    def simulated(self):
+        return self._seconds.seconds
+
+    @simulated.setter
+    def simulated(self, _):
+        """The first value is the parent's; time goes on."""
+
+    def wait(self, seconds):
+        self._seconds.seconds += seconds
+
+    def turned(self):
+        if self._seconds.broken is not None:
+            raise self._seconds.broken
+        if self.doom is None:
+            return
+        self.doom -= 1
+        if self.doom < 0:
+            self.doom = None
+            raise Killed
+
+    def _failed(self, _, context):
+        """What nobody waits for must not fail unseen."""
+        error = context.get("exception")
+        if self._seconds.broken is None and not isinstance(error, Killed):
+            self._seconds.broken = error or RuntimeError(context["message"])
+
+    async def create_datagram_endpoint(self, protocol_factory, local_addr=None, *, remote_addr=None, **_):  # noqa: ARG002  its signature
+        """A packet to a resolver goes to the simulated one."""
+        protocol = protocol_factory()
+        transport = _Packets(self, protocol, remote_addr)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+
+class _Packets(asyncio.DatagramTransport):
+    def __init__(self, loop, protocol, remote):
+        super().__init__({"peername": remote, "sockname": ("127.0.0.1", 5)})
+        self._loop, self._protocol, self._remote = loop, protocol, remote
+        self._open = True
+
+    def sendto(self, data, addr=None):
+        reply = self._loop.resolver.reply(data)
+        if reply is not None:
+            self._loop.call_later(0.02, self._arrive, reply, addr or self._remote)
+
+    def _arrive(self, reply, addr):
+        if self._open:
+            self._protocol.datagram_received(reply, addr)
+
+    def close(self):
+        self._open = False
+
+    def is_closing(self):
+        return not self._open
+
+    def abort(self):
+        self.close()
+
+
+class Resolver:
+    """DNS: every name is there, and no token ever is. Something may be wrong with it for a while."""
+
+    def __init__(self, world):
+        records = {".": ["NS a.root.test."]}
+        for zone in world.zones.values():
+            records[zone.name] = ["SOA . . 1 2 3 4 5", "NS a.root.test.", "A 192.0.2.1"]
+            records |= {host: ["A 192.0.2.1"] for pack in zone.packs for host in pack.hosts}
+        self._names = tuple(zone.name for zone in world.zones.values())
+        self.responder = Responder(records)
+        self.dead = False
+
+    def befall(self, odd):
+        """Something is wrong from now on, until ``recover``."""
+        if odd == "dead":
+            self.dead = True
+        elif odd == "caa":
+            for name in self._names:
+                self.responder.records[name].append('CAA 0 issue "nobody.test"')
+        else:
+            self.responder.odd["."] = odd
+
+    def recover(self):
+        """All is well with DNS."""
+        self.dead = False
+        self.responder.odd.clear()
+        for name in self._names:
+            records = self.responder.records[name]
+            records[:] = [record for record in records if not record.startswith("CAA")]
+
+    def reply(self, data):
+        return None if self.dead else self.responder.answer(data, "udp")
+
+
+class Ticker:
+    """Rings at once and every period, by the loop's time."""
+
+    def __init__(self, period, ring):
+        self._period, self._tick, self._timer = period, ring, None
+
+    def start(self):
+        self._again()
+
+    def retune(self, period):
+        self._period = period
+        self._again()
+
+    def again(self):
+        self._again()
+
+    def stop(self):
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _again(self):
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(self._period.total_seconds(), self._again)
+        self._tick()
+
+
+class Wire(InProcess):
+    """The way to Cloudflare: tells ``laws`` of every request before it arrives, and of what came back."""
+
+    def __init__(self, world, laws, life):
+        super().__init__(app=create_app(world))
+        self._laws, self._life = laws, life
+        self.dead = False
+        self.unreachable = False
+
+    async def handle_async_request(self, request):
+        if self.dead or self.unreachable:
+            raise httpx.ConnectError("nobody is there") from ConnectionRefusedError("connection refused")
+        asked = self._laws.asked(self._life, request)
+        try:
+            response = await super().handle_async_request(request)
+            body = await response.aread()
+        except BaseException:
+            self._laws.answered(asked, 0, b"")
+            raise
+        self._laws.answered(asked, response.status_code, body)
+        return response
+
+
+class People(httpx.AsyncBaseTransport):
+    """Everyone who is told: a webhook, an Alertmanager, a heartbeat. Each can be down, slow, or lose its answers."""
+
+    def __init__(self, time):
+        self._time = time
+        self.down = set()
+        self.forgetful = set()  # takes a message and breaks off before it says so
+        self.slow = {}
+        self.got = []  # (seconds, host, body)
+        self.dead = False
+
+    async def handle_async_request(self, request):
+        host = request.url.host
+        if self.dead or host in self.down:
+            raise httpx.ConnectError("nobody is there")
+        body = await request.aread()
+        if host in self.slow:
+            await asyncio.sleep(self.slow[host])
+        self.got.append((self._time.seconds, host, request.method, body))
+        if host in self.forgetful:
+            raise httpx.ReadError("the connection broke")
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
+
+    def letters(self, host="hook.test"):
+        """The messages of the webhook, in the order in which they came."""
+        return [json.loads(body) for _, to, _, body in self.got if to == host and body]

@@ -1,0 +1,575 @@
+"""One history, lived: the real daemon over the simulator, killed and started again until the end, under the laws.
+
+Each life of the process has a loop of its own, which a kill abandons in the middle of a turn; what the process leaves
+behind are the files as they lay there, what Cloudflare has seen and what people were told.
+"""
+
+import asyncio
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import sys
+from collections import Counter
+from contextlib import contextmanager, suppress
+from random import Random
+
+from tests.harness.simulation import plan
+from tests.harness.simulation.environment import (
+    Killed,
+    MachineClock,
+    MortalLoop,
+    People,
+    Resolver,
+    Ticker,
+    Time,
+    TrueClock,
+    Wire,
+)
+from tests.harness.simulation.invariants import Broken, Laws
+from watchdog.config.load import load
+from watchdog.daemon import Daemon, new_metrics
+from watchdog.model.packs import pack_key
+from watchdog.model.reasons import Reason
+from watchdog.notify.http import HttpSender
+from watchdog.runtime import inventory, open_runtime
+from watchdog.simulator.scenario import Fault, Scenario, pack_id
+from watchdog.simulator.world import World
+from watchdog.state import outbox
+from watchdog.state.database import StateDamaged, StateError, Store
+from watchdog.tell.metrics import Account, Snapshot
+
+RESTART_AFTER = 10.0
+"""Seconds until the service manager starts the process again, as the unit says."""
+
+
+class History:
+    """A seed's history in a folder of its own."""
+
+    def __init__(self, fate, folder):
+        self.fate, self.folder = fate, folder
+        self.time = Time()
+        self.world = World(Scenario.model_validate(fate.scenario), TrueClock(self.time), fate.seed)
+        self.people = People(self.time)
+        self.resolver = Resolver(self.world)
+        self.laws = Laws(fate, self.time, self.world)
+        self.clock = MachineClock(self.time)
+        self.dice = Random(fate.seed + 1)  # noqa: S311 - a history must be repeatable
+        self.lives = 0
+        self.unreachable = self.unwritable = self.damaged = ""
+        self.loss = None
+        self.config = fate.config
+        self.left = list(fate.happenings)
+        self._undo = []  # (when, what to do)
+        self.life = None
+        self.tally = Counter()
+
+    # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def live(self):
+        """From the beginning to the end. Raises ``Broken``."""
+        while self.time.seconds < self.fate.end:
+            down = self._one_life()
+            self.time.seconds += down
+            self._catch_up()
+        self.tally["days"] = round(self.fate.end / plan.DAY)
+        self.tally["requests"] = sum(map(len, self.laws.asked_by.values()))
+        self.tally["restarts"] = sum(map(len, self.laws.patches.values()))
+        self.tally["messages"] = len(self.people.got)
+        return self
+
+    @property
+    def digest(self):
+        """The same for the same history."""
+        here = str(self.folder).encode()
+        told = [f"{at:.3f} {host} {body.replace(here, b'')!r}" for at, host, _, body in self.people.got]
+        return hashlib.sha256("\n".join([*self.laws.trace, *told]).encode()).hexdigest()
+
+    def _one_life(self):
+        """One process, from its start to its end; gives how long nothing runs then."""
+        self.lives += 1
+        self.tally["lives"] += 1
+        loop = MortalLoop(self.time)
+        loop.resolver = self.resolver
+        life = self.life = Life(self, loop)
+        said = self.said = io.StringIO()
+        asyncio.set_event_loop(loop)
+        try:
+            with _stderr(said):
+                loop.run_until_complete(life.run())
+            life.copy_of_the_disk()
+            down = life.down
+        except Killed:
+            self.tally["kills"] += 1
+            down = life.down
+            self._bury(life, loop)
+        except StateError as error:
+            if not (self.unwritable or life.disk_was_bad):
+                raise Broken(f"the state cannot be opened: {error}") from error
+            down = RESTART_AFTER
+            life.lost()
+        except BaseException:
+            self._bury(life, loop)
+            raise
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+            self.life = None
+        return down
+
+    def _bury(self, life, loop):
+        """Nothing of the process may do anything any more; the next one finds the files as they lie there now."""
+        life.copy_of_the_disk()
+        life.wire.dead = self.people.dead = self.resolver.dead = True
+        now, loop.doom, self.time.broken = self.time.seconds, None, None
+        loop.set_exception_handler(lambda *_: None)
+        others = asyncio.all_tasks(loop)
+        for task in others:
+            task.cancel()
+        with suppress(BaseException), _stderr(io.StringIO()):
+            loop.run_until_complete(asyncio.gather(*others, return_exceptions=True))
+        life.lost()
+        self.time.seconds = now
+        self.people.dead = self.resolver.dead = False
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def schedule(self, loop):
+        """Let everything that is still to come happen at its moment of this life."""
+        for each in list(self.left):
+            loop.call_at(max(each.at, self.time.seconds), self._happen, each)
+        for at, undo in list(self._undo):
+            loop.call_at(max(at, self.time.seconds), self._undone, at, undo)
+        loop.call_at(self.fate.end, self._the_end)
+
+    def _catch_up(self):
+        """What happens while no process runs."""
+        for each in [each for each in self.left if each.at <= self.time.seconds]:
+            self._happen(each)
+        for at, undo in [each for each in self._undo if each[0] <= self.time.seconds]:
+            self._undone(at, undo)
+
+    def _happen(self, each):
+        if each not in self.left:
+            return
+        self.left.remove(each)
+        self.laws.trace.append(f"{self.time.seconds:.3f} {each.what}")
+        do = getattr(self, "_" + each.what.replace(" ", "_"))
+        do(**each.with_)
+
+    def _undone(self, at, undo):
+        if (at, undo) in self._undo:
+            self._undo.remove((at, undo))
+            undo()
+
+    def _for(self, seconds, undo):
+        at = min(self.time.seconds + seconds, self.fate.calm)
+        self._undo.append((at, undo))
+        if self.life is not None:
+            self.life.loop.call_at(at, self._undone, at, undo)
+
+    def _the_end(self):
+        if self.life is not None:
+            self.life.check()
+            self.life.stop(0)
+
+    def _fault(self, fault):
+        told = dict(fault)
+        after = self.time.seconds
+        until = min(after + told.pop("lasts"), self.fate.calm)
+        if until > after:
+            self.world.add_fault(Fault.model_validate({**told, "after": after, "until": until}))
+
+    def _kill(self, turns, down):
+        if self.life is not None:
+            self.life.down = down
+            self.life.loop.doom = turns
+
+    def _kill_at_a_patch(self, turns, down):
+        life = self.life
+
+        def armed():
+            if life is not None and life is self.life:
+                self._kill(turns, down)
+
+        self.laws.armed.append(armed)
+
+    def _damaged(self, how):
+        """Something spoils the file while nobody uses it."""
+        self._kill(0, RESTART_AFTER)
+        self.damaged = how
+
+    def damage(self, path):
+        """What is to be done to the state before it is opened."""
+        how, self.damaged = self.damaged, ""
+        if how and path.exists():
+            sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()  # all in one file
+        size = path.stat().st_size if path.exists() else 0
+        if how and size:
+            with path.open("r+b") as file:
+                if how == "cut":
+                    file.truncate(size // 2)
+                else:
+                    file.seek(0 if how == "its head" else 4096)
+                    file.write(b"\xff" * (100 if how == "its head" else size - 4096))
+
+    def _stop(self, down):
+        if self.life is not None:
+            self.life.stop(down)
+
+    def _clock(self, by):
+        self.time.wrong += plan.delta(by)
+
+    def _disk(self, how, lasts):
+        self.unwritable = how
+        if self.life is not None:
+            self.life.spoil_the_disk()
+
+        def undo():
+            self.unwritable = ""
+            if self.life is not None:
+                self.life.mend_the_disk()
+
+        self._for(lasts, undo)
+
+    def _unreachable(self, lasts):
+        self._switch("unreachable", lasts)
+
+    def _switch(self, name, lasts):
+        setattr(self, name, "yes")
+        if self.life is not None:
+            self.life.wire.unreachable = True
+
+        def undo():
+            setattr(self, name, "")
+            if self.life is not None:
+                self.life.wire.unreachable = False
+
+        self._for(lasts, undo)
+
+    def _down(self, host, lasts):
+        self.people.down.add(host)
+        self._for(lasts, lambda: self.people.down.discard(host))
+
+    def _forgetful(self, host, lasts):
+        self.people.forgetful.add(host)
+        self._for(lasts, lambda: self.people.forgetful.discard(host))
+
+    def _slow(self, host, seconds, lasts):
+        self.people.slow[host] = seconds
+        self._for(lasts, lambda: self.people.slow.pop(host, None))
+
+    def _revoked(self, token, lasts):
+        self.world.revoke(token)
+        self._for(lasts, lambda: self.world.restore(token))
+
+    def _dns(self, odd, lasts):
+        self.resolver.befall(odd)
+        self._for(lasts, self.resolver.recover)
+
+    def _broken_file(self):
+        self.path.write_text("accounts: [\n")
+        if self.life is not None:
+            self.life.reload()
+        self.write_config()
+
+    def _edited_file(self, restart, share):
+        accounts = {
+            name: {**each, "rate_limit": {**each["rate_limit"], "share": share}}
+            for name, each in self.config["accounts"].items()
+        }
+        self.config = {**self.config, "restart": restart, "accounts": accounts}
+        backoff = restart["backoff"]
+        self.laws.edited(
+            (_seconds(backoff["initial"]), backoff["factor"], _seconds(backoff["max"])), restart["max_per_hour"], share
+        )
+        self.write_config()
+        if self.life is not None:
+            self.life.reload()
+
+    def _set_status(self, zone, number, status):
+        with suppress(KeyError):
+            self.world.set_status(self._id(zone, number), status)
+
+    def _deleted(self, zone, number):
+        self._set_status(zone, number, "deleted")
+
+    def _recreated(self, zone, number):
+        with suppress(KeyError):
+            self.world.recreate(self._id(zone, number))
+
+    def _another_tool_restarts(self, zone, number):
+        life = self.world.pack(self._zone_id(zone), self._id(zone, number))
+        if life is not None and life.restartable:
+            self.world.restart(life)
+
+    def _id(self, zone, number):
+        """The pack's newest id."""
+        renamed = {each.pack_id: each.new_id for each in self.world.restarts if each.new_id != each.pack_id}
+        found = pack_id(zone, number)
+        while found in renamed:
+            found = renamed[found]
+        return found
+
+    def _zone_id(self, name):
+        return next(zone.id for zone in self.world.zones.values() if zone.name == name)
+
+    # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def path(self):
+        return self.folder / "config.yaml"
+
+    def write_config(self):
+        state = {"url": f"sqlite:///{self.state(self.lives)}"}
+        self.path.write_text(json.dumps({**self.config, "state": state}))
+
+    def state(self, life):
+        return self.folder / str(life) / "state.db"
+
+
+class Life:
+    """One process."""
+
+    def __init__(self, history, loop):
+        self.history, self.loop = history, loop
+        self.number = history.lives
+        self.down = RESTART_AFTER
+        self.wire = Wire(history.world, history.laws, self.number)
+        self.wire.unreachable = bool(history.unreachable)
+        self.daemon = self.store = self.runtime = None
+        self.disk_was_bad = False
+        self._stopping = False
+        self._lock = None
+        self._counted = {}
+        self._passes = 0
+
+    async def run(self):
+        history = self.history
+        history.schedule(self.loop)
+        path = history.state(self.number)
+        path.parent.mkdir(exist_ok=True)
+        history.damage(path)
+        history.write_config()
+        config = load(history.path, {})
+        self.store = Store.open(config.state.url, exclusive=True, mend_at=history.clock.now())
+        loss = self.store.lost and self.store.lost.kept.name
+        if loss != history.loss:
+            history.loss = loss
+            history.laws.lost()
+            history.tally["states lost"] += 1
+        self.store._db.exec_driver_sql("PRAGMA busy_timeout = 0").close()  # noqa: SLF001 - else a lock is waited for in real time
+        self.spoil_the_disk()
+        self.metrics = new_metrics()
+        try:
+            async with open_runtime(
+                config,
+                self.store,
+                clock=history.clock,
+                metrics=self.metrics,
+                http=self.wire,
+                dice=history.dice,
+            ) as runtime:
+                self.runtime = runtime
+                runtime.components.telemetry = Ears(runtime.components.telemetry, history, self)
+                self.daemon = Daemon(
+                    runtime, self.metrics, history.path, {}, ticker=Ticker, post=HttpSender("test", history.people)
+                )
+                await self.daemon.run()
+        except StateDamaged:
+            self.down = RESTART_AFTER
+            self.store.set_aside(history.clock.now())
+            return
+        finally:
+            self.mend_the_disk()
+            self.store.close()
+        self.settled()
+
+    # ── what is done to it ───────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self, down):
+        self.down = down or self.down
+        if self.daemon is not None:
+            self._stopping = True
+            self.daemon.ask_to_stop()
+
+    def reload(self):
+        if self.daemon is not None:
+            self.daemon._reload_asked = False  # noqa: SLF001 - the file is read now, before it is put right again
+            self.daemon._reload(lambda _: None)  # noqa: SLF001 - as above
+
+    def spoil_the_disk(self):
+        how = self.history.unwritable
+        if not how or self.store is None:
+            return
+        self.disk_was_bad = True
+        database = self.store._db  # noqa: SLF001 - else a full disk is needed
+        if how == "full":
+            pages = database.exec_driver_sql("PRAGMA page_count").scalar()
+            database.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+        elif how == "read-only":
+            database.exec_driver_sql("PRAGMA query_only = ON").close()
+        elif self._lock is None:
+            self._lock = sqlite3.connect(self.history.state(self.number), isolation_level=None, timeout=0)
+            with suppress(sqlite3.Error):
+                self._lock.execute("BEGIN IMMEDIATE")
+
+    def mend_the_disk(self):
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        with suppress(Exception):
+            database = self.store._db  # noqa: SLF001 - as above
+            database.exec_driver_sql("PRAGMA max_page_count = 1073741823").close()
+            database.exec_driver_sql("PRAGMA query_only = OFF").close()
+
+    def copy_of_the_disk(self):
+        """The files as they lie there. Those of this process stay with it."""
+        here = self.history.state(self.number).parent
+        shutil.copytree(here, self.history.state(self.number + 1).parent, ignore=shutil.ignore_patterns("*-shm"))
+
+    def lost(self):
+        """It ended without a goodbye."""
+        if self.store is not None:
+            self.mend_the_disk()
+            self.store.close()
+        if not self.history.state(self.number + 1).exists():
+            self.copy_of_the_disk()
+
+    # ── the laws of its own ──────────────────────────────────────────────────────────────────────────────────────
+
+    def counters(self):
+        components = self.runtime.components
+        accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in components.clients.items())
+        text = self.metrics.expose(Snapshot(inventory(components), accounts), "")[0].decode()
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if "_total{" in line and not line.startswith("#")
+        }
+
+    def after_a_pass(self):
+        """Counters never run backwards. Looked at now and then: a scrape costs more than a pass."""
+        self._passes += 1
+        if self._passes % 50:
+            return
+        counted = self.counters()
+        back = [name for name, value in self._counted.items() if counted.get(name, 0) < value]
+        if back:
+            raise Broken(f"counters ran backwards: {back}")
+        self._counted = counted
+
+    def settled(self):
+        """It was stopped in an orderly way: what it counted is what arrived."""
+        counted = self.counters()
+        sent = sum(value for name, value in counted.items() if name.startswith("certpack_watchdog_restarts_total"))
+        arrived = [each.patch for each in self.history.laws.asked_by[self.number] if each.patch is not None]
+        answered = [each for each in arrived if each.status]  # one that the stop cut off is not counted any more
+        if not len(answered) <= sent <= len(arrived):
+            raise Broken(f"{sent:.0f} restarts are counted, {len(arrived)} arrived and {len(answered)} were answered")
+        failed = sum(value for name, value in counted.items() if name.startswith("certpack_watchdog_failures_total"))
+        errors = [each for each in self.history.laws.asked_by[self.number] if (each.status or 0) >= 400]
+        if failed < len(errors):
+            raise Broken(f"{failed:.0f} failures are counted and {len(errors)} were answered")
+
+    def check(self):
+        """The end of all: everything that could be put right is, and everybody knows."""
+        Ending(self.history, self).check()
+
+
+class Ears:
+    """Hands everything on to the real telemetry, and hears give-ups."""
+
+    def __init__(self, real, history, life):
+        self._real, self._history, self._life = real, history, life
+
+    def happened(self, events):
+        for event in events:
+            if event.name == "gave_up":
+                self._history.laws.gave_up(event.pack.id, noted=not self._history.unwritable)
+                self._history.tally["gave up"] += 1
+        self._real.happened(events)
+
+    def restarted(self, zone, sent):
+        self._real.restarted(zone, sent)
+
+    def looked(self, zone):
+        self._real.looked(zone)
+
+    def passed(self, report):
+        self._real.passed(report)
+        self._life.after_a_pass()
+
+
+class Ending:
+    """What must be true once the world has been calm for long enough."""
+
+    def __init__(self, history, life):
+        self._history, self._life = history, life
+
+    def check(self):
+        rows = inventory(self._life.runtime.components).rows()["packs"]
+        self._every_pack_was_taken_care_of(rows)
+        self._everybody_was_told(rows)
+
+    def _every_pack_was_taken_care_of(self, rows):
+        world, laws, fate = self._history.world, self._history.laws, self._history.fate
+        by_id = {pack_key(row["pack_id"]): row for row in rows}
+        settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
+        for zone in world.zones.values():
+            if not zone.acm:
+                continue
+            for life in world.packs(zone.id):
+                if life.status != "validation_timed_out" or life.start.type != "advanced":
+                    continue
+                waited = (self._history.time.true() - life.since).total_seconds()
+                if waited < fate.end - fate.calm:
+                    continue
+                row = by_id.get(pack_key(life.id))
+                reason = row["reason"] if row else "not known"
+                waits_for_its_ca = reason == Reason.BACKING_OFF and any("rate limited" in each for each in life.errors)
+                if reason not in settled and not waits_for_its_ca:
+                    when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
+                    raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
+
+    def _everybody_was_told(self, rows):
+        kept = outbox.load(self._life.store)
+        if kept.letters:
+            raise Broken(f"{len(kept.letters)} letters were not delivered")
+        told = {}
+        for letter in self._history.people.letters():
+            for alert in letter["alerts"]:
+                told[alert["fingerprint"]] = alert["kind"]
+        for fingerprint, entry in kept.log.entries.items():
+            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
+                raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
+        given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
+        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
+        known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
+        if given_up - known:
+            raise Broken(f"given up and not in the alert log: {given_up - known}")
+
+
+def _seconds(text):
+    return float(text.removesuffix("s"))
+
+
+@contextmanager
+def _stderr(stream):
+    before, sys.stderr = sys.stderr, stream
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+def play(seed, folder):
+    """The history of a seed, in an empty folder. Raises ``Broken`` with the seed in it."""
+    history = History(plan.draw(seed), folder)
+    try:
+        history.live()
+    except Exception as error:
+        kind = type(error).__name__
+        raise Broken(f"seed {seed}, at {history.time.seconds:.0f} s, life {history.lives}: {kind}: {error}") from error
+    return history

@@ -1,0 +1,193 @@
+"""A queue: in order, tried until accepted, bounded, and alone."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+from tests.harness.builders import message
+from tests.harness.time import LoopClock, in_simulated_time
+from watchdog.notify.channel import Undelivered
+from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
+
+HOUR = timedelta(hours=1)
+
+
+class Channel:
+    """Accepts unless there is an answer left: an ``Undelivered``, or any other exception."""
+
+    def __init__(self, *answers, check=None):
+        self.answers = list(answers)
+        self.tried, self.arrived = [], []
+        self._check = check
+
+    async def check(self):
+        if self._check is not None:
+            raise self._check
+
+    async def send(self, sent):
+        self.tried.append((asyncio.get_running_loop().time() - 1000, sent.id))
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.arrived.append(sent.id)
+
+
+class Run:
+    """A queue that runs, and all that is heard of it."""
+
+    def __init__(self, channel, *messages):
+        self.clock = LoopClock()
+        self.told, self.gone = [], []
+        self.queue = MessageQueue("ops", channel, messages, self.clock, self._gone, self.told.append)
+
+    async def _gone(self, sent):
+        self.gone.append(sent.id)
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.queue.run())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def outcomes(self):
+        return [str(told.outcome) for told in self.told]
+
+
+def here(number=1):
+    return message(number, now=LoopClock().now())
+
+
+@in_simulated_time
+async def test_messages_go_in_order_and_are_gone_only_once_accepted():
+    channel = Channel(Undelivered("HTTP 500"), Undelivered("HTTP 500"))
+    async with Run(channel, here(1), here(2)) as run:
+        run.queue.put(here(3))
+        assert run.gone == []
+        await asyncio.sleep(60)
+    assert [number for _, number in channel.tried] == [1, 1, 1, 2, 3]
+    assert run.gone == channel.arrived == [1, 2, 3]
+    assert run.outcomes() == ["failed", "failed", "accepted", "accepted", "accepted"]
+
+
+@in_simulated_time
+async def test_waits_grow_from_five_seconds_to_a_quarter_of_an_hour():
+    channel = Channel(*[Undelivered("HTTP 500")] * 20)
+    async with Run(channel, here()):
+        await asyncio.sleep(4 * 3600)
+    times = [time for time, _ in channel.tried]
+    waits = [round(later - sooner) for sooner, later in pairwise(times)]
+    assert waits[:9] == [5, 10, 20, 40, 80, 160, 320, 640, 900]
+    assert set(waits[9:]) == {900}
+    assert channel.arrived == [1]
+
+
+@in_simulated_time
+async def test_a_destination_that_asks_for_more_time_gets_it_within_reason():
+    channel = Channel(Undelivered("HTTP 429", retry_after=timedelta(minutes=2)), Undelivered("x", retry_after=HOUR))
+    async with Run(channel, here()) as run:
+        assert run.told[0].next_at - run.clock.now() == timedelta(minutes=2)
+        await asyncio.sleep(121)
+        assert run.told[1].next_at - run.told[0].next_at == timedelta(minutes=15)
+
+
+@in_simulated_time
+async def test_a_message_the_destination_will_not_take_is_dropped_and_the_next_one_goes():
+    channel = Channel(*[Undelivered("HTTP 400", hopeless=True)] * HOPELESS_TRIES)
+    async with Run(channel, here(1), here(2)) as run:
+        await asyncio.sleep(60)
+    assert channel.arrived == [2]
+    assert run.gone == [1, 2]
+    assert run.outcomes() == ["failed", "failed", "dropped", "accepted"]
+
+
+@in_simulated_time
+async def test_messages_that_are_too_old_are_dropped_and_told():
+    async with Run(channel := Channel(), message(1, now=LoopClock().now() - OLDEST - HOUR), here(2)) as run:
+        await asyncio.sleep(1)
+    assert (channel.arrived, run.gone) == ([2], [1, 2])
+    assert run.told[0].error == "it is older than 3 days"
+
+
+@in_simulated_time
+async def test_a_message_grows_too_old_while_its_destination_is_down():
+    channel = Channel(*[Undelivered("HTTP 500")] * 1000)
+    async with Run(channel, here()) as run:
+        await asyncio.sleep(OLDEST.total_seconds() + 3600)
+    assert run.told[-1].outcome is DeliveryOutcome.DROPPED
+    assert run.gone == [1]
+
+
+@in_simulated_time
+async def test_the_oldest_go_when_there_are_too_many():
+    async with Run(channel := Channel(), *(here(number) for number in range(1, MOST + 4))):
+        await asyncio.sleep(1)
+    assert channel.arrived == list(range(4, MOST + 4))
+
+
+@in_simulated_time
+async def test_a_defect_of_a_channel_does_not_end_its_queue_and_its_text_stays_here():
+    channel = Channel(*[RuntimeError("s3cr3t")] * HOPELESS_TRIES)
+    async with Run(channel, here(1), here(2)) as run:
+        await asyncio.sleep(60)
+    assert channel.arrived == [2]
+    assert all("s3cr3t" not in repr(told) for told in run.told)
+    assert "defect" in run.told[0].error
+
+
+@in_simulated_time
+async def test_a_destination_that_can_never_be_reached_is_told_at_once():
+    async with Run(Channel(check=Undelivered("Apprise knows no service"))) as run:
+        assert [(told.outcome, told.error) for told in run.told] == [("failed", "Apprise knows no service")]
+
+
+def test_no_number_of_tries_overflows_the_wait():
+    assert wait_after(10**6) == timedelta(minutes=15)
+
+
+def about(reason, number):
+    return replace(here(number), reason=reason)
+
+
+class Picky(Channel):
+    """Never accepts the messages of these numbers, and does not say that it never will."""
+
+    def __init__(self, *bad):
+        super().__init__()
+        self._bad = bad
+
+    async def send(self, sent):
+        await super().send(sent)
+        if sent.id in self._bad:
+            self.arrived.remove(sent.id)
+            raise Undelivered("HTTP 500")
+
+
+@in_simulated_time
+async def test_a_message_that_is_never_accepted_holds_up_none_behind_it_and_is_dropped():
+    others = [about("expiring", 2), about("unseen", 3), about("expired", 4), about("unseen", 5)]
+    async with Run(channel := Picky(1), here(1), *others) as run:
+        await asyncio.sleep(180)
+    assert channel.arrived == [2, 3, 4, 5]
+    assert run.outcomes().count("dropped") == 1
+    assert run.gone == [2, 3, 4, 1, 5]
+
+
+@in_simulated_time
+async def test_what_is_about_the_same_thing_never_overtakes():
+    channel = Channel(*[Undelivered("HTTP 500")] * 4)
+    async with Run(channel, here(1), about("unseen", 2), here(3), about("unseen", 4)):
+        await asyncio.sleep(600)
+    assert channel.arrived.index(1) < channel.arrived.index(3)
+    assert channel.arrived.index(2) < channel.arrived.index(4)
+
+
+@in_simulated_time
+async def test_a_message_that_is_never_accepted_is_kept_while_nothing_shows_that_the_destination_works():
+    async with Run(channel := Picky(1, 2), here(1), about("unseen", 2)) as run:
+        await asyncio.sleep(3600)
+    assert channel.arrived == run.gone == []
+    assert {number for _, number in channel.tried} == {1, 2}

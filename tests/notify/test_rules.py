@@ -1,0 +1,307 @@
+"""What is worth a word, and what is not yet."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
+from watchdog.model.history import History
+from watchdog.model.packs import ManualRecord
+from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
+from watchdog.model.renewal import renewal
+from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
+
+LONG_AGO = NOW - timedelta(days=1)
+RECORD = ManualRecord("TXT", "_acme-challenge.example.com", "token")
+MISSING = Finding(
+    FindingName.TOKEN_MISSING, Certainty.LIKELY, "example.com", "The token is missing.", "Add it.", RECORD
+)
+FORBIDS = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow pki.goog.")
+
+
+def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
+    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), renewal, started_at, now)
+    return sorted(found.alerts.values(), key=lambda alert: alert.reason)
+
+
+def reasons(*packs, **more):
+    return [str(alert.reason) for alert in held(*packs, **more)]
+
+
+def decided(reason, status="validation_timed_out", do=Do.LEAVE, **more):
+    return pack("p1", status, decision=Decision(do, reason), **more)
+
+
+def changed(row, *, known=None, **of_pack):
+    remembered, history = row
+    return replace(remembered, pack=replace(remembered.pack, **of_pack), **(known or {})), history
+
+
+def diagnosed(row, *findings, at=NOW):
+    return changed(row, known={"diagnosis": Diagnosis(at, findings)})
+
+
+def restarted(times, minutes_ago=10):
+    last = NOW - timedelta(minutes=minutes_ago)
+    return History(times, NOW - timedelta(hours=3), last, last + timedelta(minutes=15))
+
+
+def certificate(days_left, validity=90, status="active", **more):
+    row = pack(more.pop("name", "p1"), status, **more)
+    expires_at = NOW + timedelta(days=days_left)
+    return changed(row, expires_at=expires_at, uploaded_at=expires_at - timedelta(days=validity) if validity else None)
+
+
+# ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_said_of_a_fleet_that_is_well():
+    assert held(pack("p1"), pack("p2", "pending_validation", decision=Decision(Do.LEAVE, Reason.IN_PROGRESS))) == []
+
+
+def test_a_pack_that_waits_for_its_next_restart_needs_nobody():
+    assert held(troubled()) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Reason.GAVE_UP, "validation_timed_out"),
+        (Reason.CA_REFUSES, "validation_timed_out"),
+        (Reason.HELD_BY_DIAGNOSIS, "validation_timed_out"),
+        (Reason.NOT_RESTARTABLE, "validation_timed_out"),
+        (Reason.CREDENTIAL_REFUSED, "validation_timed_out"),
+        (Reason.OTHER_STAGE_TIMED_OUT, "issuance_timed_out"),
+        (Reason.NOT_FOUND, "deleted"),
+        (Reason.ORDERED_BY_CLOUDFLARE, "validation_timed_out"),
+        (Reason.UNKNOWN_STATUS, "quarantined"),
+    ],
+)
+def test_what_nothing_but_a_person_can_mend_is_an_alert(reason, status):
+    assert reasons(decided(reason, status)) == [reason]
+
+
+def test_every_reason_that_needs_a_person_has_an_alert():
+    assert {reason for reason in Reason if REASONS[reason].needs_a_person} <= set(ALERTS)
+
+
+def test_an_alert_says_what_is_known_and_what_to_do():
+    row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
+    [alert] = held(row)
+    assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
+    for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
+        assert text in alert.body
+    assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))
+    assert alert.runbook == "docs/runbooks/held_by_diagnosis.md"
+
+
+def test_a_restart_whose_records_a_person_places_is_said_with_the_records():
+    row = diagnosed(changed(troubled(history=restarted(2)), status="pending_validation"), MISSING)
+    [alert] = held(row)
+    assert (alert.reason, alert.stage, alert.records) == (Reason.RECORDS_NEEDED, 2, (RECORD,))
+    assert alert.summary == "example.com: needs records placed after 2 restarts"
+
+
+def test_records_from_before_the_last_restart_are_not_handed_on():
+    before = NOW - timedelta(minutes=11)
+    assert held(diagnosed(troubled(history=restarted(1)), MISSING, at=before)) == []
+    [alert] = held(diagnosed(troubled(history=restarted(2)), MISSING, at=before))
+    assert (alert.stage, alert.records) == (1, ())
+    assert RECORD.name not in alert.body
+
+
+def test_records_are_worth_a_word_only_once_a_restart_has_made_new_ones():
+    assert held(diagnosed(troubled(history=History(trouble_since=NOW)), MISSING)) == []
+
+
+@pytest.mark.parametrize(("hours", "said"), [(23.9, []), (24, ["pending_too_long"])])
+def test_a_pack_that_is_pending_for_pending_for_is_worth_a_word(hours, said):
+    row = decided(Reason.IN_PROGRESS, "pending_validation")
+    assert reasons(changed(row, known={"since": NOW - timedelta(hours=hours)})) == said
+
+
+def test_a_deployment_that_people_hold_is_not_pending_too_long():
+    row = decided(Reason.IN_PROGRESS, "holding_deployment")
+    assert reasons(changed(row, known={"since": NOW - timedelta(days=9)})) == []
+
+
+def test_two_packs_of_one_identity_are_one_alert():
+    two = decided(Reason.GAVE_UP), changed(decided(Reason.GAVE_UP), id="p2")
+    assert len(held(*two)) == 1
+
+
+def test_a_pack_is_the_same_when_a_restart_changed_its_id():
+    [before], [after] = held(decided(Reason.GAVE_UP)), held(changed(decided(Reason.GAVE_UP), id="another"))
+    assert before.fingerprint == after.fingerprint
+
+
+def test_a_pack_in_trouble_is_unwell_whatever_is_said_of_it():
+    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), renewal, LONG_AGO, NOW)
+    assert (found.alerts, list(found.unwell.values())) == ({}, [3])
+
+
+# ── certificates that run out ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("validity", "days_left", "severity"),
+    [
+        (90, 16, None),
+        (90, 15, "warning"),
+        (90, 1.01, "warning"),
+        (90, 1, "critical"),
+        (14, 2.1, None),
+        (14, 1.9, "warning"),
+        (30, 4.1, None),
+        (30, 3.9, "warning"),
+        (0, 2.1, None),  # not known: as the shortest, for a false alarm each month teaches not to listen
+        (0, 1.9, "warning"),
+    ],
+)
+def test_a_certificate_is_worth_a_word_in_the_second_half_of_its_own_renewal_window(validity, days_left, severity):
+    found = held(certificate(days_left, validity))
+    assert [(alert.reason, alert.severity) for alert in found] == ([("expiring", severity)] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("life", "days_left", "warned"), [(64, 6.5, True), (64, 7.5, False), (200, 15.4, True), (200, 16, False)]
+)
+def test_of_a_life_whose_window_nobody_documents_it_is_said_late_rather_than_early(life, days_left, warned):
+    assert bool(held(certificate(days_left, life))) == warned
+
+
+@pytest.mark.parametrize(("hours", "said"), [(47, []), (49, ["expiring"])])
+def test_a_wait_that_ends_too_late_for_the_renewal_is_critical_at_once_and_names_another_authority(hours, said):
+    waits = Decision(Do.WAIT, Reason.BACKING_OFF, NOW + timedelta(hours=hours))
+    dates = {"expires_at": NOW + timedelta(days=3), "uploaded_at": NOW - timedelta(days=11)}  # its window just opens
+    row = changed(decided(Reason.BACKING_OFF), known={"decision": waits}, **dates)
+    alerts = held(row)
+    assert [alert.reason.value for alert in alerts] == said
+    for alert in alerts:
+        assert alert.severity is Severity.CRITICAL
+        assert "comes too late" in alert.summary
+        assert "another one now" in alert.body
+
+
+def test_an_expired_certificate_is_critical():
+    [alert] = held(certificate(-0.1))
+    assert (alert.reason, alert.severity) == (Reason.EXPIRED, Severity.CRITICAL)
+    assert reasons(decided(Reason.EXPIRED, "expired")) == ["expired"]
+
+
+def test_a_pack_whose_renewal_fails_is_said_for_both():
+    row = changed(decided(Reason.GAVE_UP), expires_at=NOW + timedelta(days=5), uploaded_at=NOW - timedelta(days=85))
+    assert reasons(row) == ["expiring", "gave_up"]
+
+
+def test_a_certificate_that_another_pack_has_replaced_may_run_out():
+    old = certificate(-1)
+    assert reasons(old, certificate(80, name="p2")) == []
+    other_hosts = changed(certificate(80, name="p2"), hosts=("www.example.com",))
+    assert reasons(old, other_hosts) == ["expired"]
+    more_hosts = changed(certificate(80, name="p2"), hosts=("example.com", "www.example.com"))
+    assert reasons(old, more_hosts) == []
+    assert reasons(old, certificate(80, name="p2", status="pending_deployment")) == ["expired"]
+
+
+def test_what_is_going_away_may_run_out():
+    assert reasons(certificate(-1, status="deleted", decision=Decision(Do.LEAVE, Reason.GOING_AWAY))) == []
+
+
+# ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unseen(minutes, reason="unseen"):
+    return replace(zone(error="list_packs: HTTP 502", reason=reason), seen_at=NOW - timedelta(minutes=minutes))
+
+
+SEEN = zone("other.example")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(14, []), (15, [("unseen", timedelta(minutes=30))])])
+def test_a_zone_is_said_when_it_is_unseen_half_an_hour_longer_than_usual(minutes, said):
+    assert [(alert.reason, alert.patience) for alert in held(zones=[unseen(minutes), SEEN])] == said
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(29, ["unseen", "unseen"]), (30, ["cloudflare_failing"])])
+def test_when_no_zone_at_all_is_seen_that_is_one_alert_about_cloudflare(minutes, said):
+    zones = [unseen(minutes), replace(unseen(minutes + 9), label="b.example"), unseen(1, "credential_refused")]
+    found = held(zones=zones[:2], standing=Standing(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
+    assert [str(alert.reason) for alert in found if not alert.subject.startswith("discovery")] == said
+    assert reasons(zones=zones) == sorted(["credential_refused", *said])  # whose zone says nothing of the others
+
+
+def test_an_alert_about_cloudflare_says_since_when_why_and_what_to_do():
+    [alert] = held(zones=[unseen(45)])
+    assert alert.summary == "no zone was seen since 2026-11-24T11:15:00Z: Cloudflare's API cannot be reached, or fails"
+    assert alert.since == NOW - timedelta(minutes=45)
+    for text in ("None of 1 zones", "list_packs: HTTP 502", "tried again by itself", "name resolution"):
+        assert text in alert.body
+
+
+def test_one_zone_that_is_seen_or_was_not_asked_for_yet_speaks_for_cloudflare():
+    assert reasons(zones=[unseen(60), replace(unseen(40), label="b.example", error="")]) == ["unseen"]
+
+
+def test_a_refused_credential_and_a_missing_zone_are_said_at_once():
+    [alert] = held(zones=[unseen(99, "credential_refused")])
+    assert (alert.reason, alert.severity) == (Reason.CREDENTIAL_REFUSED, Severity.CRITICAL)
+    assert "list_packs: HTTP 502" in alert.body  # Cloudflare's refusal names the permission
+    assert reasons(zones=[unseen(99, "not_found")]) == ["not_found"]
+
+
+def test_a_start_after_a_long_stop_does_not_find_every_zone_unseen():
+    old = replace(zone(), seen_at=NOW - timedelta(days=3))
+    assert reasons(zones=[old], started_at=NOW - timedelta(minutes=44)) == []
+    assert reasons(zones=[old], started_at=NOW - timedelta(minutes=45)) == ["unseen"]
+
+
+def test_a_zone_that_was_never_seen_has_its_time():
+    never = replace(unseen(1), seen_at=None)
+    [alert] = held(zones=[never], started_at=NOW)
+    assert alert.patience == timedelta(minutes=45)
+
+
+# ── the watchdog itself ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_watchdogs_own_troubles_are_alerts():
+    discovery = {"main": (Reason.UNSEEN, "list_zones: HTTP 502")}
+    found = held(standing=Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, discovery, "kept"))
+    assert [str(alert.reason) for alert in found] == [
+        "config_refused",
+        "pass_overdue",
+        "state_lost",
+        "state_unwritable",
+        "unseen",
+    ]
+    assert len({alert.subject for alert in found}) == len(found)  # or the end of one would be taken for the other
+
+
+def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_permission():
+    error = "list_zones: HTTP 403; the credential lacks the permission Zone / Zone / Read"
+    [alert] = held(standing=Standing(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
+    assert (alert.reason, alert.severity, alert.patience) == ("credential_refused", "critical", timedelta(0))
+    assert "Zone / Zone / Read" in alert.body
+
+
+def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_names_the_permission():
+    error = "restart_validation: HTTP 403; the credential lacks the permission Zone / SSL and Certificates / Edit"
+    row = decided(Reason.CREDENTIAL_REFUSED, do=Do.WAIT, history=History(trouble_since=LONG_AGO, last_error=error))
+    [alert] = held(row)
+    assert alert.summary == "example.com: Cloudflare does not let this credential restart it"
+    assert "Zone / SSL and Certificates / Edit" in alert.body
+    assert (alert.severity, alert.since) == ("critical", LONG_AGO)
+
+
+def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():
+    gave_up = decided(Reason.GAVE_UP)
+    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing("full"))]
+    assert unwatched(alerts, inventory(gave_up)) == frozenset()
+    assert unwatched(alerts, inventory()) == {alerts[0].fingerprint}
+    assert unwatched(alerts, inventory(zones=[])) == {alerts[0].fingerprint, alerts[1].fingerprint}
+    going = changed(gave_up, status="deleted")
+    assert unwatched(alerts, inventory(going)) == {alerts[0].fingerprint}

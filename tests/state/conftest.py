@@ -1,0 +1,129 @@
+"""A state of its own for every test, closed at its end."""
+
+import resource
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watchdog.model.clock import Anchor
+from watchdog.model.history import History, Intent
+from watchdog.model.packs import Pack
+from watchdog.state.database import Store
+from watchdog.state.intents import Intents
+from watchdog.state.memory import Memory
+
+T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+NOW = Anchor(T0, 0.0, "boot")
+
+
+def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
+    return Intent(account, "example.com", "z1", pack_id, attempt, at, at + timedelta(minutes=15))
+
+
+def make_pack(pack_id="p1"):
+    return Pack(pack_id, "z1", "advanced", "validation_timed_out", ("example.com",))
+
+
+def after(intent):
+    return History(intent.attempt, T0, intent.at, intent.next_restart_at)
+
+
+@contextmanager
+def opened(url, *, exclusive=True):
+    store = Store.open(url, exclusive=exclusive)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def no_room(*, beyond=1):
+    """The kernel refuses every write past ``beyond`` bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def confuse(path):
+    """As a bad page would, under an open connection: its table lies nowhere now."""
+    with sqlite3.connect(path) as other:
+        [version] = other.execute("PRAGMA schema_version").fetchone()
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET rootpage = 99999 WHERE name = 'histories'")
+        other.execute(f"PRAGMA schema_version = {version + 1}")
+    other.close()
+
+
+class Mind:
+    """One process's memory of the state at ``url``, from its start to its end."""
+
+    def __init__(self, url, *, exclusive=True):
+        self.url, self.exclusive = url, exclusive
+
+    async def __aenter__(self):
+        self.worker = ThreadPoolExecutor(1)
+        self.store = Store.open(self.url, exclusive=self.exclusive)
+        memory = Memory(self.store, self.worker)
+        memory.intents = Intents(self.store, memory)
+        memory.recalled = await memory.recall(NOW)
+        memory.left_open = memory.recalled.open_intents
+        return memory
+
+    async def __aexit__(self, *_):
+        self.worker.shutdown()
+        self.store.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def url(path):
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def mind(url):
+    """``async with mind() as memory``"""
+    return lambda **options: Mind(url, **options)
+
+
+@pytest.fixture
+def store(url):
+    with opened(url) as store:
+        yield store
+
+
+@pytest.fixture
+def db(store):
+    """The store's own connection: SQLite's knobs are turned, and its schema read, where the store itself would."""
+    return store._db  # noqa: SLF001 - the only way to make a real SQLITE_FULL without filling a disk
+
+
+class Kit:
+    """What the tests here share, without importing one another."""
+
+    t0 = T0
+    now = NOW
+    intent = staticmethod(make_intent)
+    pack = staticmethod(make_pack)
+    after = staticmethod(after)
+    opened = staticmethod(opened)
+    no_room = staticmethod(no_room)
+    mind = Mind
+
+
+@pytest.fixture(scope="session")
+def kit():
+    return Kit

@@ -1,0 +1,181 @@
+"""What goes in comes out: every value, exactly, also through a second opening."""
+
+import dataclasses
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered, ZoneMemory
+from watchdog.model.packs import Pack
+from watchdog.model.reasons import Reason
+from watchdog.state import database as store_module
+from watchdog.state import schema
+from watchdog.state.database import Changes, StateError
+
+texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+times = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))
+# Near the ends of the calendar a time of another zone has no UTC form at all.
+times = times.filter(lambda at: 1 < at.year < 9999)
+maybe = st.none() | times
+decisions = st.builds(Decision, st.sampled_from(Do), st.sampled_from(Reason), maybe)
+packs = st.builds(
+    Pack,
+    *(texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)),
+    st.integers(0, 36500),
+)
+remembered = st.builds(Remembered, texts, texts, packs, times, times, decisions)
+zones = st.builds(ZoneMemory, texts, texts, texts, maybe, maybe, texts, texts)
+histories = st.builds(History, st.integers(0, 2**40), maybe, maybe, maybe, maybe, texts)
+entries = st.builds(JournalLine, times, texts, texts, texts, texts, texts, texts, texts)
+
+
+def key_of(memory):
+    return (memory.pack.zone_id, memory.pack.id)
+
+
+@given(times)
+def test_a_time_comes_back_to_the_microsecond_and_in_utc(at):
+    back = schema.from_micros(schema.to_micros(at))
+    assert back == at
+    assert back.tzinfo is UTC
+
+
+@given(times, times)
+def test_stored_times_sort_as_the_times_do(one, other):
+    assert (schema.to_micros(one) < schema.to_micros(other)) == (one < other)
+
+
+def test_a_naive_time_is_refused():
+    with pytest.raises(TypeError):
+        schema.to_micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(zones, unique_by=lambda zone: zone.key),
+    st.lists(remembered, unique_by=key_of),
+    st.dictionaries(st.tuples(texts, texts), histories),
+)
+def test_what_is_saved_is_what_is_loaded(tmp_path_factory, kit, zones, packs, histories):
+    url = f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}"
+    with kit.opened(url) as store:
+        store.save(Changes(zones=zones, packs=packs, histories=histories), kit.now)
+    with kit.opened(url) as store:
+        snapshot = store.load()
+    assert snapshot.zones == {zone.key: zone for zone in zones}
+    assert snapshot.packs == {key_of(pack): pack for pack in packs}
+    assert snapshot.histories == {key: history for key, history in histories.items() if history != UNTROUBLED}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(entries, max_size=5))
+def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
+    store.save(Changes(journal=lines), kit.now)
+    for line in lines:
+        found = store.journal_of(line.zone_id, line.pack_id, 1000)
+        assert line in found
+        assert found == sorted(found, key=lambda entry: entry.at, reverse=True)
+        assert store.journal_of(line.zone_id, line.pack_id, 1) == found[:1]
+
+
+def pack(kit, pack_id="p1", *, seen_at=None, status="active"):
+    shown = Pack(pack_id, "z1", "advanced", status, ("*.example.com", "example.com"), "google")
+    seen_at = seen_at or kit.t0
+    return Remembered("main", "example.com", shown, seen_at, seen_at, Decision(Do.LEAVE, Reason.HEALTHY))
+
+
+def test_a_second_look_replaces_the_first(store, kit):
+    store.save(Changes(packs=[pack(kit)], zones=[ZoneMemory("main", "example.com")]), kit.now)
+    store.save(Changes(packs=[pack(kit, status="expired")], zones=[ZoneMemory("main", "example.com", "z1")]), kit.now)
+    snapshot = store.load()
+    assert [memory.pack.status for memory in snapshot.packs.values()] == ["expired"]
+    assert [zone.id for zone in snapshot.zones.values()] == ["z1"]
+
+
+def test_a_forgotten_pack_takes_its_history_along(store, kit):
+    store.save(Changes(packs=[pack(kit), pack(kit, "p2")], histories={("z1", "p1"): History(3)}), kit.now)
+    store.save(Changes(forgotten=[("z1", "p1")]), kit.now)
+    assert set(store.load().packs) == {("z1", "p2")}
+    assert store.history_of("z1", "p1") == UNTROUBLED
+
+
+def test_a_recovered_pack_has_no_history_left(store, kit):
+    store.save(Changes(histories={("z1", "p1"): History(3), ("z1", "p2"): History(1)}), kit.now)
+    store.save(Changes(histories={("z1", "p1"): UNTROUBLED}), kit.now)
+    assert store.load().histories == {("z1", "p2"): History(1)}
+
+
+def test_what_repeats_is_kept_in_memory_once(store, kit):
+    store.save(Changes(packs=[pack(kit), pack(kit, "p2")]), kit.now)
+    one, other = store.load().packs.values()
+    assert one.pack.status is other.pack.status
+    assert one.pack.hosts is other.pack.hosts
+    assert one.decision is other.decision
+
+
+def test_a_reason_this_program_does_not_know_is_no_obstacle(store, path, kit):
+    store.save(Changes(packs=[pack(kit)]), kit.now)
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE packs SET reason = 'from_the_future'")
+    other.close()
+    assert store.load().packs["z1", "p1"].decision == Decision(Do.LEAVE, Reason.UNSEEN)
+
+
+def test_a_text_that_has_no_utf8_form_is_a_sentence_and_the_rest_goes_on(store, kit):
+    with pytest.raises(StateError, match="cannot be used"):
+        store.save(Changes(packs=[pack(kit, status="\ud800")]), kit.now)
+    store.save(Changes(packs=[pack(kit)]), kit.now)
+    assert len(store.load().packs) == 1
+
+
+def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(store, kit):
+    young, old = kit.t0, kit.t0 - timedelta(microseconds=1)
+    store.save(
+        Changes(
+            zones=[
+                ZoneMemory("main", "y", tried_at=young),
+                ZoneMemory("main", "o", tried_at=old),
+                ZoneMemory("a", "n"),
+            ],
+            histories={
+                ("z1", "never-listed"): History(1, last_restart_at=young),
+                ("z1", "just-troubled"): History(0, trouble_since=young),
+                ("z1", "long-gone"): History(1, trouble_since=old, last_restart_at=old),
+                ("z1", "timeless"): History(1),
+            },
+            journal=[JournalLine(at, "pack_changed", "main", "z", "z1", "p") for at in (young, old)],
+        ),
+        kit.now,
+    )
+    assert store.prune(young, young) == 4
+    snapshot = store.load()
+    assert set(snapshot.histories) == {("z1", "never-listed"), ("z1", "just-troubled")}
+    assert {zone.label for zone in snapshot.zones.values()} == {"y", "n"}
+    assert [entry.at for entry in store.journal_of("z1", "p", 10)] == [young]
+    assert store.prune(young, young) == 0
+
+
+def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
+    long_ago = kit.t0 - timedelta(days=365)
+    tried = History(8, trouble_since=long_ago, last_restart_at=long_ago, gave_up_at=long_ago)
+    store.save(Changes(packs=[pack(kit, seen_at=long_ago)], histories={("z1", "p1"): tried}), kit.now)
+    assert store.prune(kit.t0, kit.t0) == 0
+    assert set(store.load().packs) == {("z1", "p1")}
+    assert store.history_of("z1", "p1") == tried
+
+
+def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
+    monkeypatch.setattr(store_module, "JOURNAL_ROWS", 3)
+    line = JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p")
+    store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]), kit.now)
+    assert store.prune(kit.t0, kit.t0) == 7
+    assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
+
+
+def test_ten_thousand_packs_are_one_short_transaction(store, kit):
+    store.save(Changes(packs=[pack(kit, f"p{n}") for n in range(10_000)]), kit.now)
+    assert len(store.load().packs) == 10_000

@@ -1,0 +1,30 @@
+"""The one reader of real time. Everyone else is handed a ``Clock`` (``model.clock``); ruff bans the calls elsewhere."""
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class RealClock:
+    """Real time. ``boot`` names the boot that the monotonic clock belongs to; empty where the system does not say."""
+
+    def __init__(self) -> None:
+        self.boot = ""
+        with suppress(OSError):  # elsewhere than on Linux
+            self.boot = _BOOT_ID.read_text("ascii").strip()
+
+    def now(self) -> datetime:
+        """Wall time, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some start, never set back."""
+        return time.monotonic()
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Wait."""
+        await asyncio.sleep(delay.total_seconds())

@@ -1,0 +1,251 @@
+"""What is done once and not by the daemon: one pass, one restart, a check of the credentials, a look at the memory.
+
+Each command returns values; ``cli`` prints them and turns them into exit codes. They use the same components, the same
+cycle and the same state as the daemon.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.errors import CloudflareError
+from watchdog.config.permissions import Exposed
+from watchdog.config.schema import Config
+from watchdog.cycle import Cycle
+from watchdog.decide.checks import obstacle
+from watchdog.model.decisions import Do
+from watchdog.model.events import rfc3339
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.observation import Seen
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
+from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.renewal import renewal
+from watchdog.model.report import Inventory, PassReport, next_step, pack_row
+from watchdog.observe.poll import poll_zone
+from watchdog.passes import Passes
+from watchdog.runtime import Runtime, caution, inventory, open_runtime
+from watchdog.schedule.agenda import Agenda
+from watchdog.state.database import Store
+
+WHOLE_PASS = timedelta(days=365)
+"""The length of a pass that is to see everything, however long the quota makes it wait."""
+
+MOST_ENTRIES = 20
+"""Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One pass over everything: its sum, what it found, and what that means for whoever started it."""
+
+    report: PassReport
+    inventory: Inventory
+    nothing_seen: bool
+
+
+async def once(
+    config: Config, store: Store, exposed: Iterable[Exposed] = (), *, dry_run: bool, watch: Callable[[], None]
+) -> Result:
+    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of."""
+    agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
+    async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
+        runtime.telemetry.exposed(exposed)
+        passes = Passes(runtime.components)
+        runtime.telemetry.progress = watch
+        passes.enrol()
+        try:
+            report = await passes.run_pass(WHOLE_PASS)
+        finally:
+            await passes.stop(timedelta(0))
+        found = inventory(runtime.components)
+        failures = sorted(runtime.components.watched.failures.items())
+        blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
+        found = Inventory(found.packs, [*found.zones, *blind])
+        nothing_seen = bool(found.zones) and all(
+            zone.error and meaning(zone.reason).unreachable for zone in found.zones
+        )
+        return Result(report, found, nothing_seen)
+
+
+def remembered(store: Store) -> Inventory:
+    """All that is stored; needs no network and no lock."""
+    snapshot = store.load()
+    packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
+    return Inventory(packs, list(snapshot.zones.values()))
+
+
+def loss(config: Config, store: Store, now: datetime) -> str:
+    """What is to be known of a state that was lost lately, as sentences; else nothing."""
+    means = caution(store.lost, config.restart.backoff.initial, now)
+    if store.lost is None or not means:
+        return ""
+    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {means}"
+
+
+class CannotBeDone(Exception):
+    """What was asked for cannot be done; ``str()`` says why. ``unreachable`` when Cloudflare was not."""
+
+    def __init__(self, text: str, *, unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.unreachable = unreachable
+
+
+async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *, force: bool) -> dict[str, Any]:
+    """Restart one pack now, through the same checks. ``force`` overrides backoff, budget, giving up and ``enabled``.
+
+    Never anything but an advanced pack in ``validation_timed_out``. Raises ``CannotBeDone``.
+    """
+    async with open_runtime(config, store) as runtime:
+        zone = await _find(runtime, zone_name)
+        cycle = Cycle(runtime.components)
+        seen = await cycle.look(zone)
+        if not isinstance(seen, Seen):
+            raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
+        pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
+        if pack is None:
+            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        diagnosis = await cycle.diagnose(seen.zone, pack) if pack.restartable else None
+        _check(cycle, seen.zone, pack, diagnosis, force=force)
+        if force:
+            runtime.components.memory.reset(pack)
+        outcome = await cycle.restart(seen.zone, pack, diagnosis, force=force)
+        await runtime.components.memory.writer.flush()
+        if outcome.reason is not Reason.RESTARTED:
+            text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
+            raise CannotBeDone(text, unreachable=REASONS[outcome.reason].unreachable)
+        known = next(k for k in runtime.components.memory.packs_of(seen.zone) if k.pack.id == outcome.pack.id)
+        return pack_row(known, runtime.components.memory.history(outcome.pack))
+
+
+async def explain(config: Config, store: Store, zone_name: str, pack_id: str) -> list[dict[str, Any]]:
+    """Why each pack of a zone (or one of them) is as it is, from a fresh look; changes nothing, here or at Cloudflare.
+
+    Each is a row as everywhere, with ``next``, ``renewal`` and ``journal`` besides. Raises ``CannotBeDone``.
+    """
+    quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
+    async with open_runtime(quiet, store, dry_run=True) as runtime:
+        cycle = Cycle(runtime.components)
+        zone = await _find(runtime, zone_name)
+        seen = await cycle.look(zone)
+        if not isinstance(seen, Seen):
+            raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
+        wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
+        if not wanted and pack_id:
+            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        return [await _explained(cycle, seen.zone, pack) for pack in wanted]
+
+
+async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+    memory, now = cycle.components.memory, cycle.components.clock.now()
+    diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
+    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis), now, diagnosis)
+    known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    entries = await memory.journal_of(pack, MOST_ENTRIES)
+    return {
+        **pack_row(known, history),
+        "next": next_step(known, history),
+        "validation_method": pack.validation.method or None,
+        "certificate_authority": pack.certificate_authority or None,
+        "validation_errors": list(pack.validation_errors),
+        "renewal": window
+        and {
+            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
+            "closes_at": rfc3339(window.closes_at),
+            "last_restart_at": rfc3339(window.last_restart_at),
+            "used": round(window.used, 3),
+        },
+        "journal": [
+            {"at": rfc3339(entry.at), "event": entry.event, "reason": entry.reason, "detail": entry.detail}
+            for entry in entries
+        ],
+    }
+
+
+async def _find(runtime: Runtime, name: str) -> ZoneRef:
+    zone = _zone(runtime, name)
+    if zone is None:
+        for account, client in runtime.components.clients.items():
+            await runtime.components.watched.refresh(account, client, runtime.components.clock.now())
+        zone = _zone(runtime, name)
+    if zone is None:
+        unasked = "; ".join(
+            f"account {account}: {error}" for account, (_, error) in runtime.components.watched.failures.items()
+        )
+        if unasked:  # it may well be watched: nobody could ask
+            raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)
+        raise CannotBeDone(f"no zone {name} is watched; zones are named as in `status`")
+    return zone
+
+
+def _zone(runtime: Runtime, name: str) -> ZoneRef | None:
+    wanted = name.lower()
+    return next((zone for zone in runtime.components.watched.zones() if wanted in (zone.label.lower(), zone.id)), None)
+
+
+def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
+    if not pack.restartable:
+        raise CannotBeDone(
+            f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
+            "only an advanced pack in validation_timed_out can be restarted"
+        )
+    decision = cycle.decide(zone, pack, diagnosis)
+    if decision.do is not Do.RESTART and not force:
+        until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
+        why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None
+        raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineCheck:
+    """One thing that ``check-config --online`` looked at; ``error`` is empty when it is fine."""
+
+    what: str
+    error: str = ""
+    unreachable: bool = False
+
+
+async def check_online(config: Config, store: Store) -> list[OnlineCheck]:
+    """Verify each credential, and that each zone and pack can be read. Changes nothing."""
+    async with open_runtime(config, store, dry_run=True) as runtime:
+        findings = await asyncio.gather(
+            *(_check_account(runtime, client) for client in runtime.components.clients.values())
+        )
+        return [finding for account in findings for finding in account]
+
+
+async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
+    components = runtime.components
+    findings: list[OnlineCheck] = []
+    await components.watched.refresh(client.account, client, components.clock.now())
+    if client.account in components.watched.failures:
+        _, error = components.watched.failures[client.account]
+        findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
+    for zone in components.watched.zones():
+        if zone.account == client.account:
+            seen = await poll_zone(zone, client, troubled=False)
+            what = f"account {zone.account}: zone {zone.label}"
+            if isinstance(seen, Seen):
+                gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""
+                findings.append(OnlineCheck(f"{what}: {len(seen.packs)} packs", gone))
+            else:
+                findings.append(OnlineCheck(what, seen.error, REASONS[seen.reason].unreachable))
+    if runtime.config.accounts[client.account].api_token is not None:
+        works = any(not finding.error for finding in findings)
+        findings.insert(0, await _check_token(client, works=works))
+    return findings
+
+
+async def _check_token(client: Client, *, works: bool) -> OnlineCheck:
+    what = f"account {client.account}: token"
+    try:
+        status = await client.verify_token()
+    except CloudflareError as error:
+        if works:  # a token that an account owns, not a user, cannot be verified at this address
+            return OnlineCheck(f"{what} works, but cannot be verified as a user's token")
+        return OnlineCheck(what, str(error), unreachable=True)
+    return OnlineCheck(f"{what} is {status}", "" if status == "active" else f"the token is {status}")

@@ -1,0 +1,140 @@
+"""The type of a secret, and everything that follows from a setting being one. A new secret is one line in ``schema``.
+
+A setting ``x`` of the type ``Secret`` may be given as ``x`` or as ``x_file``, the path of a file that holds it alone.
+Which settings those are is read from the models, so nothing here names one.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+
+from watchdog.config.document import Where
+
+_LONGEST = 16 * 1024
+
+Opened = Callable[[Path, os.stat_result], None]
+"""Is told of every file that holds a secret, with its status as it was when it was read."""
+
+
+class Secret(SecretStr):
+    """A text that no ``repr``, log or dump shows. ``file`` is where it was read from, if it was."""
+
+    def __init__(self, value: str, file: Path | None = None) -> None:
+        super().__init__(value)
+        self.file = file
+
+    def reread(self) -> str:
+        """What the file holds now; the same as before where there is no file.
+
+        Raises ``ValueError``, a sentence that repeats nothing of the file.
+        """
+        return self.get_secret_value() if self.file is None else read_secret(self.file)
+
+
+def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str:
+    """The one credential that a file holds, without the white space around it; a ``ValueError`` says why it holds none.
+
+    Blocks for as long as the file system takes.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+            opened(path, os.fstat(file.fileno()))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL character in the path
+        raise ValueError("cannot be read: not a possible file name") from None
+    if len(content) > _LONGEST:
+        raise ValueError("is too large to be a credential")
+    try:
+        return header_safe(content.decode("utf-8-sig").strip())
+    except UnicodeDecodeError:
+        raise ValueError("is not text") from None
+
+
+def header_safe(text: str) -> str:
+    """The text itself if it can travel in an HTTP header, else a ``ValueError`` that does not repeat it."""
+    if not text:
+        raise ValueError("is empty")
+    if any(character.isspace() for character in text):
+        raise ValueError("has white space or a line break inside")
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError("has characters that no credential has (control characters or letters beyond ASCII)")
+    return text
+
+
+@cache
+def secret_keys(block: type[BaseModel]) -> tuple[str, ...]:
+    """The settings of one block that are secrets."""
+    fields = block.model_fields.items()
+    return tuple(name for name, field in fields if _is_a(_target(field.annotation), Secret))
+
+
+def secret_blocks(data: Any, kind: Any, where: Where = ()) -> Iterator[tuple[Where, dict[str, Any], tuple[str, ...]]]:
+    """Each mapping in ``data`` that may hold secrets: its place, itself, and the names of its secrets.
+
+    ``kind`` is the type that ``data`` is meant for. What has another shape is passed over: the models say so.
+    """
+    kind = _target(kind)
+    if not _holds_secrets(kind):
+        return
+    if _is_a(kind, BaseModel) and isinstance(data, dict):
+        if secret_keys(kind):
+            yield where, data, secret_keys(kind)
+        for name, field in kind.model_fields.items():
+            yield from secret_blocks(data.get(name), field.annotation, (*where, name))
+    elif get_origin(kind) is dict and isinstance(data, dict):
+        for name, value in data.items():
+            yield from secret_blocks(value, get_args(kind)[1], (*where, name))
+    elif get_origin(kind) is tuple and isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from secret_blocks(value, get_args(kind)[0], (*where, number))
+
+
+def may_be_shown(where: Where, kind: Any) -> bool:
+    """Whether a message may repeat the value at this place of the file.
+
+    Not a text beside a secret, nor anything that stands where secrets belong: either may be one that slipped.
+    """
+    kind, beside = _target(kind), False
+    for part in where:
+        if _is_a(kind, BaseModel):
+            beside = bool(secret_keys(kind))
+            field = kind.model_fields.get(part)
+            kind = _target(field.annotation) if field is not None else None
+        elif get_origin(kind) in (dict, tuple):
+            below = get_args(kind)
+            kind, beside = _target(below[1] if get_origin(kind) is dict else below[0]), False
+        else:
+            kind = None
+    return not _holds_secrets(kind) and not (beside and (kind is None or kind is str))
+
+
+def _target(kind: Any) -> Any:
+    """The type inside ``Annotated`` and beside ``None``."""
+    while True:
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind):
+            [kind] = [choice for choice in get_args(kind) if choice is not NoneType]
+        else:
+            return kind
+
+
+def _is_a(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+@cache
+def _holds_secrets(kind: Any) -> bool:
+    kind = _target(kind)
+    if _is_a(kind, Secret):
+        return True
+    if _is_a(kind, BaseModel):
+        return any(_holds_secrets(field.annotation) for field in kind.model_fields.values())
+    return any(_holds_secrets(below) for below in get_args(kind))

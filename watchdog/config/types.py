@@ -1,0 +1,284 @@
+"""The kinds of value a setting can have, and what is wrong with one that is not.
+
+Arithmetic on text only; ``schema`` gives them their meaning. Every ``ValueError`` is a sentence for operators that does
+not repeat the value, which may have come from the environment: ``messages`` adds it where that is safe.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+
+from watchdog.config.document import plain
+from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
+from watchdog.config.secrets import Secret, header_safe
+from watchdog.config.services import refusal
+from watchdog.config.variables import Expanded
+from watchdog.model.packs import pack_key
+from watchdog.model.reasons import ALERTS
+
+ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+_ZONE_ID = re.compile(r"[0-9a-f]{32}")
+_PACK_ID = re.compile("[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
+_DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_HIGHEST_PORT = 65535
+_DNS_PORT = 53
+_LARGEST_SHOWN = 10**9
+_LONGEST_COMPARED = 64
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return in_range(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST_SHOWN:
+        raise ValueError(f"{value} has no unit: write {value}m or {value}s")
+    if not isinstance(value, str):
+        raise ValueError("must be a duration, such as 90s, 15m, 6h, 7d or 1h30m")  # noqa: TRY004  pydantic collects ValueErrors only
+    return parse_duration(value)
+
+
+def _bare(value: Any) -> Any:
+    """What a variable holds, as YAML reads it where a file says it without quotes."""
+    return plain(value) if isinstance(value, Expanded) else value
+
+
+def _secret(secret: Secret) -> Secret:
+    header_safe(secret.get_secret_value())
+    return secret
+
+
+def _email(text: str) -> str:
+    if "@" not in header_safe(text):
+        raise ValueError("is no email address")
+    return text
+
+
+def _quoted(value: Any) -> Any:
+    """Ids made of digits reach us as numbers, with leading zeros and precision already lost."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("YAML reads this id as a number: put it in quotes")  # noqa: TRY004  pydantic collects ValueErrors only
+    return value
+
+
+def _zone_id(text: str) -> str:
+    if not _ZONE_ID.fullmatch(text):
+        raise ValueError("a zone id is 32 characters of 0-9 and a-f, in lower case")
+    return text
+
+
+def _pack_id(text: str) -> str:
+    if not _PACK_ID.fullmatch(text):
+        raise ValueError("a pack id is a UUID (or 32 characters of 0-9 and a-f)")
+    return pack_key(text)
+
+
+def _distinct(packs: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(packs)) < len(packs):
+        raise ValueError("lists the same pack twice")
+    return tuple(sorted(packs))
+
+
+def _label(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("must be visible text without white space around it")
+    return text
+
+
+def is_domain(text: str) -> bool:
+    """Whether a zone could be looked up by this name."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
+def _pattern(text: str) -> str:
+    if not text or " " in text or not text.isprintable():
+        raise ValueError('must be a pattern such as "*.example.com"')
+    return text.lower()
+
+
+def _address(schemes: frozenset[str] | None) -> Callable[[Secret], Secret]:
+    """A check of a URL that is a secret, so that nothing of it may be repeated; ``None`` for any scheme."""
+
+    def check(secret: Secret) -> Secret:
+        text = secret.get_secret_value()
+        if not text.isprintable() or any(character.isspace() for character in text):
+            raise ValueError("has white space, a line break or control characters inside")
+        scheme, found, rest = text.partition("://")
+        if not found or not rest or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+._-]*", scheme):
+            raise ValueError("is no URL")
+        if schemes is None:
+            if why := refusal(scheme):
+                raise ValueError(why)
+            return secret
+        try:
+            host, _ = urlsplit(text).hostname, urlsplit(text).port
+        except ValueError:
+            raise ValueError("is no URL") from None
+        if scheme.lower() not in schemes or not host:
+            raise ValueError("must be a URL that begins with https:// or http://")
+        return secret
+
+    return check
+
+
+def _alert_reason(text: str) -> str:
+    if text not in ALERT_REASONS:
+        meant = get_close_matches(text[:_LONGEST_COMPARED], ALERT_REASONS, 1)
+        raise ValueError("is no reason for an alert" + (f"; did you mean `{meant[0]}`?" if meant else ""))
+    return text
+
+
+def _destination_name(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
+        raise ValueError("a destination's name is made of letters, digits and - _ . (at most 63)")
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _base_url(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("has characters that no URL has")
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    if "@" in url.netloc:
+        raise ValueError("must not hold credentials: they belong in accounts")
+    if not host or url.scheme not in {"https", "http"}:
+        raise ValueError("must be a URL that begins with https://")
+    if "?" in text or "#" in text:
+        raise ValueError("must not have a query or a fragment")
+    if url.scheme == "http" and not _is_loopback(host):
+        raise ValueError("must begin with https://: over http the credentials could be read on the way")
+    return text.rstrip("/")
+
+
+def listen_address(text: str) -> tuple[str, int] | None:
+    """Host (without brackets) and port; ``None`` for the empty text that turns the listener off."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
+        raise ValueError('must be host:port, as in 127.0.0.1:9909, or "" to turn it off')
+    if not host:
+        raise ValueError(f"names no host: write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError("has no IPv6 address between its brackets") from None
+    elif ":" in host:
+        raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")
+    elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        raise ValueError("names no host that could be listened on")
+    return host, int(port)
+
+
+def resolver_address(text: str) -> tuple[str, int]:
+    """Address and port of a DNS resolver; port 53 where none is given."""
+    host, port = text, str(_DNS_PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest else port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ValueError("must be an IP address or address:port, as in 1.1.1.1, 10.0.0.2:5353 or [::1]:53") from None
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= _HIGHEST_PORT:
+        raise ValueError(f"has no port between 1 and {_HIGHEST_PORT} after its address")
+    return host, int(port)
+
+
+def _resolver(text: str) -> str:
+    resolver_address(text)
+    return text
+
+
+def _listen(text: str) -> str:
+    listen_address(text)
+    return text
+
+
+def _state_url(text: str) -> str:
+    prefix = "sqlite:///"
+    if not text.startswith(prefix):
+        raise ValueError("must be sqlite:///PATH (with four slashes where the path is absolute)")
+    path = text.removeprefix(prefix)
+    if not path.strip("/") or path == ":memory:" or path.startswith("file:"):
+        raise ValueError("must name a file: the backoff has to survive a restart of the daemon")
+    if "?" in path or "#" in path or not path.isprintable():
+        raise ValueError("must be a plain path without `?`, `#` or control characters")
+    return text
+
+
+Duration = Annotated[
+    timedelta,
+    PlainValidator(_duration),
+    PlainSerializer(format_duration, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{PATTERN}$"}),
+]
+Integer = Annotated[StrictInt, BeforeValidator(_bare)]
+Float = Annotated[StrictFloat, BeforeValidator(_bare)]
+Boolean = Annotated[StrictBool, BeforeValidator(_bare)]
+Credential = Annotated[Secret, AfterValidator(_secret)]
+Email = Annotated[str, AfterValidator(_email)]
+AccountName = Annotated[str, StringConstraints(pattern=_NAME)]
+Label = Annotated[str, AfterValidator(_label)]
+ZoneId = Annotated[
+    str,
+    BeforeValidator(_quoted),
+    AfterValidator(_zone_id),
+    WithJsonSchema({"type": "string", "pattern": f"^{_ZONE_ID.pattern}$"}),
+]
+PackId = Annotated[
+    str,
+    BeforeValidator(_quoted),
+    AfterValidator(_pack_id),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PACK_ID.pattern}$"}),
+]
+Packs = Annotated[
+    Annotated[Literal["all"], Tag("all")]
+    | Annotated[tuple[PackId, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
+    Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
+]
+WebAddress = Annotated[Secret, AfterValidator(_address(frozenset({"https", "http"})))]
+ServiceAddress = Annotated[Secret, AfterValidator(_address(None))]
+AlertReason = Annotated[
+    str, AfterValidator(_alert_reason), WithJsonSchema({"type": "string", "enum": list(ALERT_REASONS)})
+]
+DestinationName = Annotated[
+    str, AfterValidator(_destination_name), WithJsonSchema({"type": "string", "pattern": _NAME})
+]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Listen = Annotated[str, AfterValidator(_listen)]
+Resolver = Annotated[str, AfterValidator(_resolver)]
+StateUrl = Annotated[str, AfterValidator(_state_url)]

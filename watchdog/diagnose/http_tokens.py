@@ -1,0 +1,140 @@
+"""HTTP validation: the authority reads a token at a URL of the host; so do we, once, and say what came instead.
+
+The URL comes from Cloudflare and the addresses from whoever runs the host's DNS, so neither is trusted: only pages
+below ``/.well-known/`` of the pack's own hosts are read, on port 80, from public addresses; no redirect is followed.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+from watchdog.diagnose import failures
+from watchdog.diagnose.fetch import Page, fetch
+from watchdog.diagnose.hosts import base_of
+from watchdog.diagnose.lookup import Lookups
+from watchdog.diagnose.responses import Answer
+from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.packs import HttpToken, Pack
+
+MOST_PAGES = 10
+"""Token pages read of one pack: what is wrong with ten hosts is wrong with the others too."""
+
+_TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64: an IPv4 address in disguise
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one that an authority could reach, and that is none of our own networks'."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and (
+        parsed.ipv4_mapped or parsed.sixtofour or parsed.teredo or parsed in _TRANSLATED
+    ):
+        return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How pages are reached. Other values than these are for tests, which have no public addresses."""
+
+    port: int = 80
+    allowed: Callable[[str], bool] = is_public
+
+
+EVERYWHERE = Reach()
+
+
+async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach) -> list[Finding]:
+    """What is found at the pack's token URLs."""
+    tokens = [token for token in pack.validation.http_tokens if _is_ours(token, pack)][:MOST_PAGES]
+    found = await asyncio.gather(*(_token(lookups, token, patience, reach) for token in tokens))
+    return [finding for findings in found for finding in findings]
+
+
+_LEADS_AWAY = re.compile(r"/\.\.|%2e|\\", re.IGNORECASE)  # an escaped dot is a dot to whoever takes paths apart
+
+
+def _is_ours(token: HttpToken, pack: Pack) -> bool:
+    try:
+        url = urlsplit(token.url)
+        host, port = (url.hostname or "").rstrip("."), url.port
+    except ValueError:
+        return False
+    plain = url.scheme == "http" and port in (None, 80) and "@" not in url.netloc and token.url.isascii()
+    return (
+        plain
+        and not _LEADS_AWAY.search(url.path)
+        and url.path.startswith("/.well-known/")
+        and host in {base_of(name) for name in pack.hosts}
+    )
+
+
+async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> list[Finding]:
+    url = urlsplit(token.url)
+    host = (url.hostname or "").rstrip(".")
+    target = url.path + (f"?{url.query}" if url.query else "")
+    found: list[Finding] = []
+    addresses: list[str] = []
+    for kind in ("AAAA", "A"):  # authorities try IPv6 first
+        answers = await lookups.ask(host, kind)
+        addresses += sorted({value for answer in answers for value in answer.values})[:1]
+        found += _dns_failure(host, kind, answers)
+    for address in addresses:
+        if not reach.allowed(address):
+            found.append(_private(host, address))
+            continue
+        try:
+            async with asyncio.timeout(patience.total_seconds()):
+                page = await fetch(address, reach.port, host, target)
+        except TimeoutError:
+            page = Page(0, error=f"no answer within {patience.total_seconds():g} s")
+        found += _judge_page(host, address, token, page)
+    return found
+
+
+def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Finding]:
+    found = failures.bogus(host, host, answers) or failures.circle(host, host, answers)
+    broken = failures.broken(answers)
+    if found is None and broken is not None and broken is answers[0]:
+        says = (
+            f"DNS fails when asked for the {kind} records of {failures.failing(host, broken)}: {broken.resolver} says"
+        )
+        remedy = "Mend the name servers that are responsible for this name."
+        says += f" {failures.noted(broken)}."
+        found = Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, host, says, remedy)
+    return [found] if found is not None else []
+
+
+def _private(host: str, address: str) -> Finding:
+    says = f"{host} has the address {address}, which is not public: no authority can read a page there."
+    remedy = "Point the host at a public address, or validate by TXT."
+    return Finding(FindingName.HTTP_ADDRESS_PRIVATE, Certainty.LIKELY, host, says, remedy)
+
+
+def _judge_page(host: str, address: str, token: HttpToken, page: Page) -> list[Finding]:
+    name, remedy = FindingName.HTTP_WRONG_ANSWER, f"Serve the token at {token.url}, as plain text."
+    if page.status == 0:
+        name, says = FindingName.HTTP_UNREACHABLE, f"{host} cannot be reached by HTTP at {address}: {page.error}."
+        remedy = "Let port 80 of this address answer, or take the address out of DNS."
+    elif 300 <= page.status < 400:  # noqa: PLR2004  HTTP
+        name, says = FindingName.HTTP_REDIRECTED, f"The token page of {host} redirects to {page.location or 'nowhere'}."
+        remedy = "Leave /.well-known/ out of the redirect."
+    elif page.challenged or page.status in (401, 403, 503):
+        name, says = (
+            FindingName.HTTP_CHALLENGED,
+            f"The token page of {host} is guarded: HTTP {page.status} at {address}.",
+        )
+        remedy = "Leave /.well-known/ out of firewall rules, challenges and passwords."
+    elif page.status != 200:  # noqa: PLR2004  HTTP
+        says = f"The token page of {host} is not there: HTTP {page.status} at {address}."
+    elif page.body.strip() != token.body.strip():
+        says = f"The token page of {host} holds something else at {address}: {page.body[:80] or 'nothing'}"
+    else:
+        return []
+    return [Finding(name, Certainty.LIKELY, host, says, remedy)]

@@ -1,0 +1,128 @@
+"""Once: which alerts to notify people of now, given those that hold and the log. Arithmetic only; ``now`` is handed in.
+
+People are told of an alert when it starts, when it gets worse, every ``repeat_every`` while it lasts, and when it is
+over; what that means for one alert is its ``lifecycle``. Many alerts are kept quiet by their *group*: what has one
+reason and one account. After a message a group is silent for 5 min, after the next for 15 min, then for 1 h, until it
+has been quiet for two hours. What comes up meanwhile waits and is told together, so 500 packs that fail one after the
+other are a handful of messages.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Phase
+from watchdog.model.reasons import Severity
+from watchdog.notify import lifecycle
+
+GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
+"""How long a group is silent after its first, second and any further message in a row."""
+
+IN_A_ROW = timedelta(hours=2)
+"""A silence longer than this ends the row."""
+
+_SEVERITIES = tuple(Severity)
+_ENDS = {Phase.OVER: Kind.OVER, Phase.GONE: Kind.GONE}
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """What to notify people of now, and the log once that is done."""
+
+    notices: tuple[Notice, ...]
+    log: AlertLog
+
+
+def deduplicate(
+    log: AlertLog,
+    active: Mapping[str, Alert],
+    unwell: Mapping[str, int],
+    gone: AbstractSet[str],
+    now: datetime,
+    repeat_every: timedelta,
+    *,
+    listening: bool = True,
+) -> Deduplicated:
+    """One step.
+
+    ``active`` alerts hold now, by fingerprint; ``unwell`` are the subjects that are not well whatever holds, with their
+    restarts; ``gone`` are the fingerprints of which nothing can be known any more. Unless somebody is ``listening``,
+    nothing counts as told, so whoever is the first to listen is told all of it.
+    """
+    subjects = {alert.subject for alert in active.values()}
+    after: dict[str, AlertState] = {}
+    for fingerprint in dict.fromkeys((*log.entries, *active)):
+        before = log.entries.get(fingerprint)
+        subject = before.alert.subject if before is not None else ""
+        state = lifecycle.advance(
+            before,
+            active.get(fingerprint),
+            now,
+            replaced=subject in subjects,
+            unwell=unwell.get(subject),
+            gone=fingerprint in gone,
+        )
+        if state is not None:
+            after[fingerprint] = state
+    groups = {name: group for name, group in log.groups.items() if timedelta(0) <= now - group.notified_at <= IN_A_ROW}
+    notices = _notify(after, groups, now, repeat_every) if listening else ()
+    return Deduplicated(notices, AlertLog(after, groups))
+
+
+def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
+    """The ends in this step of alerts that gave way to another: people are told of that one, and not of these."""
+    told = {notice.alert.fingerprint for notice in decided.notices}
+    return tuple(
+        _end(state, Kind.OVER)
+        for fingerprint, state in decided.log.entries.items()
+        if state.phase is Phase.CLOSED and state.notified_at is not None and fingerprint not in told
+        if (was := before.entries.get(fingerprint)) is not None and not was.phase.ended
+    )
+
+
+def _notify(
+    states: dict[str, AlertState], groups: dict[str, GroupHistory], now: datetime, repeat_every: timedelta
+) -> tuple[Notice, ...]:
+    """What to notify people of; notes it in ``states`` and ``groups``."""
+    members: dict[str, list[str]] = defaultdict(list)
+    for fingerprint, state in states.items():
+        members[state.alert.group].append(fingerprint)
+    notices: list[Notice] = []
+    for name, fingerprints in members.items():
+        group = groups.get(name)
+        if group is not None and now - group.notified_at < GAPS[min(group.in_a_row, len(GAPS)) - 1]:
+            continue
+        repeat = any(_is_due(states[each], now, repeat_every) for each in fingerprints)
+        found = [(each, notice) for each in fingerprints if (notice := _notice(states[each], repeat=repeat))]
+        for each, notice in found:
+            notices.append(notice)
+            states[each] = lifecycle.notified(states[each], now)
+        if found:
+            groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1)
+    return tuple(notices)
+
+
+def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:
+    lasts = state.phase is Phase.FIRING and state.notified_at is not None
+    return lasts and state.notified_at is not None and now - state.notified_at >= repeat_every
+
+
+def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
+    """What is new of one alert now that its group may be told; ``repeat`` when one of the group is due again."""
+    if state.phase in _ENDS:
+        return _end(state, _ENDS[state.phase])
+    if state.phase is not Phase.FIRING:
+        return None
+    if state.notified_at is None:
+        return Notice(Kind.STARTED, state.alert)
+    if state.alert.gravity > state.notified:
+        return Notice(Kind.WORSE, state.alert)
+    return Notice(Kind.LASTING, state.alert) if repeat else None
+
+
+def _end(state: AlertState, kind: Kind) -> Notice:
+    """Whoever was told of it at its worst is told of its end."""
+    worst = _SEVERITIES[max(state.notified[0], 0)]
+    return Notice(kind, replace(state.alert, severity=worst), state.ceased_at)

@@ -1,0 +1,251 @@
+"""The destinations of the configuration: for each, and for the heartbeat, a ``Delivery`` with a task of its own.
+
+``pipeline`` hands messages in and says when other alerts fire; nobody waits for what happens then. A reload leaves
+alone what it does not change.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+from watchdog.config.schema import Config, Destination
+from watchdog.model.alerts import AlertLog, Message, Route
+from watchdog.model.clock import Clock
+from watchdog.model.events import EventName
+from watchdog.model.reasons import Severity
+from watchdog.notify.alertmanager import RESEND, Alertmanager
+from watchdog.notify.apprise import Service
+from watchdog.notify.channel import Channel, Delivery, Undelivered
+from watchdog.notify.heartbeat import Heartbeat
+from watchdog.notify.http import HttpSender
+from watchdog.notify.messages import trial_message
+from watchdog.notify.pagerduty import PagerDuty
+from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
+from watchdog.notify.webhook import Webhook
+
+HEARTBEAT = "(heartbeat)"
+"""The heartbeat's place among the destinations: none can have this name."""
+
+
+class Logs(Protocol):
+    """Where events are logged."""
+
+    def write(self, event: EventName, level: str = "", /, **fields: object) -> None:
+        """One line."""
+
+
+Start = Callable[[list[Message]], Delivery]
+"""Makes a delivery, from the messages that wait for it."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """What runs for one destination, and the settings it was made from."""
+
+    settings: Destination | SecretStr
+    delivery: Delivery
+    task: asyncio.Task[None]
+
+
+class Destinations:
+    """Every destination. To be made and used in the loop's thread."""
+
+    def __init__(
+        self,
+        http: HttpSender,
+        clock: Clock,
+        logs: Logs,
+        count: Callable[[str, str], None],
+        forget: Callable[[Message], Awaitable[None]],
+        log: Callable[[], AlertLog],
+    ) -> None:
+        """``count`` counts tries, ``forget`` takes each message that need not be kept; ``log`` is the alert log."""
+        self._http = http
+        self._clock = clock
+        self._logs = logs
+        self._count = count
+        self._forget = forget
+        self._log = log
+        self._running: dict[str, _Running] = {}
+        self._routes: dict[str, Route] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failing: dict[str, str] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every destination's."""
+        return tuple(name for name in self._running if name != HEARTBEAT)
+
+    def routes(self) -> Iterator[tuple[str, Route]]:
+        """The destinations that take messages, and what they want."""
+        return ((name, self._routes[name]) for name, each in self._running.items() if each.delivery.takes_messages)
+
+    def put(self, message: Message) -> bool:
+        """Send a message on its way; false when its destination is gone."""
+        running = self._running.get(message.destination)
+        if running is None or not running.delivery.takes_messages:
+            return False
+        running.delivery.put(message)
+        return True
+
+    def pass_completed(self, *, failed: bool) -> None:
+        """A pass is over."""
+        for running in self._running.values():
+            running.delivery.pass_completed(failed=failed)
+
+    def alerts_changed(self) -> None:
+        """Other alerts fire than before."""
+        for running in self._running.values():
+            running.delivery.alerts_changed()
+
+    def configure(self, config: Config, messages: Iterable[Message] = ()) -> list[Message]:
+        """Run what the configuration asks for, end what it no longer does. Gives the messages that go nowhere now."""
+        wanted: dict[str, tuple[Destination | SecretStr, Start]] = {}
+        for destination in config.alerts.destinations:
+            name = destination.name or ""
+            wanted[name] = (destination, partial(self._delivery, name, destination))
+            self._routes[name] = route_of(destination)
+        if (url := config.alerts.heartbeat_url) is not None:
+            wanted[HEARTBEAT] = (url, partial(self._heartbeat, url))
+        waiting = list(messages)
+        for name, running in list(self._running.items()):
+            if name not in wanted or wanted[name][0] != running.settings:
+                running.task.cancel()
+                waiting += running.delivery.undelivered()
+                del self._running[name]
+                self._failing.pop(name, None)
+        for name, (settings, start) in wanted.items():
+            if name not in self._running:
+                delivery = start([each for each in waiting if each.destination == name])
+                self._running[name] = _Running(settings, delivery, self._spawn(delivery.run()))
+        self._routes = {name: route for name, route in self._routes.items() if name in wanted}
+        taking = dict(self.routes())
+        return [each for each in waiting if each.destination not in taking]
+
+    async def settled(self, patience: timedelta) -> None:
+        """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
+        waiting = [asyncio.ensure_future(each.delivery.settled.wait()) for each in self._running.values()]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=patience.total_seconds())
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def close(self, patience: timedelta) -> None:
+        """Let messages that are on the wire arrive for at most ``patience``, and end."""
+        sending: set[asyncio.Task[None]] = set()
+        for running in self._running.values():
+            if running.delivery.sending:
+                running.delivery.finish()
+                sending.add(running.task)
+        for task in self._tasks - sending:
+            task.cancel()
+        if sending:
+            await asyncio.wait(sending, timeout=patience.total_seconds())
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._http.close()
+
+    def _delivery(self, name: str, destination: Destination, waiting: list[Message]) -> Delivery:
+        if destination.alertmanager is not None:
+            alertmanager = alertmanager_of(destination, self._http)
+            refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
+            return Refresh(name, RESEND, refresh, self._report)
+        channel = channel_of(destination, self._http, self._clock)
+        return MessageQueue(name, channel, waiting, self._clock, self._forget, self._report)
+
+    def _heartbeat(self, url: SecretStr, _waiting: list[Message]) -> Delivery:
+        lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
+        return Heartbeat(url.get_secret_value(), self._http, self._clock, lost)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _report(self, attempt: DeliveryAttempt) -> None:
+        """Count a try, and log it: of what is sent again every minute only what is new."""
+        self._count(attempt.destination, attempt.outcome)
+        name, title = attempt.destination, attempt.title or None
+        if attempt.outcome is DeliveryOutcome.ACCEPTED:
+            self._failing.pop(name, None)
+            if title:
+                self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
+        elif title or self._failing.get(name) != attempt.error:
+            self._failing[name] = attempt.error
+            dropped = True if attempt.outcome is DeliveryOutcome.DROPPED else None
+            fields = {"title": title, "error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
+            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
+
+
+def route_of(destination: Destination) -> Route:
+    """What a destination wants."""
+    incidents = destination.pagerduty is not None
+    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones, incidents)
+
+
+def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Channel:
+    """The way to a destination."""
+    if destination.alertmanager is not None:
+        return alertmanager_of(destination, http)
+    if destination.webhook is not None:
+        secret = destination.secret.get_secret_value() if destination.secret is not None else ""
+        return Webhook(destination.webhook.get_secret_value(), secret, http, clock.now)
+    if destination.pagerduty is not None:
+        return PagerDuty(destination.pagerduty.get_secret_value(), destination.pagerduty_url or "", http)
+    return Service(destination.url.get_secret_value() if destination.url is not None else "")
+
+
+def alertmanager_of(destination: Destination, http: HttpSender) -> Alertmanager:
+    """An Alertmanager, which is also told what fires."""
+    url = destination.alertmanager.get_secret_value() if destination.alertmanager is not None else ""
+    return Alertmanager(url, http, route_of(destination), heartbeat=destination.heartbeat)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a test at one destination; ``error`` is empty when it was accepted."""
+
+    destination: str
+    error: str = ""
+
+
+async def try_out(config: Config, name: str, clock: Clock, http: HttpSender) -> list[Tried]:
+    """``test-alert``: send a marked test to one destination, or with no ``name`` to all of them.
+
+    Nothing is kept, so nothing is tried again.
+    """
+    found = [each for each in config.alerts.destinations if name in ("", each.name)]
+
+    async def attempt(destination: Destination) -> Tried:
+        to = destination.name or ""
+        try:
+            await channel_of(destination, http, clock).send(trial_message(to, clock.now()))
+        except Undelivered as why:
+            return Tried(to, str(why))
+        return Tried(to)
+
+    try:
+        return list(await asyncio.gather(*map(attempt, found)))
+    finally:
+        await http.close()
+
+
+async def unusable(config: Config) -> list[str]:
+    """``check-config``: a sentence for each destination to which nothing can ever be sent. Connects to none."""
+    faults = []
+    for destination in config.alerts.destinations:
+        if destination.url is not None:
+            try:
+                await Service(destination.url.get_secret_value()).check()
+            except Undelivered as why:
+                faults.append(f"alerts.destinations[{destination.name}].url: {why}")
+    return faults

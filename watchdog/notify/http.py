@@ -1,0 +1,149 @@
+"""One HTTP request to one address: the door to httpx in this room.
+
+Redirects are not followed, cookies are not kept, an answer is read only so far as to free the connection, and all of it
+has one deadline. A URL is a secret here, so no error repeats it, nor anything the other side said: many a server puts
+the path it was asked for into its 404.
+
+These are a handful of requests a minute to whatever address, so each goes the way that the environment names for it
+(``watchdog.proxy``), and whom to trust is the environment's as well.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from http.client import responses
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from watchdog.notify.channel import Undelivered
+from watchdog.proxy import proxy_of
+
+DEADLINE = timedelta(seconds=15)
+"""For one request, from the look-up of the name to the end of the answer."""
+
+MOST_BYTES = 64 * 1024
+"""Of an answer; what is longer is cut off with its connection. Nothing in it is needed."""
+
+_SEVERAL_IN_USE = 4
+_REDIRECTS = range(300, 400)
+_BAD_MESSAGE = frozenset({400, 413, 415, 422})
+_BAD_ADDRESS = frozenset({404, 410})
+_ADDRESS_IS_BACK_AFTER = timedelta(minutes=1)
+"""A receiver that is being replaced answers 404 for moments; one that is gone does for ever."""
+
+
+class _ByProxy(httpx.AsyncBaseTransport):
+    """One pool of connections for each proxy there is, and one for no proxy; made at the first use."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_of(str(request.url), self._environ)
+        if proxy not in self._pools:
+            if self._tls is None:
+                self._tls = httpx.create_ssl_context()
+            limits = httpx.Limits(max_keepalive_connections=_SEVERAL_IN_USE, keepalive_expiry=30)
+            way = None if proxy is None else httpx.Proxy(proxy)
+            self._pools[proxy] = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=way)
+        return await self._pools[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+class HttpSender:
+    """Sends requests for all channels."""
+
+    def __init__(self, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """``transport`` is another way out than the network's."""
+        self._http = httpx.AsyncClient(
+            headers={"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # as it is: httpx copies any other kind
+            timeout=None,  # noqa: S113  the one deadline below holds for all of it
+            follow_redirects=False,
+            transport=transport or _ByProxy(os.environ),
+        )
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: timedelta = DEADLINE,
+        reason: Callable[[bytes], str] | None = None,
+    ) -> None:
+        """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``.
+
+        ``reason`` reads from the body of a refusal why it was one, in words that hold no secret.
+        """
+        why = ""
+        try:
+            async with (
+                asyncio.timeout(deadline.total_seconds()),
+                self._http.stream(method, url, content=content, headers=dict(headers or {})) as answer,
+            ):
+                if answer.is_success or reason is not None:
+                    body = await _start_of(answer)
+                    why = "" if reason is None or answer.is_success else reason(body)
+        except TimeoutError:
+            raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
+        except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
+            raise Undelivered(_what(fault)) from None
+        if not answer.is_success:
+            raise refused(answer.status_code, why=why, retry_after=answer.headers.get("retry-after", ""))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+
+async def _start_of(answer: httpx.Response) -> bytes:
+    body = b""
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            break
+    return body
+
+
+def refused(status: int, prefix: str = "", *, why: str = "", retry_after: str = "") -> Undelivered:
+    """What an HTTP status other than success says of a message, with the header ``Retry-After`` where there was one."""
+    text = f"{prefix}HTTP {status} {responses.get(status, '')}".rstrip()
+    if status in _REDIRECTS:
+        text += ", and redirects are not followed"
+    text += f": {why}" if why else ""
+    known = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) < len("86400") + 1
+    wait = timedelta(seconds=int(retry_after)) if known else timedelta(0)
+    if status in _BAD_ADDRESS:
+        wait = max(wait, _ADDRESS_IS_BACK_AFTER)
+    return Undelivered(text, hopeless=status in _BAD_MESSAGE | _BAD_ADDRESS, retry_after=wait)
+
+
+def _what(fault: Exception) -> str:
+    """The kind of a fault, in our own words: httpx's may hold the URL."""
+    causes = [fault]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)  # type: ignore[arg-type]  # a cause that is no Exception is as good
+    if any(isinstance(each, ssl.SSLEOFError | ssl.SSLZeroReturnError) for each in causes):
+        return "TLS failed: the other side closed the connection during the handshake"
+    if any(isinstance(each, ssl.SSLError) for each in causes):
+        return "TLS failed: the certificate or the protocol does not fit"
+    if isinstance(fault, httpx.ConnectError):
+        errors = [each.strerror for each in causes if isinstance(each, OSError) and each.strerror]
+        closed = ["the other side closed the connection"] if len(causes) > 1 else []
+        return ": ".join(("could not connect", *(errors or closed)[:1]))
+    if isinstance(fault, httpx.ProxyError):
+        return "the proxy refused"
+    if isinstance(fault, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError):
+        return "the URL is none that could be asked"
+    if isinstance(fault, httpx.HTTPError | OSError):
+        return "the connection broke"
+    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"

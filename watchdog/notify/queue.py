@@ -1,0 +1,237 @@
+"""How messages, and alerts, get to one destination: each has a task of its own, so that none holds up another.
+
+A ``MessageQueue`` delivers in order; a message that is not accepted is tried again after 5 s, 10 s, 20 s, … up to
+15 min, or when the other side asks for. A message leaves the outbox only after its destination has accepted it: what a
+kill cuts off is sent again, so it arrives at least once, and seldom twice. A queue is bounded: messages older than
+``OLDEST``, more than ``MOST``, and those a destination refuses as such are dropped, and that is reported. One that is
+refused for no known reason lets those about other things pass, and is dropped once three of them were accepted.
+
+A ``Refresh`` has no queue: it sends all that fires, again and again, to a destination that keeps it for a while only.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from watchdog.model.alerts import Message
+from watchdog.model.clock import Clock
+from watchdog.notify.channel import Channel, Delivery, Undelivered
+
+FIRST_WAIT = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(minutes=15)
+OLDEST = timedelta(days=3)
+"""A weekend. What lasts longer is said again by then, and what is over is news to nobody."""
+MOST = 200
+"""Messages to one destination: many days of bad news, and still few enough to be read."""
+HOPELESS_TRIES = 3
+"""How often a message is sent that the destination says it will not take (HTTP 400 and the like)."""
+
+
+class DeliveryOutcome(StrEnum):
+    """What became of a try; the ``outcome`` label of ``notifications_total``."""
+
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryAttempt:
+    """One try at one destination.
+
+    ``title`` is empty where nothing new was sent. ``next_at`` is when it is tried again, if it is.
+    """
+
+    destination: str
+    outcome: DeliveryOutcome
+    title: str = ""
+    error: str = ""
+    next_at: datetime | None = None
+
+
+Report = Callable[[DeliveryAttempt], None]
+"""Is called with every try."""
+
+
+class MessageQueue(Delivery):
+    """The messages to one destination."""
+
+    takes_messages = True
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        messages: Iterable[Message],
+        clock: Clock,
+        forget: Callable[[Message], Awaitable[None]],
+        report: Report,
+    ) -> None:
+        """``forget`` is awaited when a message need not be kept any more."""
+        super().__init__()
+        self._name = name
+        self._channel = channel
+        self._messages = deque(messages)
+        self._clock = clock
+        self._forget = forget
+        self._report = report
+        self._tries = 0
+        self._overtaken = 0
+        self._first_is_next = True
+        self._ending = False
+        self._more = asyncio.Event()
+
+    def undelivered(self) -> list[Message]:
+        """What was not accepted yet, in order."""
+        return list(self._messages)
+
+    def finish(self) -> None:
+        """End after the message that is on the wire."""
+        self._ending = True
+
+    def put(self, message: Message) -> None:
+        """One more message."""
+        self._messages.append(message)
+        self.settled.clear()
+        self._more.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        await self._check()
+        while not self._ending:
+            await self._drop_what_is_too_much()
+            if not self._messages:
+                self.settled.set()
+                self._more.clear()
+                await self._more.wait()
+                continue
+            await self._try(self._messages[self._next()])
+
+    async def _check(self) -> None:
+        """Report at once that a destination can never be reached: the first alert is too late for that."""
+        try:
+            await self._channel.check()
+        except Undelivered as why:
+            self._note(DeliveryOutcome.FAILED, error=str(why))
+
+    def _next(self) -> int:
+        """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
+
+        Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
+        another group than all before it, so that no end of an alert ever overtakes its start.
+        """
+        if self._first_is_next or self._tries < HOPELESS_TRIES:
+            return 0
+        before: set[tuple[str, str]] = set()
+        for number, message in enumerate(self._messages):
+            group = (message.reason, message.notices[0].alert.account if message.notices else "")
+            if number and group not in before:
+                return number
+            before.add(group)
+        return 0
+
+    async def _try(self, message: Message) -> None:
+        first = message is self._messages[0]
+        refusal = await self._send(message)
+        self._first_is_next = not first
+        if refusal is None:
+            self._tries = 0 if first else HOPELESS_TRIES
+            self._overtaken = 0 if first else self._overtaken + 1
+            self._messages.remove(message)
+            self._note(DeliveryOutcome.ACCEPTED, message.title)
+            await self._forget(message)
+            return
+        self._tries += 1
+        hopeless = refusal.hopeless and self._tries >= HOPELESS_TRIES
+        if first and (hopeless or self._overtaken >= HOPELESS_TRIES):
+            await self._drop(str(refusal))
+            return
+        wait = max(wait_after(self._tries), min(refusal.retry_after, LONGEST_WAIT))
+        self._note(DeliveryOutcome.FAILED, message.title, str(refusal), self._clock.now() + wait)
+        self.settled.set()
+        if not self._ending:
+            await self._clock.sleep(wait)
+
+    async def _send(self, message: Message) -> Undelivered | None:
+        """Why it was not accepted; ``None`` when it was."""
+        self.sending = True
+        try:
+            await self._channel.send(message)
+        except Undelivered as why:
+            return why
+        except Exception as surprise:  # noqa: BLE001  a defect of one channel must not end its queue; its text may be secret
+            return Undelivered(_defect(surprise), hopeless=True)
+        finally:
+            self.sending = False
+        return None
+
+    async def _drop_what_is_too_much(self) -> None:
+        while len(self._messages) > MOST:
+            await self._drop(f"more than {MOST} are waiting")
+        while self._messages and self._clock.now() - self._messages[0].at > OLDEST:
+            await self._drop(f"it is older than {OLDEST.days} days")
+
+    async def _drop(self, why: str) -> None:
+        self._tries = self._overtaken = 0
+        self._first_is_next = True
+        message = self._messages.popleft()
+        self._note(DeliveryOutcome.DROPPED, message.title, why)
+        await self._forget(message)
+
+    def _note(
+        self, outcome: DeliveryOutcome, title: str = "", error: str = "", next_at: datetime | None = None
+    ) -> None:
+        self._report(
+            DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error, next_at=next_at)
+        )
+
+
+class Refresh(Delivery):
+    """Sends what fires to one destination: at once when that changes, and every so often."""
+
+    def __init__(self, name: str, every: timedelta, refresh: Callable[[], Awaitable[str]], report: Report) -> None:
+        """``refresh`` sends all that fires, and gives a title when that was new. It raises ``Undelivered``."""
+        super().__init__()
+        self._name = name
+        self._every = every
+        self._refresh = refresh
+        self._report = report
+        self._wake = asyncio.Event()
+
+    def alerts_changed(self) -> None:
+        """Send at once."""
+        self.settled.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            self._wake.clear()
+            title, error = "", ""
+            try:
+                title = await self._refresh()
+            except Undelivered as why:
+                error = str(why)
+            except Exception as surprise:  # noqa: BLE001  a defect must not end what keeps alerts from resolving
+                error = _defect(surprise)
+            outcome = DeliveryOutcome.FAILED if error else DeliveryOutcome.ACCEPTED
+            self._report(DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error))
+            if not self._wake.is_set():
+                self.settled.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every.total_seconds()):
+                    await self._wake.wait()
+
+
+def _defect(surprise: Exception) -> str:
+    return f"this is a defect of certpack-watchdog: {type(surprise).__name__}"
+
+
+def wait_after(tries: int) -> timedelta:
+    """How long to wait after so many tries that failed in a row."""
+    times: int = 2 ** min(tries - 1, 10)
+    return min(FIRST_WAIT * times, LONGEST_WAIT)

@@ -1,0 +1,247 @@
+"""Which alerts hold now: from everything remembered to the set of alerts that hold. Arithmetic only.
+
+Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import chain
+
+from watchdog.model.alerts import RUNBOOKS, Alert
+from watchdog.model.events import rfc3339
+from watchdog.model.history import ZoneMemory
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
+from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.report import Inventory
+from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
+
+UNSEEN_FOR = timedelta(minutes=30)
+"""How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
+incidents are often shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the watchdog itself stands.
+
+    ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
+
+    ``state_lost`` says what became of a state that was lost, while restarts are held for it.
+    """
+
+    state_error: str = ""
+    config_error: str = ""
+    overdue_since: datetime | None = None
+    discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
+    state_lost: str = ""
+
+
+ALL_WELL = Standing()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the configuration says: how long things may take, and where people read what to do.
+
+    ``interval`` is how often every zone is looked at.
+    """
+
+    pending_for: timedelta = timedelta(hours=24)
+    interval: timedelta = timedelta(minutes=15)
+    runbooks: str = RUNBOOKS
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveAlerts:
+    """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
+
+    alerts: dict[str, Alert]
+    unwell: dict[str, int]
+
+
+def active_alerts(
+    inventory: Inventory,
+    standing: Standing,
+    limits: Limits,
+    renewal: RenewalWindow,
+    started_at: datetime,
+    now: datetime,
+) -> ActiveAlerts:
+    """Every alert that holds. ``started_at`` is when this process began to look."""
+    found: dict[str, Alert] = {}
+    unwell: dict[str, int] = {}
+    for alert in chain(_own(standing, now), _of_zones(inventory.zones, standing, limits, started_at, now)):
+        _keep(found, alert)
+    expiring: list[tuple[Pack, Alert]] = []
+    for known, history in inventory.packs:
+        if known.pack.status in GOING_AWAY and known.decision.reason is not Reason.NOT_FOUND:
+            continue
+        if history.trouble_since is not None:
+            unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
+        if ailing := trouble(known, history, limits.pending_for, now):
+            _keep(found, ailing)
+        if ending := expiry(known, history, renewal, now):
+            expiring.append((known.pack, ending))
+    standins = _standins(inventory) if expiring else {}
+    for pack, alert in expiring:
+        if not _replaced(pack, standins):
+            _keep(found, alert)
+    return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+
+
+def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
+    """The fingerprints of those whose zone or pack is not there, and which therefore cannot be said to be well."""
+    zones = {zone.key for zone in inventory.zones}
+    packs = {subject(known.pack) for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
+
+    def watched(alert: Alert) -> bool:
+        name = alert.subject.partition("/")[2]
+        return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
+
+    return frozenset(alert.fingerprint for alert in alerts if alert.zone and not watched(alert))
+
+
+def _keep(found: dict[str, Alert], alert: Alert) -> None:
+    """Two packs of one identity have one alert: the graver."""
+    other = found.get(alert.fingerprint)
+    if other is None or alert.gravity > other.gravity:
+        found[alert.fingerprint] = alert
+
+
+# ── the watchdog itself ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
+    if standing.state_error:
+        text = "the state cannot be written, so nothing is restarted"
+        body = f"{standing.state_error}.\nYou: see that its disk is not full or read-only. It goes on by itself then."
+        yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
+    if standing.state_lost:
+        text = "the state was damaged and a new one was begun, so nothing is restarted for a while"
+        body = f"{standing.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
+        yield _plain(Reason.STATE_LOST, text, body, now)
+    if standing.config_error:
+        text = "the configuration was refused; the last good one goes on"
+        body = (
+            f"{standing.config_error}\n"
+            "You: mend it, run `certpack-watchdog check-config`, then reload. With this file the daemon does not start."
+        )
+        yield _plain(Reason.CONFIG_REFUSED, text, body, now)
+    if standing.overdue_since is not None:
+        text = "a pass does not end, and until it does nothing is watched or restarted"
+        body = "You: restart the daemon (systemd does that by itself), and report this with its log."
+        yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
+
+
+def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
+    for account, (reason, error) in standing.discovery.items():
+        found = REASONS[reason]
+        what = found.zone or "its zones cannot be listed"
+        yield Alert(
+            reason=reason,
+            severity=found.severities[0],
+            subject=f"discovery/{account}",
+            summary=f"account {account}: {what}",
+            since=now,
+            body=f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {found.zone_remedy}",
+            account=account,
+            patience=timedelta(0) if found.zone else UNSEEN_FOR,
+        )
+
+
+def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
+    severity, subject = REASONS[reason].severities[0], f"watchdog/{reason}"
+    return Alert(reason=reason, severity=severity, subject=subject, summary=summary, since=since, body=body)
+
+
+# ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_zones(
+    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime
+) -> Iterator[Alert]:
+    outage = _outage(zones, now)
+    each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
+    for alert in chain(_of_discovery(standing, now), *each):
+        if outage is None or alert.reason is not Reason.UNSEEN:
+            yield alert
+    if outage is not None:
+        yield outage
+
+
+def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
+    reason, patience = Reason.UNSEEN, timedelta(0)
+    if zone.error and meaning(zone.reason).zone:
+        reason, summary = Reason(zone.reason), meaning(zone.reason).zone
+    elif zone.error and zone.seen_at is None:
+        summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
+    elif zone.error and zone.seen_at is not None:
+        if now - zone.seen_at < limits.interval:
+            return
+        # Patience and no longer limit: after an outage of all zones, each has its time to be seen again.
+        summary, patience = f"not seen since {rfc3339(zone.seen_at)}", UNSEEN_FOR
+    else:
+        if now - last_good < limits.interval + UNSEEN_FOR:
+            return
+        summary = f"not looked at since {rfc3339(last_good)}"
+    yield Alert(
+        reason=reason,
+        severity=REASONS[reason].severities[0],
+        subject=f"zone/{zone.account}/{zone.label}",
+        summary=f"{zone.label}: {summary}",
+        since=zone.seen_at or last_good,
+        body=_zone_body(zone, reason),
+        account=zone.account,
+        zone=zone.label,
+        zone_id=zone.id,
+        patience=patience,
+    )
+
+
+def _zone_body(zone: ZoneMemory, reason: Reason) -> str:
+    """A refusal's own text names the permission that is missing."""
+    lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
+    lines += [f"{zone.error}."] if zone.error else []
+    lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
+    return "\n".join((*lines, f"You: {REASONS[reason].zone_remedy}"))
+
+
+def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
+    """The one alert in place of many, when no zone can be seen that Cloudflare does not refuse."""
+    asked = [zone for zone in zones if not (zone.error and meaning(zone.reason).zone)]
+    last = max((zone.seen_at for zone in asked if zone.seen_at is not None), default=None)
+    if last is None or now - last < UNSEEN_FOR or not all(zone.error for zone in asked):
+        return None
+    newest = max(asked, key=lambda zone: zone.tried_at or last)
+    body = (
+        f"None of {len(asked)} zones could be seen. The last error, of {newest.label}: {newest.error}.\n"
+        "Next: everything is tried again by itself; nothing is restarted meanwhile.\n"
+        "You: see whether this machine reaches Cloudflare's API (name resolution, firewall, proxy), then look at"
+        " Cloudflare's status page."
+    )
+    summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
+    return _plain(Reason.CLOUDFLARE_FAILING, summary, body, last)
+
+
+# ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _standins(inventory: Inventory) -> dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]]:
+    """By zone and host: the packs that serve it, with their expiry."""
+    found: dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]] = defaultdict(list)
+    for known, _ in inventory.packs:
+        pack = known.pack
+        if pack.status in HEALTHY and pack.expires_at is not None:
+            for host in pack.hosts:
+                found[pack.zone_id, host].append((pack.expires_at, frozenset(pack.hosts)))
+    return found
+
+
+def _replaced(pack: Pack, standins: Mapping[tuple[str, str], list[tuple[datetime, frozenset[str]]]]) -> bool:
+    """Whether a healthy pack of later expiry serves all the hosts of this one."""
+    if not pack.hosts or pack.expires_at is None:
+        return False
+    others = standins.get((pack.zone_id, pack.hosts[0]), ())
+    return any(expires_at > pack.expires_at and hosts >= set(pack.hosts) for expires_at, hosts in others)

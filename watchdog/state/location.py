@@ -1,0 +1,62 @@
+"""Where a state lies: the file that a URL names, what is there, and an empty one where nothing is.
+
+Called by ``store`` alone, before it opens the file. Every failure is one sentence in a ``StateError``.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from watchdog.state.lock import StateError
+
+_MAGIC = b"SQLite format 3\0"
+
+
+def path_of(url: str) -> Path:
+    """The file a URL names, in one spelling, so that one state has one lock."""
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError:
+        parsed = sa.URL.create("")
+    named = parsed.database or ":memory:"
+    if parsed.drivername != "sqlite" or named == ":memory:" or "\0" in named or parsed.query:
+        raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
+    path = Path(os.path.realpath(named))
+    if stat.S_ISDIR(mode(path)):
+        raise StateError(f"the state {path} is a directory; state.url must name a file in it")
+    if not stat.S_ISDIR(mode(path.parent)):
+        raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
+    return path
+
+
+def mode(path: Path) -> int:
+    """Of the file, 0 where there is none; where this user may not look, that is what is said."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise StateError(f"the state {path} cannot be reached: {error.strerror}") from error
+
+
+def is_strange(path: Path) -> bool:
+    """Whether this is somebody's file and was never a state: no database, with no lock of ours beside it."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_MAGIC))
+    except OSError:  # said where it is opened
+        return False
+    return begins not in {b"", _MAGIC} and not path.with_name(f"{path.name}.lock").exists()
+
+
+def create(path: Path) -> None:
+    """An empty file that only its owner can read, before SQLite would make one for everybody."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StateError(f"the state {path} cannot be created: {error.strerror}") from error

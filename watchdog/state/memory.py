@@ -1,0 +1,298 @@
+"""What is known now of zones, packs and what was tried for them. Nothing here decides.
+
+``Memory`` answers every question from the process; what changed is handed to the ``writer``, which brings it to the
+disk. What a look changes comes as a ``Difference`` (``observe.compare``), what was decided as a ``Decision``
+(``decide``). Only ``cycle`` and what lies above it call it, from the loop's thread.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from watchdog.model.clock import NO_STEP, Anchor
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.events import DEBUG, Event
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Remembered, ZoneMemory
+from watchdog.model.observation import Difference, Known
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, PackKey, ZoneRef
+from watchdog.model.reasons import Reason
+from watchdog.state.database import Quarantined, Snapshot, StateError, Store
+from watchdog.state.writer import NEVER, Writer, shifted
+
+FORGET_AFTER = timedelta(days=7)
+"""How long a pack that is gone, or a zone that is no longer watched, is remembered: a week of looking back."""
+
+KEEP_JOURNAL = timedelta(days=90)
+"""How long the journal is kept: the longest usual validity of a certificate, so one whole renewal can be told."""
+
+RESTARTS_OF = timedelta(hours=1)
+"""How far back restarts are recalled: as far as the hourly budget reaches."""
+
+Restarts = list[tuple[str, datetime]]
+"""Account and time of restarts, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a start finds besides what ``Memory`` answers: open intents by their ids, and the restarts of the hour."""
+
+    open_intents: list[tuple[int, Intent]]
+    restarts: Restarts
+
+
+class Memory:
+    """Everything remembered of zones and packs."""
+
+    def __init__(self, store: Store, worker: Executor) -> None:
+        """``worker`` has one thread, and every use of ``store`` goes through it."""
+        self._store = store
+        self.writer = Writer(store, worker)
+        self.zones: dict[tuple[str, str], ZoneMemory] = {}
+        self._packs: dict[str, dict[str, Remembered]] = {}
+        self._histories: dict[PackKey, History] = {}
+        self.lost: Quarantined | None = None
+        self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
+        self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
+
+    # ── the disk and the clock ───────────────────────────────────────────────────────────────────────────────────
+
+    async def recall(self, now: Anchor) -> Recalled:
+        """Load what was stored. Intents that are open were cut off when their process died. Raises ``StateError``."""
+        if (lost := self._store.lost) is not None:  # by a clock that has been set back since, caution would never end
+            self.lost = replace(lost, at=min(lost.at, now.at))
+        self._set_at = now
+        self.writer.set_clock(now, NO_STEP)
+        if self._store.exclusive:
+            await self.writer.attempt(lambda: self._store.align(now))
+        snapshot = await self.writer.ask(self._store.load)
+        self.zones = snapshot.zones
+        for (zone_id, pack_id), known in snapshot.packs.items():
+            self._packs.setdefault(zone_id, {})[pack_id] = known
+        self._histories, restarts = await self.writer.ask(lambda: self._aligned(snapshot, now))
+        for account, until, requests in await self.writer.ask(lambda: self._store.booked(now.boot)) if now.boot else ():
+            self.booked.setdefault(account, []).append((until, requests))
+        return Recalled(await self.writer.ask(self._store.open_intents), restarts)
+
+    def observe_clock(self, now: Anchor) -> timedelta:
+        """By how much the clock was set since this was last asked: whatever is waited for here moves with it."""
+        step = now.step_since(self._set_at)
+        self.writer.set_clock(now, step)
+        if step:
+            self._set_at = now
+            self._histories = shifted(self._histories, step)
+            self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
+        return step
+
+    async def refresh(self) -> Restarts:
+        """Take over what another process (the ``restart`` command) has written since; gives the restarts of the hour.
+
+        A disk that cannot be read is no reason to stop looking: what the process knows stands, ``writer.error`` says
+        why, and an intent still meets what is stored.
+        """
+        writer = self.writer
+        try:
+            if not await writer.ask(self._store.changed_elsewhere):
+                return []
+            async with writer.writing:  # what changes meanwhile stays in ``changes``
+                await writer.write()
+                # In one go: what is stored meanwhile by an intent is in both or in neither.
+                moment = writer.moment
+                stored, restarts = await writer.ask(lambda: self._aligned(self._store.load(), moment))
+        except StateError as error:
+            writer.error = str(error)
+            return []
+        step = writer.moment.step_since(moment)  # it was set while that was read
+        stored = shifted(stored, step)
+        for key, history in writer.changes.histories.items():  # not written yet, and not older than a restart elsewhere
+            if (history.last_restart_at or NEVER) >= (stored.get(key, UNTROUBLED).last_restart_at or NEVER):
+                stored[key] = history
+        self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
+        return [(account, at + step) for account, at in restarts]
+
+    def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
+        """The stored histories and the restarts of the last hour, by the clock of ``now``."""
+        step = NO_STEP if snapshot.anchor is None else now.step_since(snapshot.anchor)
+        restarts = self._store.restarts_since(now.at - step - RESTARTS_OF)
+        return shifted(snapshot.histories, step), [(account, at + step) for account, at in restarts]
+
+    async def book(self, account: str, requests: int, until: float, forget_before: float) -> None:
+        """Note that an account may send so many requests ``until`` then, so that the next process knows.
+
+        If that cannot be written, this process counts all the same.
+        """
+        kept = [booking for booking in self.booked.get(account, ()) if booking[0] >= forget_before]
+        self.booked[account] = [*kept, (until, requests)]  # a reload may take the account away, and bring it again
+        boot = self.writer.moment.boot
+        await self.writer.attempt(lambda: self._store.book(account, boot, until, requests, forget_before))
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def history(self, pack: Pack) -> History:
+        """What was tried for this pack since it was last well."""
+        return self._histories.get(pack.key, UNTROUBLED)
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When the state before this one was lost, if one was."""
+        return self.lost.at if self.lost else None
+
+    def of(self, zone: ZoneRef) -> Known:
+        """All that a look at this zone is held against."""
+        before = self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label)
+        return Known(before, self._packs.get(zone.id, {}), self._histories)
+
+    def zone(self, zone: ZoneRef) -> ZoneMemory:
+        """What is known of this zone; empty when it was never looked at."""
+        return self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label, zone.id)
+
+    def zone_id(self, zone: ZoneRef) -> str:
+        """The id this zone had when it was last seen; empty when it never was."""
+        known = self.zones.get(zone.key)
+        return known.id if known else ""
+
+    def packs(self) -> Iterator[Remembered]:
+        """Every pack that is remembered."""
+        return (known for packs in self._packs.values() for known in packs.values())
+
+    def packs_of(self, zone: ZoneRef | ZoneMemory) -> Iterator[Remembered]:
+        """The packs remembered of one zone."""
+        known = self.zones.get(zone.key)
+        packs = self._packs.get(known.id, {}) if known and known.id else {}
+        return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
+
+    def known(self, pack: Pack) -> Remembered | None:
+        """The pack as it was remembered after its last look."""
+        return self._packs.get(pack.zone_id, {}).get(pack.id)
+
+    def troubled(self, zone: ZoneRef) -> bool:
+        """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
+        return any(_wants_attention(known) for known in self.packs_of(zone))
+
+    async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
+        """The newest lines about one pack, newest first."""
+        return await self.writer.ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
+
+    # ── what is noted ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, difference: Difference) -> None:
+        """Keep what one look changed."""
+        if difference.zone is not None:
+            self.zones[difference.zone.key] = difference.zone
+            self.writer.changes.zones.append(difference.zone)
+        for key, history in difference.histories.items():
+            self._set_history(key, history)
+        for key in difference.forgotten:
+            self._forget(key)
+        for known in difference.packs:
+            self._put(known)
+
+    def conclude(
+        self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime, diagnosis: Diagnosis | None = None
+    ) -> bool:
+        """Note what was decided of a pack. True when the decision is another than at the last look.
+
+        Without a new ``diagnosis`` the last one stays, until the pack is well.
+        """
+        then = self.known(pack)
+        since = then.since if then and then.pack.status == pack.status else now
+        last = then.diagnosis if then else None
+        if diagnosis is None and pack.status not in HEALTHY:
+            diagnosis = last
+        if diagnosis is not last:
+            self.writer.changes.diagnoses[pack.key] = diagnosis
+        elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+            return False
+        self._put(Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis))
+        return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
+
+    def give_up(self, pack: Pack, now: datetime) -> None:
+        """Note that no more restarts will be sent."""
+        self._set_history(pack.key, self.history(pack).gave_up(now))
+
+    def reset(self, pack: Pack) -> None:
+        """A person asks for a restart: a pack that was given up starts afresh."""
+        self._set_history(pack.key, self.history(pack).reset())
+
+    def note_error(self, pack: Pack, error: str) -> None:
+        """Keep the last thing that went wrong with a pack."""
+        self._set_history(pack.key, replace(self.history(pack), last_error=error))
+
+    def renamed(self, old: Pack, new: Pack) -> None:
+        """A restart gave the pack another id: what was tried goes with it."""
+        if new.id != old.id:
+            self._set_history(new.key, self.history(old))
+
+    def recall_history(self, key: PackKey, history: History, moment: Anchor) -> None:
+        """A history is stored already, with times by the clock of ``moment``: it holds from now on."""
+        history = history.shifted(self.writer.moment.step_since(moment))
+        if history == UNTROUBLED:
+            self._histories.pop(key, None)
+        else:
+            self._histories[key] = history
+
+    def journal(self, events: Iterable[Event]) -> None:
+        """Keep what happened, for looking back."""
+        for event in events:
+            if event.level == DEBUG:
+                continue
+            pack_id = event.pack.id if event.pack else ""
+            self.writer.changes.journal.append(
+                JournalLine(
+                    event.at, event.name, *event.zone.key, event.zone.id, pack_id, event.reason or "", event.detail
+                )
+            )
+
+    async def tidy(self, watched: set[tuple[str, str]], now: datetime) -> None:
+        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines."""
+        horizon = now - FORGET_AFTER
+        for known in list(self.packs()):
+            unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
+            gone = known.pack.status in GOING_AWAY and known.since < horizon
+            if unwatched or gone:
+                self._forget(known.pack.key)
+        self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
+        self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        await self.writer.flush()
+        await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _set_history(self, key: PackKey, history: History) -> None:
+        before = self._histories.get(key, UNTROUBLED)
+        if history == before:
+            return
+        self.writer.afresh |= history.attempts < before.attempts
+        if history == UNTROUBLED:
+            del self._histories[key]
+        else:
+            self._histories[key] = history
+        self.writer.changes.histories[key] = history
+
+    def _put(self, known: Remembered) -> None:
+        self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
+        self.writer.changes.packs.append(known)
+        if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
+            self.writer.changes.forgotten.remove(known.pack.key)
+
+    def _forget(self, key: PackKey) -> None:
+        zone_id, pack_id = key
+        self._packs[zone_id].pop(pack_id, None)
+        # It may come back, and starts afresh.
+        self.writer.afresh |= self._histories.pop(key, UNTROUBLED).attempts > 0
+        changes = self.writer.changes
+        changes.histories[key], changes.diagnoses[key] = UNTROUBLED, None
+        changes.forgotten.append(key)
+
+    def _last_seen(self, known: Remembered) -> datetime:
+        zone = self.zones.get((known.account, known.zone))
+        return zone.seen_at if zone and zone.seen_at else known.seen_at
+
+
+def _last_tried(zone: ZoneMemory) -> datetime:
+    return zone.tried_at or NEVER
+
+
+def _wants_attention(known: Remembered) -> bool:
+    if known.decision.do is Do.LEAVE:
+        return known.decision.reason is Reason.IN_PROGRESS
+    return known.decision.do is not Do.GIVE_UP
