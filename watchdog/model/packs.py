@@ -15,6 +15,7 @@ Identity = tuple[str, tuple[str, ...], str, str]
 """Zone id, sorted hosts, certificate authority and type: what of a pack lasts, as its id does not."""
 
 ADVANCED = "advanced"
+UNIVERSAL = "universal"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 
