@@ -96,21 +96,56 @@ class Telemetry(Protocol):
         """A pass is over."""
 
 
-@dataclass(slots=True)
-class Components:
-    """The components of the flow, in its order, and what holds for all of them. A reload swaps single components."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """What one configuration makes of the flow. A reload replaces it whole, in one assignment."""
 
     agenda: Agenda
     watched: WatchedZones
     clients: Mapping[str, Client]
-    memory: Memory
     policy: Callable[[ZoneRef], Policy]
+    diagnoser: Diagnoser | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Components:
+    """The components of the flow. All but ``configured`` stay as long as the process.
+
+    Whoever may wait asks again afterwards: ``configured`` may be another one by then.
+    """
+
+    configured: Configured
+    memory: Memory
     telemetry: Telemetry
     clock: Clock
     dice: Random
     dry_run: bool = False
-    diagnoser: Diagnoser | None = None
     facts: Facts = field(default_factory=Facts)
+
+    @property
+    def agenda(self) -> Agenda:
+        """Which zone is due when."""
+        return self.configured.agenda
+
+    @property
+    def watched(self) -> WatchedZones:
+        """The zones to watch."""
+        return self.configured.watched
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The way to Cloudflare of each account."""
+        return self.configured.clients
+
+    @property
+    def policy(self) -> Callable[[ZoneRef], Policy]:
+        """What holds for a zone."""
+        return self.configured.policy
+
+    @property
+    def diagnoser(self) -> Diagnoser | None:
+        """Who finds out why validations fail; ``None`` where nobody is to."""
+        return self.configured.diagnoser
 
 
 class Cycle:
@@ -131,6 +166,9 @@ class Cycle:
         components = self.components
         began, start, horizon = self._now(), components.clock.monotonic(), self._steady() + length
         self._report.started_at, self._report.dry_run = began, components.dry_run
+        for slots in (self._look_slots, self._act_slots):
+            for account in slots.keys() - components.clients.keys():
+                del slots[account]
         await components.memory.refresh()
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
@@ -156,12 +194,13 @@ class Cycle:
         await self.components.memory.flush()
 
     def enrol(self) -> None:
-        """Put the watched zones on the agenda: those with a pack in trouble at once, else the one seen longest ago."""
+        """Put the watched zones on the agenda."""
+        self.enrol_on(self.components.agenda, self.components.watched)
+
+    def enrol_on(self, agenda: Agenda, watched: WatchedZones) -> None:
+        """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago."""
         components = self.components
-        for turns in (self._look_slots, self._act_slots):
-            for account in turns.keys() - components.clients.keys():
-                del turns[account]
-        zones, seen = components.watched.zones(), components.memory.zones
+        zones, seen = watched.zones(), components.memory.zones
         troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
 
         def last_tried(zone: ZoneRef) -> tuple[bool, float]:
@@ -169,7 +208,7 @@ class Cycle:
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        components.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+        agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
 
     def _now(self) -> datetime:
         """The time. Every wait is heeded as long as it is meant to be, even if somebody sets the clock."""

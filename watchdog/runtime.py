@@ -45,57 +45,6 @@ def own_version() -> str:
         return "unknown"
 
 
-class LogsAndMetrics:
-    """Logs and, for the daemon, metrics as the one telemetry of the cycle, and the ears of the clients."""
-
-    def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
-        self.logs = logs
-        self.metrics = metrics
-        self._clock = clock
-        self.progress: Callable[[], None] = lambda: None
-
-    def happened(self, events: list[Event]) -> None:
-        """Log them, and count how long recoveries took."""
-        for event in events:
-            self.logs.happened(event)
-            took = dict(event.facts).get("after_seconds") if event.name == "recovered" else None
-            if isinstance(took, int) and self.metrics is not None:
-                self.metrics.recovered(took)
-
-    def restarted(self, zone: ZoneRef, sent: Sent) -> None:
-        """Count it."""
-        if self.metrics is not None:
-            self.metrics.restarted(zone.account, zone.label, sent)
-
-    def looked(self, zone: ZoneRef) -> None:  # noqa: ARG002  a telemetry may want to know which
-        """Move the progress bar, where there is one."""
-        self.progress()
-
-    def passed(self, report: PassReport) -> None:
-        """Log and count it."""
-        if self.metrics is not None:
-            self.metrics.passed(report, self._clock.now())
-        self.logs.passed(report)
-
-    def called(self, call: ApiCall) -> None:
-        """Count a call, and log it if it failed."""
-        if self.metrics is not None:
-            code = call.error.code if call.error else None
-            self.metrics.called(call.account, call.operation, call.status, call.seconds, code)
-        if call.error is not None:
-            self.logs.failed(call.account, call.operation, call.error.code, str(call.error))
-
-    def rate_limited(self, account: str, seconds: float) -> None:
-        """Cloudflare told a credential to wait."""
-        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
-
-    def exposed(self, files: Iterable[Exposed]) -> None:
-        """Others can read these files, which hold credentials."""
-        for each in files:
-            fields = {"file": each.file, "mode": f"{each.mode:04o}", "remedy": each.remedy}
-            self.logs.write(EventName.CREDENTIAL_EXPOSED, **fields)
-
-
 @dataclass(slots=True)
 class Runtime:
     """The components, built, with what is only needed to rebuild or close them."""
