@@ -14,7 +14,7 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
-from watchdog.cycle import Cycle, restartable
+from watchdog.cycle import Cycle, Policy, restartable
 from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
@@ -53,7 +53,7 @@ async def once(
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
         runtime.telemetry.exposed(exposed)
-        cycle = Cycle(runtime.components)
+        cycle = runtime.cycle
         runtime.telemetry.progress = watch
         cycle.enrol()
         try:
@@ -100,7 +100,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
     """
     async with open_runtime(config, store) as runtime:
         zone = await _find(runtime, zone_name)
-        cycle = Cycle(runtime.components)
+        cycle = runtime.cycle
         seen = await cycle.see(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
@@ -111,7 +111,8 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
             runtime.components.memory.reset(pack)
-            runtime.components.policy = _unbounded(runtime)
+            configured = runtime.components.configured
+            runtime.components.configured = replace(configured, policy=_unbounded(configured.policy))
         outcome = await cycle.act(seen.zone, pack, diagnosis)
         await runtime.components.memory.flush()
         if outcome.reason is not Reason.RESTARTED:
@@ -128,7 +129,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
     """
     quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
     async with open_runtime(quiet, store, dry_run=True) as runtime:
-        cycle = Cycle(runtime.components)
+        cycle = runtime.cycle
         zone = await _find(runtime, zone_name)
         seen = await cycle.see(zone)
         if not isinstance(seen, Seen):
@@ -200,8 +201,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 
-def _unbounded(runtime: Runtime) -> Callable[[ZoneRef], Any]:
-    usual = runtime.components.policy
+def _unbounded(usual: Callable[[ZoneRef], Policy]) -> Callable[[ZoneRef], Policy]:
     return lambda zone: replace(usual(zone), per_hour=1_000_000)
 
 

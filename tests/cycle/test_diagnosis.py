@@ -1,6 +1,7 @@
 """What a diagnosis changes in the flow. The diagnoser here says what DNS would show; who asks has tests of its own."""
 
 import asyncio
+from dataclasses import replace
 
 from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
@@ -36,7 +37,7 @@ class Diagnoser:
 
 
 def attended(fleet):
-    fleet.components.diagnoser = Diagnoser()
+    fleet.components.configured = replace(fleet.components.configured, diagnoser=Diagnoser())
     return fleet.components.diagnoser
 
 

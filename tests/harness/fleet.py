@@ -13,7 +13,6 @@ from random import Random
 from tests.conftest import LoopClock
 from tests.simulator.conftest import InProcess
 from watchdog.config.load import load
-from watchdog.cycle import Cycle
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
@@ -105,7 +104,7 @@ class Fleet:
         self.components = runtime.components
         self.telemetry = self.components.telemetry = Telemetry(self.components.telemetry)
         self.components.dice = Random(7)  # noqa: S311 - tests repeat
-        self.cycle = Cycle(self.components)
+        self.cycle = runtime.cycle
         self.cycle.enrol()
 
     # What the test lets happen.
@@ -188,14 +187,13 @@ class Fleet:
 
     def exposition(self):
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.components.clients.items())
-        return self.metrics.expose(Snapshot(inventory(self.components), accounts), "")[0].decode()
+        return self.metrics.expose(Snapshot(inventory=inventory(self.components), accounts=accounts), "")[0].decode()
 
 
 @asynccontextmanager
 async def as_a_daemon(fleet, environ=None):
     """The fleet's components run by the daemon. Its ticker goes by real time, which stands still beside the loop's."""
     daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {})
-    fleet.cycle = daemon.cycle
     running = asyncio.create_task(daemon.run())
     await asyncio.sleep(1)
     try:

@@ -82,7 +82,11 @@ class ApiCall:
     error: CloudflareError | None
 
 
-def connect(base_url: str, connections: int) -> httpx.AsyncBaseTransport:
+Transport = httpx.AsyncBaseTransport
+"""The way to Cloudflare that all clients share."""
+
+
+def connect(base_url: str, connections: int) -> Transport:
     """The connection pool to one server, of at most ``connections``.
 
     A transport and not an ``httpx.AsyncClient``: redirects, cookies and the auth flow of the client are never wanted
@@ -134,7 +138,7 @@ class Client:
 
     def __init__(
         self,
-        http: httpx.AsyncBaseTransport,
+        http: Transport,
         *,
         base_url: str,
         timeout: timedelta,

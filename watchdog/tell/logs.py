@@ -8,7 +8,7 @@ room.
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -61,7 +61,7 @@ def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
     last: list[Any] = [_cleaned, _for_people if console else _in_order, renderer]
-    ours = {
+    ours: dict[str, Any] = {
         "processors": [*shared, *last],
         "wrapper_class": structlog.make_filtering_bound_logger(number),
         "logger_factory": structlog.WriteLoggerFactory(out),
