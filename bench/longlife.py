@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.conftest import simulated
 from tests.harness.long_life import KEPT_LONG, grown, live
+from tests.harness.time import simulated
 from watchdog.state.memory import KEEP_JOURNAL
 
 

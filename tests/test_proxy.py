@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.http import HttpSender
 from watchdog.proxy import proxy_of, unreadable

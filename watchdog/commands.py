@@ -6,7 +6,7 @@ cycle and the same state as the daemon.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
-from watchdog.cycle import Cycle, Policy, restartable
+from watchdog.cycle import Cycle
 from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
@@ -53,13 +53,13 @@ async def once(
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
         runtime.telemetry.exposed(exposed)
-        cycle = runtime.cycle
+        passes = runtime.passes
         runtime.telemetry.progress = watch
-        cycle.enrol()
+        passes.enrol()
         try:
-            report = await cycle.run_pass(WHOLE_PASS)
+            report = await passes.run_pass(WHOLE_PASS)
         finally:
-            await cycle.stop(timedelta(0))
+            await passes.stop(timedelta(0))
         found = inventory(runtime.components)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
@@ -100,21 +100,19 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
     """
     async with open_runtime(config, store) as runtime:
         zone = await _find(runtime, zone_name)
-        cycle = runtime.cycle
-        seen = await cycle.see(zone)
+        cycle = runtime.passes.cycle
+        seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
         pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
         if pack is None:
             raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
-        diagnosis = await cycle.diagnose(seen.zone, pack) if restartable(pack) else None
+        diagnosis = await cycle.diagnose(seen.zone, pack) if pack.restartable else None
         _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
             runtime.components.memory.reset(pack)
-            configured = runtime.components.configured
-            runtime.components.configured = replace(configured, policy=_unbounded(configured.policy))
-        outcome = await cycle.act(seen.zone, pack, diagnosis)
-        await runtime.components.memory.flush()
+        outcome = await cycle.restart(seen.zone, pack, diagnosis, force=force)
+        await runtime.components.memory.writer.flush()
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
             raise CannotBeDone(text, unreachable=REASONS[outcome.reason].unreachable)
@@ -129,9 +127,9 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
     """
     quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
     async with open_runtime(quiet, store, dry_run=True) as runtime:
-        cycle = runtime.cycle
+        cycle = runtime.passes.cycle
         zone = await _find(runtime, zone_name)
-        seen = await cycle.see(zone)
+        seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
         wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
@@ -143,7 +141,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
 async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
-    memory.conclude(zone, pack, cycle.decision(zone, pack, diagnosis), now, diagnosis)
+    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
@@ -189,20 +187,16 @@ def _zone(runtime: Runtime, name: str) -> ZoneRef | None:
 
 
 def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
-    if not restartable(pack):
+    if not pack.restartable:
         raise CannotBeDone(
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    decision = cycle.decision(zone, pack, diagnosis)
+    decision = cycle.decide(zone, pack, diagnosis)
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
-
-
-def _unbounded(usual: Callable[[ZoneRef], Policy]) -> Callable[[ZoneRef], Policy]:
-    return lambda zone: replace(usual(zone), per_hour=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,11 @@ class Daemon:
         self.pipeline = runtime.pipeline = Pipeline(
             runtime.config,
             runtime.store,
-            runtime.components.memory.ask,
+            runtime.components.memory.writer.ask,
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=metrics.notified,
-            post=post or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=post or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
@@ -166,7 +166,7 @@ class Daemon:
             self._listening.add_done_callback(lambda _: self._wake.set())
             host, port = sock.getsockname()[:2]
             address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-        runtime.cycle.enrol()
+        runtime.passes.enrol()
         self._log(
             EventName.STARTED,
             version=own_version(),
@@ -233,7 +233,7 @@ class Daemon:
         if self._ticked and self._pass is None and not self._stop_asked:
             self._ticked = False
             self.health.pass_begun(self._clock.monotonic() + (self._length + GRACE).total_seconds())
-            self._pass = asyncio.create_task(self._runtime.cycle.run_pass(self._length))
+            self._pass = asyncio.create_task(self._runtime.passes.run_pass(self._length))
             self._pass.add_done_callback(lambda _: self._wake.set())
 
     def _tick(self) -> None:
@@ -258,12 +258,12 @@ class Daemon:
         return min(wait, watched / 3) if watched else wait
 
     async def _after_pass(self, report: PassReport) -> None:
-        components = self._runtime.components
+        components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
         self._notify.tell(STATUS=self.health.summary())
         await self.pipeline.after_pass(inventory(components), report, self.health.standing())
-        if components.memory.error != self._state_error:
-            self._state_error = components.memory.error
+        if writer.error != self._state_error:
+            self._state_error = writer.error
             if self._state_error:
                 self._log(EventName.STATE_UNWRITABLE, error=self._state_error)
             else:
@@ -271,7 +271,7 @@ class Daemon:
         if self._clock.now() - self._tidied >= TIDY_EVERY:
             self._tidied = self._clock.now()
             zones = {zone.key for zone in components.watched.zones()}
-            await components.memory.tidy(zones, self._clock.now())
+            await self._runtime.passes.tidy()
             self._metrics.tidy(zones, components.clients, self.pipeline.destinations())
 
     async def _alert(self) -> None:
@@ -312,7 +312,7 @@ class Daemon:
         self._log(EventName.STOPPING)
         self._notify.tell(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
         self._ticker.stop()
-        await self._runtime.cycle.stop(PATIENCE)
+        await self._runtime.passes.stop(PATIENCE)
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)
         await self.pipeline.close()

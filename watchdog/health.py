@@ -43,11 +43,11 @@ class Health:
 
     async def ready(self) -> tuple[bool, str]:
         """Whether the first pass is done and the state can be written, and a sentence."""
-        memory = self._runtime.components.memory
+        writer = self._runtime.components.memory.writer
         if self.last is None:
             return False, "the first pass is not done"
-        if not await memory.writable():
-            return False, f"the state cannot be written: {memory.error or 'the disk refuses'}"
+        if not await writer.writable():
+            return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         return True, "ok"
 
     def newly_overdue(self) -> bool:
@@ -64,7 +64,7 @@ class Health:
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
-            state_error=components.memory.error,
+            state_error=components.memory.writer.error,
             config_error=self.refusal,
             overdue_since=self.overdue_since,
             discovery=dict(components.watched.failures),

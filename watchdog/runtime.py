@@ -21,16 +21,21 @@ from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import AT_ONCE, Components, Configured, Cycle, Diagnoser, Policy
-from watchdog.decide.checks import Rules
+from watchdog.cycle import Components, Configured, Diagnoser
+from watchdog.decide.backoff import Backoff
+from watchdog.decide.budget import Budget, due_since
+from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.observe.zones import Search, WatchedZones
+from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.database import Store
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
 from watchdog.telemetry import LogsAndMetrics
@@ -60,6 +65,8 @@ class Lasting:
 
     store: Store
     memory: Memory
+    intents: Intents
+    budget: Budget
     http: Transport
     address: SlidingWindow
     telemetry: LogsAndMetrics
@@ -79,12 +86,14 @@ class Runtime:
         self.components = Components(
             configured=replace(first, agenda=agenda) if agenda is not None else first,
             memory=lasting.memory,
+            intents=lasting.intents,
+            budget=lasting.budget,
             telemetry=lasting.telemetry,
             clock=lasting.clock,
             dice=lasting.dice,
             dry_run=dry_run,
         )
-        self.cycle = Cycle(self.components)
+        self.passes = Passes(self.components)
 
     def apply(self, config: Config) -> list[Change]:
         """Take another configuration, all of it or nothing. Gives what differs.
@@ -127,7 +136,7 @@ class Building:
             agenda=self.agenda(watched),
             watched=watched,
             clients=self.clients(),
-            policy=self.policy(),
+            rules=self.rules(),
             diagnoser=self.diagnoser(),
         )
 
@@ -149,23 +158,23 @@ class Building:
         if self._before is None:
             return Agenda(schedule.interval, schedule.attention_interval)
         agenda = self._before.components.agenda.rescheduled(schedule.interval, schedule.attention_interval)
-        self._before.cycle.enrol_on(agenda, watched)
+        self._before.passes.enrol_on(agenda, watched)
         return agenda
 
     def clients(self) -> Mapping[str, Client]:
         """One client per account; all of them under the one limit of our address."""
         leaving: dict[str, Client] = {}
         if self._before is not None:
-            busy = self._before.cycle.busy
+            busy = self._before.passes.busy
             leaving = {name: client for name, client in self._before.components.clients.items() if busy.get(name)}
         return leaving | {name: self._client(name, account) for name, account in self._config.accounts.items()}
 
-    def policy(self) -> Callable[[ZoneRef], Policy]:
+    def rules(self) -> Callable[[ZoneRef], RestartRules]:
         """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
         config = self._config
-        usual = _policy(config.restart)
+        usual = _rules(config.restart)
         special = {
-            ref.key: _policy(zone.restart)
+            ref.key: _rules(zone.restart)
             for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
             if zone.restart != config.restart
         }
@@ -201,7 +210,7 @@ class Building:
         """What switches to the destinations of alerts."""
         if self._before is None or self._before.pipeline is None:
             return lambda: None
-        return partial(self._before.pipeline.reload, self._config)
+        return self._before.pipeline.prepare(self._config)
 
     def _client(self, name: str, account: AccountConfig) -> Client:
         lasting = self._lasting
@@ -245,16 +254,14 @@ class Building:
         )
 
 
-def _policy(restart: RestartPolicy) -> Policy:
+def _rules(restart: RestartPolicy) -> RestartRules:
     backoff = restart.backoff
-    return Policy(
-        rules=Rules(restart.enabled, restart.max_attempts, backoff.initial, backoff.max),
-        initial=backoff.initial,
-        factor=backoff.factor,
-        longest=backoff.max,
-        jitter=backoff.jitter,
-        per_hour=restart.max_per_hour,
+    return RestartRules(
+        enabled=restart.enabled,
+        max_attempts=restart.max_attempts,
+        max_per_hour=restart.max_per_hour,
         recheck=restart.recheck,
+        backoff=Backoff(backoff.initial, backoff.factor, backoff.max, backoff.jitter),
     )
 
 
@@ -289,9 +296,12 @@ async def open_runtime(
     logs.configure(config.log.level, config.log.format, clock)
     telemetry = LogsAndMetrics(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
+    memory = Memory(store, worker)
     lasting = Lasting(
         store=store,
-        memory=Memory(store, worker),
+        memory=memory,
+        intents=Intents(store, memory),
+        budget=Budget(),
         http=http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts))),
         address=SlidingWindow(PER_ADDRESS, 1.0),
         telemetry=telemetry,
@@ -316,13 +326,18 @@ async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
     now, memory, telemetry = lasting.clock.now(), lasting.memory, lasting.telemetry
-    unsettled = await memory.recall(anchor(lasting.clock))
+    recalled = await memory.recall(anchor(lasting.clock))
+    lasting.budget.merge(recalled.restarts)
+    for known in memory.packs():
+        if known.decision.reason is Reason.OVER_BUDGET:
+            due = due_since(memory.history(known.pack), now)
+            lasting.budget.wait(known.account, known.pack.key, due, now)
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
         telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
-    for intent_id, intent in unsettled if alone else ():
+    for intent_id, intent in recalled.open_intents if alone else ():
         error = "the process ended before the answer came"
-        memory.settle(intent_id, Sent.UNKNOWN, error, now)
+        lasting.intents.settle(intent_id, Sent.UNKNOWN, error, now)
         event = Event.restart_cut_off(intent, now, error)
         memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)

@@ -4,20 +4,27 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from random import Random
 
 import httpx
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
-from watchdog.act import restart
+from watchdog.cycle import Components, Cycle
+from watchdog.decide.budget import Budget
+from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
-from watchdog.model.history import Intent, NotIntended
+from watchdog.model.packs import ZoneRef
+from watchdog.observe.zones import WatchedZones
+from watchdog.schedule.agenda import Agenda
 from watchdog.simulator.scenario import pack_id
 from watchdog.state.database import Store
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 
 PACK = pack_id("example.com", 0)
 WAIT = timedelta(minutes=15)
+WATCHED = ZoneRef("main", "example.com", ZONE)
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -33,6 +40,19 @@ class Wire(httpx.AsyncBaseTransport):
         return await self.onwards.handle_async_request(request)
 
 
+class Telemetry:
+    """Notes the names of events in the order they are told."""
+
+    def __init__(self):
+        self.names = []
+
+    def happened(self, events):
+        self.names += [str(event.name) for event in events]
+
+    def restarted(self, zone, sent):
+        pass
+
+
 class Stage:
     """The restart flow with everything around it real but Cloudflare and time."""
 
@@ -45,27 +65,42 @@ class Stage:
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(url, exclusive=True)
         self.memory = Memory(self.store, self.worker)
-        self.told = []
-        self.held = None
-
-    def prepare(self):
-        self.told.append("prepared")
-        if self.held is not None:
-            raise NotIntended(self.held, "held")
-        now, before = self.clock.now(), self.memory.history(self.pack)
-        after = before.intended(now, WAIT)
-        return Intent("main", "example.com", ZONE, PACK, after.attempts, now, now + WAIT), before, after
+        self.budget, self.telemetry = Budget(), Telemetry()
+        self.rules = RestartRules(max_per_hour=1)
+        self.cycle = Cycle(
+            Components(
+                agenda=Agenda(WAIT, WAIT),
+                watched=WatchedZones((), {}, WAIT),
+                clients={"main": self.client},
+                memory=self.memory,
+                intents=Intents(self.store, self.memory),
+                rules=lambda _: self.rules,
+                telemetry=self.telemetry,
+                clock=self.clock,
+                dice=Random(7),  # noqa: S311 - tests repeat
+                budget=self.budget,
+            )
+        )
 
     async def restart(self):
+        """A restart of the pack as it is now."""
         self.pack = await self.client.get_pack(ZONE, PACK)
         self.told.clear()
         self.world.ledger.clear()
         return await self.again()
 
-    async def again(self):
-        return await restart.restart(
-            self.pack, self.client, self.memory, self.prepare, self.clock.now, lambda _: self.told.append("sending")
-        )
+    async def again(self, *, force=False):
+        """A restart of the pack as it was."""
+        return await self.cycle.restart(WATCHED, self.pack, force=force)
+
+    def budget_is_free(self):
+        """Whether the account, which may send one restart an hour, may send one now."""
+        now, key = self.clock.now(), ("another zone", "another pack")
+        return self.budget.free_at("main", key, due=now, per_hour=1, now=now, fresh=WAIT) is None
+
+    @property
+    def told(self):
+        return self.telemetry.names
 
     @property
     def asked(self):
@@ -83,7 +118,7 @@ class Stage:
         return self.rows("SELECT attempt, outcome FROM intents")
 
     def attempts(self):
-        return self.rows("SELECT attempts FROM histories")
+        return self.rows("SELECT attempts FROM histories WHERE attempts > 0")
 
     def close(self):
         self.worker.shutdown()

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from tests.act.conftest import PACK
-from tests.harness.cloudflare_client import ZONE, Sky, in_simulated_time
+from tests.harness.cloudflare_client import ZONE, Sky
+from tests.harness.time import in_simulated_time
 from watchdog.act.recheck import recheck
 from watchdog.model.packs import Validation
 from watchdog.simulator.scenario import Fault

@@ -10,15 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.act.conftest import PACK, WAIT
-from tests.conftest import simulated
-from tests.harness.cloudflare_client import ZONE, in_simulated_time
+from tests.harness.cloudflare_client import ZONE
+from tests.harness.time import in_simulated_time, simulated
 from watchdog.cloudflare.credential import PROBE_EVERY
+from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
 from watchdog.simulator.scenario import Fault
 from watchdog.state.database import Store
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 
 LOST = {
@@ -46,7 +48,7 @@ async def test_a_timed_out_pack_is_read_again_patched_once_and_shown_as_the_answ
         assert (outcome.sent, outcome.reason, outcome.error) == (Sent.ACCEPTED, Reason.RESTARTED, "")
         assert (outcome.pack.id, outcome.pack.status) == (PACK, "initializing")
         assert (outcome.attempt, outcome.next_restart_at) == (1, stage.clock.now() + WAIT)
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert stage.intents() == [(1, "accepted")]
         assert len(stage.world.restarts) == 1
 
@@ -57,7 +59,7 @@ async def test_the_intent_and_its_attempt_are_on_disk_before_the_patch_arrives(s
         seen = []
         stage.wire.on_patch = lambda: seen.append((stage.intents(), stage.attempts(), list(stage.told)))
         await stage.restart()
-        assert seen == [([(1, None)], [(1,)], ["prepared", "sending"])]
+        assert seen == [([(1, None)], [(1,)], ["restart_intended"])]
 
 
 @pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - {VALIDATION_TIMED_OUT}))
@@ -69,7 +71,7 @@ async def test_a_pack_that_has_moved_on_meanwhile_is_left_alone(staged, status):
         outcome = await stage.again()
         assert (outcome.reason, outcome.sent, outcome.pack.status) == (Reason.MOVED_ON, None, status)
         assert "PATCH" not in stage.asked
-        assert (stage.intents(), stage.told) == ([], [])
+        assert (stage.intents(), "restart_intended" in stage.told) == ([], False)
 
 
 @pytest.mark.parametrize("fault", [{"kind": "unknown_words"}, {"kind": "missing_fields"}, {"kind": "nulls"}])
@@ -109,10 +111,41 @@ async def test_a_pack_that_cannot_be_read_again_is_left_alone_and_why_is_said(st
 @in_simulated_time
 async def test_what_holds_a_restart_in_the_last_moment_is_its_reason(staged):
     async with staged() as stage:
-        stage.held = Reason.OVER_BUDGET
+        stage.budget.take("main", stage.clock.now())
         outcome = await stage.restart()
-        assert (outcome.reason, outcome.sent, outcome.error) == (Reason.OVER_BUDGET, None, "held")
-        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
+        assert (outcome.reason, outcome.sent) == (Reason.OVER_BUDGET, None)
+        assert (stage.asked, stage.told) == (["GET"], ["restart_held"])
+        assert stage.intents() == []
+
+
+@in_simulated_time
+async def test_a_forced_restart_is_made_whatever_is_decided(staged):
+    async with staged() as stage:
+        stage.budget.take("main", stage.clock.now())
+        stage.rules = RestartRules(enabled=False, max_per_hour=1)
+        assert (await stage.restart()).reason is Reason.DISABLED
+        assert (await stage.again(force=True)).sent is Sent.ACCEPTED
+
+
+@pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - {VALIDATION_TIMED_OUT}))
+@in_simulated_time
+async def test_a_forced_restart_leaves_a_pack_alone_that_has_moved_on(staged, status):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        stage.world.set_status(PACK, status)
+        outcome = await stage.again(force=True)
+        assert (outcome.reason, "PATCH" in stage.asked) == (Reason.MOVED_ON, False)
+
+
+@in_simulated_time
+async def test_an_authority_that_is_seen_to_refuse_at_the_last_look_holds_the_restart(staged):
+    story = {"errors": ["The CA will not issue for this domain"]}
+    zones = [{"name": "example.com", "packs": [{"status": "validation_timed_out", "story": story}]}]
+    async with staged(zones=zones, unknowns={"errors_outlive_timeout": True}) as stage:
+        stage.cycle.components.diagnoser = object()  # whoever it is: what Cloudflare said is heeded
+        stage.pack = replace(await stage.client.get_pack(ZONE, PACK), validation_errors=())
+        outcome = await stage.again()
+        assert (outcome.reason, "PATCH" in stage.asked) == (Reason.CA_REFUSES, False)
 
 
 @in_simulated_time
@@ -122,9 +155,9 @@ async def test_without_a_disk_nothing_is_sent(staged):
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.STATE_UNWRITABLE, None)
         assert "the intent could not be stored" in outcome.error
-        assert (stage.asked, stage.told) == (["GET"], ["prepared"])
-        assert stage.memory.history(stage.pack) == UNTROUBLED
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+        assert (stage.asked, stage.told) == (["GET"], ["restart_held"])
+        assert stage.memory.history(stage.pack).attempts == 0
+        assert stage.budget_is_free()
 
 
 @in_simulated_time
@@ -140,7 +173,8 @@ async def test_a_restart_that_another_process_has_just_made_is_not_made_again(st
         outcome = await stage.restart()
         assert (outcome.reason, outcome.sent) == (Reason.BACKING_OFF, None)
         assert stage.asked == ["GET"]
-        assert stage.memory.history(stage.pack) == theirs
+        assert stage.memory.history(stage.pack) == replace(theirs, last_error=outcome.error)
+        assert stage.budget_is_free()
 
 
 # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +197,7 @@ async def test_a_lost_answer_is_settled_by_reading_the_pack_and_never_by_sending
             assert (outcome.sent, outcome.reason) == (Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN)
             assert outcome.error.startswith("restart_validation: ")
         assert (outcome.attempt, outcome.next_restart_at is None) == (1, False)
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert stage.intents() == [(1, outcome.sent.value)]
         assert stage.attempts() == [(1,)]
 
@@ -176,7 +210,7 @@ async def test_an_outcome_that_cannot_be_read_either_stays_unknown_and_counts(st
         outcome = await stage.restart()
         assert (outcome.sent, outcome.pack.status) == (Sent.UNKNOWN, VALIDATION_TIMED_OUT)
         assert stage.asked == ["GET", "PATCH", "GET", "GET", "GET"]
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 
@@ -218,8 +252,8 @@ async def test_a_429_withdraws_the_attempt(staged):
         assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 0)
         assert stage.asked == ["GET", "PATCH"]
         assert (stage.intents(), stage.attempts()) == ([], [])
-        assert stage.memory.history(stage.pack) == UNTROUBLED
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is None
+        assert stage.memory.history(stage.pack).attempts == 0
+        assert stage.budget_is_free()
 
 
 @in_simulated_time
@@ -259,7 +293,7 @@ async def test_a_credential_that_may_write_again_is_held_no_more(staged):
 @in_simulated_time
 async def test_a_credential_that_is_stopped_meanwhile_sends_nothing_and_withdraws_the_attempt(staged):
     async with staged() as stage:
-        stage.told = Stops(stage.client.credential)
+        stage.telemetry.names = Stops(stage.client.credential)
         outcome = await stage.restart()
         assert (outcome.sent, outcome.reason) == (None, Reason.CREDENTIAL_REFUSED)
         assert stage.asked == ["GET"]
@@ -273,10 +307,10 @@ class Stops(list):
         super().__init__()
         self.credential = credential
 
-    def append(self, told):
-        if told == "sending":
+    def __iadd__(self, names):
+        if "restart_intended" in names:
             self.credential.refused("Invalid access token", certain=True)
-        super().append(told)
+        return super().__iadd__(names)
 
 
 @in_simulated_time
@@ -301,7 +335,7 @@ async def test_an_attempt_that_cannot_be_withdrawn_counts(staged):
         outcome = await stage.restart()
         assert outcome.reason is Reason.REFUSED
         assert stage.memory.history(stage.pack).attempts == 1
-        assert stage.memory.budget_free_at("main", 1, stage.clock.now()) is not None
+        assert not stage.budget_is_free()
         assert (stage.intents(), stage.attempts()) == ([(1, None)], [(1,)])
 
 
@@ -321,7 +355,7 @@ async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault):
         outcome = await stage.restart()
         assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 1)
         assert stage.asked == ["GET", "PATCH"]
-        await stage.memory.flush()
+        await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])
 
 
@@ -337,13 +371,14 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
         with pytest.raises(asyncio.CancelledError):
             await dying
         reborn = Memory(stage.store, stage.worker)
-        (found,) = await reborn.recall(anchor(stage.clock))
+        recalled = await reborn.recall(anchor(stage.clock))
+        (found,) = recalled.open_intents
         assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
         assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
-        assert reborn.budget_free_at("main", 1, stage.clock.now()) == sent_at + timedelta(hours=1)
-        reborn.settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
-        await reborn.flush()
-        assert await Memory(stage.store, stage.worker).recall(anchor(stage.clock)) == []
+        assert recalled.restarts == [("main", sent_at)]
+        Intents(stage.store, reborn).settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
+        await reborn.writer.flush()
+        assert (await Memory(stage.store, stage.worker).recall(anchor(stage.clock))).open_intents == []
         assert (stage.intents(), stage.attempts()) == ([(1, "unknown")], [(1,)])
 
 
@@ -375,7 +410,7 @@ def test_whatever_goes_wrong_there_is_one_patch_at_most_and_what_took_effect_is_
                 spoil(stage, "PATCH", **sending, takes_effect=takes_effect)
             stage.wire.on_patch = lambda: settling and spoil(stage, "GET", **settling)
             outcome = await stage.again()
-            await stage.memory.flush()
+            await stage.memory.writer.flush()
             assert stage.asked.count("PATCH") <= 1
             counted = stage.memory.history(stage.pack).attempts
             assert stage.attempts() == [(counted,)] * counted

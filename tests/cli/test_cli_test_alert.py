@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
 from watchdog.cli import NEEDS_A_PERSON, USAGE
 
 NOWHERE = "http://127.0.0.1:1/client/v4"

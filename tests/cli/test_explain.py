@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.harness.dns_server import Responder
+from tests.harness.dns import Responder
 from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario, pack_id
 from watchdog.simulator.server import serve

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, in_simulated_time, make_client, timed_out
+from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, make_client, timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, WAITS_FOR_429
 from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
 from watchdog.cloudflare.errors import (

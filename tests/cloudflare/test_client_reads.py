@@ -4,16 +4,8 @@ import json
 
 import pytest
 
-from tests.harness.cloudflare_client import (
-    SECRET,
-    ZONE,
-    Sky,
-    answer,
-    by_hand,
-    in_simulated_time,
-    make_client,
-    timed_out,
-)
+from tests.harness.cloudflare_client import SECRET, ZONE, Sky, answer, by_hand, make_client, timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.cloudflare.client import MOST_PAGES
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareFault, CredentialRefused, NotFound

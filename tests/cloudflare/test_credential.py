@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.cloudflare_client import ZONE, answer, by_hand, in_simulated_time
-from tests.simulator.conftest import ManualClock
+from tests.harness.cloudflare_client import ZONE, answer, by_hand
+from tests.harness.time import ManualClock, in_simulated_time
 from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
 from watchdog.cloudflare.errors import CloudflareError
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import LoopClock, simulated
+from tests.harness.time import LoopClock, simulated
 from watchdog.cloudflare.rate_limit import LONGEST_WINDOW, PARTS, PER_ADDRESS, Allowance, Quota, SlidingWindow, Urgency
 
 PLENTY = 10_000_000

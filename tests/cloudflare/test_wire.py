@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.oracles import envelope, is_label, is_sound
-from tests.harness.cloudflare_client import ZONE, by_hand, in_simulated_time
-from tests.simulator.conftest import ManualClock
+from tests.harness.cloudflare_client import ZONE, by_hand
+from tests.harness.time import ManualClock, in_simulated_time
 from watchdog.cloudflare import validations, wire
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.cloudflare.rate_limit import Urgency

@@ -61,7 +61,10 @@ def test_the_example_has_every_key() -> None:
     schema = json_schema()
     known = {key for key in keys(schema, schema) if not key.startswith("zones.*.restart.")}
     shown = set(given(read_document(EXAMPLE).data))
-    files, places = ("alertmanager_file", "webhook_file"), ("url", "secret")  # one of the two ways is shown for each
+    files, places = (
+        ("alertmanager_file", "webhook_file"),
+        ("url", "pagerduty", "secret"),
+    )  # one of the two ways is shown for each
     elsewhere = {f"alerts.destinations.*.{key}" for key in (*files, *places)}
     assert known - shown == {"accounts.*.api_token", "accounts.*.api_key", "alerts.heartbeat_url", *elsewhere}
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import pack_id
 
 ZONE = "a.example"

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import simulated
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import Start, timed_out
+from tests.harness.time import in_simulated_time, simulated
 from watchdog.simulator.scenario import pack_id
 
 ZONE = "a.example"

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 

@@ -11,8 +11,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import Fault
 
 ZONE = "a.example"

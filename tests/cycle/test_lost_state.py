@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from tests.cycle.test_blast_radius import within_an_hour
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import as_a_daemon, timed_out
+from tests.harness.time import in_simulated_time
 from tests.state.conftest import confuse
 from watchdog.state.database import StateDamaged
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import pack_id, zone_id
 
 TROUBLES = {
@@ -195,12 +195,12 @@ async def test_a_surprise_with_one_pack_does_not_stop_the_next_of_its_zone(start
 @in_simulated_time
 async def test_a_surprise_with_every_look_at_one_zone_is_told_once_and_does_not_stop_the_others(start):
     async with start({"a.example": [timed_out()], "b.example": [timed_out("succeeds")]}) as fleet:
-        usual = fleet.components.policy
+        usual = fleet.components.rules
 
         def broken(zone):
             return usual(zone if zone.label == "b.example" else None)
 
-        fleet.components.configured = replace(fleet.components.configured, policy=broken)
+        fleet.components.configured = replace(fleet.components.configured, rules=broken)
         await fleet.watch(hours=1)
         assert (len(fleet.patches("a.example")), len(fleet.patches("b.example"))) == (0, 1)
         assert len(fleet.events("zone_unseen", "a.example", "error")) == 1
@@ -250,7 +250,7 @@ async def test_a_stop_begins_no_further_restart_and_lets_the_one_under_way_finis
         fleet.fault(kind="slow", method="PATCH", delay="5s")
         under_way = asyncio.create_task(fleet.look())
         await fleet.sleep(2)
-        await fleet.cycle.stop(fleet.patience)
+        await fleet.passes.stop(fleet.patience)
         await under_way
         assert len(fleet.patches()) == 1
         assert len(fleet.events("restart_sent")) == 1
@@ -264,6 +264,6 @@ async def test_a_stop_begins_no_further_look(start):
         fleet.fault(kind="slow", delay="5s")
         under_way = asyncio.create_task(fleet.look())
         await fleet.sleep(2)
-        await fleet.cycle.stop(fleet.patience)
+        await fleet.passes.stop(fleet.patience)
         await under_way
         assert len(fleet.asked("GET")) == 16

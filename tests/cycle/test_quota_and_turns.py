@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 
 CALM = [{"status": "active"}]
 

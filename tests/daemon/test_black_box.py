@@ -11,10 +11,10 @@ from random import Random, SystemRandom
 
 import pytest
 
-from tests.daemon.conftest import until
+from tests.harness.alerting import Receiver
 from tests.harness.fleet import timed_out
 from tests.harness.forkserver import Nursery
-from tests.harness.receiver import Receiver
+from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id
 
 pytestmark = pytest.mark.process

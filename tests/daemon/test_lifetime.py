@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.daemon.conftest import until
 from tests.harness.fleet import timed_out
+from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
 from watchdog.state.database import Store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import simulated
 from tests.harness.long_life import KEPT_LONG, grown, live
+from tests.harness.time import simulated
 
 
 @pytest.mark.process

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from tests.daemon.conftest import until
 from tests.harness.fleet import timed_out
+from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
 pytestmark = pytest.mark.process

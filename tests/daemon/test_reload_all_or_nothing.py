@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 import structlog
 
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import as_a_daemon, timed_out
+from tests.harness.time import in_simulated_time
 from watchdog import daemon as daemon_module
 from watchdog.cycle import Configured
 from watchdog.runtime import Building
@@ -52,7 +52,7 @@ def told_by(daemon, fleet):
         "zones": components.watched.zones(),
         "quota": (window.limit, window.seconds, client.quota),
         "credential": client.credential,
-        "policy": components.policy(zone),
+        "rules": components.rules(zone),
         "diagnoser": components.diagnoser,
         "destinations": daemon.pipeline.destinations(),
         "log": structlog.get_config(),

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from tests.daemon.conftest import until
 from tests.harness.fleet import timed_out
+from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault
 
 pytestmark = pytest.mark.process

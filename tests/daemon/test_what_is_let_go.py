@@ -6,16 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.builders import NOW, StandingClock, inventory
-from tests.harness.cloudflare_client import answer, by_hand, in_simulated_time
+from tests.harness.builders import NOW, inventory
+from tests.harness.cloudflare_client import answer, by_hand
 from tests.harness.fleet import as_a_daemon
 from tests.harness.long_life import containers
+from tests.harness.time import StandingClock, in_simulated_time
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.decide.budget import Budget
 from watchdog.model.history import Sent
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.notify.destinations import Destinations
 from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome
+from watchdog.observe.compare import compare
 from watchdog.observe.facts import KEPT_FOR, Facts
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.database import Store
@@ -48,13 +51,23 @@ async def test_a_memory_forgets_zones_and_accounts_that_are_gone(tmp_path):
     memory, now = Memory(store, worker), datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(MANY):
         zone = ZoneRef(f"a{number}", f"z{number}", f"id{number}")
-        memory.apply(Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),)), now)
-        memory.budget_free_at(zone.account, 60, now)
+        seen = Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),))
+        memory.apply(compare(memory.of(zone), seen, now))
     await memory.tidy({(f"a{MANY - 1}", f"z{MANY - 1}")}, now + FORGET_AFTER + MINUTE)
     assert list(memory.zones) == [(f"a{MANY - 1}", f"z{MANY - 1}")]
     assert held(memory) < 10
     worker.shutdown()
     store.close()
+
+
+def test_a_budget_lets_go_of_accounts_that_are_gone_and_of_packs_that_nobody_looks_at():
+    budget, now = Budget(), NOW
+    for number in range(MANY):
+        now += MINUTE
+        budget.take(f"a{number}", now)
+        budget.wait(f"a{number}", (f"z{number}", "p"), now, now)
+    budget.tidy(now + timedelta(days=1))
+    assert held(budget) == 0
 
 
 def test_what_was_booked_for_accounts_that_are_gone_goes_and_what_counts_stays(tmp_path):
@@ -133,10 +146,11 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
         destinations = Destinations(
             None, fleet.clock, fleet.runtime.telemetry.logs, lambda *told: said.append(told), None, None
         )
-        destinations.open(fleet.runtime.config)
-        destinations._heard(DeliveryAttempt("hook", DeliveryOutcome.FAILED, "a title", "no"))  # noqa: SLF001 - as its lane does
+        destinations.prepare(fleet.runtime.config)([])
+        failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")
+        destinations._report(failed)  # noqa: SLF001 - as its queue does
         assert destinations._failing == {"hook": "no"}  # noqa: SLF001
-        destinations.open(fleet.start.load({**fleet.settings, "alerts": {}}))
+        destinations.prepare(fleet.start.load({**fleet.settings, "alerts": {}}))([])
         assert destinations._failing == {}  # noqa: SLF001
         await asyncio.sleep(0)
 
@@ -146,10 +160,10 @@ async def test_turns_of_accounts_that_are_gone_go_with_them(start):
     zones = {"a.example": [{"status": "active"}]}
     async with start(zones, other={"b.example": []}) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(300)
-        assert set(fleet.runtime.cycle._look_slots) == {"main", "other"}  # noqa: SLF001
+        assert set(fleet.runtime.passes._slots) == {"main", "other"}  # noqa: SLF001
         accounts = {"main": fleet.settings["accounts"]["main"]}
         fleet.start.load({**fleet.settings, "accounts": accounts, "zones": fleet.settings["zones"][:1]})
         daemon.ask_to_reload()
         await fleet.sleep(300)
-        assert set(fleet.runtime.cycle._look_slots) == {"main"}  # noqa: SLF001
-        assert not fleet.runtime.cycle.busy
+        assert set(fleet.runtime.passes._slots) == {"main"}  # noqa: SLF001
+        assert not fleet.runtime.passes.busy

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.decide.checks import OBSTACLES, Case, Rules, obstacle
+from watchdog.decide.checks import OBSTACLES, Case, RestartRules, obstacle
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
@@ -15,7 +15,7 @@ from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-RULES = Rules(enabled=True, max_attempts=3, settling=timedelta(minutes=15))
+RULES = RestartRules(max_attempts=3)
 PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
 
 
@@ -26,7 +26,7 @@ def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record:
 def case(
     *findings: Finding, failed_for: Reason | None = None, pack: Pack = PACK, history: History = UNTROUBLED
 ) -> Case:
-    return Case(pack, history, RULES, NOW, failed_for=failed_for, findings=findings)
+    return Case(pack=pack, history=history, rules=RULES, now=NOW, failed_for=failed_for, findings=findings)
 
 
 @pytest.mark.parametrize("name", FindingName)

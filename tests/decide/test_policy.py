@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.decide.checks import Case, Rules
+from watchdog.decide.backoff import Backoff
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
@@ -15,14 +16,14 @@ from watchdog.model.reasons import Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = Rules(enabled=True, max_attempts=3, settling=15 * MINUTE)
+RULES = RestartRules(max_attempts=3)
 PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
 
 
 def case(
-    pack: Pack = PACK, history: History = UNTROUBLED, rules: Rules = RULES, free_at: datetime | None = None
+    pack: Pack = PACK, history: History = UNTROUBLED, rules: RestartRules = RULES, free_at: datetime | None = None
 ) -> Case:
-    return Case(pack, history, rules, NOW, free_at)
+    return Case(pack=pack, history=history, rules=rules, now=NOW, budget_free_at=free_at)
 
 
 def test_the_first_restart_goes_at_once():
@@ -40,7 +41,7 @@ def test_a_later_one_goes_when_its_wait_is_over_and_not_a_second_earlier(since_d
     [(15, 60, Do.RESTART), (15, 59, Do.WAIT), (15, 0, Do.WAIT), (90, 89, Do.WAIT), (90, 90, Do.RESTART)],
 )
 def test_after_a_loss_of_the_state_an_hour_passes_or_the_first_wait_where_that_is_longer(initial, lost, does):
-    rules = replace(RULES, settling=initial * MINUTE)
+    rules = replace(RULES, backoff=Backoff(initial=initial * MINUTE))
     decision = decide(replace(case(rules=rules), lost_at=NOW - lost * MINUTE))
     assert decision.do is does
     if does is Do.WAIT:
@@ -118,12 +119,12 @@ histories = st.builds(
 )
 statuses = st.sampled_from(sorted(packs.KNOWN_STATUSES)) | st.text(max_size=30)
 types = st.sampled_from(["advanced", "universal", "keyless", ""]) | st.text(max_size=20)
-rules = st.builds(Rules, enabled=st.booleans(), max_attempts=st.integers(1, 10), settling=st.just(15 * MINUTE))
+rules = st.builds(RestartRules, enabled=st.booleans(), max_attempts=st.integers(1, 10))
 
 
 @given(statuses, types, histories, rules, times)
 def test_nothing_but_an_advanced_pack_in_validation_timed_out_is_ever_restarted(status, kind, history, rule, free_at):
-    decision = decide(Case(replace(PACK, status=status, type=kind), history, rule, NOW, free_at))
+    decision = decide(case(replace(PACK, status=status, type=kind), history, rule, free_at))
     if decision.do is Do.RESTART:
         assert (status, kind) == ("validation_timed_out", "advanced")
         assert rule.enabled
@@ -135,7 +136,7 @@ def test_nothing_but_an_advanced_pack_in_validation_timed_out_is_ever_restarted(
 
 @given(statuses, types, histories, rules, times)
 def test_a_wait_is_always_until_a_moment_to_come(status, kind, history, rule, free_at):
-    decision = decide(Case(replace(PACK, status=status, type=kind), history, rule, NOW, free_at))
+    decision = decide(case(replace(PACK, status=status, type=kind), history, rule, free_at))
     assert (decision.do is Do.WAIT) == (decision.until is not None)
     if decision.until is not None:
         assert decision.until > NOW

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchdog.decide.backoff import Backoff
 from watchdog.decide.retry_delay import next_restart_at
 from watchdog.model.findings import Limit
 from watchdog.model.history import UNTROUBLED, History
@@ -11,13 +12,14 @@ from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
 LAST = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BACKOFF = Backoff(15 * MINUTE, 2.0, DAY)
 
 
 def due(
     reason: Reason | None, wait: timedelta = 4 * HOUR, authority: str = "google", limit: Limit | None = None
 ) -> timedelta:
     history = History(attempts=3, last_restart_at=LAST, next_restart_at=LAST + wait)
-    at = next_restart_at(history, reason, authority, 15 * MINUTE, DAY, limit)
+    at = next_restart_at(history, reason, authority, BACKOFF, limit)
     assert at is not None
     return at - LAST
 
@@ -64,10 +66,10 @@ def test_what_is_said_of_a_limit_moves_nothing_where_the_reason_is_another():
 
 def test_before_the_first_restart_only_a_limit_is_waited_for_from_when_the_trouble_was_seen():
     first = History(trouble_since=LAST)
-    assert next_restart_at(first, Reason.CA_RATE_LIMITED, "google", 15 * MINUTE, DAY) == LAST + DAY
+    assert next_restart_at(first, Reason.CA_RATE_LIMITED, "google", BACKOFF) == LAST + DAY
     for reason in (None, Reason.CA_INTERNAL, Reason.CAA_FORBIDS):
-        assert next_restart_at(first, reason, "google", 15 * MINUTE, DAY) is None
-    assert next_restart_at(UNTROUBLED, Reason.CA_RATE_LIMITED, "google", 15 * MINUTE, DAY) is None
+        assert next_restart_at(first, reason, "google", BACKOFF) is None
+    assert next_restart_at(UNTROUBLED, Reason.CA_RATE_LIMITED, "google", BACKOFF) is None
 
 
 reasons = st.none() | st.sampled_from(VALIDATION_REASONS)
@@ -80,7 +82,7 @@ def test_a_wait_is_never_cut_below_the_first_of_the_backoff_nor_stretched_past_i
 ):
     longest = max(initial, DAY)
     history = History(attempts=1, last_restart_at=LAST, next_restart_at=LAST + wait)
-    at = next_restart_at(history, reason, authority, initial, longest)
+    at = next_restart_at(history, reason, authority, Backoff(initial=initial, longest=longest))
     assert at is not None
     assert at - LAST >= min(wait, initial)
     if reason is not Reason.CA_RATE_LIMITED:

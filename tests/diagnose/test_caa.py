@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.diagnosis import FULL, diagnose, names, pack
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, Responder, diagnose, names, pack
 from watchdog.diagnose.caa import judge_records
 from watchdog.diagnose.responses import CaaRecord
 from watchdog.model.packs import ManualRecord

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
-from tests.harness.diagnosis import FULL, PARTIAL, TXT, diagnose, names, pack
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, PARTIAL, TXT, Responder, diagnose, names, pack
 from watchdog.model.findings import placed, to_place
 from watchdog.model.packs import ManualRecord, Validation, ZoneFacts
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.diagnosis import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack, story
-from tests.harness.dns_server import Responder
-from watchdog.decide.checks import Case, Rules, obstacle
+from tests.harness.dns import FULL, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack, story
+from watchdog.decide.checks import Case, RestartRules, obstacle
 from watchdog.decide.policy import decide
 from watchdog.diagnose import caa
 from watchdog.diagnose.diagnoser import PackDiagnoser
@@ -170,10 +169,17 @@ def test_no_pack_however_strange_makes_a_diagnosis_raise_or_say_something_unprin
 
 def test_a_certain_obstacle_holds_the_restart_and_its_end_ends_the_hold(resolver):
     which = pack("www.example.com", validation=TXT)
-    rules = Rules(enabled=True, max_attempts=3, settling=timedelta(minutes=15))
 
     def decided(found):
-        return decide(Case(which, UNTROUBLED, rules, datetime(2026, 1, 1, tzinfo=UTC), findings=found))
+        return decide(
+            Case(
+                pack=which,
+                history=UNTROUBLED,
+                rules=RestartRules(),
+                now=datetime(2026, 1, 1, tzinfo=UTC),
+                findings=found,
+            )
+        )
 
     resolver.records["example.com"] += ['CAA 0 issue "pki.goog"']
     assert decided(diagnose(which, resolver, facts=FULL)).reason == "held_by_diagnosis"

@@ -2,8 +2,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.harness.diagnosis import FULL, PARTIAL, SHORT, TXT, diagnose, names, pack
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack
 from watchdog.model.packs import Validation, ZoneFacts
 
 HOST = "www.example.com"

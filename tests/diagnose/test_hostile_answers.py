@@ -9,9 +9,8 @@ import time
 
 import pytest
 
-from tests.harness.diagnosis import FULL, PATIENT, pack
-from tests.harness.diagnosis import story as examined
-from tests.harness.dns_server import Responder
+from tests.harness.dns import FULL, PATIENT, Responder, pack
+from tests.harness.dns import story as examined
 from watchdog.diagnose.http_tokens import Reach
 from watchdog.diagnose.transport import MOST_RECORDS, TooLargeError, parse
 from watchdog.model.packs import HttpToken, Validation

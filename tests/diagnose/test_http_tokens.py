@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.diagnosis import FULL, diagnose, names, pack
-from tests.harness.diagnosis import story as examined
+from tests.harness.dns import FULL, diagnose, names, pack
+from tests.harness.dns import story as examined
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import Reach, is_public
 from watchdog.model.packs import HttpToken, Validation

@@ -15,7 +15,7 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.harness.diagnosis import TXT, names, pack
+from tests.harness.dns import TXT, names, pack
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.model.findings import Finding
 from watchdog.model.packs import ManualRecord, ZoneFacts

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.diagnosis import pack
+from tests.harness.dns import pack
 from watchdog.diagnose import validation_errors, zone
 from watchdog.model.findings import FindingName
 from watchdog.model.packs import Validation, ZoneFacts

@@ -1,17 +1,22 @@
-"""The whole of pipeline over a real state on disk, in simulated time, with a network that a test can break."""
+"""People and how they are told: the alert pipeline over a real state, receivers, and a network that can break."""
 
 import asyncio
+import json
+import threading
+import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import msgspec
 
-from tests.conftest import LoopClock
 from tests.harness.builders import NOW, inventory, pack, zone
+from tests.harness.fleet import Start
+from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import EVENTS
@@ -20,7 +25,84 @@ from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
+from watchdog.notify.rules import Standing
+from watchdog.runtime import inventory as inventory_of
 from watchdog.state.database import Store
+
+
+class Got:
+    """One request as it came."""
+
+    def __init__(self, method, path, headers, body):
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Receiver:
+    """Answers 200 unless told otherwise. ``with Receiver() as hook: hook.url``."""
+
+    def __init__(self, port=0):
+        self.got = []
+        self.answers = []  # (status, headers, body), each used once; then 200
+        self.hang = None  # an event to wait for before answering
+        self.cut = False  # close the connection instead of answering
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def take(self):
+                size = int(self.headers.get("content-length") or 0)
+                receiver.got.append(Got(self.command, self.path, dict(self.headers), self.rfile.read(size)))
+                if receiver.hang is not None:
+                    receiver.hang.wait(30)
+                if receiver.cut:
+                    self.close_connection = True
+                    return
+                status, headers, body = receiver.answers.pop(0) if receiver.answers else (200, {}, b"ok")
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                try:
+                    self.wfile.write(body)
+                except OSError:
+                    self.close_connection = True
+
+            do_GET = do_POST = take  # noqa: N815  the names http.server looks for
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def wait_for(self, count, seconds=15):
+        """Whether so many requests have come, once they have or the time is up."""
+        deadline = time.monotonic() + seconds
+        while len(self.got) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return len(self.got) >= count
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.hang is not None:
+            self.hang.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
 
 CONFIG = """
 accounts: {main: {api_token: planted-token}}
@@ -90,7 +172,7 @@ class Household:
             await asyncio.sleep(60)
 
     def reload(self, alerts):
-        self.pipeline.reload(self._read(alerts))
+        self.pipeline.prepare(self._read(alerts))()
 
 
 def gave_up(name="p1", attempts=8, **more):
@@ -118,7 +200,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         return await asyncio.get_running_loop().run_in_executor(worker, question)
 
     logs, counted = Logs(), []
-    post = HttpSender("certpack-watchdog/test", network)
+    http = HttpSender("certpack-watchdog/test", network)
     pipeline = Pipeline(
         read(alerts),
         opened,
@@ -126,7 +208,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         clock=LoopClock(),
         logs=logs,
         count=lambda *tried: counted.append(tuple(map(str, tried))),
-        post=post,
+        http=http,
     )
     await pipeline.start()
     try:
@@ -140,3 +222,59 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
             await pipeline.close()
         worker.shutdown()
         opened.close()
+
+
+PLAIN_HOOK = {"name": "hook", "webhook": "http://hook.test/"}
+
+
+class Diagnoser:
+    """Says ``findings`` of a zone's packs, and nothing of the others."""
+
+    def __init__(self, findings=None):
+        self.findings = findings or {}
+
+    def begin_pass(self):
+        pass
+
+    async def diagnose(self, pack, _facts):
+        return tuple(self.findings.get(pack.hosts[0], ()))
+
+    async def close(self):
+        pass
+
+
+class Chain:
+    """A fleet, and the people who are told of it."""
+
+    def __init__(self, fleet, pipeline, network, logs):
+        self.fleet, self.pipeline, self.network, self.logs = fleet, pipeline, network, logs
+
+    async def watch(self, *, own=None, **duration):
+        """Passes by the ticker for so long, each told; ``own`` is what else is wrong with the watchdog itself."""
+        fleet = self.fleet
+        length = fleet.runtime.config.schedule.attention_interval.total_seconds()
+        end = fleet.clock.monotonic() + timedelta(**duration).total_seconds()
+        while (began := fleet.clock.monotonic()) < end:
+            report = await fleet.look()
+            components = fleet.components
+            standing = Standing(
+                components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
+            )
+            await self.pipeline.after_pass(inventory_of(components), report, standing)
+            await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
+
+
+@asynccontextmanager
+async def chain(folder, main, *, config=None, network=None, **more):
+    """One life of a watchdog that tells a webhook at ``hook.test``, over ``folder``."""
+    network, logs = network or Network(), Logs()
+    alerts = {"destinations": [PLAIN_HOOK], **(config or {}).pop("alerts", {})}
+    async with Start(folder)(main, config={**(config or {}), "alerts": alerts}, **more) as fleet:
+        asking = fleet.components.memory.writer.ask
+        http = HttpSender("certpack-watchdog/test", network)
+        pipeline = Pipeline(fleet.runtime.config, fleet.store, asking, clock=fleet.clock, logs=logs, http=http)
+        await pipeline.start()
+        try:
+            yield Chain(fleet, pipeline, network, logs)
+        finally:
+            await pipeline.close()

@@ -1,13 +1,15 @@
-"""Zones, packs and histories as the telemetry are handed them, in a line each; and a clock that stands still."""
+"""Zones, packs, histories, alerts and notices as the code under test is handed them, in a line each."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
+from watchdog.model.alerts import Alert, AlertLog, Message, MessageStatus, Notice
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import ALERTS, Reason, Severity
 from watchdog.model.report import Inventory
+from watchdog.notify.dedup import settle
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 HEALTHY = Decision(Do.LEAVE, Reason.HEALTHY)
@@ -19,25 +21,6 @@ TROUBLED = History(
     next_restart_at=NOW + timedelta(minutes=15),
     last_error="SERVFAIL looking up CAA",
 )
-
-
-class StandingClock:
-    """Stands still until it is told otherwise."""
-
-    def __init__(self):
-        self.at = NOW
-
-    def now(self):
-        return self.at
-
-    def monotonic(self):
-        return self.at.timestamp()
-
-    def advance(self, **duration):
-        self.at += timedelta(**duration)
-
-    async def sleep(self, _delay):
-        raise AssertionError("telemetry do not wait")
 
 
 class Terminal(StringIO):
@@ -62,3 +45,77 @@ def zone(name="example.com", account="main", *, error="", reason=""):
 def inventory(*packs, zones=None):
     zones = [zone()] if zones is None else zones
     return Inventory(list(packs), list(zones))
+
+
+T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DAY = timedelta(hours=24)
+
+
+def at(clock):
+    """``at("13:05")`` of the first day, ``at("1d 13:05")`` of the next."""
+    days, _, time = clock.rpartition("d ")
+    hours, minutes = map(int, time.split(":"))
+    return T0.replace(hour=0) + timedelta(days=int(days or 0), hours=hours, minutes=minutes)
+
+
+def alert(name="p1", reason=Reason.GAVE_UP, *, severity=None, account="main", family="trouble", **more):
+    return Alert(
+        reason=reason,
+        severity=severity or ALERTS[reason][0],
+        subject=f"{family}/{name}",
+        **{
+            "summary": f"{name}: {reason}",
+            "since": T0,
+            "account": account,
+            "zone": f"{name}.example",
+            "pack_id": f"id-of-{name}",
+            **more,
+        },
+    )
+
+
+class Day:
+    """Steps through a day; ``said`` is what was said, each as time, kind and name of the subject."""
+
+    def __init__(self, repeat_every=DAY):
+        self.log = AlertLog()
+        self.said = []
+        self.repeat_every = repeat_every
+
+    def step(self, now, *alerts, unwell=None, gone=(), heard=True):
+        now = at(now) if isinstance(now, str) else now
+        found = {each.fingerprint: each for each in alerts}
+        done = settle(self.log, found, unwell or {}, frozenset(gone), now, self.repeat_every, heard=heard)
+        self.log = done.log
+        told = [(f"{now:%H:%M}", str(each.kind), each.alert.subject.split("/")[1]) for each in done.notices]
+        self.said += told
+        return done.notices
+
+    def until(self, start, end, *alerts, every=1, **more):
+        """A step every minute, from ``start`` until before ``end``."""
+        now, last = at(start), at(end)
+        while now < last:
+            self.step(now, *alerts, **more)
+            now += timedelta(minutes=every)
+
+    def fires(self, now):
+        return sorted(entry.alert.subject for entry in self.log.entries.values() if entry.firing(at(now)))
+
+
+def message(number=1, destination="ops", *notices, text="news", now=T0):
+    return Message(
+        id=number,
+        destination=destination,
+        status=MessageStatus.FIRING,
+        reason="gave_up",
+        severity=notices[0].alert.severity if notices else Severity.WARNING,
+        title=text,
+        body=f"the body of {text}",
+        at=now,
+        total=len(notices),
+        notices=notices,
+    )
+
+
+def notice(kind, *args, **more):
+    return Notice(kind, alert(*args, **more))

@@ -27,6 +27,7 @@ def canary(place):
 
 _PARTS = ("user", "password", "path", "query")
 TOKEN, KEY, SIGNING = canary("api_token"), canary("api_key"), canary("secret")
+ROUTING = canary("pagerduty")
 OTHER_TOKEN = canary("another token")
 PROXY_USER, PROXY_PASSWORD = canary("proxy user"), canary("proxy password")
 
@@ -44,6 +45,7 @@ PLANTED = {
     ("Destination", "url"): address("json", "url"),
     ("Destination", "alertmanager"): address("http", "alertmanager"),
     ("Destination", "webhook"): address("http", "webhook"),
+    ("Destination", "pagerduty"): ROUTING,
     ("Destination", "secret"): SIGNING,
 }
 """By block and key: what is planted there."""
@@ -51,7 +53,7 @@ PLANTED = {
 _URLS = [f"{key} {part}" for key in ("heartbeat_url", "url", "alertmanager", "webhook") for part in _PARTS]
 CANARIES = {
     name: canary(name)
-    for name in ("api_token", "api_key", "secret", "another token", "proxy user", "proxy password", *_URLS)
+    for name in ("api_token", "api_key", "secret", "pagerduty", "another token", "proxy user", "proxy password", *_URLS)
 }
 
 

@@ -1,34 +1,93 @@
-"""The client under a simulated sky: on the simulator in process and in simulated time, or on answers made by hand."""
+"""The simulated Cloudflare and the real client on it: in process, in simulated time, or on a socket in a thread."""
 
-import functools
+import asyncio
+import contextlib
 import json
+import queue
+import threading
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import httpx
 
-from tests.conftest import LoopClock, simulated
-from tests.simulator.conftest import InProcess
+from tests.harness.time import LoopClock
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
-from watchdog.simulator.app import create_app
+from watchdog.simulator.app import ConnectionCut, create_app
 from watchdog.simulator.scenario import Scenario, zone_id
+from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
+
+
+class InProcess(httpx.ASGITransport):
+    """Translates a cut into what httpx says on a real connection."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionCut as cut:
+            raise (httpx.ReadError if cut.reset else httpx.RemoteProtocolError)(str(cut)) from cut
+
+
+class Simulated:
+    """One world, asked in process."""
+
+    def __init__(self, scenario: Any, clock: Any) -> None:
+        self.clock = clock
+        self.credential = {"Authorization": "Bearer simulated-token"}
+        self.world = World(Scenario.model_validate(scenario) if isinstance(scenario, dict) else scenario, clock)
+        self.zone = next(iter(self.world.zones.values()), None)
+        self.packs_path = f"/zones/{self.zone.id}/ssl/certificate_packs" if self.zone else ""
+
+    def ask(self, method: Any, path: Any, **options: Any) -> Any:
+        headers = {**self.credential, **options.pop("headers", {})}
+
+        async def once() -> Any:
+            transport = InProcess(app=create_app(self.world))
+            async with httpx.AsyncClient(transport=transport, base_url="http://sim/client/v4") as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return asyncio.run(once())
+
+    def get(self, path: Any, **options: Any) -> Any:
+        return self.ask("GET", path, **options)
+
+    def packs(self, **query: Any) -> Any:
+        return self.get(self.packs_path, params={"status": "all"} | query).json()["result"]
+
+    def pack(self) -> Any:
+        return self.packs()[0]
+
+    def restart(self, pack_id: Any = None, **options: Any) -> Any:
+        pack_id = pack_id or self.pack()["id"]
+        return self.ask("PATCH", f"{self.packs_path}/{pack_id}", **({"json": {}} | options))
+
+
+@contextlib.contextmanager
+def in_a_thread(world: Any) -> Any:
+    ready = queue.Queue()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        async with serve(world) as url:
+            ready.put((url, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    url, loop, stop = ready.get(timeout=10)
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
 
 BASE = "http://sim/client/v4"
 ZONE = zone_id("example.com")
 SECRET = "simulated-token"
-
-
-def in_simulated_time(test):
-    """The test is a coroutine; its hours take no time."""
-
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        return simulated(lambda: test(*args, **kwargs))
-
-    return run
 
 
 def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, requests=1_000_000):

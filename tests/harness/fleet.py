@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from random import Random
 
-from tests.conftest import LoopClock
-from tests.simulator.conftest import InProcess
+from tests.harness.cloudflare_client import InProcess
+from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
@@ -104,14 +104,14 @@ class Fleet:
         self.components = runtime.components
         self.telemetry = self.components.telemetry = Telemetry(self.components.telemetry)
         self.components.dice = Random(7)  # noqa: S311 - tests repeat
-        self.cycle = runtime.cycle
-        self.cycle.enrol()
+        self.passes = runtime.passes
+        self.passes.enrol()
 
     # What the test lets happen.
 
     async def look(self):
         """One pass."""
-        return await self.cycle.run_pass(self.runtime.config.schedule.attention_interval)
+        return await self.passes.run_pass(self.runtime.config.schedule.attention_interval)
 
     async def watch(self, **duration):
         """Passes by the ticker, for so long."""
@@ -289,6 +289,6 @@ class Start:
             )
             fleet = Fleet(world, runtime, wire, store, metrics, clock)
             fleet.start, fleet.settings = self, settings
-            stack.push_async_callback(fleet.cycle.stop, timedelta(0))
+            stack.push_async_callback(fleet.passes.stop, timedelta(0))
             yield fleet
             assert fleet.telemetry.strange == []

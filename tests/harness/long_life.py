@@ -16,7 +16,7 @@ from random import Random
 
 import httpx
 
-from tests.conftest import LoopClock
+from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender

@@ -19,14 +19,15 @@ import msgspec
 import pytest
 
 from fuzz.oracles import ASKED
-from tests.harness.builders import NOW, StandingClock, Terminal, inventory, troubled, zone
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, Terminal, inventory, troubled, zone
+from tests.harness.time import StandingClock
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation, translate
 from watchdog.diagnose import validation_errors
 from watchdog.diagnose.responses import read
 from watchdog.diagnose.transport import parse
-from watchdog.model.alerts import Kind, Letter, Notice, Route
+from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event, EventName
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
@@ -199,13 +200,13 @@ def an_alert(evil):
     return next(alert for alert in found.alerts.values() if alert.reason is Reason.GAVE_UP)
 
 
-def a_letter(evil):
-    [message] = messages([Notice(Kind.STARTED, an_alert(evil))], Route(), NOW)
-    return Letter(1, "ops", message)
+def a_message(evil):
+    [message] = messages([Notice(Kind.STARTED, an_alert(evil))], "ops", Route(), NOW)
+    return message
 
 
-def test_a_letter_has_no_more_lines_than_it_would_have_anyway(evil):
-    harmless, message = a_letter("x").message, a_letter(evil).message
+def test_a_message_has_no_more_lines_than_it_would_have_anyway(evil):
+    harmless, message = a_message("x"), a_message(evil)
     is_one_line_of_text(message.title)
     is_text(message.body, 25)
     assert len(message.body.split("\n")) <= len(harmless.body.split("\n")) + 6
@@ -214,7 +215,7 @@ def test_a_letter_has_no_more_lines_than_it_would_have_anyway(evil):
 
 def test_a_webhook_and_an_alertmanager_get_printable_strings(evil):
     alert = an_alert(evil)
-    for posted in (payload(a_letter(evil)), _alert(alert, NOW, NOW)):
+    for posted in (payload(a_message(evil)), _alert(alert, NOW, NOW)):
         for text in strings(posted):
             assert all(line.isprintable() for line in text.split("\n")), repr(text[:200])
         assert len(msgspec.json.encode(posted)) < 60_000
@@ -232,7 +233,7 @@ def strings(value):
 def test_a_service_that_shows_html_gets_it_escaped(format_, raw):
     with Receiver() as hook:
         url = f"json://127.0.0.1:{hook.port}/?format={format_}"
-        asyncio.run(Service(url).send(a_letter(HOSTILE["html"])))
+        asyncio.run(Service(url).send(a_message(HOSTILE["html"])))
     [got] = hook.got
     assert raw is None or raw not in got.json["message"]
     assert "script" in got.json["message"]

@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 
-from tests.harness.builders import StandingClock
-from tests.harness.notices import T0, alert, letter, notice
-from tests.harness.receiver import Receiver
-from watchdog.model.alerts import AlertState, Kind, Route
+from tests.harness.alerting import Receiver
+from tests.harness.builders import T0, alert, message, notice
+from tests.harness.time import StandingClock
+from watchdog.model.alerts import AlertLog, AlertState, Kind, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Severity
 from watchdog.notify import apprise
@@ -66,13 +65,13 @@ def why(url, **more):
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_whatever_success_it_is_the_letter_is_accepted(hook, status):
+def test_whatever_success_it_is_the_message_is_accepted(hook, status):
     hook.answers = [(status, {}, b"")]
     posted(hook.url + SECRET_PATH)
     assert [(got.method, got.path) for got in hook.got] == [("POST", SECRET_PATH)]
 
 
-@pytest.mark.parametrize(("status", "hopeless"), [(400, True), (401, False), (404, False), (413, True), (500, False)])
+@pytest.mark.parametrize(("status", "hopeless"), [(400, True), (401, False), (404, True), (413, True), (500, False)])
 def test_what_is_refused_says_the_status_alone(hook, status, hopeless):
     hook.answers = [(status, {}, f"cannot POST {SECRET_PATH}".encode())]
     refusal = why(hook.url + SECRET_PATH)
@@ -181,7 +180,7 @@ def test_no_cookie_is_kept(hook):
 
 def test_a_webhook_gets_the_whole_message_as_json(hook):
     record = ManualRecord("TXT", "_acme-challenge.p1.example", "token")
-    news = letter(7, "hook", notice(Kind.STARTED, body="what to do", records=(record,), restarts=2))
+    news = message(7, "hook", notice(Kind.STARTED, body="what to do", records=(record,), restarts=2))
     ran(lambda post: Webhook(hook.url, "", post, StandingClock().now).send(news))
     [got] = hook.got
     assert got.headers["content-type"] == "application/json"
@@ -201,7 +200,7 @@ def test_a_webhook_gets_the_whole_message_as_json(hook):
 
 def test_a_webhook_is_signed_over_its_time_and_its_body(hook):
     clock = StandingClock()
-    ran(lambda post: Webhook(hook.url, "planted", post, clock.now).send(letter()))
+    ran(lambda post: Webhook(hook.url, "planted", post, clock.now).send(message()))
     [got] = hook.got
     timestamp = got.headers["X-Certpack-Watchdog-Timestamp"]
     assert timestamp == str(int(clock.now().timestamp()))
@@ -210,16 +209,20 @@ def test_a_webhook_is_signed_over_its_time_and_its_body(hook):
 
 
 def test_without_a_secret_a_webhook_is_not_signed(hook):
-    ran(lambda post: Webhook(hook.url, "", post, StandingClock().now).send(letter()))
+    ran(lambda post: Webhook(hook.url, "", post, StandingClock().now).send(message()))
     assert "X-Certpack-Watchdog-Signature" not in hook.got[0].headers
 
 
 # ── Alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def logged(*entries):
+    return AlertLog({entry.alert.fingerprint: entry for entry in entries})
+
+
 def told(hook, *entries, now=T0, route=None, heartbeat=False):
     """What an Alertmanager is told."""
-    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).tell(entries, now))
+    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*entries), now))
     assert {got.path for got in hook.got} == {"/api/v2/alerts"}
     return [each for got in hook.got for each in got.json]
 
@@ -273,7 +276,7 @@ def test_many_alerts_are_told_in_several_requests(hook):
 
 
 def test_a_base_path_before_the_api_stays(hook):
-    ran(lambda post: Alertmanager(f"{hook.url}/am/", post, Route()).send(letter()))
+    ran(lambda post: Alertmanager(f"{hook.url}/am/", post, Route()).send(message()))
     assert hook.got[0].path == "/am/api/v2/alerts"
 
 
@@ -286,7 +289,7 @@ def pinged(hook, *passes):
         heartbeat = Heartbeat(f"{hook.url}/ping/s3cr3t?rid=1", post, _Hasty(), lost.append)
         task = asyncio.create_task(heartbeat.run())
         for each in passes:
-            heartbeat.ping(failed=each == "failed")
+            heartbeat.pass_completed(failed=each == "failed")
             await asyncio.wait_for(heartbeat.settled.wait(), 10)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -323,9 +326,9 @@ def test_the_failing_variant_keeps_slashes_and_queries_in_order():
 # ── any Apprise URL ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_any_apprise_url_takes_a_letter(hook):
+def test_any_apprise_url_takes_a_message(hook):
     service = Service(f"json://127.0.0.1:{hook.port}{SECRET_PATH}")
-    asyncio.run(service.send(letter(1, "ops", notice(Kind.STARTED), text="<b>news</b>")))
+    asyncio.run(service.send(message(1, "ops", notice(Kind.STARTED), text="<b>news</b>")))
     [got] = hook.got
     assert (got.path, got.json["title"], got.json["type"]) == (SECRET_PATH, "<b>news</b>", "failure")
     assert got.json["message"] == "the body of <b>news</b>"
@@ -335,7 +338,7 @@ def test_a_service_that_refuses_is_told_without_its_url(hook, capfd, caplog):
     hook.answers = [(500, {}, b"s3cr3t")] * 4
     service = Service(f"json://127.0.0.1:{hook.port}{SECRET_PATH}")
     with caplog.at_level(logging.DEBUG), pytest.raises(Undelivered, match="did not accept it"):
-        asyncio.run(service.send(letter()))
+        asyncio.run(service.send(message()))
     out, err = capfd.readouterr()
     assert "s3cr3t" not in out + err + caplog.text
 
@@ -344,7 +347,7 @@ def test_a_service_does_not_follow_redirects(hook):
     with Receiver() as elsewhere:
         hook.answers = [(307, {"Location": elsewhere.url}, b"")]
         with pytest.raises(Undelivered):
-            asyncio.run(Service(f"json://127.0.0.1:{hook.port}{SECRET_PATH}").send(letter()))
+            asyncio.run(Service(f"json://127.0.0.1:{hook.port}{SECRET_PATH}").send(message()))
         assert elsewhere.got == []
 
 
@@ -352,6 +355,17 @@ def test_a_service_does_not_follow_redirects(hook):
 def test_a_url_that_apprise_does_not_know_is_found_before_there_is_anything_to_send(url):
     with pytest.raises(Undelivered, match="Apprise knows no service for this URL"):
         asyncio.run(Service(url).check())
+
+
+class _Plugin:
+    verify_certificate, protocol, secure_protocol, retry = True, "x", None, 0
+    title_maxlen, body_maxlen, overflow_amalgamate_title = 250, 32768, False
+
+    def __len__(self):
+        return 1
+
+    def _formats(self):
+        return ("text",)
 
 
 class _Broken:
@@ -366,7 +380,7 @@ class _Broken:
         return self
 
     def instantiate(self, *_, **__):
-        return SimpleNamespace(verify_certificate=True)
+        return _Plugin()
 
     def add(self, _):
         return True
@@ -380,7 +394,7 @@ def test_a_plugin_that_raises_is_told_by_the_kind_of_its_fault():
         raise RuntimeError("s3cr3t")
 
     with pytest.raises(Undelivered) as caught:
-        asyncio.run(Service("x://s3cr3t", lambda: _Broken(notify)).send(letter()))
+        asyncio.run(Service("x://s3cr3t", lambda: _Broken(notify)).send(message()))
     assert str(caught.value) == "the service failed with RuntimeError"
 
 
@@ -396,15 +410,15 @@ def test_a_plugin_that_hangs_is_left_alone_and_not_asked_again_beside_itself(mon
     async def hanging():
         service = Service("x://s3cr3t", lambda: _Broken(notify))
         with pytest.raises(Undelivered, match="not done within"):
-            await service.send(letter())
+            await service.send(message())
         with pytest.raises(Undelivered, match="still hangs"):
-            await service.send(letter())
+            await service.send(message())
         release.set()
         for _ in range(500):
             await asyncio.sleep(0.01)
             if service._busy.done():  # noqa: SLF001  nothing else shows that the thread has ended
                 break
-        await service.send(letter())
+        await service.send(message())
 
     asyncio.run(hanging())
     assert len(calls) == 2

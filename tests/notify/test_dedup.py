@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.notices import DAY, T0, Day, alert, at
+from tests.harness.builders import DAY, T0, Day, alert, at
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import GAPS, LONGEST_CALM, settle

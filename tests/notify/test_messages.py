@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.notices import T0, alert, notice
+from tests.harness.builders import T0, alert, notice
 from watchdog.model.alerts import Kind, MessageStatus, Notice, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Reason, Severity
@@ -14,7 +14,7 @@ EVERYTHING = Route()
 
 
 def said(*notices, route=EVERYTHING):
-    return messages(notices, route, T0)
+    return messages(notices, "ops", route, T0)
 
 
 def test_one_alert_is_a_message_with_all_that_is_known():

@@ -13,15 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.notices import T0, alert, letter, notice
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import T0, alert, message, notice
 from watchdog.model.alerts import (
     Alert,
     AlertLog,
     AlertState,
     GroupHistory,
     Kind,
-    Letter,
     Message,
     MessageStatus,
     Notice,
@@ -61,12 +60,12 @@ texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 times = st.timedeltas(timedelta(0), timedelta(days=36500)).map(lambda since: datetime(2000, 1, 1, tzinfo=UTC) + since)
 alerts = st.builds(
     Alert,
-    st.sampled_from(sorted(ALERTS)),
-    st.sampled_from(list(Severity)),
-    texts,
-    texts,
-    times,
-    texts,
+    reason=st.sampled_from(sorted(ALERTS)),
+    severity=st.sampled_from(list(Severity)),
+    subject=texts,
+    summary=texts,
+    since=times,
+    body=texts,
     hosts=st.lists(texts, max_size=3).map(tuple),
     records=st.lists(st.builds(ManualRecord, texts, texts, texts), max_size=2).map(tuple),
     patience=st.timedeltas(timedelta(0), timedelta(days=30)),
@@ -84,20 +83,17 @@ entries = st.builds(
     st.booleans(),
 )
 letters = st.builds(
-    Letter,
-    st.integers(1, 2**40),
-    texts,
-    st.builds(
-        Message,
-        st.sampled_from(list(MessageStatus)),
-        texts,
-        st.sampled_from(list(Severity)),
-        texts,
-        texts,
-        times,
-        st.integers(1, 10**6),
-        st.lists(st.builds(Notice, st.sampled_from(list(Kind)), alerts, st.none() | times), max_size=3).map(tuple),
-    ),
+    Message,
+    id=st.integers(1, 2**40),
+    destination=texts,
+    status=st.sampled_from(list(MessageStatus)),
+    reason=texts,
+    severity=st.sampled_from(list(Severity)),
+    title=texts,
+    body=texts,
+    at=times,
+    total=st.integers(1, 10**6),
+    notices=st.lists(st.builds(Notice, st.sampled_from(list(Kind)), alerts, st.none() | times), max_size=3).map(tuple),
 )
 
 
@@ -120,28 +116,29 @@ def test_what_was_written_is_read_back(tmp_path_factory, log, voices, sent):
 
 
 def test_an_id_is_never_given_twice_even_when_its_letter_is_gone(store):
-    outbox.save(store, Unwritten(letters={7: letter(7)}))
+    outbox.save(store, Unwritten(letters={7: message(7)}))
     outbox.save(store, Unwritten(letters={7: None}))
     assert outbox.load(store).last_id == 7
 
 
 def test_what_is_said_and_the_letters_that_say_it_are_written_together_or_not_at_all(store):
     full(store)
-    many = {number: letter(number, "ops", notice(Kind.STARTED, body="x" * 10_000)) for number in range(1, 50)}
+    many = {number: message(number, "ops", notice(Kind.STARTED, body="x" * 10_000)) for number in range(1, 50)}
     with pytest.raises(StateError, match="disk is full"):
         outbox.save(store, Unwritten({alert().fingerprint: AlertState(alert(), T0, T0)}, {}, many))
     assert outbox.load(store) == outbox.Kept(AlertLog(), [], 0)
 
 
 def test_of_what_changed_twice_the_later_stands():
-    first = Unwritten({"a": AlertState(alert(), T0), "b": None}, {}, {1: letter(1)})
+    first = Unwritten({"a": AlertState(alert(), T0), "b": None}, {}, {1: message(1)})
     first.merge(Unwritten({"a": None}, {"g": GroupHistory(T0)}, {1: None}))
     assert first == Unwritten({"a": None, "b": None}, {"g": GroupHistory(T0)}, {1: None})
 
 
 def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
     outbox.save(
-        store, Unwritten({"a": AlertState(alert(), T0), "b": AlertState(alert(), T0)}, {}, {1: letter(1), 2: letter(2)})
+        store,
+        Unwritten({"a": AlertState(alert(), T0), "b": AlertState(alert(), T0)}, {}, {1: message(1), 2: message(2)}),
     )
     with store.transaction() as database:
         database.exec_driver_sql(
@@ -195,7 +192,7 @@ def test_a_daemon_that_is_killed_again_and_again_while_its_receiver_is_down_tell
         port = hook.port
     lived_and_killed(tmp_path, port, "ailing")
     with opened(tmp_path) as store:
-        assert [each.message.status for each in outbox.load(store).letters] == ["firing"]
+        assert [each.status for each in outbox.load(store).letters] == ["firing"]
     lived_and_killed(tmp_path, port, "ailing")
     with opened(tmp_path) as store:  # nothing new was said of what was said
         assert len(outbox.load(store).letters) == 1

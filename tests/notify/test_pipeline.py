@@ -7,10 +7,9 @@ from itertools import count
 
 import pytest
 
-from tests.conftest import START
 from tests.harness.alerting import HOOK, Network, gave_up, living
 from tests.harness.builders import inventory, pack, zone
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import START, in_simulated_time
 from watchdog.model.report import PassReport
 from watchdog.notify.rules import Standing
 from watchdog.state.database import StateError, Store

@@ -1,14 +1,13 @@
-"""A lane: in order, tried until accepted, bounded, and alone."""
+"""A queue: in order, tried until accepted, bounded, and alone."""
 
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
-from tests.conftest import LoopClock
-from tests.harness.cloudflare_client import in_simulated_time
-from tests.harness.notices import letter
+from tests.harness.builders import message
+from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.notify.channel import Undelivered
-from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, Lane, wait_after
+from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
 
 HOUR = timedelta(hours=1)
 
@@ -34,18 +33,20 @@ class Channel:
 
 
 class Run:
-    """A lane that runs, and all that is heard of it."""
+    """A queue that runs, and all that is heard of it."""
 
-    def __init__(self, channel, *letters):
+    def __init__(self, channel, *messages):
         self.clock = LoopClock()
         self.told, self.gone = [], []
-        self.lane = Lane("ops", channel, letters, self.clock, self._gone, self.told.append)
+        self.queue = MessageQueue("ops", channel, self.clock, self._gone, self.told.append)
+        for waiting in messages:
+            self.queue.put(waiting)
 
     async def _gone(self, sent):
         self.gone.append(sent.id)
 
     async def __aenter__(self):
-        self.task = asyncio.create_task(self.lane.run())
+        self.task = asyncio.create_task(self.queue.run())
         await asyncio.sleep(0)
         return self
 
@@ -58,14 +59,14 @@ class Run:
 
 
 def here(number=1):
-    return letter(number, now=LoopClock().now())
+    return message(number, now=LoopClock().now())
 
 
 @in_simulated_time
-async def test_letters_go_in_order_and_are_gone_only_once_accepted():
+async def test_messages_go_in_order_and_are_gone_only_once_accepted():
     channel = Channel(Undelivered("HTTP 500"), Undelivered("HTTP 500"))
     async with Run(channel, here(1), here(2)) as run:
-        run.lane.put(here(3))
+        run.queue.put(here(3))
         assert run.gone == []
         await asyncio.sleep(60)
     assert [number for _, number in channel.tried] == [1, 1, 1, 2, 3]
@@ -95,7 +96,7 @@ async def test_a_destination_that_asks_for_more_time_gets_it_within_reason():
 
 
 @in_simulated_time
-async def test_a_letter_the_destination_will_not_take_is_dropped_and_the_next_one_goes():
+async def test_a_message_the_destination_will_not_take_is_dropped_and_the_next_one_goes():
     channel = Channel(*[Undelivered("HTTP 400", hopeless=True)] * HOPELESS_TRIES)
     async with Run(channel, here(1), here(2)) as run:
         await asyncio.sleep(60)
@@ -105,15 +106,15 @@ async def test_a_letter_the_destination_will_not_take_is_dropped_and_the_next_on
 
 
 @in_simulated_time
-async def test_letters_that_are_too_old_are_dropped_and_told():
-    async with Run(channel := Channel(), letter(1, now=LoopClock().now() - OLDEST - HOUR), here(2)) as run:
+async def test_messages_that_are_too_old_are_dropped_and_told():
+    async with Run(channel := Channel(), message(1, now=LoopClock().now() - OLDEST - HOUR), here(2)) as run:
         await asyncio.sleep(1)
     assert (channel.arrived, run.gone) == ([2], [1, 2])
     assert run.told[0].error == "it is older than 3 days"
 
 
 @in_simulated_time
-async def test_a_letter_grows_too_old_while_its_destination_is_down():
+async def test_a_message_grows_too_old_while_its_destination_is_down():
     channel = Channel(*[Undelivered("HTTP 500")] * 1000)
     async with Run(channel, here()) as run:
         await asyncio.sleep(OLDEST.total_seconds() + 3600)
@@ -129,7 +130,7 @@ async def test_the_oldest_go_when_there_are_too_many():
 
 
 @in_simulated_time
-async def test_a_defect_of_a_channel_does_not_end_its_lane_and_its_text_stays_here():
+async def test_a_defect_of_a_channel_does_not_end_its_queue_and_its_text_stays_here():
     channel = Channel(*[RuntimeError("s3cr3t")] * HOPELESS_TRIES)
     async with Run(channel, here(1), here(2)) as run:
         await asyncio.sleep(60)

@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from tests.harness.alerting import gave_up, living
+from tests.harness.alerting import Receiver, gave_up, living
 from tests.harness.builders import inventory, pack, zone
-from tests.harness.receiver import Receiver
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
-from watchdog.model.alerts import AlertState, Route
+from watchdog.model.alerts import AlertLog, AlertState, Route
 from watchdog.model.report import PassReport
 from watchdog.notify import alertmanager as kind
 from watchdog.notify.alertmanager import Alertmanager
@@ -56,13 +55,15 @@ def now():
 async def told(manager, *entries, route=None):
     post = HttpSender("certpack-watchdog/test")
     try:
-        await Alertmanager(manager, post, route or Route(), heartbeat=True).tell(entries, now())
+        await Alertmanager(manager, post, route or Route(), heartbeat=True).refresh(
+            AlertLog({each.alert.fingerprint: each for each in entries}), now()
+        )
     finally:
         await post.close()
 
 
 def entry(*, over_at=None):
-    from tests.harness.notices import alert  # noqa: PLC0415
+    from tests.harness.builders import alert  # noqa: PLC0415
 
     began = now() - timedelta(minutes=1)
     return AlertState(alert(body="what to do"), began, said_at=began, over_at=over_at)
@@ -88,7 +89,7 @@ def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):
 
 
 def test_many_alerts_at_once_are_taken(manager):
-    from tests.harness.notices import alert  # noqa: PLC0415
+    from tests.harness.builders import alert  # noqa: PLC0415
 
     entries = [AlertState(alert(f"p{number}", body="x" * 500), now()) for number in range(1200)]
     asyncio.run(told(manager, *entries))

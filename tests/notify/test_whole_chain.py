@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.alert_chain import Diagnoser, chain
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.alerting import Diagnoser, chain
 from tests.harness.fleet import timed_out
+from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason

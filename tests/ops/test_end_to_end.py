@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 import pytest
 import yaml
 
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
 from tests.harness.servers import (
     ALERTMANAGER,
     PROMETHEUS,

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
 from tests.harness.builders import NOW, inventory, troubled
-from tests.harness.promql import read
-from tests.harness.servers import RealPrometheus, eventually, process
+from tests.harness.servers import RealPrometheus, eventually, process, read
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import KNOWN_STATUSES
@@ -27,7 +27,6 @@ from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
-from watchdog.notify.rows import firing_counts
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +51,7 @@ def exported():
     snapshot = Snapshot(
         inventory=inventory(troubled()),
         accounts=(Account("main", 1, 0.0),),
-        firing=firing_counts((), NOW),
+        firing=AlertLog().firing_counts(NOW),
         destinations=("ops",),
     )
     body, _ = metrics.expose(snapshot, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.nspawn import CannotBootError, Machine, booted, lacking, until
+from tests.harness.servers import CannotBootError, Machine, booted, lacking, until
 from watchdog.demo import TOKEN
 
 ROOT = Path(__file__).parents[2]

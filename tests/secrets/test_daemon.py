@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.harness.canaries import KEY, OTHER_TOKEN, PLANTED, PROXY_PASSWORD, PROXY_USER, TOKEN, leaks, reprs
-from tests.harness.cloudflare_client import in_simulated_time
 from tests.harness.fleet import as_a_daemon, timed_out
+from tests.harness.time import in_simulated_time
 from tests.secrets.test_configurations import configuration
 from watchdog.tell.pages import application
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from tests.daemon.conftest import PATIENCE
+from tests.harness.alerting import Receiver
 from tests.harness.canaries import KEY, OTHER_TOKEN, PROXY_PASSWORD, PROXY_USER, TOKEN, leaks
-from tests.harness.receiver import Receiver
+from tests.harness.processes import PATIENCE
 from tests.secrets.test_configurations import configuration
 from tests.tell.test_web import PATHS
 

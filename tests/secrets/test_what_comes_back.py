@@ -6,9 +6,9 @@ import traceback
 import httpx
 import pytest
 
-from tests.conftest import LoopClock
 from tests.harness.canaries import KEY, TOKEN, leaks, reprs
-from tests.harness.cloudflare_client import ZONE, answer, by_hand, in_simulated_time
+from tests.harness.cloudflare_client import ZONE, answer, by_hand
+from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.cloudflare.rate_limit import Urgency

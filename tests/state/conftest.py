@@ -12,6 +12,7 @@ from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.model.packs import Pack
 from watchdog.state.database import Store
+from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -72,7 +73,9 @@ class Mind:
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(self.url, exclusive=self.exclusive)
         memory = Memory(self.store, self.worker)
-        memory.left_open = await memory.recall(NOW)
+        memory.intents = Intents(self.store, memory)
+        memory.recalled = await memory.recall(NOW)
+        memory.left_open = memory.recalled.open_intents
         return memory
 
     async def __aexit__(self, *_):

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time
+from watchdog.decide.budget import Budget
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event, EventName
@@ -14,6 +15,7 @@ from watchdog.model.history import UNTROUBLED, History, Intent, NotIntended, Sen
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
+from watchdog.observe.compare import compare
 from watchdog.state import database as store_module
 from watchdog.state.database import StateError
 
@@ -26,7 +28,7 @@ WAITING = Decision(Do.WAIT, Reason.BACKING_OFF)
 
 
 def look(memory, *packs, now=T0):
-    memory.apply(Seen(ZONE, packs), now)
+    memory.apply(compare(memory.of(ZONE), Seen(ZONE, packs), now))
     for pack in packs:
         memory.conclude(ZONE, pack, WAITING, now)
 
@@ -38,7 +40,7 @@ def next_restart(memory, now=T0, pack=STUCK):
 
 
 async def restarted(memory, now=T0, pack=STUCK):
-    return await memory.intend(*next_restart(memory, now, pack))
+    return await memory.intents.intend(*next_restart(memory, now, pack))
 
 
 def line(number=0):
@@ -60,18 +62,17 @@ async def test_an_intent_counts_at_once_in_the_process_on_disk_and_in_the_budget
         await restarted(memory)
         after = History(1, T0, T0, T0 + WAIT)
         assert memory.history(STUCK) == after
-        assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
         async with mind(exclusive=False) as other:
             assert other.history(STUCK) == after
             assert [intent.pack_id for _, intent in other.left_open] == ["p1"]
-            assert other.budget_free_at("main", 1, T0) == T0 + HOUR
+            assert other.recalled.restarts == [("main", T0)]
 
 
 @in_simulated_time
 async def test_an_outcome_is_written_with_the_next_flush_and_closes_the_intent(mind):
     async with mind() as memory:
-        memory.settle(await restarted(memory), Sent.ACCEPTED, "", T0)
-        await memory.flush()
+        memory.intents.settle((await restarted(memory)).id, Sent.ACCEPTED, "", T0)
+        await memory.writer.flush()
     async with mind() as memory:
         assert memory.left_open == []
         assert memory.history(STUCK).attempts == 1
@@ -80,7 +81,7 @@ async def test_an_outcome_is_written_with_the_next_flush_and_closes_the_intent(m
 @in_simulated_time
 async def test_a_restart_whose_outcome_was_not_written_is_left_open_and_counted(mind):
     async with mind() as memory:
-        memory.settle(await restarted(memory), Sent.ACCEPTED, "", T0)
+        memory.intents.settle((await restarted(memory)).id, Sent.ACCEPTED, "", T0)
     async with mind() as memory:
         assert [intent.attempt for _, intent in memory.left_open] == [1]
         assert memory.history(STUCK).attempts == 1
@@ -90,27 +91,26 @@ async def test_a_restart_whose_outcome_was_not_written_is_left_open_and_counted(
 @in_simulated_time
 async def test_a_withdrawn_restart_leaves_everything_as_it_was(mind, before):
     async with mind() as memory:
-        memory._set_history(STUCK, before)  # noqa: SLF001 - as if it had been tried before
-        await memory.flush()
+        memory._set_history(STUCK.key, before)  # noqa: SLF001 - as if it had been tried before
+        await memory.writer.flush()
         intent, _, after = next_restart(memory)
-        number = await memory.intend(intent, before, after)
-        await memory.withdraw(number, intent, before)
+        assert await memory.intents.withdraw(await memory.intents.intend(intent, before, after))
         assert memory.history(STUCK) == before
-        assert memory.budget_free_at("main", 1, T0) is None
     async with mind() as memory:
-        assert (memory.history(STUCK), memory.left_open) == (before, [])
+        assert (memory.history(STUCK), memory.left_open, memory.recalled.restarts) == (before, [], [])
 
 
 @in_simulated_time
 async def test_a_restart_that_cannot_be_withdrawn_counts(mind, kit):
     async with mind() as memory:
         intent, before, after = next_restart(memory)
-        number = await memory.intend(intent, before, after)
+        stored = await memory.intents.intend(intent, before, after)
         with kit.no_room():
-            await memory.withdraw(number, intent, before)
-        assert "cannot be read or written" in memory.error
+            assert not await memory.intents.withdraw(stored)
+        assert "cannot be read or written" in memory.writer.error
         assert memory.history(STUCK) == after
-        assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
+    async with mind() as memory:
+        assert memory.recalled.restarts == [("main", T0)]
 
 
 @in_simulated_time
@@ -120,11 +120,10 @@ async def test_without_room_for_the_intent_nothing_is_counted_and_nothing_lost(m
         with kit.no_room(), pytest.raises(NotIntended, match="the intent could not be stored") as held:
             await restarted(memory)
         assert held.value.reason is Reason.STATE_UNWRITABLE
-        assert memory.error != ""
+        assert memory.writer.error != ""
         assert memory.history(STUCK) == History(trouble_since=T0)
-        assert memory.budget_free_at("main", 1, T0) is None
-        await memory.flush()
-        assert memory.error == ""
+        await memory.writer.flush()
+        assert memory.writer.error == ""
     async with mind() as memory:
         assert memory.history(STUCK) == History(trouble_since=T0)
 
@@ -137,7 +136,6 @@ async def test_two_processes_do_not_restart_one_pack_at_the_same_time(mind):
             await restarted(memory)
         assert held.value.reason is Reason.BACKING_OFF
         assert memory.history(STUCK) == command.history(STUCK)
-        assert memory.budget_free_at("main", 1, T0) is None
         await restarted(memory, T0 + HOUR)
         assert memory.history(STUCK).attempts == 2
 
@@ -153,35 +151,6 @@ async def test_a_pack_that_recovered_in_memory_alone_can_be_restarted_afresh(min
         assert memory.history(STUCK).attempts == 1
 
 
-# ── the budget ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@in_simulated_time
-async def test_the_budget_is_free_an_hour_after_the_restart_that_fills_it_and_not_a_second_before(mind):
-    async with mind() as memory:
-        for number in range(3):
-            pack = Pack(f"p{number}", "z1", "advanced", "validation_timed_out", ())
-            await restarted(memory, T0 + number * WAIT, pack)
-        now = T0 + 2 * WAIT
-        assert memory.budget_free_at("main", 4, now) is None
-        assert memory.budget_free_at("main", 3, now) == T0 + HOUR
-        assert memory.budget_free_at("main", 2, now) == T0 + WAIT + HOUR
-        assert memory.budget_free_at("other", 1, now) is None
-        assert memory.budget_free_at("main", 3, T0 + HOUR - timedelta(seconds=1)) == T0 + HOUR
-        assert memory.budget_free_at("main", 3, T0 + HOUR) is None
-
-
-@in_simulated_time
-async def test_restarts_begun_together_share_the_budget_before_any_is_on_disk(mind):
-    async with mind() as memory:
-        packs = [Pack(f"p{number}", "z1", "advanced", "validation_timed_out", ()) for number in range(5)]
-        under_way = [asyncio.create_task(restarted(memory, T0, pack)) for pack in packs]
-        await asyncio.sleep(0)
-        assert memory.budget_free_at("main", 5, T0) == T0 + HOUR
-        await asyncio.gather(*under_way)
-        assert memory.budget_free_at("main", 6, T0) is None
-
-
 # ── other processes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -189,34 +158,29 @@ async def test_restarts_begun_together_share_the_budget_before_any_is_on_disk(mi
 async def test_what_another_process_restarted_is_taken_over_with_the_next_refresh(mind):
     async with mind() as memory, mind(exclusive=False) as command:
         look(memory, STUCK)
-        await memory.flush()
+        await memory.writer.flush()
         await command.refresh()
         await restarted(command)
         assert memory.history(STUCK).attempts == 0
-        await memory.refresh()
+        assert await memory.refresh() == [("main", T0)]
         assert memory.history(STUCK) == History(1, T0, T0, T0 + WAIT)
-        assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
 
 
 @in_simulated_time
 async def test_a_refresh_with_nothing_new_keeps_everything(mind):
     async with mind() as memory:
         await restarted(memory)
-        await memory.refresh()
+        assert await memory.refresh() == []
         assert memory.history(STUCK).attempts == 1
-        assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
-        assert memory.budget_free_at("main", 2, T0) is None
 
 
 @in_simulated_time
-async def test_a_refresh_does_not_count_a_restart_twice(mind):
+async def test_a_refresh_gives_the_restarts_of_the_hour_each_once_whoever_made_them(mind):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(memory)
         await command.refresh()
         await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
-        await memory.refresh()
-        assert memory.budget_free_at("main", 2, T0) == T0 + HOUR
-        assert memory.budget_free_at("main", 3, T0) is None
+        assert await memory.refresh() == [("main", T0)] * 2
 
 
 @in_simulated_time
@@ -229,7 +193,7 @@ async def test_a_refresh_keeps_what_could_not_be_written_yet(mind, kit):
         with kit.no_room():
             await memory.refresh()
         assert memory.history(STUCK).gave_up_at == T0 + HOUR
-        await memory.flush()
+        await memory.writer.flush()
     async with mind() as memory:
         assert memory.history(STUCK).gave_up_at == T0 + HOUR
 
@@ -242,7 +206,7 @@ async def test_a_refresh_prefers_a_restart_made_elsewhere_to_older_words_of_its_
         with kit.no_room():
             await memory.refresh()
         assert memory.history(STUCK).attempts == 1
-        await memory.flush()
+        await memory.writer.flush()
         assert memory.history(STUCK).attempts == 1
     async with mind() as memory:
         assert memory.history(STUCK).attempts == 1
@@ -252,10 +216,13 @@ async def test_a_refresh_prefers_a_restart_made_elsewhere_to_older_words_of_its_
 async def test_a_refresh_that_overlaps_a_restart_loses_neither_its_attempt_nor_its_place_in_the_budget(mind):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
-        await asyncio.gather(memory.refresh(), restarted(memory))
+        budget = Budget()
+        budget.take("main", T0)  # as the cycle does before it stores the intent
+        restarts, _ = await asyncio.gather(memory.refresh(), restarted(memory))
+        budget.merge(restarts)
         assert memory.history(STUCK).attempts == 1
-        assert memory.budget_free_at("main", 2, T0) == T0 + HOUR
-        assert memory.budget_free_at("main", 3, T0) is None
+        free_at = [budget.free_at("main", STUCK.key, due=T0, per_hour=each, now=T0, fresh=HOUR) for each in (2, 3)]
+        assert free_at == [T0 + HOUR, None]
 
 
 @in_simulated_time
@@ -264,9 +231,8 @@ async def test_a_state_that_cannot_be_read_is_no_reason_to_forget_anything(mind)
         await restarted(memory)
         memory._store.close()  # noqa: SLF001 - nothing can be read from now on
         await memory.refresh()
-        assert "closed" in memory.error
+        assert "closed" in memory.writer.error
         assert memory.history(STUCK).attempts == 1
-        assert memory.budget_free_at("main", 1, T0) == T0 + HOUR
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -277,8 +243,8 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
     async with mind() as memory:
         look(memory, STUCK)
         memory.journal([line()])
-        await memory.flush()
-        await memory.flush()
+        await memory.writer.flush()
+        await memory.writer.flush()
     async with mind() as memory:
         (known,) = memory.packs_of(ZONE)
         assert (known.pack, known.decision, known.since) == (STUCK, WAITING, T0)
@@ -291,7 +257,7 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
 async def test_what_is_only_for_debugging_is_not_kept(mind):
     async with mind() as memory:
         memory.journal([Event.zone_unseen(ZONE, T0, Reason.UNSEEN, "", again=True)])
-        assert memory._changes.empty()  # noqa: SLF001 - that nothing is written shows nowhere else
+        assert memory.writer.changes.empty()
 
 
 @in_simulated_time
@@ -300,15 +266,15 @@ async def test_what_cannot_be_written_is_kept_with_its_reason_and_written_later(
         look(memory, STUCK)
         memory.journal([line()])
         with kit.no_room():
-            await memory.flush()
-            assert "cannot be read or written" in memory.error
-            assert not await memory.writable()
+            await memory.writer.flush()
+            assert "cannot be read or written" in memory.writer.error
+            assert not await memory.writer.writable()
             look(memory, STUCK, Pack("p2", "z1", "advanced", "active", ()), now=T0 + HOUR)
             memory.journal([line(1)])
-            await memory.flush()
-        assert await memory.writable()
-        await memory.flush()
-        assert memory.error == ""
+            await memory.writer.flush()
+        assert await memory.writer.writable()
+        await memory.writer.flush()
+        assert memory.writer.error == ""
     async with mind() as memory:
         assert {known.pack.id for known in memory.packs_of(ZONE)} == {"p1", "p2"}
         assert memory.zone(ZONE).seen_at == T0 + HOUR
@@ -324,10 +290,10 @@ async def test_a_long_time_without_a_disk_does_not_fill_the_memory(mind, kit, mo
             for number in range(30):
                 look(memory, STUCK, now=T0 + number * HOUR)
                 memory.journal([line(number)])
-                await memory.flush()
-        unwritten = memory._changes  # noqa: SLF001 - its size is the claim
+                await memory.writer.flush()
+        unwritten = memory.writer.changes
         assert (len(unwritten.zones), len(unwritten.packs), len(unwritten.journal)) == (1, 1, 20)
-        await memory.flush()
+        await memory.writer.flush()
         (newest,) = await memory.journal_of(STUCK, 1)
         assert newest.detail == "number=29"
 
@@ -338,12 +304,12 @@ async def test_a_pack_forgotten_while_the_disk_took_nothing_and_seen_again_is_ke
     gone = Pack("p1", "z1", "advanced", "deleted", ("example.com",), "google")
     async with mind() as memory:
         look(memory, gone)
-        await memory.flush()
+        await memory.writer.flush()
         with kit.no_room():
             await memory.tidy({ZONE.key}, T0 + week)
             assert list(memory.packs_of(ZONE)) == []
         look(memory, STUCK, now=T0 + week)
-        await memory.flush()
+        await memory.writer.flush()
     async with mind() as memory:
         assert [known.pack.status for known in memory.packs_of(ZONE)] == ["validation_timed_out"]
 
@@ -359,9 +325,9 @@ async def test_old_journal_lines_go_and_young_ones_stay(mind):
 @in_simulated_time
 async def test_much_is_written_without_waiting_for_the_clock(mind):
     async with mind() as memory:
-        await memory.save(T0)
+        await memory.writer.save(T0)
         look(memory, *(Pack(f"p{n}", "z1", "advanced", "active", ()) for n in range(2_000)))
-        await memory.save(T0)
+        await memory.writer.save(T0)
         async with mind(exclusive=False) as other:
             assert len(list(other.packs_of(ZONE))) == 2_000
 
@@ -392,14 +358,14 @@ class Held:
 async def test_what_is_written_while_the_state_is_read_anew_is_not_forgotten(mind):
     async with mind() as memory, mind(exclusive=False) as other:
         look(other, STUCK)
-        await other.flush()
+        await other.writer.flush()
         asyncio.get_running_loop().gate = held = Held()
         held.load, memory._store.load = memory._store.load, lambda: (setattr(held, "holds", True), held.load())[1]  # noqa: SLF001 - to know when it is read
         reading = asyncio.create_task(memory.refresh())
         await asyncio.sleep(1)
         assert not reading.done()
         memory.give_up(STUCK, T0)
-        writing = asyncio.create_task(memory.flush())
+        writing = asyncio.create_task(memory.writer.flush())
         await asyncio.sleep(1)
         held.free.set()
         await asyncio.gather(reading, writing)
@@ -411,11 +377,13 @@ async def test_what_is_written_while_the_state_is_read_anew_is_not_forgotten(min
 async def test_a_clock_that_is_set_between_the_plan_of_a_restart_and_its_intent_moves_both(mind, kit):
     async with mind() as memory:
         await restarted(memory)
-        memory.apply(Seen(ZONE, (replace(STUCK, status="active"),)), T0)  # it starts afresh, which is not written yet
+        memory.apply(
+            compare(memory.of(ZONE), Seen(ZONE, (replace(STUCK, status="active"),)), T0)
+        )  # it starts afresh, which is not written yet
         intent = next_restart(memory, T0)
         asyncio.get_running_loop().gate = held = Held()
         held.holds = True
-        intending = asyncio.create_task(memory.intend(*intent))
+        intending = asyncio.create_task(memory.intents.intend(*intent))
         await asyncio.sleep(1)
         memory.observe_clock(Anchor(T0 - HOUR, 1.0, kit.now.boot))
         held.free.set()

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.harness.cloudflare_client import in_simulated_time
+from tests.harness.time import in_simulated_time
 from tests.state.conftest import confuse
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.harness.builders import NOW, StandingClock, Terminal, pack
+from tests.harness.builders import NOW, Terminal, pack
+from tests.harness.time import StandingClock
 from watchdog.model.events import Event, EventName
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason

@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
-from watchdog.decide.checks import Case, Rules
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
+from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
@@ -24,7 +25,6 @@ from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
-from watchdog.notify.rows import firing_counts
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, NOTIFICATION_OUTCOMES, PREFIX, Account, Metrics, Snapshot
 
 PROMISED = {
@@ -48,7 +48,7 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
-FIRING = firing_counts((), NOW)
+FIRING = AlertLog().firing_counts(NOW)
 ACCOUNTS = (Account("main", 1100, 2.5),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -125,7 +125,7 @@ def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
 
 
 def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
-    rules = Rules(enabled=True, max_attempts=8, settling=timedelta(minutes=15))
+    rules = RestartRules()
     obstacle = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "example.com", "It forbids.", "Allow it.")
     axes = product(
         (*KNOWN_STATUSES, "quantum_entangled"),
@@ -139,8 +139,19 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
     )
     known, _ = pack()
     made = {
-        decide(Case(replace(known.pack, status=status, type=kind), history, rules, NOW, *more))
-        for status, kind, history, rules, *more in axes
+        decide(
+            Case(
+                pack=replace(known.pack, status=status, type=kind),
+                history=history,
+                rules=rules,
+                now=NOW,
+                budget_free_at=free_at,
+                failed_for=failed_for,
+                findings=findings,
+                lost_at=lost_at,
+            )
+        )
+        for status, kind, history, rules, free_at, failed_for, findings, lost_at in axes
     }
     assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 

@@ -1,4 +1,4 @@
-"""What leaves for people: TLS is always verified, and no redirect takes a URL or a letter elsewhere."""
+"""What leaves for people: TLS is always verified, and no redirect takes a URL or a message elsewhere."""
 
 import asyncio
 import shutil
@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.harness.builders import NOW, StandingClock
-from tests.harness.notices import letter
-from tests.harness.receiver import Receiver
+from tests.harness.alerting import Receiver
+from tests.harness.builders import NOW, message
+from tests.harness.time import StandingClock
 from watchdog.model.alerts import AlertLog, Route
 from watchdog.notify.alertmanager import Alertmanager
 from watchdog.notify.apprise import Service
@@ -22,18 +22,18 @@ SECRET = "/s3cr3t"
 
 
 async def by_webhook(url, post):
-    await Webhook(url + SECRET, "key", post, lambda: NOW).send(letter())
+    await Webhook(url + SECRET, "key", post, lambda: NOW).send(message())
 
 
 async def by_alertmanager(url, post):
-    await Alertmanager(url + SECRET, post, Route()).tell(AlertLog().entries.values(), NOW)
+    await Alertmanager(url + SECRET, post, Route()).refresh(AlertLog(), NOW)
 
 
 async def by_heartbeat(url, post):
     lost = []
     heart = Heartbeat(url + SECRET, post, ImpatientClock(), lost.append)
     running = asyncio.create_task(heart.run())
-    heart.ping(failed=False)
+    heart.pass_completed(failed=False)
     await heart.settled.wait()
     running.cancel()
     if lost:
@@ -85,7 +85,7 @@ def test_a_redirect_to_anywhere_is_told(way, location):
 @pytest.mark.parametrize("switch", ["no", "No", "false", "0", "off", "n"])
 def test_a_service_whose_url_turns_verification_off_is_refused_before_anything_is_sent(switch):
     service = Service(f"jsons://127.0.0.1:1{SECRET}?verify={switch}")
-    for attempt in (service.check(), service.send(letter())):
+    for attempt in (service.check(), service.send(message())):
         with pytest.raises(Undelivered, match=r"verify=no\), which is refused; name your own authority") as refused:
             asyncio.run(attempt)
         assert "s3cr3t" not in str(refused.value)
@@ -122,7 +122,7 @@ def over_tls(tmp_path, monkeypatch):
 
 
 async def by_service(url, _):
-    await Service(url.replace("https://", "jsons://") + SECRET).send(letter())
+    await Service(url.replace("https://", "jsons://") + SECRET).send(message())
 
 
 @pytest.mark.real

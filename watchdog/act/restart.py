@@ -1,14 +1,13 @@
-"""One restart: re-read, intend, send once, settle.
+"""The steps of one restart at Cloudflare: reread, send once, settle by reading. ``cycle`` calls them in this order.
 
 Between the look that found the pack timed out and this moment the world may have moved, so the pack is read again and
-left alone unless it still is timed out. Then the intent is stored: from there on the attempt counts, whatever dies.
-The PATCH is sent once. When its answer does not tell what happened, the pack is read, never patched again.
+left alone unless it still is timed out. Then ``cycle`` stores the intent: from there on the attempt counts, whatever
+dies. The PATCH is sent once. When its answer does not tell what happened, the pack is read, never patched again.
+
+Each step takes values and gives one; none raises anything that Cloudflare causes.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from typing import Protocol
 
 from watchdog.cloudflare.client import Client, Reservation
 from watchdog.cloudflare.errors import (
@@ -19,104 +18,78 @@ from watchdog.cloudflare.errors import (
     RateLimited,
     Unsettled,
 )
-from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.history import Intent, Sent
 from watchdog.model.outcomes import RestartOutcome
-from watchdog.model.packs import ADVANCED, GOING_AWAY, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
 
-class Ledger(Protocol):
-    """Where intents are kept; ``record`` is one."""
-
-    async def intend(self, intent: Intent, before: History, after: History) -> int:
-        """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
-
-    def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
-        """Note what became of it."""
-
-    async def withdraw(self, intent_id: int, intent: Intent, before: History) -> None:
-        """Nothing was sent after all: forget the intent and put the history back."""
+def refused(pack: Pack, client: Client) -> RestartOutcome | None:
+    """What is to be said without asking: the credential was refused a restart in this zone a short while ago."""
+    refusal = client.credential.only_reads(pack.zone_id)
+    return RestartOutcome(pack=pack, reason=Reason.CREDENTIAL_REFUSED, error=refusal) if refusal else None
 
 
-async def restart(
-    pack: Pack,
-    client: Client,
-    ledger: Ledger,
-    prepare: Callable[[], tuple[Intent, History, History]],
-    now: Callable[[], datetime],
-    sending: Callable[[Intent], None],
-) -> RestartOutcome:
-    """Restart the validation of ``pack``.
+async def reread(pack: Pack, client: Client, reservation: Reservation) -> Pack | RestartOutcome:
+    """The pack as it is now, or why it could not be read, in which case nothing may be sent."""
+    try:
+        return await client.get_pack(pack.zone_id, pack.id, reservation)
+    except CloudflareError as error:
+        reason = Reason.UNSEEN
+        if isinstance(error, NotFound):
+            reason = Reason.NOT_FOUND
+        elif isinstance(error, CredentialRefused):
+            reason = Reason.CREDENTIAL_REFUSED
+        return RestartOutcome(pack=pack, reason=reason, error=str(error))
 
-    ``prepare`` gives the intent with the histories before and after it; it is called after the re-read, so that its
-    times are those of the PATCH. ``sending`` is told once the intent is stored. Raises nothing Cloudflare causes.
+
+async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservation) -> RestartOutcome:
+    """Send the PATCH, once, for an intent that is stored.
+
+    The outcome is ``UNKNOWN`` where the answer does not tell. It has no attempt where none was spent: the connection
+    could not be made, or Cloudflare said no before it looked at the pack.
     """
-    if refusal := client.credential.only_reads(pack.zone_id):
-        return RestartOutcome(pack, Reason.CREDENTIAL_REFUSED, error=refusal)
-    # The reservation for both, before either: between the read and the PATCH nothing is waited for but the disk.
-    async with client.reserve(2) as reservation:
-        try:
-            fresh = await client.get_pack(pack.zone_id, pack.id, reservation)
-        except CloudflareError as error:
-            return RestartOutcome(pack, _unread(error), error=str(error))
-        if fresh.status != VALIDATION_TIMED_OUT or fresh.type != ADVANCED:
-            return RestartOutcome(fresh, Reason.MOVED_ON)
-        try:
-            intent, before, after = prepare()
-            intent_id = await ledger.intend(intent, before, after)
-        except NotIntended as held:
-            return RestartOutcome(fresh, held.reason, error=str(held))
-        sending(intent)
-        return await _send(fresh, intent, intent_id, before, client, ledger, now, reservation)
 
-
-async def _send(
-    pack: Pack,
-    intent: Intent,
-    intent_id: int,
-    before: History,
-    client: Client,
-    ledger: Ledger,
-    now: Callable[[], datetime],
-    reservation: Reservation,
-) -> RestartOutcome:
-    def outcome(found: Pack, sent: Sent | None, reason: Reason, error: str = "") -> RestartOutcome:
-        return RestartOutcome(found, reason, sent, error, intent.attempt, intent.next_restart_at)
+    def outcome(found: Pack, sent: Sent, reason: Reason, error: str = "") -> RestartOutcome:
+        return RestartOutcome(
+            pack=found,
+            reason=reason,
+            sent=sent,
+            error=error,
+            attempt=intent.attempt,
+            next_restart_at=intent.next_restart_at,
+        )
 
     try:
         answer = await client.restart_validation(pack.zone_id, pack.id, reservation)
-        result = outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
+        return outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
     except (RateLimited, CredentialRefused) as error:
-        # Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is.
-        await ledger.withdraw(intent_id, intent, before)
         reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
-        return RestartOutcome(pack, reason, Sent.REFUSED if error.code else None, str(error))
+        return RestartOutcome(pack=pack, reason=reason, sent=Sent.REFUSED if error.code else None, error=str(error))
     except Unsettled as error:
         if isinstance(error, NetworkFault) and not error.sent:
-            await ledger.withdraw(intent_id, intent, before)
-            return RestartOutcome(pack, Reason.REFUSED, None, str(error))
-        found, moved = await _what_happened(pack, client)
-        if moved:
-            result = outcome(found, Sent.ACCEPTED, Reason.RESTARTED, f"settled by reading the pack: {error}")
-        else:
-            result = outcome(found, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
+            return RestartOutcome(pack=pack, reason=Reason.REFUSED, error=str(error))
+        return outcome(pack, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
     except CloudflareError as error:
-        result = outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
-    if result.sent is not None:
-        ledger.settle(intent_id, result.sent, result.error, now())
-    return result
+        return outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
 
 
-async def _what_happened(pack: Pack, client: Client) -> tuple[Pack, bool]:
-    """The pack as it is now, and whether it shows that the restart took effect.
+async def settle(outcome: RestartOutcome, client: Client) -> RestartOutcome:
+    """The outcome, made sure by reading the pack where the answer did not tell: if it moved, it was restarted.
 
-    One that goes away, or comes without a status, shows nothing.
+    A pack that goes away, or comes without a status, shows nothing.
     """
+    if outcome.sent is not Sent.UNKNOWN:
+        return outcome
     try:
-        found = await client.get_pack(pack.zone_id, pack.id)
+        found = await client.get_pack(outcome.pack.zone_id, outcome.pack.id)
     except CloudflareError:
-        return pack, False
-    return _completed(found, pack), found.status not in {"", VALIDATION_TIMED_OUT, *GOING_AWAY}
+        return outcome
+    settled = replace(outcome, pack=_completed(found, outcome.pack))
+    if found.status in {"", VALIDATION_TIMED_OUT, *GOING_AWAY}:
+        return settled
+    error = f"settled by reading the pack: {outcome.error}"
+    return replace(settled, sent=Sent.ACCEPTED, reason=Reason.RESTARTED, error=error)
 
 
 def _completed(answer: Pack, pack: Pack) -> Pack:
@@ -131,9 +104,3 @@ def _completed(answer: Pack, pack: Pack) -> Pack:
         uploaded_at=answer.uploaded_at if answer.expires_at else pack.uploaded_at,
         validity_days=answer.validity_days or pack.validity_days,
     )
-
-
-def _unread(error: CloudflareError) -> Reason:
-    if isinstance(error, NotFound):
-        return Reason.NOT_FOUND
-    return Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.UNSEEN

@@ -306,7 +306,7 @@ class Diagnosis(Block):
 
 
 class Destination(Block):
-    """Where alerts go: exactly one of `url`, `alertmanager` and `webhook`, and what is wanted there."""
+    """Where alerts go: exactly one of `url`, `alertmanager`, `webhook` and `pagerduty`, and what is wanted there."""
 
     name: DestinationName | None = Field(
         default=None,
@@ -315,7 +315,8 @@ class Destination(Block):
     )
     url: ServiceAddress | None = Field(
         default=None,
-        description="Any Apprise URL: Slack, PagerDuty, Opsgenie, Teams, mail, ntfy and a hundred more. A secret.",
+        description="An Apprise URL with one target: Slack, Teams, mail, ntfy and a hundred more. A secret. Not for"
+        " services that keep incidents: Apprise cannot close them.",
     )
     alertmanager: WebAddress | None = Field(
         default=None,
@@ -325,6 +326,16 @@ class Destination(Block):
     webhook: WebAddress | None = Field(
         default=None,
         description="A URL that messages are POSTed to as JSON. A secret.",
+    )
+    pagerduty: Credential | None = Field(
+        default=None,
+        description="The integration key of a PagerDuty service (Events API v2). Each alert is an incident of its own,"
+        " which closes by itself when the alert is over. A secret.",
+    )
+    pagerduty_url: BaseUrl | None = Field(
+        default=None,
+        description="Where the `pagerduty` events go, instead of https://events.pagerduty.com, such as"
+        " https://events.eu.pagerduty.com.",
     )
     secret: Credential | None = Field(
         default=None,
@@ -353,13 +364,16 @@ class Destination(Block):
     def _one_kind(self) -> "Destination":
         if self.name is None:
             raise ValueError("has no name")
-        given = [kind for kind in ("url", "alertmanager", "webhook") if getattr(self, kind) is not None]
+        kinds = ("url", "alertmanager", "webhook", "pagerduty")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
         if not given:
-            raise ValueError("goes nowhere: give it a url, an alertmanager or a webhook")
+            raise ValueError("goes nowhere: give it a url, an alertmanager, a webhook or a pagerduty key")
         if len(given) > 1:
             raise ValueError(f"has {' and '.join(given)}: keep one, or make them destinations of their own")
         if self.secret is not None and self.webhook is None:
             raise ValueError("has a secret, which only a webhook needs")
+        if self.pagerduty_url is not None and self.pagerduty is None:
+            raise ValueError("has a pagerduty_url without its pagerduty or pagerduty_file")
         if self.heartbeat and self.alertmanager is None:
             raise ValueError(
                 "has a heartbeat, which only an alertmanager can take; see alerts.heartbeat_url for others"

@@ -30,6 +30,7 @@ from pydantic import (
 from watchdog.config.document import plain
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
 from watchdog.config.secrets import Secret, header_safe
+from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
 from watchdog.model.packs import pack_key
 from watchdog.model.reasons import ALERTS
@@ -124,6 +125,8 @@ def _address(schemes: frozenset[str] | None) -> Callable[[Secret], Secret]:
         if not found or not rest or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+._-]*", scheme):
             raise ValueError("is no URL")
         if schemes is None:
+            if why := refusal(scheme):
+                raise ValueError(why)
             return secret
         try:
             host, _ = urlsplit(text).hostname, urlsplit(text).port

@@ -21,21 +21,33 @@ Six restarts on the first day, while a person may still be mending DNS, and the 
 lengthens a wait, so no pack is restarted earlier than the table says.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 
-def wait_after(attempt: int, initial: timedelta, factor: float, longest: timedelta) -> timedelta:
-    """The wait after the ``attempt``-th restart (from 1), without jitter: ``initial × factor^(attempt-1)``, capped."""
-    if attempt < 1:
-        raise ValueError("attempts are counted from 1")
-    wait = initial.total_seconds()
-    for _ in range(attempt - 1):
-        if wait >= longest.total_seconds() or factor == 1.0:
-            break
-        wait *= factor
-    return min(timedelta(seconds=min(wait, longest.total_seconds())), longest)
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The waits between the restarts of one pack: ``initial`` × ``factor`` per further restart, at most ``longest``.
 
+    ``jitter``, 0 to 1, is the part of itself by which a wait may be drawn longer.
+    """
 
-def with_jitter(wait: timedelta, jitter: float, dice: float) -> timedelta:
-    """``wait``, longer by at most ``jitter`` (0 to 1) of itself; ``dice`` (0 to 1) is thrown once, by the caller."""
-    return wait * (1.0 + jitter * dice)
+    initial: timedelta = timedelta(minutes=15)
+    factor: float = 2.0
+    longest: timedelta = timedelta(hours=24)
+    jitter: float = 0.0
+
+    def wait_after(self, attempt: int) -> timedelta:
+        """The wait after the ``attempt``-th restart (from 1), without jitter. Raises ``ValueError`` below 1."""
+        if attempt < 1:
+            raise ValueError("attempts are counted from 1")
+        wait, longest = self.initial.total_seconds(), self.longest.total_seconds()
+        for _ in range(attempt - 1):
+            if wait >= longest or self.factor == 1.0:
+                break
+            wait *= self.factor
+        return min(timedelta(seconds=min(wait, longest)), self.longest)
+
+    def drawn(self, attempt: int, dice: float) -> timedelta:
+        """The wait after the ``attempt``-th restart with jitter; ``dice``, 0 to 1, is thrown once, by the caller."""
+        return self.wait_after(attempt) * (1.0 + self.jitter * dice)

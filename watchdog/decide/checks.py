@@ -4,10 +4,11 @@ A check returns its decision, or ``None`` when it has nothing to say.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from watchdog.decide import retry_delay
+from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName, Limit
@@ -16,21 +17,18 @@ from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration says of one zone's restarts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRules:
+    """What the configuration says of one zone's restarts; ``max_per_hour`` is its account's."""
 
-    ``settling`` is how long the last restart is given to show before giving up: the first backoff. ``longest`` is the
-    last one.
-    """
-
-    enabled: bool
-    max_attempts: int
-    settling: timedelta
-    longest: timedelta = timedelta(hours=24)
+    enabled: bool = True
+    max_attempts: int = 8
+    max_per_hour: int = 60
+    recheck: bool = True
+    backoff: Backoff = field(default_factory=Backoff)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that a decision about one pack may depend on.
 
@@ -41,7 +39,7 @@ class Case:
 
     pack: Pack
     history: History
-    rules: Rules
+    rules: RestartRules
     now: datetime
     budget_free_at: datetime | None = None
     failed_for: Reason | None = None
@@ -137,8 +135,9 @@ def has_no_attempts_left(case: Case) -> Decision | None:
     if case.history.attempts < case.rules.max_attempts:
         return None
     last = case.history.last_restart_at
-    if last is not None and case.now < last + case.rules.settling:
-        return Decision(Do.WAIT, Reason.BACKING_OFF, last + case.rules.settling)
+    settled_at = last + case.rules.backoff.initial if last is not None else case.now
+    if case.now < settled_at:
+        return Decision(Do.WAIT, Reason.BACKING_OFF, settled_at)
     return Decision(Do.GIVE_UP, Reason.GAVE_UP)
 
 
@@ -146,17 +145,14 @@ def knows_too_little(case: Case) -> Decision | None:
     """The state was lost a short while ago: any pack may just have been restarted, and the hour's budget spent."""
     if case.lost_at is None:
         return None
-    until = cautious_until(case.lost_at, case.rules.settling)
+    until = cautious_until(case.lost_at, case.rules.backoff.initial)
     return Decision(Do.WAIT, Reason.STATE_LOST, until) if case.now < until else None
 
 
 def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
-    rules = case.rules
     authority = case.pack.certificate_authority
-    due = retry_delay.next_restart_at(
-        case.history, case.failed_for, authority, rules.settling, rules.longest, case.limit
-    )
+    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, case.rules.backoff, case.limit)
     return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
 
 

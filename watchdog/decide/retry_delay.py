@@ -28,6 +28,7 @@ renewal, the alert about the expiry says so at once (``notify.pack_rules``).
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watchdog.decide.backoff import Backoff
 from watchdog.model.findings import Limit
 from watchdog.model.history import History
 from watchdog.model.reasons import Reason
@@ -61,16 +62,11 @@ _UNSAID = Limit()
 
 
 def next_restart_at(
-    history: History,
-    reason: Reason | None,
-    authority: str,
-    initial: timedelta,
-    longest: timedelta,
-    limit: Limit | None = None,
+    history: History, reason: Reason | None, authority: str, backoff: Backoff, limit: Limit | None = None
 ) -> datetime | None:
     """The earliest moment of the next restart once the last one failed for ``reason``; ``None`` when it may be now.
 
-    ``initial`` and ``longest`` are the backoff's: no wait is shortened below the first nor stretched beyond the last.
+    No wait is shortened below the ``backoff``'s first nor stretched beyond its longest.
     ``limit`` is what the authority said of the limit, if that was the reason.
     """
     last, drawn = history.last_restart_at, history.next_restart_at
@@ -78,7 +74,7 @@ def next_restart_at(
     due = drawn
     if last is not None and drawn is not None and drawn > last and pace.stretch != 1.0:
         wait = drawn - last
-        due = last + min(max(wait * pace.stretch, min(wait, initial)), max(wait, longest))
+        due = last + min(max(wait * pace.stretch, min(wait, backoff.initial)), max(wait, backoff.longest))
     ran_into_it = last or history.trouble_since
     if pace.waits_for_the_limit and ran_into_it is not None:
         free = _free_at(ran_into_it, authority, limit or _UNSAID)

@@ -1,10 +1,11 @@
-"""What is worth a word to a person, as values: an alert that holds, what was said of it, and the message that says it.
+"""What people are alerted to, as values: an alert that holds, its life so far, and the message that tells of it.
 
-``conditions`` makes alerts, ``dedup`` turns them into notices, ``letters`` gathers notices into messages; the channels
-deliver those and ``record`` keeps them. Texts are whole sentences and already clean.
+``notify.rules`` makes alerts, ``notify.dedup`` turns them into notices, ``notify.messages`` gathers notices into
+messages; the channels deliver those and ``state`` keeps them. Texts are whole sentences and already clean.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,13 +13,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Reason, Severity
+from watchdog.model.reasons import ALERTS, Reason, Severity
 
 RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """One thing that holds now.
 
@@ -124,6 +125,13 @@ class AlertLog:
         """The names of what fires now, each with its severity."""
         return frozenset((name, entry.alert.severity) for name, entry in self.entries.items() if entry.firing(now))
 
+    def firing_counts(self, now: datetime) -> Mapping[tuple[str, str], int]:
+        """How many alerts fire, by reason and severity; those that could fire and do not are 0."""
+        counts = Counter({(str(reason), str(each)): 0 for reason, severities in ALERTS.items() for each in severities})
+        firing = (entry.alert for entry in self.entries.values() if entry.firing(now))
+        counts.update((str(alert.reason), str(alert.severity)) for alert in firing)
+        return counts
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -142,30 +150,24 @@ class MessageStatus(StrEnum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What one destination is told at once: notices of one reason and one account.
+    """What one destination is sent at once: notices of one reason and one account.
 
-    ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it.
+    ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it. ``id`` is unique in
+    the state, and messages go in its order; it is 0 until the message is on its way.
     """
 
+    id: int = 0
+    destination: str = ""
     status: MessageStatus
     reason: str
     severity: Severity
     title: str
-    body: str
+    body: str = field(repr=False)
     at: datetime
     total: int = 1
-    notices: tuple[Notice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message on its way to one destination. ``id`` is unique in the state, and letters go in its order."""
-
-    id: int
-    destination: str
-    message: Message = field(repr=False)
+    notices: tuple[Notice, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

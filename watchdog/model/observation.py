@@ -1,8 +1,15 @@
-"""What a look at a zone brought: all its packs, or why it could not be seen. A zone is never silently dropped."""
+"""What a look at a zone brought, and what is new in it.
 
-from dataclasses import dataclass
+A zone is never silently dropped: an observation is all of its packs, or why it could not be seen. ``observe.compare``
+holds it against what was ``Known`` and gives the ``Difference``, which ``state`` keeps.
+"""
 
-from watchdog.model.packs import Pack, ZoneRef
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from watchdog.model.events import Event
+from watchdog.model.history import History, Remembered, ZoneMemory
+from watchdog.model.packs import Pack, PackKey, ZoneRef
 from watchdog.model.reasons import Reason
 
 
@@ -25,3 +32,30 @@ class Unseen:
 
 
 Observation = Seen | Unseen
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of a zone before a look. A pack that is not among the ``histories`` is ``UNTROUBLED``.
+
+    ``packs`` are all that are remembered under the zone's id, by their ids, whoever watches them.
+    """
+
+    zone: ZoneMemory
+    packs: Mapping[str, Remembered]
+    histories: Mapping[PackKey, History]
+
+
+@dataclass(slots=True)
+class Difference:
+    """What a look changes in what is known. ``zone`` is ``None`` where it says nothing of the zone as a whole.
+
+    ``histories`` are those that are other than before. ``packs`` are those that vanished or never were, as they are
+    remembered from now on (of the others that is known once they are decided); ``forgotten`` are not remembered at all.
+    """
+
+    zone: ZoneMemory | None = None
+    events: list[Event] = field(default_factory=list)
+    histories: dict[PackKey, History] = field(default_factory=dict)
+    packs: list[Remembered] = field(default_factory=list)
+    forgotten: list[PackKey] = field(default_factory=list)

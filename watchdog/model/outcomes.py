@@ -8,12 +8,12 @@ from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartOutcome:
     """One restart, made or held.
 
     ``pack`` is the pack as it was found last: after an accepted restart, as the answer showed it. ``sent`` is ``None``
-    when no PATCH left. ``attempt`` and ``next_restart_at`` are known once an intent was stored.
+    when no PATCH left. ``attempt``, from 1, and ``next_restart_at`` are known where the restart counts as an attempt.
     """
 
     pack: Pack
@@ -22,3 +22,8 @@ class RestartOutcome:
     error: str = ""
     attempt: int = 0
     next_restart_at: datetime | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether an attempt was spent; else the intent, if one was stored, is withdrawn."""
+        return self.attempt > 0

@@ -8,6 +8,9 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 from dataclasses import dataclass, field
 from datetime import datetime
 
+PackKey = tuple[str, str]
+"""Zone id and pack id."""
+
 ADVANCED = "advanced"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
@@ -127,6 +130,16 @@ class Pack:
     validity_days: int = 0
     validation: Validation = field(default=NO_VALIDATION, compare=False)
     uploaded_at: datetime | None = None
+
+    @property
+    def key(self) -> PackKey:
+        """What the pack is remembered under."""
+        return (self.zone_id, self.id)
+
+    @property
+    def restartable(self) -> bool:
+        """Whether Cloudflare would restart this pack's validation at all."""
+        return self.status == VALIDATION_TIMED_OUT and self.type == ADVANCED
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], str, str]:

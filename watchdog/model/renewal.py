@@ -40,6 +40,12 @@ _ASSUMED_SHORTEST = timedelta(days=3)
 """Also where the life itself is not known: the shortest window there is."""
 
 
+PRESSING = 0.5
+"""The part of a renewal window after which a certificate that is not renewed is worth a word, and its pack a closer
+look. Cloudflare begins to renew when the window opens, and an automatic renewal takes minutes; half a window still
+leaves a person the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class RenewalWindow:
     """A pack's renewal window. A restart sent after ``last_restart_at`` comes too late for the renewal.

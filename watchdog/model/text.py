@@ -26,6 +26,15 @@ def plain(text: str, limit: int) -> str:
     return text if len(text) <= limit and text.isascii() and text.isprintable() else clean(text, limit)
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing, as people say it.
+
+    >>> counted(1, "restart"), counted(2, "restart")
+    ('1 restart', '2 restarts')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def defect(fault: Exception) -> str:
     """What is said of a fault of our own."""
     return f"this is a defect of certpack-watchdog, please report it: {clean(f'{type(fault).__name__}: {fault}')}"

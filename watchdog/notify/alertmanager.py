@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.alerts import Alert, AlertState, Letter, Route
+from watchdog.model.alerts import Alert, AlertLog, AlertState, Message, Route
 from watchdog.model.events import rfc3339
+from watchdog.model.reasons import Severity
 from watchdog.notify.http import HttpSender
+from watchdog.notify.messages import alert_json
 
 RESEND = timedelta(minutes=1)
 """As often as Prometheus does by default."""
@@ -38,22 +40,28 @@ class Alertmanager:
         self._post = post
         self._route = route
         self._heartbeat = heartbeat
+        self._firing: frozenset[tuple[str, Severity]] = frozenset()
 
     async def check(self) -> None:
         """Nothing can be known before something is sent."""
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """A test: an alert that resolves soon."""
-        message = letter.message
-        labels = {"alertname": "CertpackWatchdogTest", "severity": message.severity, "destination": letter.destination}
+        labels = {"alertname": "CertpackWatchdogTest", "severity": message.severity, "destination": message.destination}
         notes = {"summary": message.title, "description": message.body}
         await self._send([_posted(labels, notes, message.at, message.at + RESEND)])
 
-    async def tell(self, log: Iterable[AlertState], now: datetime) -> None:
-        """Tell what holds and what ended lately; where that is nothing, tell that. Raises ``Undelivered``."""
-        alerts = list(self._alerts(log, now))
+    async def refresh(self, log: AlertLog, now: datetime) -> str:
+        """Send what fires and what ended lately; where that is nothing, send that. Raises ``Undelivered``.
+
+        Gives a title for the log where other alerts fire than the time before.
+        """
+        wanted = AlertLog({name: each for name, each in log.entries.items() if self._route.wants(each.alert)})
+        alerts = list(self._alerts(wanted.entries.values(), now))
         for start in range(0, max(len(alerts), 1), AT_ONCE):
             await self._send(alerts[start : start + AT_ONCE])
+        before, self._firing = self._firing, wanted.firing(now)
+        return f"{len(self._firing)} alerts fire" if self._firing != before else ""
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
         body = msgspec.json.encode(alerts)
@@ -64,8 +72,6 @@ class Alertmanager:
             labels = {"alertname": HEARTBEAT, "severity": "none"}
             yield _posted(labels, {"summary": "certpack-watchdog is alive"}, now, now + VALID_FOR)
         for entry in log:
-            if not self._route.wants(entry.alert):
-                continue
             if entry.firing(now):
                 yield _alert(entry.alert, entry.first_at, now + VALID_FOR)
             elif entry.over_at is not None and now - entry.over_at <= TOLD_AGAIN:
@@ -82,15 +88,10 @@ def name_of(reason: str) -> str:
 
 
 def _alert(alert: Alert, starts: datetime, ends: datetime) -> dict[str, Any]:
-    labels = {
-        "alertname": name_of(alert.reason),
-        "reason": str(alert.reason),
-        "severity": str(alert.severity),
-        "account": alert.account,
-        "zone": alert.zone,
-        "pack": alert.pack_id,
-    }
-    notes = {"summary": alert.summary, "description": alert.body, "runbook_url": alert.runbook}
+    known = alert_json(alert)
+    labels = {name: known[name] or "" for name in ("reason", "severity", "account", "zone")}
+    labels = {"alertname": name_of(alert.reason), **labels, "pack": alert.pack_id}
+    notes = {"summary": known["summary"], "description": known["body"], "runbook_url": known["runbook"]}
     return _posted({name: value for name, value in labels.items() if value}, notes, starts, ends)
 
 

@@ -1,25 +1,44 @@
-"""Any Apprise URL: Slack, PagerDuty, Opsgenie, Teams, mail, ntfy and a hundred more. The door to apprise.
+"""Any Apprise URL: chats, mail, phones, text messages and a hundred more. The door to apprise.
 
 It is imported when a destination of this kind is first used (0.1 to 0.25 s of CPU), and it blocks, so each try runs in
 a thread of its own that dies with the process. A try that hangs past its deadline is left alone, and none is begun
 beside it. Apprise and the libraries under it put URLs into what they log; here they log nothing.
+
+Each message goes by a plug-in object of its own (objects keep counters by which a server may take the next message for
+the last one), in one request, as plain text within what the service takes. It counts as delivered only where the
+plug-in says so and, if it speaks HTTP, an answer was heard: some plug-ins call it a success when they send nothing.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from watchdog.model.alerts import Letter, MessageStatus
+from watchdog.model.alerts import Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
+from watchdog.notify.http import refused
+from watchdog.notify.services import dress, faultless, room_of, speaks_http, text_for
+from watchdog.notify.shorten import shortened
+
+T = TypeVar("T")
 
 DEADLINE = timedelta(seconds=30)
-"""For one try. Apprise's own for one connection is 4 s, but a mail may take several."""
+"""For one try by HTTP. Apprise's own for one connection is 4 s."""
 
-_LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
+MAIL_DEADLINE = timedelta(seconds=90)
+"""For one mail: a handful of answers, each of which a server may think about for a while."""
+
+_SILENT = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
+_ANSWERS = "urllib3.connectionpool"
+"""Where urllib3 notes each answer it gets, with the status as the last argument but one of eight."""
+_NOTED = 8
+
+_SUCCESSES = range(200, 300)
+
 _TYPES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
 
@@ -30,65 +49,70 @@ class Service:
         """``load`` gives another Apprise than the installed one."""
         self._url = url
         self._load = load or _installed
-        self._service: Any = None
-        self._busy: asyncio.Future[bool] | None = None
+        self._busy: asyncio.Future[Any] | None = None
+        self._deadline = MAIL_DEADLINE if url.lower().startswith(("mailto:", "mailtos:")) else DEADLINE
 
     async def check(self) -> None:
-        """Whether Apprise knows what this URL names."""
-        await self._run(lambda: self._ready() is not None)
+        """Whether Apprise knows what this URL names, and messages can go there."""
+        await self._run(self._made)
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """Hand it to the service."""
-        message = letter.message
+        await self._run(lambda: self._deliver(message))
+
+    def _made(self) -> tuple[Any, Any]:
+        """An Apprise, and the one plug-in in it."""
+        apprise = self._load()
+        # A redirect would carry the secret of the URL elsewhere; nothing is to be kept on the disk, and no picture to
+        # be fetched from anybody. No deadline of its own: for that it would use threads that the end waits for.
+        asset = apprise.AppriseAsset(
+            app_id="certpack-watchdog",
+            async_mode=False,
+            http_redirects=False,
+            storage_mode="memory",
+            service_timeout=0,
+            image_url_mask="",
+            image_url_logo="",
+            image_path_mask=False,
+        )
+        plugin = faultless(apprise.Apprise.instantiate(self._url, asset=asset))
+        service = apprise.Apprise(asset=asset)
+        service.add(plugin)
+        return service, plugin
+
+    def _deliver(self, message: Message) -> None:
+        service, plugin = self._made()
+        dress(plugin, message, self._url)
+        title, body = text_for(plugin, *shortened(message, room_of(plugin)))
         kind = "success" if message.status is MessageStatus.RESOLVED else _TYPES[message.severity]
+        with _listening() as statuses:
+            accepted = bool(service.notify(body, title=title, notify_type=kind, body_format="text"))
+        if accepted and (statuses or not speaks_http(plugin)):
+            return
+        if accepted:
+            raise Undelivered("its Apprise plug-in sent nothing", hopeless=True)
+        if refusals := [status for status in statuses if status not in _SUCCESSES]:
+            raise refused(refusals[-1], "the service did not accept it: ")
+        raise Undelivered(f"the service {'answered, but' if statuses else 'was not reached, or'} did not accept it")
 
-        def work() -> bool:
-            accepted = self._ready().notify(message.body, title=message.title, notify_type=kind, body_format="text")
-            return bool(accepted)
-
-        if not await self._run(work):
-            raise Undelivered("the service did not accept it")
-
-    def _ready(self) -> Any:
-        """The service, made at the first use."""
-        if self._service is None:
-            apprise = self._load()
-            # A redirect would carry the secret of the URL elsewhere; nothing is to be kept on the disk.
-            # No deadline of its own: for that it would use threads that the end of the process waits for.
-            asset = apprise.AppriseAsset(
-                app_id="certpack-watchdog",
-                async_mode=False,
-                http_redirects=False,
-                storage_mode="memory",
-                service_timeout=0,
-            )
-            plugin = apprise.Apprise.instantiate(self._url, asset=asset)
-            if plugin is None:
-                raise Undelivered("Apprise knows no service for this URL")
-            if not plugin.verify_certificate:
-                hint = "name your own authority's file in REQUESTS_CA_BUNDLE instead"
-                raise Undelivered(f"its URL turns the check of certificates off (verify=no), which is refused; {hint}")
-            self._service = apprise.Apprise(asset=asset)
-            self._service.add(plugin)
-        return self._service
-
-    async def _run(self, work: Callable[[], bool]) -> bool:
+    async def _run(self, work: Callable[[], T]) -> T:
         """Do blocking work in a thread that nobody waits for at the end of the process."""
         if self._busy is not None and not self._busy.done():
             raise Undelivered("the try before this one still hangs")
         loop = asyncio.get_running_loop()
-        self._busy = result = loop.create_future()
+        result: asyncio.Future[T] = loop.create_future()
+        self._busy = result
         threading.Thread(target=_told, args=(work, loop, result), name="apprise", daemon=True).start()
         try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
+            async with asyncio.timeout(self._deadline.total_seconds()):
                 return await asyncio.shield(result)
         except TimeoutError:
-            raise Undelivered(f"not done within {DEADLINE.total_seconds():g} s") from None
+            raise Undelivered(f"not done within {self._deadline.total_seconds():g} s") from None
 
 
-def _told(work: Callable[[], bool], loop: asyncio.AbstractEventLoop, result: "asyncio.Future[bool]") -> None:
+def _told(work: Callable[[], T], loop: asyncio.AbstractEventLoop, result: "asyncio.Future[T]") -> None:
     """Run ``work`` and bring what became of it to the loop, unless that has ended meanwhile."""
-    outcome: bool | Undelivered
+    outcome: T | Undelivered
     try:
         outcome = work()
     except Undelivered as why:
@@ -109,12 +133,42 @@ def _told(work: Callable[[], bool], loop: asyncio.AbstractEventLoop, result: "as
         loop.call_soon_threadsafe(bring)
 
 
+_heard = threading.local()
+
+
+@contextmanager
+def _listening() -> Iterator[list[int]]:
+    """The HTTP statuses of all answers that this thread gets meanwhile."""
+    statuses: list[int] = []
+    _heard.statuses = statuses
+    try:
+        yield statuses
+    finally:
+        _heard.statuses = None
+
+
+class _Answers(logging.Filter):
+    """Hears of answers. Of a record only the status is taken, and nobody else gets it: the rest holds the URL."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        statuses, noted = getattr(_heard, "statuses", None), record.args
+        if statuses is not None and isinstance(noted, tuple) and len(noted) == _NOTED and isinstance(noted[-2], int):
+            statuses.append(noted[-2])
+        return False
+
+
+_HEARS = _Answers()
+
+
 def _installed() -> Any:
-    for name in _LOGGERS:
+    for name in _SILENT:
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
         logger.addHandler(logging.NullHandler())
     import apprise  # noqa: PLC0415
 
+    answers = logging.getLogger(_ANSWERS)
+    answers.setLevel(logging.DEBUG)
+    answers.addFilter(_HEARS)
     return apprise

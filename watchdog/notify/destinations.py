@@ -1,6 +1,6 @@
-"""The ways out: for each destination of the configuration what runs for it, and the heartbeat beside them.
+"""The destinations of the configuration: for each, and for the heartbeat, a ``Delivery`` with a task of its own.
 
-``alerting`` hands letters in and says when what holds has changed; nobody waits for what happens then. A reload leaves
+``pipeline`` hands messages in and says when other alerts fire; nobody waits for what happens then. A reload leaves
 alone what it does not change.
 """
 
@@ -8,21 +8,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from watchdog.config.schema import Config, Destination
-from watchdog.model.alerts import AlertLog, Letter, Route
+from watchdog.config.secrets import Secret
+from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
 from watchdog.model.events import EventName
 from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
-from watchdog.notify.channel import Channel, Undelivered
+from watchdog.notify.channel import Channel, Delivery, Undelivered
 from watchdog.notify.heartbeat import Heartbeat
 from watchdog.notify.http import HttpSender
-from watchdog.notify.messages import trial
-from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, Lane, Refresh
+from watchdog.notify.messages import trial_message
+from watchdog.notify.pagerduty import PagerDuty
+from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
 from watchdog.notify.webhook import Webhook
+
+HEARTBEAT = "(heartbeat)"
+"""The heartbeat's place among the destinations: none can have this name."""
 
 
 class Logs(Protocol):
@@ -32,13 +38,17 @@ class Logs(Protocol):
         """One line."""
 
 
+Switch = Callable[[Iterable[Message]], list[Message]]
+"""Switches to other destinations, which take these messages as well; gives those that go nowhere now."""
+"""Makes a delivery, from the messages that wait for it."""
+
+
 @dataclass(slots=True)
 class _Running:
-    """One destination as it is configured, and what runs for it."""
+    """What runs for one destination, and the settings it was made from."""
 
-    destination: Destination
-    route: Route
-    runs: Lane | Refresh
+    settings: Destination | Secret
+    delivery: Delivery
     task: asyncio.Task[None]
 
 
@@ -47,79 +57,84 @@ class Destinations:
 
     def __init__(
         self,
-        post: HttpSender,
+        http: HttpSender,
         clock: Clock,
         logs: Logs,
         count: Callable[[str, str], None],
-        arrived: Callable[[Letter], Awaitable[None]],
+        forget: Callable[[Message], Awaitable[None]],
         log: Callable[[], AlertLog],
     ) -> None:
-        """``count`` hears of every try, ``arrived`` of every letter that need not be kept; ``log`` is the alert log."""
-        self._post = post
+        """``count`` counts tries, ``forget`` takes each message that need not be kept; ``log`` is the alert log."""
+        self._http = http
         self._clock = clock
         self._logs = logs
         self._count = count
-        self._arrived = arrived
+        self._forget = forget
         self._log = log
-        self._ways: dict[str, _Running] = {}
+        self._running: dict[str, _Running] = {}
+        self._routes: dict[str, Route] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heartbeat_url = ""
-        self._heartbeat: Heartbeat | None = None
-        self._beating: asyncio.Task[None] | None = None
         self._failing: dict[str, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every destination's."""
-        return tuple(self._ways)
+        return tuple(name for name in self._running if name != HEARTBEAT)
 
-    def lanes(self) -> Iterator[tuple[str, Route]]:
-        """The destinations that take letters, and what they want to hear of."""
-        return ((name, way.route) for name, way in self._ways.items() if isinstance(way.runs, Lane))
+    def routes(self) -> Iterator[tuple[str, Route]]:
+        """The destinations that take messages, and what they want."""
+        return ((name, self._routes[name]) for name, each in self._running.items() if each.delivery.takes_messages)
 
-    def put(self, letter: Letter) -> bool:
-        """Send a letter on its way; false when there is no way to its destination any more."""
-        way = self._ways.get(letter.destination)
-        if way is None or not isinstance(way.runs, Lane):
+    def put(self, message: Message) -> bool:
+        """Send a message on its way; false when its destination is gone."""
+        running = self._running.get(message.destination)
+        if running is None or not running.delivery.takes_messages:
             return False
-        way.runs.put(letter)
+        running.delivery.put(message)
         return True
 
-    def ping(self, *, failed: bool) -> None:
+    def pass_completed(self, *, failed: bool) -> None:
         """A pass is over."""
-        if self._heartbeat is not None:
-            self._heartbeat.ping(failed=failed)
+        for running in self._running.values():
+            running.delivery.pass_completed(failed=failed)
 
-    def changed(self) -> None:
-        """What holds has changed."""
-        for way in self._ways.values():
-            if isinstance(way.runs, Refresh):
-                way.runs.wake()
+    def alerts_changed(self) -> None:
+        """Other alerts fire than before."""
+        for running in self._running.values():
+            running.delivery.alerts_changed()
 
-    def open(self, config: Config, letters: Iterable[Letter] = ()) -> list[Letter]:
-        """Run what the configuration asks for, end what it no longer does. Gives the letters that go nowhere now."""
-        wanted = {destination.name or "": destination for destination in config.alerts.destinations}
-        waiting = list(letters)
-        for name, way in list(self._ways.items()):
-            if wanted.get(name) != way.destination:
-                way.task.cancel()
-                if isinstance(way.runs, Lane):
-                    waiting += way.runs.left()
-                del self._ways[name]
+    def prepare(self, config: Config) -> Switch:
+        """Make what the configuration asks for and is not there yet; what is there goes on meanwhile.
+
+        What is given switches to it, and cannot fail. It must not be waited for anything before it is called.
+        """
+        wanted: dict[str, tuple[Destination | Secret, Callable[[], Delivery]]] = {}
+        for destination in config.alerts.destinations:
+            name = destination.name or ""
+            wanted[name] = (destination, partial(self._delivery, name, destination))
+        if (url := config.alerts.heartbeat_url) is not None:
+            wanted[HEARTBEAT] = (url, partial(self._heartbeat, url))
+        routes = {destination.name or "": route_of(destination) for destination in config.alerts.destinations}
+        kept = {name for name, each in self._running.items() if name in wanted and wanted[name][0] == each.settings}
+        made = {name: (settings, make()) for name, (settings, make) in wanted.items() if name not in kept}
+
+        def switch(messages: Iterable[Message] = ()) -> list[Message]:
+            waiting = list(messages)
+            for name in self._running.keys() - kept:
+                ended = self._running.pop(name)
+                ended.task.cancel()
+                waiting += ended.delivery.undelivered()
                 self._failing.pop(name, None)
-        for name, destination in wanted.items():
-            if name not in self._ways:
-                self._ways[name] = self._way(name, destination, [each for each in waiting if each.destination == name])
-        secret = config.alerts.heartbeat_url
-        self._beat("" if secret is None else secret.get_secret_value())
-        lanes = dict(self.lanes())
-        return [each for each in waiting if each.destination not in lanes]
+            for name, (settings, delivery) in made.items():
+                self._running[name] = _Running(settings, delivery, self._spawn(delivery.run()))
+            self._routes = routes
+            return [message for message in waiting if not self.put(message)]
+
+        return switch
 
     async def settled(self, patience: timedelta) -> None:
         """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
-        events = [way.runs.settled for way in self._ways.values()]
-        events += [self._heartbeat.settled] if self._heartbeat is not None else []
-        waiting = [asyncio.ensure_future(event.wait()) for event in events]
+        waiting = [asyncio.ensure_future(each.delivery.settled.wait()) for each in self._running.values()]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=patience.total_seconds())
             for each in late:
@@ -127,12 +142,12 @@ class Destinations:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def close(self, patience: timedelta) -> None:
-        """Let letters that are on the wire arrive for at most ``patience``, and end."""
+        """Let messages that are on the wire arrive for at most ``patience``, and end."""
         sending: set[asyncio.Task[None]] = set()
-        for way in self._ways.values():
-            if isinstance(way.runs, Lane) and way.runs.sending:
-                way.runs.last()
-                sending.add(way.task)
+        for running in self._running.values():
+            if running.delivery.sending:
+                running.delivery.finish()
+                sending.add(running.task)
         for task in self._tasks - sending:
             task.cancel()
         if sending:
@@ -141,41 +156,19 @@ class Destinations:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._post.close()
+        await self._http.close()
 
-    def _way(self, name: str, destination: Destination, letters: list[Letter]) -> _Running:
-        route = route_of(destination)
-        channel = channel_of(destination, self._post, self._clock)
-        runs: Lane | Refresh
-        if isinstance(channel, Alertmanager):
-            runs = Refresh(name, RESEND, self._telling(channel, route), self._heard)
-        else:
-            runs = Lane(name, channel, letters, self._clock, self._arrived, self._heard)
-        return _Running(destination, route, runs, self._spawn(runs.run()))
+    def _delivery(self, name: str, destination: Destination) -> Delivery:
+        if destination.alertmanager is not None:
+            alertmanager = alertmanager_of(destination, self._http)
+            refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
+            return Refresh(name, RESEND, refresh, self._report)
+        channel = channel_of(destination, self._http, self._clock)
+        return MessageQueue(name, channel, self._clock, self._forget, self._report)
 
-    def _beat(self, url: str) -> None:
-        if url == self._heartbeat_url:
-            return
-        if self._beating is not None:
-            self._beating.cancel()
-        self._heartbeat_url, self._heartbeat, self._beating = url, None, None
-        if url:
-            lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
-            self._heartbeat = Heartbeat(url, self._post, self._clock, lost)
-            self._beating = self._spawn(self._heartbeat.run())
-
-    def _telling(self, alertmanager: Alertmanager, route: Route) -> Callable[[], Awaitable[str]]:
-        told: frozenset[tuple[str, Severity]] = frozenset()
-
-        async def tell() -> str:
-            nonlocal told
-            now = self._clock.now()
-            log = AlertLog({name: each for name, each in self._log().entries.items() if route.wants(each.alert)})
-            await alertmanager.tell(log.entries.values(), now)
-            before, told = told, log.firing(now)
-            return f"{len(told)} alerts fire" if told != before else ""
-
-        return tell
+    def _heartbeat(self, url: Secret) -> Delivery:
+        lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
+        return Heartbeat(url.get_secret_value(), self._http, self._clock, lost)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -183,35 +176,42 @@ class Destinations:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _heard(self, told: DeliveryAttempt) -> None:
-        """Count a try, and log it: what an Alertmanager is told every minute only where something is new."""
-        self._count(told.destination, told.outcome)
-        name, title = told.destination, told.title or None
-        if told.outcome is DeliveryOutcome.ACCEPTED:
+    def _report(self, attempt: DeliveryAttempt) -> None:
+        """Count a try, and log it: of what is sent again every minute only what is new."""
+        self._count(attempt.destination, attempt.outcome)
+        name, title = attempt.destination, attempt.title or None
+        if attempt.outcome is DeliveryOutcome.ACCEPTED:
             self._failing.pop(name, None)
             if title:
                 self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
-        elif title or self._failing.get(name) != told.error:
-            self._failing[name] = told.error
-            dropped = True if told.outcome is DeliveryOutcome.DROPPED else None
-            fields = {"title": title, "error": told.error, "next_at": told.next_at, "dropped": dropped}
+        elif title or self._failing.get(name) != attempt.error:
+            self._failing[name] = attempt.error
+            dropped = True if attempt.outcome is DeliveryOutcome.DROPPED else None
+            fields = {"title": title, "error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
             self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
 
 
 def route_of(destination: Destination) -> Route:
-    """What a destination wants to hear of."""
+    """What a destination wants."""
     return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones)
 
 
-def channel_of(destination: Destination, post: HttpSender, clock: Clock) -> Channel:
+def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Channel:
     """The way to a destination."""
     if destination.alertmanager is not None:
-        url, route = destination.alertmanager.get_secret_value(), route_of(destination)
-        return Alertmanager(url, post, route, heartbeat=destination.heartbeat)
+        return alertmanager_of(destination, http)
     if destination.webhook is not None:
         secret = destination.secret.get_secret_value() if destination.secret is not None else ""
-        return Webhook(destination.webhook.get_secret_value(), secret, post, clock.now)
+        return Webhook(destination.webhook.get_secret_value(), secret, http, clock.now)
+    if destination.pagerduty is not None:
+        return PagerDuty(destination.pagerduty.get_secret_value(), destination.pagerduty_url or "", http)
     return Service(destination.url.get_secret_value() if destination.url is not None else "")
+
+
+def alertmanager_of(destination: Destination, http: HttpSender) -> Alertmanager:
+    """An Alertmanager, which is also told what fires."""
+    url = destination.alertmanager.get_secret_value() if destination.alertmanager is not None else ""
+    return Alertmanager(url, http, route_of(destination), heartbeat=destination.heartbeat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +222,8 @@ class Tried:
     error: str = ""
 
 
-async def try_out(config: Config, name: str, clock: Clock, post: HttpSender) -> list[Tried]:
-    """``test-alert``: send a marked test to one destination, or with no ``name`` to all of them, and say what happened.
+async def try_out(config: Config, name: str, clock: Clock, http: HttpSender) -> list[Tried]:
+    """``test-alert``: send a marked test to one destination, or with no ``name`` to all of them.
 
     Nothing is kept, so nothing is tried again.
     """
@@ -231,9 +231,8 @@ async def try_out(config: Config, name: str, clock: Clock, post: HttpSender) -> 
 
     async def attempt(destination: Destination) -> Tried:
         to = destination.name or ""
-        channel = channel_of(destination, post, clock)
         try:
-            await channel.send(Letter(0, to, trial(to, clock.now())))
+            await channel_of(destination, http, clock).send(trial_message(to, clock.now()))
         except Undelivered as why:
             return Tried(to, str(why))
         return Tried(to)
@@ -241,4 +240,4 @@ async def try_out(config: Config, name: str, clock: Clock, post: HttpSender) -> 
     try:
         return list(await asyncio.gather(*map(attempt, found)))
     finally:
-        await post.close()
+        await http.close()

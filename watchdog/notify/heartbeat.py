@@ -10,7 +10,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from watchdog.model.clock import Clock
-from watchdog.notify.channel import Undelivered
+from watchdog.notify.channel import Delivery, Undelivered
 from watchdog.notify.http import HttpSender
 
 WAITS = (timedelta(seconds=5), timedelta(seconds=20))
@@ -19,21 +19,21 @@ WAITS = (timedelta(seconds=5), timedelta(seconds=20))
 DEADLINE = timedelta(seconds=10)
 
 
-class Heartbeat:
+class Heartbeat(Delivery):
     """Pings one URL. ``lost`` is told why a ping was given up."""
 
     def __init__(self, url: str, post: HttpSender, clock: Clock, lost: Callable[[str], None]) -> None:
+        super().__init__()
         self._url = url
         self._post = post
         self._clock = clock
         self._lost = lost
         self._wanted: str | None = None
         self._wake = asyncio.Event()
-        self.settled = asyncio.Event()  # the last ping went through, or was given up
-        self.settled.set()
+        self.settled.set()  # the last ping went through, or was given up
 
-    def ping(self, *, failed: bool) -> None:
-        """A pass is over."""
+    def pass_completed(self, *, failed: bool) -> None:
+        """Ping; at the URL that says so when the pass ``failed``."""
         self._wanted = failing(self._url) if failed else self._url
         self.settled.clear()
         self._wake.set()

@@ -11,7 +11,7 @@ These are a handful of requests a minute to whatever address, so each goes the w
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from http.client import responses
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -29,7 +29,10 @@ MOST_BYTES = 64 * 1024
 
 _SEVERAL_IN_USE = 4
 _REDIRECTS = range(300, 400)
-_HOPELESS = frozenset({400, 413, 415, 422})
+_BAD_MESSAGE = frozenset({400, 413, 415, 422})
+_BAD_ADDRESS = frozenset({404, 410})
+_ADDRESS_IS_BACK_AFTER = timedelta(minutes=1)
+"""A receiver that is being replaced answers 404 for moments; one that is gone does for ever."""
 
 
 class _ByProxy(httpx.AsyncBaseTransport):
@@ -75,43 +78,53 @@ class HttpSender:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: timedelta = DEADLINE,
+        reason: Callable[[bytes], str] | None = None,
     ) -> None:
-        """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``."""
+        """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``.
+
+        ``reason`` reads from the body of a refusal why it was one, in words that hold no secret.
+        """
+        why = ""
         try:
             async with (
                 asyncio.timeout(deadline.total_seconds()),
                 self._http.stream(method, url, content=content, headers=dict(headers or {})) as answer,
             ):
-                if answer.is_success:
-                    await _drain(answer)
+                if answer.is_success or reason is not None:
+                    body = await _start_of(answer)
+                    why = "" if reason is None or answer.is_success else reason(body)
         except TimeoutError:
             raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
         except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
             raise Undelivered(_what(fault)) from None
         if not answer.is_success:
-            raise _refusal(answer)
+            raise refused(answer.status_code, why=why, retry_after=answer.headers.get("retry-after", ""))
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
 
-async def _drain(answer: httpx.Response) -> None:
-    size = 0
+async def _start_of(answer: httpx.Response) -> bytes:
+    body = b""
     async for chunk in answer.aiter_raw():
-        size += len(chunk)
-        if size > MOST_BYTES:
-            return
+        body += chunk
+        if len(body) > MOST_BYTES:
+            break
+    return body
 
 
-def _refusal(answer: httpx.Response) -> Undelivered:
-    status = answer.status_code
-    text = f"HTTP {status} {responses.get(status, '')}".rstrip()
+def refused(status: int, prefix: str = "", *, why: str = "", retry_after: str = "") -> Undelivered:
+    """What an HTTP status other than success says of a message, with the header ``Retry-After`` where there was one."""
+    text = f"{prefix}HTTP {status} {responses.get(status, '')}".rstrip()
     if status in _REDIRECTS:
         text += ", and redirects are not followed"
-    wait = answer.headers.get("retry-after", "")
-    seconds = int(wait) if wait.isascii() and wait.isdecimal() and len(wait) < len("86400") + 1 else 0
-    return Undelivered(text, hopeless=status in _HOPELESS, retry_after=timedelta(seconds=seconds))
+    text += f": {why}" if why else ""
+    known = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) < len("86400") + 1
+    wait = timedelta(seconds=int(retry_after)) if known else timedelta(0)
+    if status in _BAD_ADDRESS:
+        wait = max(wait, _ADDRESS_IS_BACK_AFTER)
+    return Undelivered(text, hopeless=status in _BAD_MESSAGE | _BAD_ADDRESS, retry_after=wait)
 
 
 def _what(fault: Exception) -> str:

@@ -1,18 +1,20 @@
-"""From notices to messages: what one destination wants to hear, gathered by reason and account, in words.
+"""From notices to messages: what one destination wants, gathered by reason and account, in words and as JSON.
 
-Arithmetic only. One message says all that is new of one group, or all that is over of it, whether that is one pack or
-five hundred. Its text is bounded, since chat services and pagers cut what is long.
+Arithmetic only. One message tells all that is new of one group, or all that is over of it, whether that is one pack or
+five hundred. Its text is bounded, since chat services and pagers cut what is long. ``alert_json`` is the one form an
+alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of an Alertmanager.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice, Route
+from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
 from watchdog.model.events import rfc3339
 from watchdog.model.reasons import REASONS, Severity
-from watchdog.model.text import clean
-from watchdog.notify.texts import restarts
+from watchdog.model.report import record_row
+from watchdog.model.text import clean, counted
 
 MOST_LINES = 15
 """Alerts listed one by one in a text; the others are counted."""
@@ -31,22 +33,28 @@ _OVER = (Kind.OVER, Kind.GONE)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def messages(notices: Iterable[Notice], route: Route, now: datetime) -> list[Message]:
-    """What to tell one destination, the gravest first."""
+def messages(notices: Iterable[Notice], destination: str, route: Route, now: datetime) -> list[Message]:
+    """What to send to one destination, the gravest first."""
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
         if route.wants(alert):
             groups[alert.reason, alert.account, notice.kind in _OVER].append(notice)
-    found = [_message(group, now) for group in groups.values()]
+    found = [_message(group, destination, now) for group in groups.values()]
     return sorted(found, key=lambda message: -message.severity.rank)
 
 
-def trial(destination: str, now: datetime) -> Message:
+def trial_message(destination: str, now: datetime) -> Message:
     """The marked message of ``test-alert``."""
-    title = "[TEST] certpack-watchdog: this is a test"
-    body = f"Sent to {destination} by `certpack-watchdog test-alert` at {rfc3339(now)}. Nothing is wrong."
-    return Message(MessageStatus.TEST, "test", Severity.INFO, title, body, now)
+    return Message(
+        destination=destination,
+        status=MessageStatus.TEST,
+        reason="test",
+        severity=Severity.INFO,
+        title="[TEST] certpack-watchdog: this is a test",
+        body=f"Sent to {destination} by `certpack-watchdog test-alert` at {rfc3339(now)}. Nothing is wrong.",
+        at=now,
+    )
 
 
 def lasted(duration: timedelta) -> str:
@@ -64,17 +72,65 @@ def lasted(duration: timedelta) -> str:
     return " ".join(parts[:2]) or "less than a minute"
 
 
-def _message(group: list[Notice], now: datetime) -> Message:
+# ── as JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """An alert as JSON. Times are RFC 3339 in UTC; what it is not about is null."""
+    return {
+        "fingerprint": alert.fingerprint,
+        "reason": alert.reason,
+        "severity": alert.severity,
+        "account": alert.account or None,
+        "zone": alert.zone or None,
+        "zone_id": alert.zone_id or None,
+        "pack_id": alert.pack_id or None,
+        "hosts": list(alert.hosts),
+        "summary": alert.summary,
+        "body": alert.body,
+        "records": [record_row(each) for each in alert.records],
+        "since": rfc3339(alert.since),
+        "restarts": alert.restarts,
+        "runbook": alert.runbook,
+    }
+
+
+def notice_json(notice: Notice) -> dict[str, Any]:
+    """An alert of a message, with what is new of it: ``kind``, and ``until`` when it ended."""
+    return {**alert_json(notice.alert), "kind": notice.kind, "until": _time(notice.until)}
+
+
+def firing_json(log: Iterable[AlertState], now: datetime) -> dict[str, Any]:
+    """What ``/api/v1/alerts`` answers: what fires, the gravest first."""
+    firing = sorted(
+        (entry for entry in log if entry.firing(now)),
+        key=lambda entry: (-entry.alert.severity.rank, entry.alert.reason, entry.alert.account, entry.alert.zone),
+    )
+    return {"alerts": [{**alert_json(each.alert), "last_said_at": _time(each.said_at)} for each in firing]}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+# ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _message(group: list[Notice], destination: str, now: datetime) -> Message:
     group.sort(key=lambda notice: (-notice.alert.severity.rank, notice.alert.zone, notice.alert.summary))
-    first = group[0].alert
-    over = group[0].kind in _OVER
-    status = MessageStatus.RESOLVED if over else MessageStatus.FIRING
-    single = len(group) == 1
-    title = _single_title(group[0]) if single else _title(group)
-    body = _single_body(group[0]) if single else "\n".join(_list(group))
-    total, kept = len(group), tuple(group[:MOST_NOTICES])
-    text = _cut(body)
-    return Message(status, first.reason, first.severity, clean(title, 200), text, now, total, kept)
+    first, single = group[0], len(group) == 1
+    title = _single_title(first) if single else _title(group)
+    return Message(
+        destination=destination,
+        status=MessageStatus.RESOLVED if first.kind in _OVER else MessageStatus.FIRING,
+        reason=first.alert.reason,
+        severity=first.alert.severity,
+        title=clean(title, 200),
+        body=_cut(_single_body(first) if single else "\n".join(_list(group))),
+        at=now,
+        total=len(group),
+        notices=tuple(group[:MOST_NOTICES]),
+    )
 
 
 def _single_title(notice: Notice) -> str:
@@ -133,7 +189,7 @@ def _end(notice: Notice) -> str:
 
 
 def _restarts(alert: Alert) -> str:
-    return f", {restarts(alert.restarts)}" if alert.restarts else ""
+    return f", {counted(alert.restarts, 'restart')}" if alert.restarts else ""
 
 
 def _cut(text: str) -> str:

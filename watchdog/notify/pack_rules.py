@@ -1,9 +1,9 @@
-"""What is worth a word about one pack. Arithmetic only; ``conditions`` asks it of every pack.
+"""What is worth a word about one pack. Arithmetic only; ``rules`` asks it of every pack.
 
 A pack has at most one alert about its trouble, by what was decided of it, and at most one about its expiry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,21 +11,22 @@ from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.renewal import PRESSING
 from watchdog.model.report import next_restart_at, next_step
-from watchdog.model.text import clean
-from watchdog.notify.texts import about_pack, named, restarts, to_place, who
-
-LATE = 0.5
-"""The part of a renewal window after which a certificate that is not renewed is worth a word. Cloudflare begins to
-renew when the window opens, and an automatic renewal takes minutes; half a window still leaves a person the other."""
+from watchdog.model.text import clean, counted
 
 LONGEST_WINDOW = timedelta(days=30)
 """No renewal opens earlier before expiry; spares the arithmetic for most packs."""
 
 TROUBLE, EXPIRY = "trouble", "expiry"
 """The two families of alerts about packs; the first part of their subjects."""
+
+MOST_HOSTS = 5
+MOST_FINDINGS = 8
+MOST_RECORDS = 20
+"""What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
 
 _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
@@ -61,7 +62,7 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _about(known, history, reason, text.format_map(_facts(known, history)))
     stage = _waits_for_records(known, history)
     if stage:
-        text = f"needs records placed after {restarts(stage)}"
+        text = f"needs records placed after {counted(stage, 'restart')}"
         return _about(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
     if waits and now - known.since >= pending_for:
@@ -75,7 +76,7 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
     certain = next((finding.says.rstrip(".") for finding in found if finding.certainty is Certainty.CERTAIN), "")
     status = clean(pack.status, 60) or "none"
     return {
-        "restarts": restarts(history.attempts),
+        "restarts": counted(history.attempts, "restart"),
         "obstacle": certain or status,
         "authority": pack.certificate_authority or "the certificate authority",
         "status": status,
@@ -111,7 +112,7 @@ def expiry(known: Remembered, history: History, renewal: RenewalWindow, now: dat
         return None
     following, late = next_restart_at(known, history), now >= window.last_restart_at
     waits_too_long = following is not None and following > window.last_restart_at and not late
-    if window.used < LATE and not waits_too_long:
+    if window.used < PRESSING and not waits_too_long:
         return None
     text = f"expires at {rfc3339(pack.expires_at)}, and "
     if late:
@@ -137,17 +138,62 @@ def _about(
     last: str = "",
 ) -> Alert:
     pack = known.pack
-    to_do = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
+    remedy = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
     return Alert(
-        reason,
-        severity or REASONS[reason].severities[0],
-        f"{family}/{subject(pack)}",
-        f"{who(known)}: {what}",
-        history.trouble_since or known.since,
-        about_pack(known, history, next_step(known, history), to_do),
-        *named(known),
+        reason=reason,
+        severity=severity or REASONS[reason].severities[0],
+        subject=f"{family}/{subject(pack)}",
+        summary=f"{_who(known)}: {what}",
+        since=history.trouble_since or known.since,
+        body="\n".join(_body(known, history, remedy)),
+        account=known.account,
+        zone=known.zone,
+        zone_id=pack.zone_id,
+        pack_id=pack.id,
         hosts=pack.hosts,
-        records=to_place(known, history) if family == TROUBLE else (),
+        records=_to_place(known, history) if family == TROUBLE else (),
         restarts=history.attempts,
         stage=stage,
     )
+
+
+def _who(known: Remembered) -> str:
+    """The pack in a few words: its zone, and the first of its hosts where that says more."""
+    hosts = known.pack.hosts
+    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
+        return known.zone
+    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+    return f"{known.zone} ({hosts[0]}{more})"
+
+
+def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
+    """The records a person is to place: none where they were found before the last restart, which made new tokens."""
+    found, last = known.diagnosis, history.last_restart_at
+    return found.records if found is not None and (last is None or found.at >= last) else ()
+
+
+def _body(known: Remembered, history: History, remedy: str) -> Iterator[str]:
+    pack = known.pack
+    hosts = ", ".join(pack.hosts[:MOST_HOSTS]) + (", …" if len(pack.hosts) > MOST_HOSTS else "")
+    yield f"Pack {pack.id} ({pack.certificate_authority or 'unknown authority'}) for {hosts or 'no host'}."
+    last = history.last_restart_at
+    tried = f"; {counted(history.attempts, 'restart')}, the last at {rfc3339(last)}" if last is not None else ""
+    yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
+    expiry = pack.expires_at
+    yield f"Its certificate is valid until {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
+    error = history.last_error or "; ".join(pack.validation_errors)
+    if error:
+        yield f"Last error: {error}"
+    if known.diagnosis is not None:
+        for finding in known.diagnosis.findings[:MOST_FINDINGS]:
+            where = f"{finding.host}: " if finding.host else ""
+            yield f"- {where}{finding.says} → {finding.remedy}"
+    records = _to_place(known, history)
+    if records:
+        yield "To be placed:"
+    yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
+    if len(records) > MOST_RECORDS:
+        yield f"  and {len(records) - MOST_RECORDS} more"
+    yield f"Next: {next_step(known, history)}"
+    yield f"You: {remedy}"
+    yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

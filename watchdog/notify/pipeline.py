@@ -1,21 +1,22 @@
-"""The other spine: how people are told.
+"""The other spine: how people are alerted.
 
-After each pass: what holds now (``conditions``) · what of it is to be said (``dedup``) · what each destination wants to
-hear (``letters``) · the log and the letters on disk in one transaction (``record.outbox``) · into the lanes
-(``delivery``). Nothing here ever raises, and nothing here is waited for but, a while, the disk: lanes are tasks of
-their own.
+After each pass: which alerts hold (``rules``) → what of them is new (``dedup``) → a message for each destination that
+wants it (``messages``) → log and messages on disk in one transaction (``state.outbox``) → to the destinations
+(``destinations``). Nothing here ever raises, and nothing here is waited for but, a while, the disk: each destination
+has a task of its own.
 
-Built and closed by ``app``. Everything happens in the loop's thread, but for the arithmetic over a large fleet.
+Built and closed by ``daemon``. Everything happens in the loop's thread, but for the arithmetic over a large fleet.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import AlertLog, Letter, Message
+from watchdog.model.alerts import AlertLog, Message
 from watchdog.model.clock import Clock
 from watchdog.model.events import EventName
 from watchdog.model.renewal import renewal
@@ -24,8 +25,7 @@ from watchdog.model.text import defect
 from watchdog.notify.dedup import Decided, settle
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
-from watchdog.notify.messages import messages
-from watchdog.notify.rows import alert_rows, firing_counts
+from watchdog.notify.messages import firing_json, messages
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, holding, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError, Store
@@ -34,8 +34,8 @@ from watchdog.state.outbox import Unwritten
 T = TypeVar("T")
 
 PATIENCE_WITH_DISK = timedelta(seconds=5)
-"""How long news waits to be on the disk before it goes out all the same: a disk that hangs is news itself, and the
-worst that can come of it is a letter that arrives twice."""
+"""How long a message waits to be on the disk before it goes out all the same: a disk that hangs is news itself, and the
+worst that can come of it is a message that arrives twice."""
 
 
 class Ask(Protocol):
@@ -46,7 +46,7 @@ class Ask(Protocol):
 
 
 class Pipeline:
-    """Tells people. ``start`` it before the first pass, ``close`` it after the last."""
+    """Alerts people. ``start`` it before the first pass, ``close`` it after the last."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Pipeline:
         clock: Clock,
         logs: Logs,
         count: Callable[[str, str], None] = lambda _destination, _outcome: None,
-        post: HttpSender,
+        http: HttpSender,
     ) -> None:
         """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries."""
         self._config = config
@@ -72,28 +72,36 @@ class Pipeline:
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
-        self._destinations = Destinations(post, clock, logs, count, self._arrived, lambda: self._log)
+        self._destinations = Destinations(http, clock, logs, count, self._forget, lambda: self._log)
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
-        """Recall what was said and what is still to be delivered, and begin to deliver."""
-        letters: list[Letter] = []
+        """Load the log and what is still to be delivered, and begin to deliver."""
+        messages: list[Message] = []
         try:
             kept = await self._ask(lambda: outbox.load(self._store))
-        except StateError as error:  # what was said may be said again
+        except StateError as error:  # what was sent may be sent again
             self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
-            self._log, letters, self._last_id = kept.log, kept.letters, kept.last_id
-        self._open(letters)
+            self._log, messages, self._last_id = kept.log, kept.letters, kept.last_id
+        self._drop(self._destinations.prepare(self._config)(messages))
 
-    def reload(self, config: Config) -> None:
-        """Take another configuration. What it does not change goes on; letters to a destination that is gone go too."""
-        self._config = config
-        self._open([])
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Make what another configuration asks for. What is given switches to it, and cannot fail.
+
+        What the configuration does not change goes on; messages to what is gone go too.
+        """
+        switch = self._destinations.prepare(config)
+
+        def take() -> None:
+            self._config = config
+            self._drop(switch([]))
+
+        return take
 
     async def close(self, patience: timedelta = timedelta(seconds=3)) -> None:
-        """Let letters that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
+        """Let messages that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
         await self._destinations.close(patience)
         await self._write_soon()
 
@@ -101,21 +109,21 @@ class Pipeline:
         """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
         await self._destinations.settled(patience)
 
-    def _open(self, letters: list[Letter]) -> None:
-        lost = self._destinations.open(self._config, letters)
-        self._unwritten.letters |= {letter.id: None for letter in lost}
+    def _drop(self, messages: list[Message]) -> None:
+        """Nobody is there to take them any more."""
+        self._unwritten.letters |= {message.id: None for message in messages}
 
-    # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
     async def after_pass(self, inventory: Inventory, report: PassReport, standing: Standing = ALL_WELL) -> None:
-        """A pass is over: ping the heartbeat, then say what is to be said."""
+        """A pass is over: ping the heartbeat, then send what is to be sent."""
         if report.zones:  # a pass in which no zone was due says nothing new of what can be seen
             self._blind = report.unseen == report.zones
-        self._destinations.ping(failed=self._blind or bool(standing.state_error))
+        self._destinations.pass_completed(failed=self._blind or bool(standing.state_error))
         await self.consider(inventory, standing)
 
     async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
-        """Say what is to be said now; also between two passes, when the watchdog itself is in trouble."""
+        """Send what is to be sent now; also between two passes, when the watchdog itself is in trouble."""
         async with self._considering:
             try:
                 await self._consider(inventory, standing)
@@ -125,40 +133,39 @@ class Pipeline:
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
         now, settings, before = self._clock.now(), self._config.alerts, self._log
         limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
-        lanes = dict(self._destinations.lanes())
+        routes = dict(self._destinations.routes())
 
-        def look() -> tuple[Decided, list[tuple[str, Message]], Unwritten]:
+        def evaluate() -> tuple[Decided, list[Message], Unwritten]:
             found = holding(inventory, standing, limits, renewal, self._started_at, now)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
-            heard = bool(lanes)
-            said = settle(before, found.alerts, found.unwell, gone, now, settings.repeat_every, heard=heard)
-            news = [(name, each) for name, route in lanes.items() for each in messages(said.notices, route, now)]
-            return said, news, outbox.difference(before, said.log)
+            decided = settle(before, found.alerts, found.unwell, gone, now, settings.repeat_every, heard=bool(routes))
+            new = [each for name, route in routes.items() for each in messages(decided.notices, name, route, now)]
+            return decided, new, outbox.difference(before, decided.log)
 
-        said, news, changes = await asyncio.to_thread(look)  # a tenth of a second for ten thousand packs
-        self._log = said.log
-        letters = [Letter(number, *each) for number, each in enumerate(news, self._last_id + 1)]
-        self._last_id += len(letters)
-        changes.letters |= {letter.id: letter for letter in letters}
+        decided, new, changes = await asyncio.to_thread(evaluate)  # a tenth of a second for ten thousand packs
+        self._log = decided.log
+        numbered = [replace(message, id=number) for number, message in enumerate(new, self._last_id + 1)]
+        self._last_id += len(numbered)
+        changes.letters |= {message.id: message for message in numbered}
         self._unwritten.merge(changes)
         await self._write_soon()
-        for letter in letters:
-            if not self._destinations.put(letter):  # a reload took its destination away meanwhile
-                self._unwritten.letters[letter.id] = None
-        if before.firing(now) != said.log.firing(now):
-            self._destinations.changed()
+        for message in numbered:
+            if not self._destinations.put(message):  # a reload took its destination away meanwhile
+                self._unwritten.letters[message.id] = None
+        if before.firing(now) != decided.log.firing(now):
+            self._destinations.alerts_changed()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
     def rows(self) -> Callable[[], dict[str, Any]]:
         """A snapshot of what fires, as JSON."""
         log, now = self._log, self._clock.now()
-        return lambda: alert_rows(log.entries.values(), now)
+        return lambda: firing_json(log.entries.values(), now)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
-        return firing_counts(self._log.entries.values(), self._clock.now())
+        return self._log.firing_counts(self._clock.now())
 
     def destinations(self) -> tuple[str, ...]:
         """The names of all destinations."""
@@ -166,8 +173,8 @@ class Pipeline:
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _arrived(self, letter: Letter) -> None:
-        self._unwritten.letters[letter.id] = None
+    async def _forget(self, message: Message) -> None:
+        self._unwritten.letters[message.id] = None
         await self._write_soon()
 
     async def _write_soon(self) -> None:

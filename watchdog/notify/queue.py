@@ -1,31 +1,33 @@
-"""Letters on their way: one lane per destination, so that a broken one never holds up another, or a pass.
+"""How messages, and alerts, get to one destination: each has a task of its own, so that none holds up another.
 
-In a lane, letters go in order; one that is not accepted is tried again after 5 s, 10 s, 20 s, … up to 15 min, or when
-the other side asks for. A letter leaves the outbox only after its destination has accepted it: what a kill cuts off is
-sent again, so a letter arrives at least once, and seldom twice. A lane is bounded: letters older than ``OLDEST``, more
-than ``MOST``, and those a destination refuses as such are dropped, and that is told.
+A ``MessageQueue`` delivers in order; a message that is not accepted is tried again after 5 s, 10 s, 20 s, … up to
+15 min, or when the other side asks for. A message leaves the outbox only after its destination has accepted it: what a
+kill cuts off is sent again, so it arrives at least once, and seldom twice. A queue is bounded: messages older than
+``OLDEST``, more than ``MOST``, and those a destination refuses as such are dropped, and that is reported.
+
+A ``Refresh`` has no queue: it sends all that fires, again and again, to a destination that keeps it for a while only.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchdog.model.alerts import Letter
+from watchdog.model.alerts import Message
 from watchdog.model.clock import Clock
-from watchdog.notify.channel import Channel, Undelivered
+from watchdog.notify.channel import Channel, Delivery, Undelivered
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
 OLDEST = timedelta(days=3)
 """A weekend. What lasts longer is said again by then, and what is over is news to nobody."""
 MOST = 200
-"""Letters of one destination: many days of bad news, and still few enough to be read."""
+"""Messages to one destination: many days of bad news, and still few enough to be read."""
 HOPELESS_TRIES = 3
-"""How often a letter is sent that the destination says it will not take (HTTP 400 and the like)."""
+"""How often a message is sent that the destination says it will not take (HTTP 400 and the like)."""
 
 
 class DeliveryOutcome(StrEnum):
@@ -36,9 +38,12 @@ class DeliveryOutcome(StrEnum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """One try at one destination. ``next_at`` is when it is tried again; ``title`` is of the letter, if it was one."""
+    """One try at one destination.
+
+    ``title`` is empty where nothing new was sent. ``next_at`` is when it is tried again, if it is.
+    """
 
     destination: str
     outcome: DeliveryOutcome
@@ -47,42 +52,46 @@ class DeliveryAttempt:
     next_at: datetime | None = None
 
 
-class Lane:
-    """The letters of one destination."""
+Report = Callable[[DeliveryAttempt], None]
+"""Is called with every try."""
+
+
+class MessageQueue(Delivery):
+    """The messages to one destination."""
+
+    takes_messages = True
 
     def __init__(
         self,
         name: str,
         channel: Channel,
-        letters: Iterable[Letter],
         clock: Clock,
-        gone: Callable[[Letter], Awaitable[None]],
-        told: Callable[[DeliveryAttempt], None],
+        forget: Callable[[Message], Awaitable[None]],
+        report: Report,
     ) -> None:
-        """``gone`` is awaited when a letter need not be kept any more; ``told`` hears of every try."""
+        """``forget`` is awaited when a message need not be kept any more."""
+        super().__init__()
         self._name = name
         self._channel = channel
-        self._letters = deque(letters)
+        self._messages: deque[Message] = deque()
         self._clock = clock
-        self._gone = gone
-        self._told = told
+        self._forget = forget
+        self._report = report
         self._tries = 0
         self._ending = False
         self._more = asyncio.Event()
-        self.settled = asyncio.Event()  # nothing is left, or the first of them was just not accepted
-        self.sending = False
 
-    def left(self) -> list[Letter]:
-        """What was not delivered."""
-        return list(self._letters)
+    def undelivered(self) -> list[Message]:
+        """What was not accepted yet, in order."""
+        return list(self._messages)
 
-    def last(self) -> None:
-        """End after the letter that is on the wire."""
+    def finish(self) -> None:
+        """End after the message that is on the wire."""
         self._ending = True
 
-    def put(self, letter: Letter) -> None:
-        """One more letter."""
-        self._letters.append(letter)
+    def put(self, message: Message) -> None:
+        """One more message."""
+        self._messages.append(message)
         self.settled.clear()
         self._more.set()
 
@@ -91,96 +100,101 @@ class Lane:
         await self._check()
         while not self._ending:
             await self._drop_what_is_too_much()
-            if not self._letters:
+            if not self._messages:
                 self.settled.set()
                 self._more.clear()
                 await self._more.wait()
                 continue
-            await self._try(self._letters[0])
+            await self._try(self._messages[0])
 
     async def _check(self) -> None:
-        """Say at once that a destination can never be reached: the first alert is too late for that."""
+        """Report at once that a destination can never be reached: the first alert is too late for that."""
         try:
             await self._channel.check()
         except Undelivered as why:
-            self._told(DeliveryAttempt(self._name, DeliveryOutcome.FAILED, error=str(why)))
+            self._note(DeliveryOutcome.FAILED, error=str(why))
 
-    async def _try(self, letter: Letter) -> None:
-        error, wait, hopeless = await self._send(letter)
-        title = letter.message.title
-        if not error:
+    async def _try(self, message: Message) -> None:
+        refusal = await self._send(message)
+        if refusal is None:
             self._tries = 0
-            self._letters.popleft()
-            self._told(DeliveryAttempt(self._name, DeliveryOutcome.ACCEPTED, title))
-            await self._gone(letter)
+            self._messages.popleft()
+            self._note(DeliveryOutcome.ACCEPTED, message.title)
+            await self._forget(message)
             return
         self._tries += 1
-        if hopeless and self._tries >= HOPELESS_TRIES:
-            await self._drop(error)
+        if refusal.hopeless and self._tries >= HOPELESS_TRIES:
+            await self._drop(str(refusal))
             return
-        wait = max(wait_after(self._tries), min(wait, LONGEST_WAIT))
-        self._told(DeliveryAttempt(self._name, DeliveryOutcome.FAILED, title, error, self._clock.now() + wait))
+        wait = max(wait_after(self._tries), min(refusal.retry_after, LONGEST_WAIT))
+        self._note(DeliveryOutcome.FAILED, message.title, str(refusal), self._clock.now() + wait)
         self.settled.set()
         if not self._ending:
             await self._clock.sleep(wait)
 
-    async def _send(self, letter: Letter) -> tuple[str, timedelta, bool]:
-        """Why it was not accepted (empty when it was), how long to wait at least, and whether it is hopeless."""
+    async def _send(self, message: Message) -> Undelivered | None:
+        """Why it was not accepted; ``None`` when it was."""
         self.sending = True
         try:
-            await self._channel.send(letter)
+            await self._channel.send(message)
         except Undelivered as why:
-            return str(why), why.retry_after, why.hopeless
-        except Exception as surprise:  # noqa: BLE001  a defect of one channel must not end its lane; its text may be secret
-            return _defect(surprise), timedelta(0), True
+            return why
+        except Exception as surprise:  # noqa: BLE001  a defect of one channel must not end its queue; its text may be secret
+            return Undelivered(_defect(surprise), hopeless=True)
         finally:
             self.sending = False
-        return "", timedelta(0), False
+        return None
 
     async def _drop_what_is_too_much(self) -> None:
-        while len(self._letters) > MOST:
+        while len(self._messages) > MOST:
             await self._drop(f"more than {MOST} are waiting")
-        while self._letters and self._clock.now() - self._letters[0].message.at > OLDEST:
+        while self._messages and self._clock.now() - self._messages[0].at > OLDEST:
             await self._drop(f"it is older than {OLDEST.days} days")
 
     async def _drop(self, why: str) -> None:
         self._tries = 0
-        letter = self._letters.popleft()
-        self._told(DeliveryAttempt(self._name, DeliveryOutcome.DROPPED, letter.message.title, why))
-        await self._gone(letter)
+        message = self._messages.popleft()
+        self._note(DeliveryOutcome.DROPPED, message.title, why)
+        await self._forget(message)
 
-
-class Refresh:
-    """Tells one Alertmanager what holds: at once when ``wake`` is called, and every so often."""
-
-    def __init__(
-        self, name: str, every: timedelta, tell: Callable[[], Awaitable[str]], told: Callable[[DeliveryAttempt], None]
+    def _note(
+        self, outcome: DeliveryOutcome, title: str = "", error: str = "", next_at: datetime | None = None
     ) -> None:
-        """``tell`` gives a title when what it told was new."""
+        self._report(
+            DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error, next_at=next_at)
+        )
+
+
+class Refresh(Delivery):
+    """Sends what fires to one destination: at once when that changes, and every so often."""
+
+    def __init__(self, name: str, every: timedelta, refresh: Callable[[], Awaitable[str]], report: Report) -> None:
+        """``refresh`` sends all that fires, and gives a title when that was new. It raises ``Undelivered``."""
+        super().__init__()
         self._name = name
         self._every = every
-        self._tell = tell
-        self._told = told
+        self._refresh = refresh
+        self._report = report
         self._wake = asyncio.Event()
-        self.settled = asyncio.Event()  # what holds was told, or could not be
 
-    def wake(self) -> None:
-        """What holds has changed."""
+    def alerts_changed(self) -> None:
+        """Send at once."""
         self.settled.clear()
         self._wake.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Send until cancelled."""
         while True:
             self._wake.clear()
+            title, error = "", ""
             try:
-                title = await self._tell()
+                title = await self._refresh()
             except Undelivered as why:
-                self._told(DeliveryAttempt(self._name, DeliveryOutcome.FAILED, error=str(why)))
+                error = str(why)
             except Exception as surprise:  # noqa: BLE001  a defect must not end what keeps alerts from resolving
-                self._told(DeliveryAttempt(self._name, DeliveryOutcome.FAILED, error=_defect(surprise)))
-            else:
-                self._told(DeliveryAttempt(self._name, DeliveryOutcome.ACCEPTED, title))
+                error = _defect(surprise)
+            outcome = DeliveryOutcome.FAILED if error else DeliveryOutcome.ACCEPTED
+            self._report(DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error))
             if not self._wake.is_set():
                 self.settled.set()
             with suppress(TimeoutError):

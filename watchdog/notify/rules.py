@@ -1,6 +1,6 @@
-"""What is worth a word now: from everything remembered to the set of alerts that hold. Arithmetic only.
+"""Which alerts hold now: from everything remembered to the set of alerts that hold. Arithmetic only.
 
-Nothing here knows what was said before (``dedup``) or to whom it goes (``letters``).
+Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
 """
 
 from collections import defaultdict
@@ -16,7 +16,6 @@ from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
 from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.report import Inventory
 from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
-from watchdog.notify.texts import about_zone
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
@@ -141,19 +140,20 @@ def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
         found = REASONS[reason]
         what = found.zone or "its zones cannot be listed"
         yield Alert(
-            reason,
-            REASONS[reason].severities[0],
-            f"discovery/{account}",
-            f"account {account}: {what}",
-            now,
-            f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {found.zone_remedy}",
-            account,
+            reason=reason,
+            severity=found.severities[0],
+            subject=f"discovery/{account}",
+            summary=f"account {account}: {what}",
+            since=now,
+            body=f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {found.zone_remedy}",
+            account=account,
             patience=timedelta(0) if found.zone else UNSEEN_FOR,
         )
 
 
 def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
-    return Alert(reason, REASONS[reason].severities[0], f"watchdog/{reason}", summary, since, body)
+    severity, subject = REASONS[reason].severities[0], f"watchdog/{reason}"
+    return Alert(reason=reason, severity=severity, subject=subject, summary=summary, since=since, body=body)
 
 
 # ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,17 +187,25 @@ def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetim
             return
         summary = f"not looked at since {rfc3339(last_good)}"
     yield Alert(
-        reason,
-        REASONS[reason].severities[0],
-        f"zone/{zone.account}/{zone.label}",
-        f"{zone.label}: {summary}",
-        zone.seen_at or last_good,
-        about_zone(zone, reason),
-        zone.account,
-        zone.label,
-        zone.id,
+        reason=reason,
+        severity=REASONS[reason].severities[0],
+        subject=f"zone/{zone.account}/{zone.label}",
+        summary=f"{zone.label}: {summary}",
+        since=zone.seen_at or last_good,
+        body=_zone_body(zone, reason),
+        account=zone.account,
+        zone=zone.label,
+        zone_id=zone.id,
         patience=patience,
     )
+
+
+def _zone_body(zone: ZoneMemory, reason: Reason) -> str:
+    """A refusal's own text names the permission that is missing."""
+    lines = [f"Account {zone.account}, zone {zone.label}" + (f" ({zone.id})." if zone.id else ".")]
+    lines += [f"{zone.error}."] if zone.error else []
+    lines += [f"It was last seen whole at {rfc3339(zone.seen_at)}."] if zone.seen_at else ["It was never seen whole."]
+    return "\n".join((*lines, f"You: {REASONS[reason].zone_remedy}"))
 
 
 def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
@@ -214,8 +222,7 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
         " Cloudflare's status page."
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
-    reason = Reason.CLOUDFLARE_FAILING
-    return Alert(reason, REASONS[reason].severities[0], f"watchdog/{reason}", summary, last, body)
+    return _plain(Reason.CLOUDFLARE_FAILING, summary, body, last)
 
 
 # ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────

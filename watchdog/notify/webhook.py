@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.alerts import Letter, Notice
+from watchdog.model.alerts import Message
 from watchdog.model.events import rfc3339
 from watchdog.notify.http import HttpSender
+from watchdog.notify.messages import notice_json
 
 SIGNATURE = "X-Certpack-Watchdog-Signature"
 TIMESTAMP = "X-Certpack-Watchdog-Timestamp"
@@ -33,9 +34,9 @@ class Webhook:
     async def check(self) -> None:
         """Nothing can be known before something is sent."""
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, message: Message) -> None:
         """POST it."""
-        body = msgspec.json.encode(payload(letter))
+        body = msgspec.json.encode(payload(message))
         timestamp = str(int(self._now().timestamp()))
         headers = {"content-type": "application/json", TIMESTAMP: timestamp}
         if self._secret:
@@ -48,12 +49,11 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def payload(letter: Letter) -> dict[str, Any]:
+def payload(message: Message) -> dict[str, Any]:
     """The body. ``alerts`` are the gravest of ``total``."""
-    message = letter.message
     return {
         "version": 1,
-        "id": f"{message.at:%Y%m%dT%H%M%S}-{letter.id}",
+        "id": f"{message.at:%Y%m%dT%H%M%S}-{message.id}",
         "status": message.status,
         "reason": message.reason,
         "severity": message.severity,
@@ -61,27 +61,5 @@ def payload(letter: Letter) -> dict[str, Any]:
         "text": message.body,
         "at": rfc3339(message.at),
         "total": message.total,
-        "alerts": [_alert(notice) for notice in message.notices],
-    }
-
-
-def _alert(notice: Notice) -> dict[str, Any]:
-    alert = notice.alert
-    return {
-        "fingerprint": alert.fingerprint,
-        "kind": notice.kind,
-        "reason": alert.reason,
-        "severity": alert.severity,
-        "account": alert.account or None,
-        "zone": alert.zone or None,
-        "zone_id": alert.zone_id or None,
-        "pack_id": alert.pack_id or None,
-        "hosts": list(alert.hosts),
-        "summary": alert.summary,
-        "body": alert.body,
-        "records": [{"type": each.type, "name": each.name, "value": each.value} for each in alert.records],
-        "since": rfc3339(alert.since),
-        "until": None if notice.until is None else rfc3339(notice.until),
-        "restarts": alert.restarts,
-        "runbook": alert.runbook,
+        "alerts": [notice_json(notice) for notice in message.notices],
     }

@@ -6,12 +6,12 @@ newer program that cannot be read are left out: then something is said twice, an
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
 
-from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Letter, Message
+from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
 from watchdog.state import schema
 from watchdog.state.database import Store
 from watchdog.state.schema import Row, from_micros, to_micros
@@ -32,7 +32,7 @@ class Kept:
     """What was stored: the log, the letters in their order, and the highest id ever given to one."""
 
     log: AlertLog
-    letters: list[Letter]
+    letters: list[Message]
     last_id: int
 
 
@@ -42,7 +42,7 @@ class Unwritten:
 
     entries: dict[str, AlertState | None] = field(default_factory=dict)
     voices: dict[str, GroupHistory | None] = field(default_factory=dict)
-    letters: dict[int, Letter | None] = field(default_factory=dict)
+    letters: dict[int, Message | None] = field(default_factory=dict)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
@@ -74,7 +74,8 @@ def load(store: Store) -> Kept:
         last_id = database.exec_driver_sql(_LAST_ID).scalar() or 0
     read = {row[0]: entry for row in entries if (entry := _read(row[1], AlertState)) is not None}
     log = AlertLog(read, {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in voices})
-    letters = [Letter(row[0], row[1], message) for row in rows if (message := _read(row[3], Message)) is not None]
+    found = ((row[0], row[1], _read(row[3], Message)) for row in rows)
+    letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
     return Kept(log, letters, last_id)
 
 
@@ -97,8 +98,8 @@ def save(store: Store, changes: Unwritten) -> None:
         write(_DELETE_LETTER, ((key,) for key, letter in letters if letter is None))
 
 
-def _row(letter: Letter) -> Row:
-    return (letter.id, letter.destination, to_micros(letter.message.at), _written(letter.message))
+def _row(letter: Message) -> Row:
+    return (letter.id, letter.destination, to_micros(letter.at), _written(letter))
 
 
 def _written(value: object) -> str:

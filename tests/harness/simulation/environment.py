@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from tests.conftest import SimulatedLoop
-from tests.harness.dns_server import Responder
-from tests.simulator.conftest import InProcess
+from tests.harness.cloudflare_client import InProcess
+from tests.harness.dns import Responder
+from tests.harness.time import SimulatedLoop
 from watchdog.simulator.app import create_app
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from tests.harness.simulation import plan
-from watchdog.decide.backoff import wait_after
+from watchdog.decide.backoff import Backoff
 from watchdog.model.history import CAUTIOUS_FOR
 from watchdog.model.packs import pack_key
 
@@ -175,7 +175,7 @@ class Laws:
         return sum(1 for each in earlier if (well is None or self._at(each.at) > well) and each.at > given_up) or 1
 
     def _wait(self, attempts, initial, factor, longest):
-        wait = wait_after(attempts, plan.delta(initial), factor, plan.delta(longest)).total_seconds()
+        wait = Backoff(plan.delta(initial), factor, plan.delta(longest)).wait_after(attempts).total_seconds()
         return max(initial, wait / 2) if self._fate.config["diagnosis"]["enabled"] else wait
 
     def _within_the_hour(self, patch):

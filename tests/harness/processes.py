@@ -1,19 +1,15 @@
-"""Two ways to run the daemon: its own process on real ports and signals, and in simulated time in this one."""
+"""``certpack-watchdog`` as processes of their own, on real ports and signals, beside a simulated Cloudflare."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 
 import httpx
-import pytest
 
-from tests.harness.fleet import Start
-from tests.simulator.conftest import in_a_thread
+from tests.harness.cloudflare_client import in_a_thread
 from watchdog.clock import RealClock
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.world import World
@@ -160,25 +156,3 @@ class Machine:
     def asked(self, zone):
         """The requests about one zone."""
         return [request for request in self.world.ledger if zone_id(zone) in request.path]
-
-
-@pytest.fixture
-def machine(tmp_path):
-    """``machine.cloudflare({...})``, then ``machine.run()``."""
-    with ExitStack() as stack:
-        yield Machine(tmp_path, stack)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """``async with start({"a.example": [pack]}) as fleet``: as in ``tests/cycle``."""
-    return Start(tmp_path)
-
-
-@pytest.fixture
-def manager(tmp_path):
-    """The service manager's end of ``NOTIFY_SOCKET``."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(PATIENCE)
-        yield listening

@@ -1,14 +1,13 @@
-"""A resolver on loopback, of the tests' own: it answers over UDP and TCP from a table, misbehaves by name, and counts.
-
-It behaves as a recursive resolver does: it follows CNAMEs, expands wildcards, tells NXDOMAIN from an empty answer and
-names the enclosing zone. Real servers are in ``test_real_resolvers``; this one does what they never do on demand.
-"""
+"""A DNS server that knows what a test tells it, and the diagnosis asked through it."""
 
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import dns.edns
 import dns.flags
@@ -18,6 +17,11 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+
+from watchdog.diagnose.diagnoser import PackDiagnoser
+from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
+from watchdog.model.findings import Finding
+from watchdog.model.packs import NOTHING_KNOWN, Pack, Validation, ZoneFacts
 
 MOST_LINKS = 40
 
@@ -150,3 +154,53 @@ class _Udp(asyncio.DatagramProtocol):
         wire = self.responder.answer(data, "udp")
         if wire is not None:
             self.transport.sendto(wire, addr)
+
+
+T = TypeVar("T")
+SHORT = timedelta(seconds=0.3)
+"""For a resolver that is to be waited for in vain."""
+PATIENT = timedelta(seconds=10)
+"""For one that answers, however busy this machine is."""
+TXT = Validation("txt")
+FULL = ZoneFacts("example.com", "full", "active")
+PARTIAL = ZoneFacts("example.com", "partial", "active", delegation="0123456789abcdef")
+
+
+def pack(*hosts: str, ca: str = "lets_encrypt", status: str = "validation_timed_out", **more: object) -> Pack:
+    whole = Pack("p", "z", "advanced", status, tuple(sorted(hosts)), ca, validation=TXT)
+    return replace(whole, **more)
+
+
+def story(
+    tell: Callable[[PackDiagnoser], Awaitable[T]],
+    *responders: Responder,
+    timeout: timedelta | None = None,
+    reach: Reach = EVERYWHERE,
+) -> T:
+    """Let an diagnoser that asks these resolvers do something; nothing may be left running."""
+    mute = any(odd in ("drop", "garbage") for responder in responders for odd in responder.odd.values())
+    timeout = timeout or (SHORT if mute else PATIENT)
+
+    async def whole() -> T:
+        async with AsyncExitStack() as stack:
+            for responder in responders:
+                await stack.enter_async_context(responder.serving())
+            diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach)
+            told = await tell(diagnoser)
+            await diagnoser.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"left over: {left}"
+        return told
+
+    return asyncio.run(whole())
+
+
+def diagnose(
+    which: Pack, *responders: Responder, facts: ZoneFacts = NOTHING_KNOWN, **more: object
+) -> tuple[Finding, ...]:
+    """What is found of one pack."""
+    return story(lambda diagnoser: diagnoser.diagnose(which, facts), *responders, **more)
+
+
+def names(findings: tuple[Finding, ...]) -> set[tuple[str, str, str]]:
+    return {(finding.name.value, finding.certainty.value, finding.host) for finding in findings}

@@ -1,0 +1,124 @@
+"""All of the internet's services on loopback: a proxy that ends every tunnel itself, with a certificate for each name.
+
+``far_services()`` sets the proxy and the authority in the environment, so that a program speaks to ``discord.com`` as
+it always does, through real sockets and TLS, and what it said is kept. A plain request is taken as well.
+"""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.harness.alerting import Got
+
+NAMES = (
+    "discord.com",
+    "hooks.slack.com",
+    "slack.com",
+    "api.telegram.org",
+    "chat.googleapis.com",
+    "webexapis.com",
+    "api.ciscospark.com",
+    "prod-0.westeurope.logic.azure.com",
+    "api.pushover.net",
+    "org.zulipchat.com",
+    "api.twilio.com",
+    "ntfy.sh",
+    "api.opsgenie.com",
+    "api.atlassian.com",
+    "events.pagerduty.com",
+)
+
+
+def certificate(folder):
+    """A key and a certificate for all names, vouched for by itself."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, signed = folder / "far-key.pem", folder / "far.pem"
+    names = ",".join(f"DNS:{name}" for name in NAMES)
+    how = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    what = ["-subj", "/CN=far", "-addext", f"subjectAltName={names}", "-keyout", key, "-out", signed]
+    subprocess.run([openssl, *how, *what], check=True, capture_output=True)
+    return key, signed
+
+
+class FarServices:
+    """``got`` is every request, with its ``host``; ``answer(got)`` gives status, headers and body of each answer."""
+
+    def __init__(self, key, signed):
+        self.got = []
+        self.answer = lambda _: (200, {}, b"{}")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(signed, key)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._server.close()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        host, streams = "", [connection.makefile("rb")]
+        with suppress(OSError, ValueError):
+            while request := _read(streams[-1]):
+                method, target, headers, body = request
+                if method == "CONNECT":
+                    host = target.partition(":")[0]
+                    connection.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                    streams.append(connection.makefile("rb"))
+                    continue
+                got = Got(method, target, headers, body)
+                got.host = host
+                self.got.append(got)
+                status, more, said = self.answer(got)
+                lines = [
+                    f"HTTP/1.1 {status} x",
+                    f"content-length: {len(said)}",
+                    *(f"{k}: {v}" for k, v in more.items()),
+                ]
+                connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + said)
+        for each in (*streams, connection):
+            with suppress(OSError):
+                each.close()
+
+
+def _read(stream):
+    line = stream.readline()
+    if not line:
+        return None
+    method, target, _ = line.decode().split(" ", 2)
+    headers = {}
+    while field := stream.readline().strip():
+        name, _, value = field.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return method, target, headers, stream.read(int(headers.get("content-length", 0)))
+
+
+@contextmanager
+def far_services(folder, monkeypatch):
+    """Run them, and lead everything but loopback to them."""
+    key, signed = certificate(folder)
+    far = FarServices(key, signed)
+    for name in ("https_proxy", "HTTP_PROXY", "http_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", far.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(signed))
+    try:
+        yield far
+    finally:
+        far.close()

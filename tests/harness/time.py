@@ -1,0 +1,165 @@
+"""Time as tests need it: a loop in which a sleep of an hour takes no time, and clocks to hand to the code under test.
+
+``LoopClock`` follows the simulated loop, ``StandingClock`` stands still, ``ManualClock`` is moved by hand and by
+its own sleeps.
+"""
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  # its class depends on the platform
+    """Instead of waiting, moves the loop's time on."""
+
+    loop: "SimulatedLoop"
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
+        ready = super().select(0)
+        if not ready and timeout > 0:
+            self.loop.wait(timeout)
+        self.loop.turned()
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """An event loop in which a sleep of an hour takes no time at all."""
+
+    def __init__(self) -> None:
+        self.simulated = 1000.0
+        self.gate: Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]] | None = None
+        selector = _Selector()
+        selector.loop = self
+        super().__init__(selector)
+        self._clock_resolution = 1e-6  # after half a year a nanosecond is rounded away, and no timer would go off
+
+    def time(self) -> float:
+        return self.simulated
+
+    def wait(self, seconds: float) -> None:
+        """Nothing can happen before that."""
+        self.simulated += seconds
+
+    def turned(self) -> None:
+        """One more turn of the loop begins."""
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """What goes to a thread of ours (the disk) goes through the ``gate``, where a test has set one.
+
+        What goes to one of the loop's own threads only computes.
+        """
+        if self.gate is not None and executor is not None:
+            return self.create_task(self.gate(lambda: self._soon(func, *args)))
+        return self._soon(func, *args)
+
+    def _soon(self, func: Any, *args: Any) -> "asyncio.Future[Any]":
+        """Done in the loop's next turn and not in a thread: the same order every time, and whoever waits still waits.
+
+        As in a thread, it is done even if nobody waits for it any more.
+        """
+        future = self.create_future()
+
+        def work() -> None:
+            try:
+                result = func(*args)
+            except Exception as error:  # noqa: BLE001  it belongs to whoever waits
+                if not future.cancelled():
+                    future.set_exception(error)
+            else:
+                if not future.cancelled():
+                    future.set_result(result)
+
+        self.call_soon(work)
+        return future
+
+
+class LoopClock:
+    """The clock of the running simulated loop: 12:00 when the loop begins."""
+
+    boot = "the machine was not booted anew"
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self.step = timedelta(0)  # a step of the wall clock, as an administrator or NTP would make it
+
+    def now(self) -> datetime:
+        return self._start + self.step + timedelta(seconds=self.monotonic() - 1000.0)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, delay: timedelta) -> None:
+        await asyncio.sleep(delay.total_seconds())
+
+
+def simulated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on a loop with simulated time; no task may be left over."""
+    loop = SimulatedLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        result = loop.run_until_complete(work())
+        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        assert not left, f"left over: {left}"
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        return result
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def in_simulated_time(test):
+    """The test is a coroutine; its hours take no time."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        return simulated(lambda: test(*args, **kwargs))
+
+    return run
+
+
+class StandingClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self):
+        self.at = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def now(self):
+        return self.at
+
+    def monotonic(self):
+        return self.at.timestamp()
+
+    def advance(self, **duration):
+        self.at += timedelta(**duration)
+
+    async def sleep(self, _delay):
+        raise AssertionError("telemetry do not wait")
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 1, 12, tzinfo=UTC)
+        self.slept = []
+
+    def now(self) -> Any:
+        return self.time
+
+    def monotonic(self) -> Any:
+        return self.time.timestamp()
+
+    async def sleep(self, delay: Any) -> None:
+        self.slept.append(delay)
+        self.time += delay
+
+    def advance(self, **duration: Any) -> None:
+        self.time += timedelta(**duration)

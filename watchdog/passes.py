@@ -1,0 +1,139 @@
+"""The passes: which zone is next, how many at once, and until when. Nothing here knows a pack.
+
+A pass begins when the ticker ticks and ends when every zone that is due has been watched, or when its time is up; no
+pass depends on finishing. What was not reached is still due, and what is still being watched then goes on and is
+counted in the next pass. One zone's fault, slowness or surprise never stops another.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+
+from watchdog.cycle import Components, Cycle, Slots
+from watchdog.model.packs import ZoneRef
+from watchdog.model.report import PassReport
+from watchdog.observe.zones import WatchedZones
+from watchdog.schedule.agenda import Agenda
+
+AT_ONCE = 16
+"""Zones of one account that are looked at at the same time. At 50 ms an answer this is 320 requests/s: enough."""
+
+
+class Passes:
+    """Passes, one after the other, over the zones that are due."""
+
+    def __init__(self, components: Components) -> None:
+        self.components = components
+        self.cycle = Cycle(components)
+        self.busy: Counter[str] = Counter()  # per account: zones that are being watched
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots: dict[str, Slots] = {}
+        self._epoch, self._ticks = components.clock.now(), components.clock.monotonic()
+
+    async def run_pass(self, length: timedelta) -> PassReport:
+        """Watch every zone that is due within ``length``, for at most that long."""
+        components, cycle = self.components, self.cycle
+        began, start, horizon = cycle.now(), components.clock.monotonic(), self._steady() + length
+        cycle.report.started_at, cycle.report.dry_run = began, components.dry_run
+        for account in self._slots.keys() - components.clients.keys():
+            del self._slots[account]
+        components.budget.merge(await components.memory.refresh())
+        if components.diagnoser is not None:
+            components.diagnoser.begin_pass()
+        accounts = [self._start(self._account(account, horizon)) for account in components.clients]
+        if accounts:
+            await asyncio.wait(accounts, timeout=length.total_seconds())
+        await components.memory.writer.flush()
+        report, cycle.report = cycle.report, PassReport(cycle.now())
+        report.waiting = components.agenda.waiting(horizon)
+        report.seconds = components.clock.monotonic() - start
+        cycle.publish(components.telemetry.passed, report)
+        return report
+
+    async def stop(self, patience: timedelta) -> None:
+        """Begin nothing new, let what is under way finish for at most ``patience``, then cancel it."""
+        self.cycle.stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience.total_seconds())
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self.components.memory.writer.flush()
+
+    def enrol(self) -> None:
+        """Put the watched zones on the agenda."""
+        self.enrol_on(self.components.agenda, self.components.watched)
+
+    def enrol_on(self, agenda: Agenda, watched: WatchedZones) -> None:
+        """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago."""
+        components = self.components
+        zones, seen = watched.zones(), components.memory.zones
+        troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
+
+        def last_tried(zone: ZoneRef) -> tuple[bool, float]:
+            known = seen.get(zone.key)
+            at = known.tried_at if known else None
+            return (zone.key not in troubled, at.timestamp() if at else 0.0)
+
+        agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+
+    async def tidy(self) -> None:
+        """Forget zones and packs that have been gone for long."""
+        components, now = self.components, self.cycle.now()
+        components.budget.tidy(now)
+        await components.memory.tidy({zone.key for zone in components.watched.zones()}, now)
+
+    def _steady(self) -> datetime:
+        """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
+        return self._epoch + timedelta(seconds=self.components.clock.monotonic() - self._ticks)
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _account(self, account: str, horizon: datetime) -> None:
+        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
+        await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
+
+    async def _discover(self, account: str, horizon: datetime) -> None:
+        components = self.components
+        if await components.watched.refresh(account, components.clients[account], self._steady()):
+            self.enrol()
+            await self._turns(account, horizon)
+
+    async def _turns(self, account: str, horizon: datetime) -> None:
+        """Give each of the account's zones that is due its turn, ``AT_ONCE`` at a time."""
+        components = self.components
+        if account not in self._slots:
+            self._slots[account] = Slots(asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE))
+        slots, turns = self._slots[account], set[asyncio.Task[None]]()
+        while True:
+            await slots.polling.acquire()
+            over = self.cycle.stopping or self._steady() >= horizon
+            zone = None if over else components.agenda.take(account, self._steady(), horizon)
+            if zone is None:
+                slots.polling.release()
+                break
+            turn = self._start(self._turn(zone, slots))
+            turns.add(turn)
+            turn.add_done_callback(turns.discard)
+        if turns:
+            await asyncio.wait(turns)
+
+    async def _turn(self, zone: ZoneRef, slots: Slots) -> None:
+        """One zone's turn. Whatever goes wrong in it is recorded, and stays in it."""
+        seen = False
+        self.busy[zone.account] += 1
+        try:
+            seen = await self.cycle.watch(zone, slots)
+        except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others
+            self.cycle.lose(zone, surprise)
+        finally:
+            self.busy[zone.account] -= 1
+            self.busy += Counter()  # strikes out those with nothing under way
+            troubled = self.cycle.troubled(zone)
+            self.components.agenda.done(zone, self._steady(), troubled=troubled, failed=not seen)
