@@ -189,7 +189,7 @@ class Building:
             return None
         from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms and may be off
 
-        return PackDiagnoser(wanted.addresses, wanted.timeout)
+        return PackDiagnoser(wanted.addresses, wanted.timeout, now=self._lasting.clock.now)
 
     def allowances(self) -> list[tuple[Quota, Allowance]]:
         """What the quotas that go on are allowed from now on."""

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
-from tests.harness.dns import FULL, PARTIAL, TXT, Responder, diagnose, names, pack
+import pytest
+
+from tests.harness.dns import FULL, NOW, PARTIAL, TXT, Responder, diagnose, names, pack
 from watchdog.model.findings import placed, to_place
-from watchdog.model.packs import ManualRecord, Validation, ZoneFacts
+from watchdog.model.packs import HttpToken, ManualRecord, Validation, ZoneFacts
 
 NAME = "_acme-challenge.www.example.com"
 HOST = "www.example.com"
@@ -25,14 +27,21 @@ def about(found):
 
 def test_a_delegation_to_the_expected_target_is_well_even_while_the_target_is_empty(resolver):
     resolver.records[NAME] = [f"CNAME {TARGET}."]
-    assert diagnose(pack(HOST), resolver, facts=PARTIAL) == ()
+    assert diagnose(pack(HOST, status="pending_validation"), resolver, facts=PARTIAL) == ()
     assert diagnose(waiting(TOKEN), resolver, facts=PARTIAL) == ()
+
+
+def test_where_a_right_delegation_timed_out_the_cause_that_cannot_be_seen_is_named(resolver):
+    resolver.records[NAME] = [f"CNAME {TARGET}."]
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("txt_shadows_delegation", "hint", None)
+    assert "another Cloudflare account" in found.remedy
 
 
 def test_the_pack_says_the_expected_target_before_the_zone_does(resolver):
     resolver.records[NAME] = ["CNAME other.fedcba9876543210.dcv.cloudflare.com."]
     offered = ManualRecord("CNAME", NAME, "other.fedcba9876543210.dcv.cloudflare.com")
-    told = pack(HOST, validation=replace(TXT, delegations=(offered,)))
+    told = pack(HOST, status="pending_validation", validation=replace(TXT, delegations=(offered,)))
     assert diagnose(told, resolver, facts=PARTIAL) == ()
 
 
@@ -44,7 +53,7 @@ def test_a_delegation_to_another_zones_target_is_wrong_and_the_right_record_is_n
 
 def test_without_a_known_target_any_delegation_to_cloudflare_is_taken_for_right(resolver):
     resolver.records[NAME] = ["CNAME www.example.com.ffffffffffffffff.dcv.cloudflare.com."]
-    assert diagnose(pack(HOST), resolver, facts=ZoneFacts("example.com", "partial", "active")) == ()
+    assert diagnose(waiting(), resolver, facts=ZoneFacts("example.com", "partial", "active")) == ()
 
 
 def test_an_alias_to_elsewhere_hides_the_tokens(resolver):
@@ -158,6 +167,125 @@ def test_tokens_are_placed_only_when_every_resolver_sees_them(resolver):
 def test_the_tokens_of_a_validation_that_timed_out_are_spent_and_not_asked_for(resolver):
     spent = pack(HOST, validation=Validation("txt", (TOKEN,)))
     assert to_place(diagnose(spent, resolver, facts=PARTIAL)) == (DELEGATION,)
+
+
+# ── one record that ends the work ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("zone_type", ["partial", "secondary"])
+@pytest.mark.parametrize("there", [[], ["TXT spent"]])
+def test_whoever_is_to_place_a_token_is_told_the_one_cname_that_ends_that_work(resolver, zone_type, there):
+    resolver.records[NAME] = there
+    [found] = diagnose(waiting(TOKEN), resolver, facts=replace(PARTIAL, type=zone_type))
+    assert f"{NAME} → {TARGET}" in found.remedy
+    assert found.record == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("more", "facts"), [({"type": "universal"}, PARTIAL), ({}, replace(PARTIAL, delegation="")), ({}, FULL)]
+)
+def test_no_delegation_is_advised_where_there_can_be_none_or_nobody_places_anything(resolver, more, facts):
+    [found] = diagnose(waiting(TOKEN, **more), resolver, facts=facts)
+    assert "→" not in found.remedy
+
+
+def test_a_universal_pack_is_never_told_to_delegate(resolver):
+    [found] = diagnose(pack(HOST, type="universal"), resolver, facts=PARTIAL)
+    assert (found.name, found.record) == ("delegation_missing", None)
+
+
+# ── below a DNAME ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+AT = "_acme-challenge.www.old.example.com"
+THERE = "_acme-challenge.www.example.net"
+
+
+@pytest.fixture
+def renamed(resolver):
+    resolver.records["old.example.com"] = ["DNAME example.net."]
+    resolver.records["www.example.net"] = ["A 192.0.2.1"]
+    return resolver
+
+
+def below_dname(*tokens, status="pending_validation"):
+    return pack("www.old.example.com", status=status, validation=replace(TXT, tokens=tokens))
+
+
+def test_below_a_dname_the_token_is_asked_for_at_its_target(renamed):
+    [found] = diagnose(below_dname(ManualRecord("TXT", AT, "t0ken")), renamed, facts=PARTIAL)
+    assert (found.name, found.record) == ("token_missing", ManualRecord("TXT", THERE, "t0ken"))
+    assert f"{AT} lies below the DNAME record of old.example.com, where no record can stand" in found.says
+
+
+def test_below_a_dname_a_token_at_its_target_is_seen(renamed):
+    renamed.records[THERE] = ["TXT t0ken"]
+    found = diagnose(below_dname(ManualRecord("TXT", AT, "t0ken")), renamed, facts=PARTIAL)
+    assert about(found) == {("tokens_placed", "certain")}
+
+
+def test_below_a_dname_the_delegation_is_asked_for_at_its_target_and_seen_there(renamed):
+    target = "www.old.example.com.0123456789abcdef.dcv.cloudflare.com"
+    [found] = diagnose(below_dname(status="validation_timed_out"), renamed, facts=PARTIAL)
+    assert (found.name, found.record) == ("delegation_missing", ManualRecord("CNAME", THERE, target))
+    renamed.records[THERE] = [f"CNAME {target}."]
+    assert diagnose(below_dname(), renamed, facts=PARTIAL) == ()
+    renamed.records[THERE] = ["CNAME other.test."]
+    [found] = diagnose(below_dname(), renamed, facts=PARTIAL)
+    assert (found.name, found.record) == ("delegated_elsewhere", ManualRecord("CNAME", THERE, target))
+
+
+# ── HTTP first ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PROXIED = f"{HOST}.cdn.cloudflare.net"
+PAGE = HttpToken(f"http://{HOST}/.well-known/acme-challenge/x", "t0ken")
+
+
+@pytest.fixture
+def proxied(resolver):
+    resolver.records |= {HOST: [f"CNAME {PROXIED}."], PROXIED: []}
+    return resolver
+
+
+def renewal(*hosts, pages=(), expires_at=NOW, **more):
+    validation = replace(TXT, tokens=(TOKEN,), http_tokens=tuple(pages))
+    return pack(*(hosts or (HOST,)), status="pending_validation", validation=validation, expires_at=expires_at, **more)
+
+
+def test_the_renewal_of_a_proxied_host_asks_for_no_record(proxied):
+    found = diagnose(renewal(), proxied, facts=PARTIAL)
+    assert about(found) == {("token_missing", "hint")}
+    assert to_place(found) == ()
+    assert "HTTP first" in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("which", "facts"),
+    [
+        (renewal(expires_at=None), PARTIAL),
+        (renewal(HOST, f"*.{HOST}"), PARTIAL),
+        (renewal(), replace(PARTIAL, type="secondary")),
+    ],
+)
+def test_a_record_is_asked_for_where_http_does_not_come_first(proxied, which, facts):
+    assert to_place(diagnose(which, proxied, facts=facts)) == (TOKEN,)
+
+
+def test_a_record_is_asked_for_where_the_host_is_not_proxied(resolver):
+    assert to_place(diagnose(renewal(), resolver, facts=PARTIAL)) == (TOKEN,)
+
+
+def test_a_token_page_that_is_seen_to_be_wrong_makes_the_record_needed(proxied):
+    proxied.records[PROXIED] = ["A 127.0.0.1"]
+    found = diagnose(renewal(pages=[PAGE]), proxied, facts=PARTIAL)
+    assert ("http_address_private", "likely") in about(found)
+    assert to_place(found) == (TOKEN,)
+
+
+def test_of_a_pack_that_is_issued_for_the_first_time_no_page_is_looked_at(proxied):
+    proxied.records[PROXIED] = ["A 127.0.0.1"]
+    assert about(diagnose(renewal(pages=[PAGE], expires_at=None), proxied, facts=PARTIAL)) == {
+        ("token_missing", "likely")
+    }
 
 
 # ── cut off ──────────────────────────────────────────────────────────────────────────────────────────────────────────

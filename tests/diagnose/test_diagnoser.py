@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.dns import FULL, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack, story
+from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack, story
 from watchdog.decide.checks import Case, RestartRules, obstacle
 from watchdog.decide.policy import decide
 from watchdog.diagnose import caa
 from watchdog.diagnose.diagnoser import PackDiagnoser
-from watchdog.diagnose.lookup import system_resolvers
+from watchdog.diagnose.resolvers import system_resolvers
 from watchdog.model.findings import Certainty
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation, ZoneFacts
@@ -104,7 +104,7 @@ def test_a_defect_in_here_is_a_hint_and_not_an_exception(resolver, monkeypatch):
     async def broken(*_: object) -> list:
         raise KeyError("no \x1b[31msuch thing")
 
-    monkeypatch.setattr(caa, "judge", broken)
+    monkeypatch.setattr(caa, "check_caa", broken)
     found = diagnose(pack("www.example.com"), resolver, facts=PARTIAL)
     assert [(one.name, one.certainty) for one in found] == [("delegation_missing", "likely"), ("incomplete", "hint")]
     assert found[-1].says.isprintable()
@@ -112,7 +112,7 @@ def test_a_defect_in_here_is_a_hint_and_not_an_exception(resolver, monkeypatch):
 
 def test_without_any_resolver_only_what_needs_none_is_found(monkeypatch):
     monkeypatch.setattr("watchdog.diagnose.diagnoser.system_resolvers", tuple)
-    diagnoser = PackDiagnoser((), SHORT)
+    diagnoser = PackDiagnoser((), SHORT, now=lambda: NOW)
     found = asyncio.run(diagnoser.diagnose(pack("www.example.com"), ZoneFacts(status="pending")))
     assert {one.name for one in found} == {"zone_not_active", "incomplete"}
 

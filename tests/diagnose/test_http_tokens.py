@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.dns import FULL, diagnose, names, pack
+from tests.harness.dns import FULL, NOW, diagnose, names, pack
 from tests.harness.dns import story as examined
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import Reach, is_public
@@ -33,7 +33,7 @@ def visit(resolver, answer: bytes | None, which=HTTP):
         port = server.sockets[0].getsockname()[1]
         async with resolver.serving():
             reach = Reach(port, allowed=lambda address: address.startswith("127."))
-            diagnoser = PackDiagnoser([resolver.address], timedelta(seconds=0.5), reach)
+            diagnoser = PackDiagnoser([resolver.address], timedelta(seconds=0.5), reach, now=lambda: NOW)
             found = await diagnoser.diagnose(which, FULL)
             await diagnoser.close()
         server.close()

@@ -15,7 +15,7 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.harness.dns import TXT, names, pack
+from tests.harness.dns import NOW, TXT, names, pack
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.model.findings import Finding
 from watchdog.model.packs import ManualRecord, ZoneFacts
@@ -122,7 +122,7 @@ def wait_until_it_answers(port: int, folder: Path) -> None:
 def look(resolver):
     def looked(*hosts: str, zone: str = "", kind: str = "full", **more: object) -> tuple[Finding, ...]:
         async def story() -> tuple[Finding, ...]:
-            diagnoser = PackDiagnoser([resolver], timedelta(seconds=2))
+            diagnoser = PackDiagnoser([resolver], timedelta(seconds=2), now=lambda: NOW)
             facts = ZoneFacts(zone, kind, "active", delegation="0123456789abcdef")
             found = await diagnoser.diagnose(pack(*hosts, **more), facts)
             await diagnoser.close()

@@ -188,5 +188,5 @@ def test_every_reason_of_a_failed_validation_is_the_name_of_a_finding_too():
     ],
 )
 def test_what_cloudflare_says_of_the_zone_is_judged(facts, method, expected):
-    found = zone.judge(pack("www.example.com", validation=Validation(method)), facts)
+    found = zone.check_zone(pack("www.example.com", validation=Validation(method)), facts)
     assert {(one.name.value, one.certainty.value) for one in found} == expected

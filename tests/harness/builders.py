@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
-from watchdog.model.alerts import Alert, AlertLog, Message, MessageStatus, Notice
+from watchdog.model.alerts import Alert, AlertLog, AlertState, Message, MessageStatus, Notice, Phase
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import ALERTS, Reason, Severity
 from watchdog.model.report import Inventory
-from watchdog.notify.dedup import settle
+from watchdog.notify.dedup import deduplicate
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 HEALTHY = Decision(Do.LEAVE, Reason.HEALTHY)
@@ -74,6 +74,11 @@ def alert(name="p1", reason=Reason.GAVE_UP, *, severity=None, account="main", fa
     )
 
 
+def firing(of, *, phase=Phase.FIRING, first_at=T0, **more):
+    """An alert's place in the log."""
+    return AlertState(alert=of, phase=phase, first_at=first_at, **more)
+
+
 class Day:
     """Steps through a day; ``said`` is what was said, each as time, kind and name of the subject."""
 
@@ -82,10 +87,10 @@ class Day:
         self.said = []
         self.repeat_every = repeat_every
 
-    def step(self, now, *alerts, unwell=None, gone=(), heard=True):
+    def step(self, now, *alerts, unwell=None, gone=(), listening=True):
         now = at(now) if isinstance(now, str) else now
         found = {each.fingerprint: each for each in alerts}
-        done = settle(self.log, found, unwell or {}, frozenset(gone), now, self.repeat_every, heard=heard)
+        done = deduplicate(self.log, found, unwell or {}, frozenset(gone), now, self.repeat_every, listening=listening)
         self.log = done.log
         told = [(f"{now:%H:%M}", str(each.kind), each.alert.subject.split("/")[1]) for each in done.notices]
         self.said += told
@@ -98,8 +103,8 @@ class Day:
             self.step(now, *alerts, **more)
             now += timedelta(minutes=every)
 
-    def fires(self, now):
-        return sorted(entry.alert.subject for entry in self.log.entries.values() if entry.firing(at(now)))
+    def fires(self):
+        return sorted(entry.alert.subject for entry in self.log.entries.values() if entry.phase.fires)
 
 
 def message(number=1, destination="ops", *notices, text="news", now=T0):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import dns.edns
@@ -29,10 +29,13 @@ MOST_LINKS = 40
 class Responder:
     """``records`` maps a name to its records, each as ``"TYPE value"``; ``odd`` maps a name to how it misbehaves.
 
-    The name ``.`` stands for all.
+    The name ``.`` stands for all. ``validated`` says that all signatures are good.
     """
 
-    def __init__(self, records: dict[str, list[str]] | None = None, odd: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, records: dict[str, list[str]] | None = None, odd: dict[str, str] | None = None, *, validated: bool = False
+    ) -> None:
+        self.validated = validated
         self.records = records or {}
         self.odd = odd or {}
         self.asked: Counter[tuple[str, str, str]] = Counter()
@@ -40,16 +43,27 @@ class Responder:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator["Responder"]:
-        loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._tcp, "127.0.0.1", 0)
-        self.address = ("127.0.0.1", server.sockets[0].getsockname()[1])
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=self.address)
+        server, transport = await self._listening()
         try:
             yield self
         finally:
             transport.close()
             server.close()
             await server.wait_closed()
+
+    async def _listening(self) -> tuple[asyncio.Server, asyncio.DatagramTransport]:
+        """One port for both: what is free for TCP may be taken for UDP."""
+        loop = asyncio.get_running_loop()
+        while True:
+            server = await asyncio.start_server(self._tcp, "127.0.0.1", 0)
+            self.address = ("127.0.0.1", server.sockets[0].getsockname()[1])
+            try:
+                transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=self.address)
+            except OSError:
+                server.close()
+                await server.wait_closed()
+            else:
+                return server, transport
 
     async def _tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(2), "big")
@@ -73,10 +87,10 @@ class Responder:
             return b"\x00" * 40
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
-        if odd in ("servfail", "refused", "lame") or (odd in ("bogus", "bogus-ede") and not unchecked):
+        if odd in ("servfail", "refused", "lame", "bogus-lame") or (odd in ("bogus", "bogus-ede") and not unchecked):
             reply.set_rcode(dns.rcode.REFUSED if odd == "refused" else dns.rcode.SERVFAIL)
             options: list[dns.edns.Option] = []
-            if odd == "bogus-ede":
+            if odd in ("bogus-ede", "bogus-lame"):
                 options = [dns.edns.EDEOption(dns.edns.EDECode.SIGNATURE_EXPIRED, "sig\x1b[31m <b>old</b>\n")]
             if odd == "lame":
                 options = [dns.edns.EDEOption(dns.edns.EDECode.NO_REACHABLE_AUTHORITY)]
@@ -84,6 +98,10 @@ class Responder:
                 reply.use_edns(0, options=options)
             return reply.to_wire()
         self._fill(reply, name, kind)
+        if self.validated:
+            reply.flags |= dns.flags.AD
+        if odd == "no-soa":
+            reply.authority.clear()
         if transport == "udp" and (odd == "truncate" or len(reply.to_wire(max_size=65535)) > 1232):
             reply.answer.clear()
             reply.authority.clear()
@@ -101,13 +119,17 @@ class Responder:
 
     def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
         for _ in range(MOST_LINKS):
+            renamed = self._renamed(reply, name)
+            if renamed:
+                name = renamed
+                continue
             found = self._at(name)
             texts = [text.partition(" ")[2] for text in found or [] if text.startswith(f"{kind} ")]
             if texts:
                 reply.answer.append(_rrset(name, kind, *texts))
                 return
             aliases = [text.partition(" ")[2] for text in found or [] if text.startswith("CNAME ")]
-            if not aliases:
+            if not aliases or kind == "CNAME":
                 break
             reply.answer.append(_rrset(name, "CNAME", aliases[0]))
             name = aliases[0].rstrip(".").lower()
@@ -118,6 +140,17 @@ class Responder:
         )
         soa = ". . 1 2 3 4 5"
         reply.authority.append(_rrset(zone or ".", "SOA", soa))
+
+    def _renamed(self, reply: dns.message.Message, name: str) -> str:
+        """What a DNAME above the name makes of it; empty where there is none."""
+        for above in _parents(name)[1:]:
+            for text in self.records.get(above, []):
+                if text.startswith("DNAME "):
+                    target = text.partition(" ")[2]
+                    renamed = f"{name.removesuffix(above)}{target}"
+                    reply.answer += [_rrset(above, "DNAME", target), _rrset(name, "CNAME", renamed)]
+                    return renamed.rstrip(".").lower()
+        return ""
 
     def _at(self, name: str) -> list[str] | None:
         """The records of a name, perhaps a wildcard's; ``None`` when there is no such name."""
@@ -157,6 +190,7 @@ class _Udp(asyncio.DatagramProtocol):
 
 
 T = TypeVar("T")
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SHORT = timedelta(seconds=0.3)
 """For a resolver that is to be waited for in vain."""
 PATIENT = timedelta(seconds=10)
@@ -176,16 +210,18 @@ def story(
     *responders: Responder,
     timeout: timedelta | None = None,
     reach: Reach = EVERYWHERE,
+    now: datetime | Callable[[], datetime] = NOW,
 ) -> T:
     """Let an diagnoser that asks these resolvers do something; nothing may be left running."""
     mute = any(odd in ("drop", "garbage") for responder in responders for odd in responder.odd.values())
     timeout = timeout or (SHORT if mute else PATIENT)
+    clock = now if callable(now) else lambda: now
 
     async def whole() -> T:
         async with AsyncExitStack() as stack:
             for responder in responders:
                 await stack.enter_async_context(responder.serving())
-            diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach)
+            diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach, now=clock)
             told = await tell(diagnoser)
             await diagnoser.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}

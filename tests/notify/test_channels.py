@@ -14,9 +14,9 @@ from datetime import timedelta
 import pytest
 
 from tests.harness.alerting import Receiver
-from tests.harness.builders import T0, alert, message, notice
+from tests.harness.builders import T0, alert, firing, message, notice
 from tests.harness.time import StandingClock
-from watchdog.model.alerts import AlertLog, AlertState, Kind, Route
+from watchdog.model.alerts import AlertLog, Kind, Phase, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Severity
 from watchdog.notify import apprise
@@ -228,7 +228,7 @@ def told(hook, *entries, now=T0, route=None, heartbeat=False):
 
 
 def test_an_alertmanager_is_told_what_holds_and_until_when_that_is_sure(hook):
-    [each] = told(hook, AlertState(alert(body="what to do"), T0), now=T0 + timedelta(hours=1))
+    [each] = told(hook, firing(alert(body="what to do")), now=T0 + timedelta(hours=1))
     assert each == {
         "labels": {
             "alertname": "CertpackWatchdogGaveUp",
@@ -250,18 +250,18 @@ def test_an_alertmanager_is_told_what_holds_and_until_when_that_is_sure(hook):
 
 
 def test_an_alertmanager_is_told_ends_for_a_while(hook):
-    over = AlertState(alert(), T0, said_at=T0, over_at=T0 + timedelta(hours=1))
+    over = firing(alert(), phase=Phase.CLOSED, notified_at=T0, ended_at=T0 + timedelta(hours=1))
     [each] = told(hook, over, now=T0 + timedelta(minutes=75))
     assert each["endsAt"] == "2026-11-24T13:00:00Z"
     hook.got.clear()
     assert told(hook, over, now=T0 + timedelta(minutes=76)) == []
 
 
-def test_an_alertmanager_is_not_told_what_it_does_not_want_nor_what_is_not_ripe(hook):
-    unripe = AlertState(alert("p2", patience=timedelta(minutes=5)), T0)
-    waiting = AlertState(alert("p3"), T0, said_at=T0, waiting=True, missing_since=T0)
+def test_an_alertmanager_is_not_told_what_it_does_not_want_nor_what_is_pending(hook):
+    pending = firing(alert("p2"), phase=Phase.PENDING)
+    waiting = firing(alert("p3"), phase=Phase.WAITING, notified_at=T0, ceased_at=T0)
     route = Route(Severity.CRITICAL, zones=("p2.example", "p3.example"))
-    assert told(hook, AlertState(alert(), T0), unripe, waiting, route=route) == []
+    assert told(hook, firing(alert()), pending, waiting, route=route) == []
 
 
 def test_an_alertmanager_may_be_told_one_alert_that_always_fires(hook):
@@ -270,7 +270,7 @@ def test_an_alertmanager_may_be_told_one_alert_that_always_fires(hook):
 
 
 def test_many_alerts_are_told_in_several_requests(hook):
-    entries = [AlertState(alert(f"p{number}"), T0) for number in range(AT_ONCE + 1)]
+    entries = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
     assert len(told(hook, *entries)) == AT_ONCE + 1
     assert len(hook.got) == 2
 

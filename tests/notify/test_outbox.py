@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.alerting import Receiver
-from tests.harness.builders import T0, alert, message, notice
+from tests.harness.builders import T0, alert, firing, message, notice
 from watchdog.model.alerts import (
     Alert,
     AlertLog,
@@ -24,6 +24,7 @@ from watchdog.model.alerts import (
     Message,
     MessageStatus,
     Notice,
+    Phase,
 )
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Severity
@@ -72,15 +73,14 @@ alerts = st.builds(
 )
 entries = st.builds(
     AlertState,
-    alerts,
-    times,
-    st.none() | times,
-    st.tuples(st.integers(-1, 2), st.integers(-1, 100)),
-    st.none() | times,
-    st.none() | times,
-    st.none() | st.sampled_from(list(Kind)),
-    st.integers(0, 100),
-    st.booleans(),
+    alert=alerts,
+    phase=st.sampled_from(list(Phase)),
+    first_at=times,
+    notified_at=st.none() | times,
+    notified=st.tuples(st.integers(-1, 2), st.integers(-1, 100)),
+    ceased_at=st.none() | times,
+    ended_at=st.none() | times,
+    flaps=st.integers(0, 100),
 )
 letters = st.builds(
     Message,
@@ -103,11 +103,11 @@ letters = st.builds(
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
 @settings(deadline=None, max_examples=60)
-def test_what_was_written_is_read_back(tmp_path_factory, log, voices, sent):
+def test_what_was_written_is_read_back(tmp_path_factory, log, groups, sent):
     with opened(tmp_path_factory.mktemp("state")) as store:
-        outbox.save(store, Unwritten(dict(log), dict(voices), {each.id: each for each in sent}))
+        outbox.save(store, Unwritten(dict(log), dict(groups), {each.id: each for each in sent}))
         kept = outbox.load(store)
-        assert kept.log == AlertLog(log, voices)
+        assert kept.log == AlertLog(log, groups)
         assert kept.letters == sorted(sent, key=lambda each: each.id)
         gone = outbox.difference(kept.log, AlertLog())
         gone.letters |= dict.fromkeys(each.id for each in sent)
@@ -125,12 +125,12 @@ def test_what_is_said_and_the_letters_that_say_it_are_written_together_or_not_at
     full(store)
     many = {number: message(number, "ops", notice(Kind.STARTED, body="x" * 10_000)) for number in range(1, 50)}
     with pytest.raises(StateError, match="disk is full"):
-        outbox.save(store, Unwritten({alert().fingerprint: AlertState(alert(), T0, T0)}, {}, many))
+        outbox.save(store, Unwritten({alert().fingerprint: firing(alert(), notified_at=T0)}, {}, many))
     assert outbox.load(store) == outbox.Kept(AlertLog(), [], 0)
 
 
 def test_of_what_changed_twice_the_later_stands():
-    first = Unwritten({"a": AlertState(alert(), T0), "b": None}, {}, {1: message(1)})
+    first = Unwritten({"a": firing(alert()), "b": None}, {}, {1: message(1)})
     first.merge(Unwritten({"a": None}, {"g": GroupHistory(T0)}, {1: None}))
     assert first == Unwritten({"a": None, "b": None}, {"g": GroupHistory(T0)}, {1: None})
 
@@ -138,7 +138,7 @@ def test_of_what_changed_twice_the_later_stands():
 def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
     outbox.save(
         store,
-        Unwritten({"a": AlertState(alert(), T0), "b": AlertState(alert(), T0)}, {}, {1: message(1), 2: message(2)}),
+        Unwritten({"a": firing(alert()), "b": firing(alert())}, {}, {1: message(1), 2: message(2)}),
     )
     with store.transaction() as database:
         database.exec_driver_sql(

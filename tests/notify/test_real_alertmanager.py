@@ -12,7 +12,7 @@ import pytest
 from tests.harness.alerting import Receiver, gave_up, living
 from tests.harness.builders import inventory, pack, zone
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
-from watchdog.model.alerts import AlertLog, AlertState, Route
+from watchdog.model.alerts import AlertLog, Phase, Route
 from watchdog.model.report import PassReport
 from watchdog.notify import alertmanager as kind
 from watchdog.notify.alertmanager import Alertmanager
@@ -62,11 +62,12 @@ async def told(manager, *entries, route=None):
         await post.close()
 
 
-def entry(*, over_at=None):
-    from tests.harness.builders import alert  # noqa: PLC0415
+def entry(*, ended_at=None):
+    from tests.harness.builders import alert, firing  # noqa: PLC0415
 
     began = now() - timedelta(minutes=1)
-    return AlertState(alert(body="what to do"), began, said_at=began, over_at=over_at)
+    phase = Phase.CLOSED if ended_at else Phase.FIRING
+    return firing(alert(body="what to do"), phase=phase, first_at=began, ended_at=ended_at)
 
 
 def test_what_holds_reaches_the_receiver_and_its_end_does_too(manager, hook):
@@ -76,7 +77,7 @@ def test_what_holds_reaches_the_receiver_and_its_end_does_too(manager, hook):
     assert there["CertpackWatchdogGaveUp"]["labels"]["zone"] == "p1.example"
     assert there["CertpackWatchdogGaveUp"]["annotations"]["description"] == "what to do"
     assert "CertpackWatchdogHeartbeat" in there
-    asyncio.run(told(manager, entry(over_at=now())))
+    asyncio.run(told(manager, entry(ended_at=now())))
     eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "resolved"))
     assert "CertpackWatchdogGaveUp" not in held(manager)
 
@@ -89,9 +90,9 @@ def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):
 
 
 def test_many_alerts_at_once_are_taken(manager):
-    from tests.harness.builders import alert  # noqa: PLC0415
+    from tests.harness.builders import alert, firing  # noqa: PLC0415
 
-    entries = [AlertState(alert(f"p{number}", body="x" * 500), now()) for number in range(1200)]
+    entries = [firing(alert(f"p{number}", body="x" * 500), first_at=now()) for number in range(1200)]
     asyncio.run(told(manager, *entries))
     there = msgspec.json.decode(asked(f"{manager}/api/v2/alerts"))
     assert len(there) == 1201

@@ -12,7 +12,7 @@ from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
 from watchdog.model.renewal import renewal
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, holding, unwatched
+from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
 
 LONG_AGO = NOW - timedelta(days=1)
 RECORD = ManualRecord("TXT", "_acme-challenge.example.com", "token")
@@ -23,7 +23,7 @@ FORBIDS = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids g
 
 
 def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
-    found = holding(inventory(*packs, zones=zones), standing, limits or Limits(), renewal, started_at, now)
+    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), renewal, started_at, now)
     return sorted(found.alerts.values(), key=lambda alert: alert.reason)
 
 
@@ -139,7 +139,7 @@ def test_a_pack_is_the_same_when_a_restart_changed_its_id():
 
 
 def test_a_pack_in_trouble_is_unwell_whatever_is_said_of_it():
-    found = holding(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), renewal, LONG_AGO, NOW)
+    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), renewal, LONG_AGO, NOW)
     assert (found.alerts, list(found.unwell.values())) == ({}, [3])
 
 

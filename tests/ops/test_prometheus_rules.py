@@ -51,7 +51,7 @@ def exported():
     snapshot = Snapshot(
         inventory=inventory(troubled()),
         accounts=(Account("main", 1, 0.0),),
-        firing=AlertLog().firing_counts(NOW),
+        firing=AlertLog().firing_counts(),
         destinations=("ops",),
     )
     body, _ = metrics.expose(snapshot, "")

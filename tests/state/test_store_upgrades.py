@@ -3,6 +3,7 @@
 The next release is made here: a copy of the program with one revision more.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -19,8 +20,10 @@ from alembic import command
 from alembic.config import Config
 
 import watchdog
+from watchdog.model.alerts import Phase
+from watchdog.model.events import rfc3339
 from watchdog.model.history import History
-from watchdog.state import migrations
+from watchdog.state import migrations, outbox
 from watchdog.state.database import Changes
 from watchdog.state.migrations import upgrade
 
@@ -147,6 +150,39 @@ def test_a_state_that_knew_no_validities_and_uploads_keeps_its_packs_and_learns_
         store.save(Changes(packs=[replace(known, pack=learnt)]), kit.now)
     with kit.opened(url) as store:
         assert store.load().packs["z1", "p1"].pack == learnt
+
+
+FIRST, THEN, LATER = "2026-11-24T12:00:00Z", "2026-11-24T13:00:00Z", "2026-11-24T14:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("phase", "flags"),
+    [
+        (Phase.PENDING, {}),
+        (Phase.FIRING, {"said_at": THEN}),
+        (Phase.PAUSED, {"said_at": THEN, "missing_since": LATER}),
+        (Phase.WAITING, {"said_at": THEN, "missing_since": LATER, "waiting": True}),
+        (Phase.OVER, {"said_at": THEN, "missing_since": LATER, "over_at": LATER, "owed": "over"}),
+        (Phase.GONE, {"said_at": THEN, "missing_since": LATER, "over_at": LATER, "owed": "gone"}),
+        (Phase.CLOSED, {"said_at": THEN, "missing_since": LATER, "over_at": LATER}),
+    ],
+)
+def test_an_alert_of_a_state_that_knew_no_phases_goes_on_where_it_was(path, kit, url, phase, flags):
+    revised(path, "0006")
+    alert = {"reason": "gave_up", "severity": "critical", "subject": "trouble/p1", "summary": "p1", "since": FIRST}
+    unset = dict.fromkeys(("said_at", "missing_since", "over_at", "owed"))
+    entry = {"alert": alert, "first_at": FIRST, **unset, "said": [2, 0], "flaps": 1, "waiting": False, **flags}
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("INSERT INTO alert_log VALUES ('f', ?)", (json.dumps(entry),))
+        database.execute("INSERT INTO alert_log VALUES ('of another version', '{}')")
+    database.close()
+    with kit.opened(url) as store:
+        [state] = outbox.load(store).log.entries.values()
+    times = [at and rfc3339(at) for at in (state.notified_at, state.ceased_at, state.ended_at)]
+    assert state.phase is phase
+    assert times == [entry["said_at"], entry["missing_since"], entry["over_at"]]
+    assert (state.alert.subject, state.notified, state.flaps) == ("trouble/p1", (2, 0), 1)
 
 
 def test_a_fresh_state_has_the_tables_that_all_revisions_lead_to(tmp_path, path, store):

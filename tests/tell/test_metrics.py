@@ -48,7 +48,7 @@ PROMISED = {
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
-FIRING = AlertLog().firing_counts(NOW)
+FIRING = AlertLog().firing_counts()
 ACCOUNTS = (Account("main", 1100, 2.5),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

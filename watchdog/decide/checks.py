@@ -49,7 +49,14 @@ class Case:
 
 
 OBSTACLES = frozenset(
-    {FindingName.ZONE_NOT_ACTIVE, FindingName.HOST_MISSING, FindingName.CAA_FORBIDS, FindingName.HTTP_ON_WILDCARD}
+    {
+        FindingName.ZONE_NOT_ACTIVE,
+        FindingName.HOST_MISSING,
+        FindingName.CAA_FORBIDS,
+        FindingName.CA_REFUSES,
+        FindingName.DNSSEC_BOGUS,
+        FindingName.HTTP_ON_WILDCARD,
+    }
 )
 """What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
 no proof of what the certificate authority sees from several."""

@@ -2,35 +2,58 @@
 
 Either the current tokens are there as TXT records, or a CNAME slots the name over to Cloudflare (delegated DCV) and the
 tokens never need a person. The target of a delegation is empty in calm times, so it is the CNAME that is judged.
-Tokens are judged only while the pack waits for them: those of a validation that timed out are spent.
+Tokens are judged only while the pack waits for them: those of a validation that timed out are spent. Below a DNAME no
+record can stand: then all of that is judged at the name that the DNAME makes of it.
+
+In a partial zone the renewal of a proxied host without a wildcard, and without a delegation, is tried by HTTP first,
+whatever the pack's method (cloudflare-docs, dcv-certificate-renewal). So nobody has to place a record for one, unless
+its token page is seen to be wrong.
 """
 
-from collections.abc import Sequence
+from asyncio import shield
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
-from watchdog.diagnose.hosts import PLACED_BY_HAND, below, disagree
+from watchdog.diagnose import failures
+from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
 from watchdog.diagnose.lookup import Lookups
-from watchdog.diagnose.responses import BROKEN, TOLD, UNTOLD, Answer, ResponseStatus
+from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import ManualRecord, Pack, ZoneFacts
+from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord, Pack, ZoneFacts
 
 WAITS = "pending_validation"
 _PREFIX = "_acme-challenge."
 _DELEGATED = ".dcv.cloudflare.com"
+_PROXIED = ".cdn.cloudflare.net"
+_UNIVERSAL = "universal"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Name:
-    """One challenged name: what is wanted there. ``target`` is empty where no delegation is known."""
+    """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
+
+    ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not.
+    """
 
     name: str
     base: str
     target: str
     tokens: tuple[ManualRecord, ...]
+    lies: str = ""
 
     @property
     def delegation(self) -> ManualRecord | None:
         return ManualRecord("CNAME", self.name, self.target) if self.target else None
+
+    @property
+    def for_good(self) -> str:
+        """The one CNAME that ends the work by hand, as a sentence; empty where it is not possible."""
+        if not self.target:
+            return ""
+        return (
+            f" To end this work for good, put the CNAME record {self.name} → {self.target} there in place of any TXT"
+            " record: then Cloudflare places all tokens itself."
+        )
 
 
 def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
@@ -38,22 +61,26 @@ def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
     name = _PREFIX + base
     offered = (record.value for record in pack.validation.delegations if record.name == name)
     made = f"{base}.{zone.delegation}{_DELEGATED}" if zone.delegation else ""
+    target = "" if pack.type == _UNIVERSAL else next(offered, made).lower()
     tokens = pack.validation.tokens if pack.status == WAITS else ()
-    return _Name(name, base, next(offered, made).lower(), tuple(token for token in tokens if token.name == name))
+    return _Name(name=name, base=base, target=target, tokens=tuple(token for token in tokens if token.name == name))
 
 
-async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> list[Finding]:
-    """What is found at the challenged name of a host."""
+async def check_challenge(
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+) -> list[Finding]:
+    """What is found at the challenged name of a host. ``pages`` is what is found at the pack's token pages."""
     wanted = challenged(pack, zone, base)
     answers = await lookups.ask(wanted.name, "TXT")
-    told = [answer for answer in answers if answer.status in TOLD]
-    found = _failures(base, wanted.name, [answer for answer in answers if answer.status not in TOLD], len(answers))
+    told = await lookups.proven(answers)
+    found = _failures(base, wanted.name, answers)
     if not told:
         told = await _alias_alone(lookups, wanted)
     if len({(answer.chain[:1], frozenset(answer.values)) for answer in told}) > 1:
-        found.append(disagree(base, f"what is at {wanted.name}"))
+        found.append(await disagreement(lookups, zone, base, f"what is at {wanted.name}"))
+    wanted, told = _below_dname(wanted, told)
     if any(_delegated(wanted, answer) for answer in told):
-        return found
+        return found + _delegated_in_vain(wanted, pack, found)
     told = await _explicit(lookups, wanted, told)
     alias = next((answer.chain[0] for answer in told if answer.chain), "")
     if alias:
@@ -63,7 +90,8 @@ async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> lis
     if not told or not any(answer.status in TOLD for answer in answers):
         return found
     if wanted.tokens:
-        return found + _tokens(wanted, zone, told)
+        spared = await _by_http_first(lookups, pack, zone, base, pages)
+        return found + _tokens(wanted, zone, told, spared=spared)
     return found + _nothing_pending(wanted, zone, told)
 
 
@@ -82,26 +110,40 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     return [Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", says, "Nothing is left to be placed.")]
 
 
-def _failures(base: str, name: str, answers: Sequence[Answer], asked: int) -> list[Finding]:
-    for answer in answers:
-        note = f" ({answer.note})" if answer.note else ""
-        if answer.status is ResponseStatus.BOGUS:
-            says = f"DNSSEC of {name} is broken, says {answer.resolver}{note}."
-            remedy = "Mend the signatures, or take the DS record off the parent zone until they are."
-            return [Finding(FindingName.DNSSEC_BOGUS, Certainty.LIKELY, base, says, remedy)]
-        if answer.status is ResponseStatus.LOOP:
-            says = f"The CNAME records of {name} go round in a circle or never end."
-            remedy = f"Remove the CNAME record at {name}."
-            return [Finding(FindingName.CNAME_LOOP, Certainty.LIKELY, base, says, remedy)]
-        if answer.status in BROKEN:
-            says = f"DNS fails for {name}: {answer.resolver} says {answer.status}{note}."
-            remedy = "Mend the name servers that are responsible for this name."
-            return [Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)]
-    if any(answer.status is ResponseStatus.TIMEOUT for answer in answers) and len(answers) == asked:
+def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
+    found = failures.bogus(base, name, answers) or failures.circle(base, name, answers)
+    if found is not None:
+        return [found]
+    broken = failures.broken(answers)
+    if broken is not None:
+        says = f"DNS fails for {failures.failing(name, broken)}: {broken.resolver} says {failures.noted(broken)}."
+        remedy = "Mend the name servers that are responsible for this name."
+        return [Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)]
+    statuses = {answer.status for answer in answers}
+    if ResponseStatus.TIMEOUT in statuses and statuses <= UNTOLD:
         says = f"No resolver brought an answer in time when asked for {name}."
         remedy = "See that the name servers that are responsible for this name answer, and quickly."
         return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
     return []
+
+
+def _below_dname(wanted: _Name, told: list[Answer]) -> tuple[_Name, list[Answer]]:
+    """The name at which a record can stand, and what is said of that, where a DNAME covers the challenged one."""
+    at, owners, links = wanted.name, list[str](), 0
+    witness = next((answer for answer in told if answer.dnames), None)
+    for target in witness.chain if witness else ():
+        owner = next((one for one in witness.dnames if below(at, one) and at != one), "") if witness else ""
+        if not owner:
+            break
+        at, links = target, links + 1
+        owners.append(owner)
+    if not links:
+        return wanted, told
+    lies = f"{wanted.name} lies below the DNAME record of {owners[0]}, where no record can stand, and is {at} thereby. "
+    tokens = tuple(replace(token, name=at) for token in wanted.tokens)
+    return replace(wanted, name=at, tokens=tokens, lies=lies), [
+        replace(answer, chain=answer.chain[links:]) if answer.dnames else answer for answer in told
+    ]
 
 
 async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
@@ -116,6 +158,31 @@ def _delegated(wanted: _Name, answer: Answer) -> bool:
     if wanted.target:
         return wanted.target in answer.chain
     return bool(answer.chain) and answer.chain[0].endswith(_DELEGATED)
+
+
+def _delegated_in_vain(wanted: _Name, pack: Pack, found: list[Finding]) -> list[Finding]:
+    """The one cause of a time-out that cannot be seen from here, where the delegation is right and all else is well."""
+    if pack.status != VALIDATION_TIMED_OUT or found:
+        return []
+    says = f"{wanted.lies}The delegation at {wanted.name} is right, and yet the validation timed out."
+    remedy = (
+        f"Look for a TXT record at {wanted.name} in a zone of the same domain in another Cloudflare account (or in this"
+        " one): it wins over the delegation, and shows nowhere else. Remove it there."
+    )
+    return [Finding(FindingName.TXT_SHADOWS_DELEGATION, Certainty.HINT, wanted.base, says, remedy)]
+
+
+async def _by_http_first(
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+) -> bool:
+    """Whether Cloudflare validates this host by HTTP first, and nothing is seen to be wrong with that."""
+    names = {host for host in pack.hosts if base_of(host) == base}
+    if zone.type != "partial" or pack.expires_at is None or any(name.startswith("*.") for name in names):
+        return False
+    answers = await lookups.ask(base, "CAA")
+    if not any(target.endswith(_PROXIED) for answer in answers for target in answer.chain):
+        return False
+    return not any(finding.host == base for finding in await shield(pages))
 
 
 async def _explicit(lookups: Lookups, wanted: _Name, told: list[Answer]) -> list[Answer]:
@@ -138,10 +205,10 @@ def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     if tokens and all(tokens <= set(answer.values) for answer in told):
         return []
     if alias.endswith(_DELEGATED):
-        says = f"{wanted.name} is delegated to {alias}, and not to {wanted.target}."
-        remedy = "Change the CNAME record: its target is that of another zone or another host."
+        says = f"{wanted.lies}{wanted.name} is delegated to {alias}, and not to {wanted.target}."
+        remedy = "Change the CNAME record: its target is that of another host or zone, or of another account's zone."
         return [Finding(FindingName.DELEGATION_WRONG, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
-    says = f"{wanted.name} is an alias of {alias}, where Cloudflare cannot place its tokens."
+    says = f"{wanted.lies}{wanted.name} is an alias of {alias}, where Cloudflare cannot place its tokens."
     remedy = "Remove the CNAME record, or point it at Cloudflare's delegation."
     return [Finding(FindingName.DELEGATED_ELSEWHERE, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
 
@@ -159,8 +226,8 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding
     return []
 
 
-def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list[Finding]:
-    """The tokens of a waiting pack that are not there, or not everywhere."""
+def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool) -> list[Finding]:
+    """The tokens of a waiting pack that are not there, or not everywhere. ``spared``: HTTP is tried first."""
     found = []
     by_hand = zone.type in PLACED_BY_HAND
     others = sorted({value for answer in told for value in answer.values} - {token.value for token in wanted.tokens})
@@ -183,7 +250,12 @@ def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list[Finding]
         if not by_hand and not seen:
             remedy = "Cloudflare places it by itself where it runs the zone's DNS; else add this TXT record."
         show = by_hand or not zone.type  # where nobody knows who places it, the person is told what it would be
-        found.append(Finding(name, sure, wanted.base, says, remedy, token if show and not seen else None))
+        if spared:
+            sure, show = Certainty.HINT, False
+            remedy = "Nothing for now: the host is proxied, so Cloudflare tries its renewal by HTTP first."
+        elif show and not seen:
+            remedy += wanted.for_good
+        found.append(Finding(name, sure, wanted.base, wanted.lies + says, remedy, token if show and not seen else None))
     return found
 
 
@@ -199,4 +271,4 @@ def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list
         remedy = "Each restart brings new tokens to be placed by hand."
     if wanted.delegation:
         remedy += " Add this CNAME record once, and validations need no hand any more."
-    return [Finding(name, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
+    return [Finding(name, Certainty.LIKELY, wanted.base, wanted.lies + says, remedy, wanted.delegation)]

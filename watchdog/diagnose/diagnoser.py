@@ -6,18 +6,20 @@ is incomplete, so that a restart goes on as it would without one.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 
 from watchdog.diagnose import caa, challenge, hosts, http_tokens, validation_errors, zone
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
-from watchdog.diagnose.lookup import Lookups, system_resolvers
+from watchdog.diagnose.lookup import FailedBefore, Lookups
+from watchdog.diagnose.resolvers import system_resolvers
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
 from watchdog.model.text import defect
 
-PATIENCE = 3
-"""A pack's diagnosis may take this many times what one question may: CAA at a host, its parents, and one detour."""
+PATIENCE = 4
+"""A pack's diagnosis may take this many times what one question may: CAA first, then the others, and two detours."""
 
 MOST_FINDINGS = 200
 """Findings told of one pack; more say nothing new."""
@@ -27,12 +29,24 @@ _Part = Coroutine[None, None, list[Finding]]
 
 
 class PackDiagnoser:
-    """Finds out why validations fail. ``resolvers`` are addresses and ports; none: those of the system."""
+    """Finds out why validations fail. ``resolvers`` are addresses and ports; none: those of the system.
 
-    def __init__(self, resolvers: Sequence[tuple[str, int]], timeout: timedelta, reach: Reach = EVERYWHERE) -> None:
+    ``now`` is the time: what binds an authority depends on the date.
+    """
+
+    def __init__(
+        self,
+        resolvers: Sequence[tuple[str, int]],
+        timeout: timedelta,
+        reach: Reach = EVERYWHERE,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
         self._resolvers = tuple(resolvers) or system_resolvers()
         self._timeout = timeout
         self._reach = reach
+        self._now = now
+        self._before = FailedBefore(now)
         self._lookups: Lookups | None = None
         self._past: set[Lookups] = set()
 
@@ -62,11 +76,11 @@ class PackDiagnoser:
             return (_incomplete(defect(fault)),)
 
     async def _diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
-        found = [*validation_errors.said(pack.validation_errors), *zone.judge(pack, facts)]
+        found = [*validation_errors.said(pack.validation_errors), *zone.check_zone(pack, facts)]
         if not self._resolvers:
             return (*found, _incomplete("this machine has no DNS resolver, and none is configured"))
         if self._lookups is None:
-            self._lookups = Lookups(self._resolvers, self._timeout)
+            self._lookups = Lookups(self._resolvers, self._timeout, self._before)
         lookups = self._lookups
         found += await self._in_time(self._parts(lookups, pack, facts))
         silent = lookups.silent()
@@ -78,19 +92,32 @@ class PackDiagnoser:
             first.setdefault((one.name, one.host, one.record), one)
         return tuple(sorted(first.values(), key=lambda one: _ORDER[one.certainty]))[:MOST_FINDINGS]
 
-    def _parts(self, lookups: Lookups, pack: Pack, facts: ZoneFacts) -> list[_Part]:
-        parts: list[_Part] = []
-        for base in hosts.bases(pack.hosts):
-            parts += [hosts.judge(lookups, pack, facts, base), caa.judge(lookups, pack, base)]
-            if pack.validation.method in ("txt", ""):
-                parts.append(challenge.judge(lookups, pack, facts, base))
-        if pack.validation.method == "http":
-            parts.append(http_tokens.judge(lookups, pack, self._timeout, self._reach))
-        return [*parts, challenge.all_placed(lookups, pack)]
+    def _parts(self, lookups: Lookups, pack: Pack, facts: ZoneFacts) -> list[asyncio.Task[list[Finding]]]:
+        """All sides. CAA is asked for first: what is learnt of other types may hide that it fails (``lookup``)."""
+        bases, method, now = hosts.bases(pack.hosts), pack.validation.method, self._now()
+        climbs = {base: asyncio.create_task(caa.check_caa(lookups, pack, facts, base, now)) for base in bases}
+        parts = [*climbs.values(), *(_task(hosts.check_existence(lookups, pack, facts, base)) for base in bases)]
+        renewed = facts.type == "partial" and pack.expires_at is not None  # then HTTP comes first (``challenge``)
 
-    async def _in_time(self, parts: list[_Part]) -> list[Finding]:
+        def pages() -> _Part:
+            visited = method == "http" or renewed
+            return http_tokens.check_pages(lookups, pack, self._timeout, self._reach) if visited else _nothing()
+
+        parts.append(look := _task(self._after(climbs.values(), pages)))
+        for base in bases if method in ("txt", "") else ():
+            side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
+            parts.append(_task(self._after([climbs[base]], side)))
+        return [*parts, _task(self._after(climbs.values(), lambda: challenge.all_placed(lookups, pack)))]
+
+    async def _after(self, first: Iterable[asyncio.Task[list[Finding]]], side: Callable[[], _Part]) -> list[Finding]:
+        """One side, once others are done, or have had the time of one question."""
+        others = list(first)
+        if others:
+            await asyncio.wait(others, timeout=self._timeout.total_seconds())
+        return await side()
+
+    async def _in_time(self, tasks: list[asyncio.Task[list[Finding]]]) -> list[Finding]:
         """What all parts found, in their order, or those that were done in time."""
-        tasks = [asyncio.create_task(part) for part in parts]
         late: set[asyncio.Task[list[Finding]]] = set()
         try:
             _, late = await asyncio.wait(tasks, timeout=self.deadline.total_seconds())
@@ -103,6 +130,14 @@ class PackDiagnoser:
         if late:
             found.append(_incomplete(f"it was not done within {self.deadline.total_seconds():g} s"))
         return found
+
+
+def _task(part: _Part) -> asyncio.Task[list[Finding]]:
+    return asyncio.create_task(part)
+
+
+async def _nothing() -> list[Finding]:
+    return []
 
 
 def _incomplete(why: str) -> Finding:

@@ -6,7 +6,7 @@ below the host brings it into being, and Cloudflare places one at every restart 
 """
 
 from watchdog.diagnose.lookup import Lookups
-from watchdog.diagnose.responses import BROKEN, TOLD, UNTOLD, Answer, ResponseStatus
+from watchdog.diagnose.responses import BROKEN, TOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import Pack, ZoneFacts
 
@@ -33,16 +33,20 @@ def below(name: str, zone: str) -> bool:
     return bool(zone) and (name == zone or name.endswith("." + zone))
 
 
-async def judge(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> list[Finding]:
+def via(name: str, answer: Answer) -> str:
+    """How an answer came from another name, in brackets: by a CNAME, or by a parent's DNAME. Empty if it did not."""
+    if not answer.chain:
+        return ""
+    owner = next((owner for owner in answer.dnames if below(name, owner) and name != owner), "")
+    return f" (by the DNAME record of {owner}, for {name})" if owner else f" (where the CNAME record of {name} leads)"
+
+
+async def check_existence(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str) -> list[Finding]:
     """Whether the host exists. Asks for CAA, which is asked for anyway: a missing name is missing for every type."""
     answers = await lookups.ask(base, "CAA")
     statuses = {answer.status for answer in answers}
-    if statuses <= UNTOLD and ResponseStatus.TIMEOUT in statuses:
-        says = f"No resolver brought an answer in time when asked for the CAA records of {base}."
-        remedy = "See that the domain's name servers answer, quickly and also for types they do not have."
-        return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
     if ResponseStatus.MISSING in statuses and statuses & {ResponseStatus.FOUND, ResponseStatus.EMPTY}:
-        return [disagree(base, "whether it exists")]
+        return [await disagreement(lookups, zone, base, "whether it exists")]
     if not nowhere(answers):
         return []
     alias = next((answer.chain[-1] for answer in answers if answer.chain), "")
@@ -66,12 +70,26 @@ def _missing(pack: Pack, zone: ZoneFacts, base: str, alias: str) -> Finding:
     return Finding(FindingName.HOST_MISSING, Certainty.HINT, base, f"{says}.", remedy)
 
 
-def disagree(host: str, about: str) -> Finding:
-    """The resolvers contradict each other."""
+async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str) -> Finding:
+    """The resolvers contradict each other: perhaps since some still ask the name servers a domain had before."""
     says = f"The resolvers disagree about {host}: {about}."
     remedy = (
-        "If a record was just changed, wait until caches have forgotten the old one; else compare the name servers."
+        "If a record was just changed, wait until caches have forgotten the old one (that there was none is remembered"
+        " for an hour by some, for a day by others); else compare the name servers."
     )
+    apex = zone.name.rstrip(".").lower() or host
+    asked = {
+        answer.resolver: ", ".join(sorted(answer.values)[:4])
+        for answer in await lookups.ask(apex, "NS")
+        if answer.status is ResponseStatus.FOUND
+    }
+    if len(set(asked.values())) > 1:
+        each = "; ".join(f"{resolver} asks {servers}" for resolver, servers in list(asked.items())[:4])
+        says += f" They ask different name servers of {apex}: {each}."
+        remedy = (
+            "If the domain was moved to other name servers, wait: some resolvers stay with the old ones until the NS"
+            " records' time is over, often a day or two. Keep the old ones answering meanwhile, with the same records."
+        )
     return Finding(FindingName.RESOLVERS_DISAGREE, Certainty.HINT, host, says, remedy)
 
 
@@ -79,5 +97,5 @@ def nowhere(answers: tuple[Answer, ...]) -> bool:
     """Whether every resolver that says anything says that there is no such name."""
     statuses = {answer.status for answer in answers}
     return ResponseStatus.MISSING in statuses and not statuses & (
-        (TOLD - {ResponseStatus.MISSING}) | BROKEN | {ResponseStatus.BOGUS}
+        (TOLD - {ResponseStatus.MISSING}) | BROKEN | {ResponseStatus.BOGUS, ResponseStatus.LOOP}
     )

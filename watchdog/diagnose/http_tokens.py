@@ -6,16 +6,17 @@ below ``/.well-known/`` of the pack's own hosts are read, on port 80, from publi
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from watchdog.diagnose import failures
 from watchdog.diagnose.fetch import Page, fetch
 from watchdog.diagnose.hosts import base_of
 from watchdog.diagnose.lookup import Lookups
-from watchdog.diagnose.responses import ResponseStatus
+from watchdog.diagnose.responses import Answer
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import HttpToken, Pack
 
@@ -49,7 +50,7 @@ class Reach:
 EVERYWHERE = Reach()
 
 
-async def judge(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach) -> list[Finding]:
+async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach) -> list[Finding]:
     """What is found at the pack's token URLs."""
     tokens = [token for token in pack.validation.http_tokens if _is_ours(token, pack)][:MOST_PAGES]
     found = await asyncio.gather(*(_token(lookups, token, patience, reach) for token in tokens))
@@ -83,7 +84,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     for kind in ("AAAA", "A"):  # authorities try IPv6 first
         answers = await lookups.ask(host, kind)
         addresses += sorted({value for answer in answers for value in answer.values})[:1]
-        found += [_dns_failure(host, kind) for answer in answers[:1] if answer.status in _FAILED]
+        found += _dns_failure(host, kind, answers)
     for address in addresses:
         if not reach.allowed(address):
             found.append(_private(host, address))
@@ -97,21 +98,17 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     return found
 
 
-_FAILED = frozenset(
-    {
-        ResponseStatus.SERVFAIL,
-        ResponseStatus.BOGUS,
-        ResponseStatus.REFUSED,
-        ResponseStatus.MALFORMED,
-        ResponseStatus.LOOP,
-    }
-)
-
-
-def _dns_failure(host: str, kind: str) -> Finding:
-    says = f"DNS fails when asked for the {kind} records of {host}."
-    remedy = "Mend the name servers that are responsible for this name."
-    return Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, host, says, remedy)
+def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Finding]:
+    found = failures.bogus(host, host, answers) or failures.circle(host, host, answers)
+    broken = failures.broken(answers)
+    if found is None and broken is not None and broken is answers[0]:
+        says = (
+            f"DNS fails when asked for the {kind} records of {failures.failing(host, broken)}: {broken.resolver} says"
+        )
+        remedy = "Mend the name servers that are responsible for this name."
+        says += f" {failures.noted(broken)}."
+        found = Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, host, says, remedy)
+    return [found] if found is not None else []
 
 
 def _private(host: str, address: str) -> Finding:

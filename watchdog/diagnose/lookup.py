@@ -1,119 +1,210 @@
-"""Questions to DNS resolvers: with ``answers`` and ``exchange``, the door for dnspython.
+"""Questions to DNS resolvers: with ``resolvers``, ``responses`` and ``transport``, the door for dnspython.
 
 ``Lookups`` holds one pass's questions: each is asked once per resolver, whoever wants to know, with a deadline of its
-own and no more than ``AT_ONCE`` under way. A question never raises.
+own and no more than ``AT_ONCE`` under way. A question never raises. A packet that may have been lost is sent once more
+within the deadline.
 
-Before anything else each resolver is asked for the root's name servers, which every working one knows: one that brings
-no answer is not asked again in this pass, so that a resolver that cannot be reached costs one deadline and not
-thousands. A packet that may have been lost is sent once more within the deadline.
+A failure is looked into, for at most as long again. With DNSSEC checking disabled an answer may come: then the
+signatures are what is broken, unless the resolver answers from what it had cached. And an alias may lead in a circle or
+to a name that fails: its links are asked for one by one, which every resolver answers.
 
-A SERVFAIL whose cause the resolver does not name is asked about a second time with DNSSEC checking disabled: if that
-brings an answer, the signatures are what is broken.
+In a zone signed with NSEC a resolver may answer a question from the proof that came with the answer to another: after a
+question for TXT below a host, "the host has no CAA records", though its name servers would refuse to say. So whoever
+uses this asks for CAA first, and a CAA question that once failed goes on failing while only such proofs say otherwise.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.resolver
 
-from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus, explained, read
+from watchdog.diagnose.resolvers import Hearing, shown
+from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus, read
 from watchdog.diagnose.transport import PAYLOAD, exchange
 from watchdog.model.text import clean
 
 AT_ONCE = 64
 """Questions under way at the same time, over all packs of a pass."""
 
+STANDS_FOR = timedelta(hours=1)
+"""How long a failed CAA question is believed more than a cached proof: resolvers keep those about as long."""
 
-def system_resolvers() -> tuple[tuple[str, int], ...]:
-    """Those this machine is set up with; none when it has none."""
-    try:
-        found = dns.resolver.Resolver(configure=True)
-    except (dns.exception.DNSException, OSError):
-        return ()
-    return tuple((str(address), found.port) for address in found.nameservers)
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    answer: Answer
+    at: datetime
+
+
+class FailedBefore:
+    """The CAA questions that failed, over the passes. ``now`` is the time."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._failures: dict[tuple[str, str], _Failure] = {}
+
+    def weighed(self, name: str, answer: Answer) -> Answer:
+        """An answer to a CAA question, or the failure that it does not outweigh."""
+        key, now = (answer.resolver, name), self._now()
+        self._forget(now)
+        proof = answer.validated and answer.status in (ResponseStatus.EMPTY, ResponseStatus.MISSING)
+        if answer.status in UNTOLD:
+            return answer
+        if proof and key in self._failures:
+            return self._failures[key].answer
+        self._failures.pop(key, None)
+        if answer.status in BROKEN:
+            self._failures[key] = _Failure(answer, now)
+        return answer
+
+    def _forget(self, now: datetime) -> None:
+        """The oldest come first."""
+        for key, kept in list(self._failures.items()):
+            if kept.at <= now < kept.at + STANDS_FOR:
+                break
+            del self._failures[key]
 
 
 class Lookups:
     """One pass's questions to a fixed set of resolvers."""
 
-    def __init__(self, resolvers: Sequence[tuple[str, int]], timeout: timedelta) -> None:
+    def __init__(self, resolvers: Sequence[tuple[str, int]], timeout: timedelta, before: FailedBefore) -> None:
         self.resolvers = tuple(resolvers)
         self._timeout = timeout.total_seconds()
+        self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[tuple[str, str], asyncio.Task[tuple[Answer, ...]]] = {}
-        self._greeted: asyncio.Task[tuple[Answer, ...]] | None = None
+        self._hearing = [Hearing() for _ in self.resolvers]
+        self._greetings: asyncio.Future[list[None]] | None = None
+        self._closed = False
+        self._names_zones: set[str] = set()
 
     async def ask(self, name: str, kind: str) -> tuple[Answer, ...]:
         """What each resolver says of ``name``, in the order of the resolvers.
 
-        A caller that is cancelled leaves the question to the others who wait for it.
+        A caller that is cancelled leaves the question to the others who wait for it. Once closed, nobody says anything.
         """
-        if self._greeted is None:
-            self._greeted = self._asked["", "NS"] = asyncio.create_task(self._all(".", "NS", self.resolvers))
-        greetings = await asyncio.shield(self._greeted)
+        if self._closed:
+            return tuple(Answer(resolver=shown(one), status=ResponseStatus.SILENT) for one in self.resolvers)
+        if self._greetings is None:
+            greetings = (self._greet(one, known) for one, known in zip(self.resolvers, self._hearing, strict=True))
+            self._greetings = asyncio.ensure_future(asyncio.gather(*greetings))
         key = (name.rstrip(".").lower(), kind)
         task = self._asked.get(key)
         if task is None:
-            awake = [one for one, hello in zip(self.resolvers, greetings, strict=True) if hello.status not in UNTOLD]
-            task = self._asked[key] = asyncio.create_task(self._all(*key, awake))
+            task = self._asked[key] = asyncio.create_task(self._all(*key))
         return await asyncio.shield(task)
+
+    async def proven(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Those answers that say what is in DNS, and prove it where they say that nothing is there.
+
+        An empty answer that names no zone comes from a server that does not know the zone (a lame delegation). Only a
+        resolver that never names one (a forwarder that leaves it out) is believed without.
+        """
+        bare = [one for one in answers if one.status is ResponseStatus.EMPTY and not one.enclosing]
+        if bare and any(one.resolver not in self._names_zones for one in bare):
+            await self.ask(".", "TXT")  # there is none, and whoever says so as one should, names the root
+        lame = {id(one) for one in bare if one.resolver in self._names_zones}
+        return [one for one in answers if one.status in TOLD and id(one) not in lame]
 
     def silent(self) -> tuple[str, ...]:
         """The resolvers that do not answer anything."""
-        greeted = self._greeted
-        greetings = greeted.result() if greeted and greeted.done() and not greeted.cancelled() else ()
-        return tuple(hello.resolver for hello in greetings if hello.status in UNTOLD)
+        return tuple(shown(one) for one, known in zip(self.resolvers, self._hearing, strict=True) if known.silent)
 
     def busy(self) -> bool:
         """Whether something is still being asked."""
-        return any(not task.done() for task in self._asked.values())
+        return any(not task.done() for task in self._tasks())
 
     async def close(self) -> None:
-        """Drop what is still being asked."""
-        tasks = list(self._asked.values())
+        """Drop what is still being asked, and ask nothing more."""
+        self._closed, tasks = True, self._tasks()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _all(self, name: str, kind: str, awake: Sequence[tuple[str, int]]) -> tuple[Answer, ...]:
-        told = [self._one(one, name, kind) if one in awake else _sleeps(one) for one in self.resolvers]
-        return tuple(await asyncio.gather(*told))
+    def _tasks(self) -> list[asyncio.Future[Any]]:
+        return [*([] if self._greetings is None else [self._greetings]), *self._asked.values()]
+
+    async def _greet(self, resolver: tuple[str, int], known: Hearing) -> None:
+        hello = await self._one(resolver, ".", "NS")
+        known.greeted(answered=hello.status not in UNTOLD)
+
+    async def _all(self, name: str, kind: str) -> tuple[Answer, ...]:
+        pairs = zip(self.resolvers, self._hearing, strict=True)
+        return tuple(await asyncio.gather(*(self._heard(one, known, name, kind) for one, known in pairs)))
+
+    async def _heard(self, resolver: tuple[str, int], known: Hearing, name: str, kind: str) -> Answer:
+        if not await known.may_ask(name):
+            return Answer(resolver=shown(resolver), status=ResponseStatus.SILENT)
+        answer = await self._one(resolver, name, kind)
+        known.asked(name, answered=answer.status not in UNTOLD)
+        if answer.status in (ResponseStatus.SERVFAIL, ResponseStatus.BOGUS):
+            with suppress(TimeoutError, dns.exception.DNSException, OSError):
+                async with self._slots, asyncio.timeout(self._timeout):
+                    answer = await self._looked_into(resolver, name, kind, answer)
+        if answer.enclosing:
+            self._names_zones.add(answer.resolver)
+        return self._before.weighed(name, answer) if kind == "CAA" else answer
 
     async def _one(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:
+        by = shown(resolver)
         async with self._slots:
             try:
-                answer, is_explained = await self._in_time(resolver, name, kind)
+                return await self._in_time(resolver, name, kind)
             except TimeoutError:
-                return Answer(shown(resolver), ResponseStatus.TIMEOUT)
+                return Answer(resolver=by, status=ResponseStatus.TIMEOUT)
             except OSError as fault:
-                return Answer(shown(resolver), ResponseStatus.SILENT, note=clean(fault.strerror or fault))
+                return Answer(resolver=by, status=ResponseStatus.SILENT, note=clean(fault.strerror or fault))
             except Exception as fault:  # noqa: BLE001  a stranger's bytes may break any parser; that is an answer too
-                return Answer(shown(resolver), ResponseStatus.MALFORMED, note=clean(f"{type(fault).__name__}: {fault}"))
-            if answer.status is ResponseStatus.SERVFAIL and not is_explained:
-                with suppress(TimeoutError, dns.exception.DNSException, OSError):
-                    unchecked, _ = await self._in_time(resolver, name, kind, checking=False)
-                    if unchecked.status in TOLD:
-                        note = "it answers only with DNSSEC checking disabled"
-                        return replace(answer, status=ResponseStatus.BOGUS, note=note)
-            return answer
+                note = clean(f"{type(fault).__name__}: {fault}")
+                return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
 
-    async def _in_time(
-        self, resolver: tuple[str, int], name: str, kind: str, *, checking: bool = True
-    ) -> tuple[Answer, bool]:
-        """The answer, and whether the resolver explains its failure. Within the deadline, or a time-out is raised."""
+    async def _looked_into(self, resolver: tuple[str, int], name: str, kind: str, answer: Answer) -> Answer:
+        """A failure, with what else can be found out of it."""
+        vague = answer.status is ResponseStatus.SERVFAIL and not answer.explained
+        if vague or answer.status is ResponseStatus.BOGUS:
+            unchecked = await self._in_time(resolver, name, kind, checking=False)
+            found = unchecked.status is ResponseStatus.FOUND
+            if unchecked.status in TOLD:
+                # Nothing there? That may be a cached proof: then other questions about the name go well.
+                again = await self._in_time(resolver, name, kind if found else "SOA") if vague else answer
+                if again.status not in TOLD:
+                    note = answer.note or "no cause is given, but with DNSSEC checking disabled it answers"
+                    chain = answer.chain or unchecked.chain
+                    return replace(answer, status=ResponseStatus.BOGUS, note=note, chain=chain, confirmed=True)
+                if found:
+                    return again
+        return answer if answer.status is ResponseStatus.BOGUS else await self._walked(resolver, name, answer)
+
+    async def _walked(self, resolver: tuple[str, int], name: str, answer: Answer) -> Answer:
+        """A failure with the aliases that lead to what fails, each asked for by itself."""
+        chain: list[str] = []
+        while len(chain) < MOST_LINKS:
+            link = await self._in_time(resolver, chain[-1] if chain else name, "CNAME")
+            if link.status is not ResponseStatus.FOUND:
+                return replace(answer, chain=tuple(chain)) if chain else answer
+            chain.append(link.values[0])
+            if chain[-1] in (name, *chain[:-1]):
+                break
+        return replace(answer, status=ResponseStatus.LOOP, chain=tuple(chain))
+
+    async def _in_time(self, resolver: tuple[str, int], name: str, kind: str, *, checking: bool = True) -> Answer:
+        """The answer, within the deadline, or a time-out is raised."""
+        by = shown(resolver)
         try:
             asked = dns.name.from_text(name)
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
-            return Answer(shown(resolver), ResponseStatus.MALFORMED, note=note), True
+            return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
         query = dns.message.make_query(asked, kind, use_edns=0, payload=PAYLOAD)
+        query.flags |= dns.flags.AD  # do say whether the signatures are good (RFC 6840, 5.7); some only look if asked
         if not checking:
             query.flags |= dns.flags.CD
         async with asyncio.timeout(self._timeout):
@@ -122,16 +213,4 @@ class Lookups:
                     message = await exchange(*resolver, query)
             except TimeoutError:
                 message = await exchange(*resolver, query)
-        return read(message, asked, kind, shown(resolver)), explained(message)
-
-
-async def _sleeps(resolver: tuple[str, int]) -> Answer:
-    return Answer(shown(resolver), ResponseStatus.SILENT)
-
-
-def shown(resolver: tuple[str, int]) -> str:
-    """A resolver as operators write it."""
-    address, port = resolver
-    if port == 53:  # noqa: PLR2004  DNS
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return read(message, asked, kind, by)

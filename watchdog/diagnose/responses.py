@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -64,12 +65,15 @@ class CaaRecord:
         return f'{128 if self.critical else 0} {self.tag} "{self.value}"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one resolver said to one question.
 
     ``values`` are the texts, names or addresses of the records; those of CAA are in ``caa``. ``chain`` holds the
-    targets of the CNAMEs that were followed, ``enclosing`` the zone that a negative answer came from.
+    targets of the CNAMEs that were followed, ``dnames`` the owners of DNAMEs that made some of them. ``enclosing`` is
+    the zone that a negative answer came from; a resolver that names none has not proven that anything is absent.
+    ``validated`` is whether the resolver vouches for the signatures, ``confirmed`` whether one that calls them broken
+    answers once checking is disabled, ``explained`` whether it gives the cause of a failure (``note`` has the words).
     """
 
     resolver: str
@@ -77,14 +81,26 @@ class Answer:
     values: tuple[str, ...] = ()
     caa: tuple[CaaRecord, ...] = ()
     chain: tuple[str, ...] = ()
+    dnames: tuple[str, ...] = ()
     enclosing: str = ""
     note: str = ""
+    validated: bool = False
+    confirmed: bool = False
+    explained: bool = False
 
 
 def read(message: dns.message.Message, asked: dns.name.Name, kind: str, resolver: str) -> Answer:
     """What a message says of ``kind`` at the name that was asked for."""
     chain, end, looped = _follow(message, asked, kind)
-    answer = Answer(resolver, ResponseStatus.EMPTY, chain=chain, note=_note(message))
+    answer = Answer(
+        resolver=resolver,
+        status=ResponseStatus.EMPTY,
+        chain=chain,
+        dnames=_dnames(message) if chain else (),
+        note=_note(message),
+        validated=bool(message.flags & dns.flags.AD),
+        explained=any(code not in _VAGUE_CODES for code, _ in _extended(message)),
+    )
     rcode = message.rcode()
     if looped:
         return replace(answer, status=ResponseStatus.LOOP)
@@ -125,6 +141,11 @@ def _records(message: dns.message.Message, name: dns.name.Name, kind: str) -> An
     return message.get_rrset(dns.message.ANSWER, name, dns.rdataclass.IN, rdtype)
 
 
+def _dnames(message: dns.message.Message) -> tuple[str, ...]:
+    owners = [_name(rrset.name) for rrset in message.answer if rrset.rdtype == dns.rdatatype.DNAME]
+    return tuple(owners[:MOST_LINKS])
+
+
 def _enclosing(message: dns.message.Message) -> str:
     owners = (rrset.name for rrset in message.authority if rrset.rdtype == dns.rdatatype.SOA)
     owner = next(owners, None)
@@ -149,22 +170,17 @@ def _name(name: dns.name.Name) -> str:
 
 
 def _extended(message: dns.message.Message) -> list[tuple[int, str]]:
-    """The extended errors (RFC 8914) of an answer, each with the words for its code."""
+    """The extended errors (RFC 8914) of an answer: each code, and the words for it as people look them up."""
     found = [option for option in message.options if isinstance(option, dns.edns.EDEOption)]
     return [(int(one.code), f"{_words(one.code)}{': ' + one.text if one.text else ''}") for one in found[:5]]
 
 
 def _words(code: int) -> str:
     try:
-        return dns.edns.EDECode(code).name.lower().replace("_", " ")
+        return f"EDE {int(code)}, {dns.edns.EDECode(code).name.lower().replace('_', ' ')}"
     except ValueError:
-        return f"extended error {int(code)}"
+        return f"EDE {int(code)}"
 
 
 def _note(message: dns.message.Message) -> str:
     return clean("; ".join(text for _, text in _extended(message)), 200)
-
-
-def explained(message: dns.message.Message) -> bool:
-    """Whether the resolver says why it failed."""
-    return any(code not in _VAGUE_CODES for code, _ in _extended(message))

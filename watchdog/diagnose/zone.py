@@ -3,6 +3,9 @@
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import Pack, ZoneFacts
 
+MOST_LABELS = 10
+"""Labels of a name that Let's Encrypt issues for; the asterisk of a wildcard is none of them."""
+
 _INACTIVE = {
     "pending": "its name servers (or, for a partial zone, its verification record) have not been seen yet",
     "initializing": "it is still being set up",
@@ -12,7 +15,7 @@ _INACTIVE = {
 }
 
 
-def judge(pack: Pack, zone: ZoneFacts) -> list[Finding]:
+def check_zone(pack: Pack, zone: ZoneFacts) -> list[Finding]:
     """What is wrong with the zone, and with how the pack is to be validated."""
     found: list[Finding] = []
     method = pack.validation.method
@@ -38,4 +41,30 @@ def judge(pack: Pack, zone: ZoneFacts) -> list[Finding]:
         says = "The authority has sent an email to the domain's owner, and waits for the link in it to be followed."
         remedy = "Follow the link, or change the validation method to TXT. A restart sends new emails."
         found.append(Finding(FindingName.EMAIL_WAITS, Certainty.HINT, "", says, remedy))
+    return found + _never_issued(pack)
+
+
+def _never_issued(pack: Pack) -> list[Finding]:
+    """Hosts that the pack's authority issues for nobody (cloudflare-docs, certificate-authorities).
+
+    A pack that holds a certificate is the better witness: then it is only likely.
+    """
+    sure = Certainty.CERTAIN if pack.expires_at is None else Certainty.LIKELY
+    found = []
+    for host in pack.hosts:
+        labels = host.removeprefix("*.").rstrip(".").lower().split(".")
+        if pack.certificate_authority == "google" and not all(map(_is_plain, labels)):
+            says = (
+                "Google Trust Services issues for no names in Punycode (xn--), which stand for other letters than a-z."
+            )
+        elif pack.certificate_authority == "lets_encrypt" and len(labels) > MOST_LABELS:
+            says = f"Let's Encrypt issues for no names of more than {MOST_LABELS} labels; this one has {len(labels)}."
+        else:
+            continue
+        remedy = "Order the pack from another certificate authority, or without this host."
+        found.append(Finding(FindingName.CA_REFUSES, sure, host, says, remedy))
     return found
+
+
+def _is_plain(label: str) -> bool:
+    return label.isascii() and not label.startswith("xn--")

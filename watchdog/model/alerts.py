@@ -25,7 +25,7 @@ class Alert:
 
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
     of one trouble. ``since`` is since when it is so, as far as anybody knows. ``restarts`` were made in that time. A
-    higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it is said.
+    higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it fires.
     ``runbooks`` is where people find the pages that say what to do.
     """
 
@@ -53,7 +53,7 @@ class Alert:
 
     @property
     def group(self) -> str:
-        """The alerts it is said together with: those of one reason and one account."""
+        """The alerts it is told together with: those of one reason and one account."""
         return f"{self.reason} {self.account}"
 
     @property
@@ -68,7 +68,7 @@ class Alert:
 
 
 class Kind(StrEnum):
-    """What a notice says of its alert."""
+    """What is new of an alert."""
 
     STARTED = "started"
     WORSE = "worse"
@@ -77,65 +77,79 @@ class Kind(StrEnum):
     GONE = "gone"  # over because its zone or pack is no longer watched
 
 
-@dataclass(frozen=True, slots=True)
-class AlertState:
-    """One alert's place in the log: what it is, or was, and what has been said of it.
+class Phase(StrEnum):
+    """Where an alert is in its life; ``notify.lifecycle`` says how it gets there."""
 
-    ``alert`` is as it last held. ``said_at`` is when anything was last said of it, ``None`` while nothing was; ``said``
-    the worst that was said. ``missing_since`` is when it last ceased to hold, ``over_at`` when that was taken for its
-    end; ``owed`` is what is still to be said of the end. ``flaps`` counts how often it came back soon after. It is
-    ``waiting`` while it does not hold, and its pack is not well yet.
+    INACTIVE = "inactive"  # not in the log
+    PENDING = "pending"  # it holds, and not yet for as long as it must
+    FIRING = "firing"
+    PAUSED = "paused"  # it does not hold, and may come back
+    WAITING = "waiting"  # it does not hold, and its pack is not well yet
+    OVER = "over"  # people are still to be told so
+    GONE = "gone"  # over because its zone or pack is no longer watched; people are still to be told so
+    CLOSED = "closed"
+
+    @property
+    def fires(self) -> bool:
+        """Whether it counts as firing for all who ask: what only pauses while it flaps does."""
+        return self in (Phase.FIRING, Phase.PAUSED)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is believed."""
+        return self in (Phase.OVER, Phase.GONE, Phase.CLOSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """One alert's place in the log: its phase, and what people were told of it.
+
+    ``alert`` is as it last held, ``first_at`` when this story of it began. ``notified_at`` is when people were last
+    told anything of it (``None``: never), ``notified`` the gravest they were told. ``ceased_at`` is when it last ceased
+    to hold, or its pack was last unwell (``None`` while it holds); ``ended_at`` when that was taken for its end
+    (``None`` until then). ``flaps`` counts how often it came back soon after.
     """
 
     alert: Alert
+    phase: Phase
     first_at: datetime
-    said_at: datetime | None = None
-    said: tuple[int, int] = (-1, -1)
-    missing_since: datetime | None = None
-    over_at: datetime | None = None
-    owed: Kind | None = None
+    notified_at: datetime | None = None
+    notified: tuple[int, int] = (-1, -1)
+    ceased_at: datetime | None = None
+    ended_at: datetime | None = None
     flaps: int = 0
-    waiting: bool = False
-
-    def ripe(self, now: datetime) -> bool:
-        """Whether it has held for as long as it must before it is said."""
-        return self.said_at is not None or now - self.first_at >= self.alert.patience
-
-    def firing(self, now: datetime) -> bool:
-        """Whether it holds, for all who ask: what only pauses while it flaps counts as holding."""
-        return self.over_at is None and not self.waiting and self.ripe(now)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupHistory:
-    """When a group of alerts was last heard, and how often in a row, with no long silence between."""
+    """When people were last told of a group of alerts, and how often in a row, with no long silence between."""
 
-    said_at: datetime
+    notified_at: datetime
     in_a_row: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class AlertLog:
-    """Everything that holds or lately held, by fingerprint, and the groups that were heard lately, by name."""
+    """Every alert that is not inactive, by fingerprint, and the groups people were told of lately, by name."""
 
     entries: Mapping[str, AlertState] = field(default_factory=dict)
-    voices: Mapping[str, GroupHistory] = field(default_factory=dict)
+    groups: Mapping[str, GroupHistory] = field(default_factory=dict)
 
-    def firing(self, now: datetime) -> frozenset[tuple[str, Severity]]:
-        """The names of what fires now, each with its severity."""
-        return frozenset((name, entry.alert.severity) for name, entry in self.entries.items() if entry.firing(now))
+    def firing(self) -> frozenset[tuple[str, Severity]]:
+        """The fingerprints of what fires, each with its severity."""
+        return frozenset((name, each.alert.severity) for name, each in self.entries.items() if each.phase.fires)
 
-    def firing_counts(self, now: datetime) -> Mapping[tuple[str, str], int]:
+    def firing_counts(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity; those that could fire and do not are 0."""
         counts = Counter({(str(reason), str(each)): 0 for reason, severities in ALERTS.items() for each in severities})
-        firing = (entry.alert for entry in self.entries.values() if entry.firing(now))
+        firing = (each.alert for each in self.entries.values() if each.phase.fires)
         counts.update((str(alert.reason), str(alert.severity)) for alert in firing)
         return counts
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to say about one alert; ``until`` is when it ended."""
+    """Something new of one alert that people are to be told; ``until`` is when it ended."""
 
     kind: Kind
     alert: Alert
@@ -172,7 +186,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one destination wants to hear of. ``reasons`` and ``zones`` (globs of labels) are empty for all.
+    """What one destination wants. ``reasons`` and ``zones`` (globs of labels) are empty for all.
 
     What concerns no zone, such as a refused configuration, goes to every destination of the right severity.
     """

@@ -60,7 +60,7 @@ class Alertmanager:
         alerts = list(self._alerts(wanted.entries.values(), now))
         for start in range(0, max(len(alerts), 1), AT_ONCE):
             await self._send(alerts[start : start + AT_ONCE])
-        before, self._firing = self._firing, wanted.firing(now)
+        before, self._firing = self._firing, wanted.firing()
         return f"{len(self._firing)} alerts fire" if self._firing != before else ""
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
@@ -72,10 +72,10 @@ class Alertmanager:
             labels = {"alertname": HEARTBEAT, "severity": "none"}
             yield _posted(labels, {"summary": "certpack-watchdog is alive"}, now, now + VALID_FOR)
         for entry in log:
-            if entry.firing(now):
+            if entry.phase.fires:
                 yield _alert(entry.alert, entry.first_at, now + VALID_FOR)
-            elif entry.over_at is not None and now - entry.over_at <= TOLD_AGAIN:
-                yield _alert(entry.alert, entry.first_at, entry.over_at)
+            elif entry.ended_at is not None and now - entry.ended_at <= TOLD_AGAIN:
+                yield _alert(entry.alert, entry.first_at, entry.ended_at)
 
 
 def name_of(reason: str) -> str:

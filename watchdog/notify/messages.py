@@ -100,13 +100,13 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     return {**alert_json(notice.alert), "kind": notice.kind, "until": _time(notice.until)}
 
 
-def firing_json(log: Iterable[AlertState], now: datetime) -> dict[str, Any]:
+def firing_json(log: Iterable[AlertState]) -> dict[str, Any]:
     """What ``/api/v1/alerts`` answers: what fires, the gravest first."""
     firing = sorted(
-        (entry for entry in log if entry.firing(now)),
+        (entry for entry in log if entry.phase.fires),
         key=lambda entry: (-entry.alert.severity.rank, entry.alert.reason, entry.alert.account, entry.alert.zone),
     )
-    return {"alerts": [{**alert_json(each.alert), "last_said_at": _time(each.said_at)} for each in firing]}
+    return {"alerts": [{**alert_json(each.alert), "last_said_at": _time(each.notified_at)} for each in firing]}
 
 
 def _time(at: datetime | None) -> str | None:

@@ -22,11 +22,11 @@ from watchdog.model.events import EventName
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import defect
-from watchdog.notify.dedup import Decided, settle
+from watchdog.notify.dedup import Deduplicated, deduplicate
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, holding, unwatched
+from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError, Store
 from watchdog.state.outbox import Unwritten
@@ -135,11 +135,13 @@ class Pipeline:
         limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
 
-        def evaluate() -> tuple[Decided, list[Message], Unwritten]:
-            found = holding(inventory, standing, limits, renewal, self._started_at, now)
+        def evaluate() -> tuple[Deduplicated, list[Message], Unwritten]:
+            found = active_alerts(inventory, standing, limits, renewal, self._started_at, now)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
-            decided = settle(before, found.alerts, found.unwell, gone, now, settings.repeat_every, heard=bool(routes))
+            decided = deduplicate(
+                before, found.alerts, found.unwell, gone, now, settings.repeat_every, listening=bool(routes)
+            )
             new = [each for name, route in routes.items() for each in messages(decided.notices, name, route, now)]
             return decided, new, outbox.difference(before, decided.log)
 
@@ -153,19 +155,19 @@ class Pipeline:
         for message in numbered:
             if not self._destinations.put(message):  # a reload took its destination away meanwhile
                 self._unwritten.letters[message.id] = None
-        if before.firing(now) != decided.log.firing(now):
+        if before.firing() != decided.log.firing():
             self._destinations.alerts_changed()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
     def rows(self) -> Callable[[], dict[str, Any]]:
         """A snapshot of what fires, as JSON."""
-        log, now = self._log, self._clock.now()
-        return lambda: firing_json(log.entries.values(), now)
+        log = self._log
+        return lambda: firing_json(log.entries.values())
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
-        return self._log.firing_counts(self._clock.now())
+        return self._log.firing_counts()
 
     def destinations(self) -> tuple[str, ...]:
         """The names of all destinations."""

@@ -54,21 +54,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ActiveAlerts:
     """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
 
     alerts: dict[str, Alert]
     unwell: dict[str, int]
 
 
-def holding(
+def active_alerts(
     inventory: Inventory,
     standing: Standing,
     limits: Limits,
     renewal: RenewalWindow,
     started_at: datetime,
     now: datetime,
-) -> Holding:
+) -> ActiveAlerts:
     """Every alert that holds. ``started_at`` is when this process began to look."""
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
@@ -88,7 +88,7 @@ def holding(
     for pack, alert in expiring:
         if not _replaced(pack, standins):
             _keep(found, alert)
-    return Holding({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+    return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:

@@ -41,23 +41,23 @@ class Unwritten:
     """What is to be written. ``None`` in place of a value deletes it."""
 
     entries: dict[str, AlertState | None] = field(default_factory=dict)
-    voices: dict[str, GroupHistory | None] = field(default_factory=dict)
+    groups: dict[str, GroupHistory | None] = field(default_factory=dict)
     letters: dict[int, Message | None] = field(default_factory=dict)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.entries or self.voices or self.letters)
+        return not (self.entries or self.groups or self.letters)
 
     def merge(self, newer: "Unwritten") -> None:
         """Add what changed later; of what changed twice the later stands."""
         self.entries.update(newer.entries)
-        self.voices.update(newer.voices)
+        self.groups.update(newer.groups)
         self.letters.update(newer.letters)
 
 
 def difference(before: AlertLog, after: AlertLog) -> Unwritten:
     """What has to be written to get from one log to the next."""
-    return Unwritten(_changed(before.entries, after.entries), _changed(before.voices, after.voices))
+    return Unwritten(_changed(before.entries, after.entries), _changed(before.groups, after.groups))
 
 
 def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[str, _Value | None]:
@@ -70,10 +70,10 @@ def load(store: Store) -> Kept:
     with store.transaction("DEFERRED") as database:
         entries = database.exec_driver_sql(schema.select_all(schema.alert_log)).all()
         rows = database.exec_driver_sql(f"{schema.select_all(schema.outbox)} ORDER BY id").all()
-        voices = database.exec_driver_sql(schema.select_all(schema.alert_groups)).all()
+        groups = database.exec_driver_sql(schema.select_all(schema.alert_groups)).all()
         last_id = database.exec_driver_sql(_LAST_ID).scalar() or 0
     read = {row[0]: entry for row in entries if (entry := _read(row[1], AlertState)) is not None}
-    log = AlertLog(read, {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in voices})
+    log = AlertLog(read, {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in groups})
     found = ((row[0], row[1], _read(row[3], Message)) for row in rows)
     letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
     return Kept(log, letters, last_id)
@@ -81,7 +81,7 @@ def load(store: Store) -> Kept:
 
 def save(store: Store, changes: Unwritten) -> None:
     """All of it or, with a ``StateError``, nothing."""
-    entries, voices, letters = changes.entries.items(), changes.voices.items(), changes.letters.items()
+    entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
     with store.transaction() as database:
 
         def write(statement: str, rows: Iterable[Row]) -> None:
@@ -91,9 +91,10 @@ def save(store: Store, changes: Unwritten) -> None:
         write(_UPSERT_ENTRY, ((key, _written(entry)) for key, entry in entries if entry is not None))
         write(_DELETE_ENTRY, ((key,) for key, entry in entries if entry is None))
         write(
-            _UPSERT_VOICE, ((key, to_micros(each.said_at), each.in_a_row) for key, each in voices if each is not None)
+            _UPSERT_VOICE,
+            ((key, to_micros(each.notified_at), each.in_a_row) for key, each in groups if each is not None),
         )
-        write(_DELETE_VOICE, ((key,) for key, each in voices if each is None))
+        write(_DELETE_VOICE, ((key,) for key, each in groups if each is None))
         write(_UPSERT_LETTER, (_row(letter) for _, letter in letters if letter is not None))
         write(_DELETE_LETTER, ((key,) for key, letter in letters if letter is None))
 

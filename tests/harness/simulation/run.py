@@ -541,10 +541,10 @@ class Ending:
             for alert in letter["alerts"]:
                 told[alert["fingerprint"]] = alert["kind"]
         for fingerprint, entry in kept.log.entries.items():
-            if entry.firing(self._history.clock.now()) and told.get(fingerprint) in (None, "over", "gone"):
+            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
                 raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
         given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
-        logged = [entry.alert for entry in kept.log.entries.values() if entry.over_at is None]
+        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
         known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
         if given_up - known:
             raise Broken(f"given up and not in the alert log: {given_up - known}")
