@@ -16,9 +16,10 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from watchdog.clock import RealClock
-from watchdog.cloudflare.client import Client, Transport, connect
+from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser
@@ -223,8 +224,7 @@ class Building:
             clock=lasting.clock,
             dice=lasting.dice,
             user_agent=f"certpack-watchdog/{own_version()}",
-            on_call=lasting.telemetry.called,
-            rate_limited=lasting.telemetry.rate_limited,
+            observer=lasting.telemetry,
         )
 
     def _credential(self, name: str, account: AccountConfig) -> Credential:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from watchdog.cloudflare.client import ApiCall
+from watchdog.cloudflare.credential import Change
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
@@ -62,6 +63,11 @@ class LogsAndMetrics:
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
         self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
+
+    def credential_changed(self, account: str, change: Change) -> None:
+        """A credential is doubted, stopped, or taken again."""
+        if change.event is not None:
+            self.logs.write(change.event, account=account, error=change.why or None)
 
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""
