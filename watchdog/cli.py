@@ -156,6 +156,11 @@ def check_config(
         with suppress(OSError):
             said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
             print(f"warning: {said}", file=sys.stderr)
+    if any(destination.url is not None for destination in loaded.alerts.destinations):
+        from watchdog.notify.destinations import unusable
+
+        if faults := asyncio.run(unusable(loaded)):
+            _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _told():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""

@@ -22,7 +22,7 @@ from watchdog.model.events import EventName
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import defect
-from watchdog.notify.dedup import Deduplicated, deduplicate
+from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
@@ -142,7 +142,13 @@ class Pipeline:
             decided = deduplicate(
                 before, found.alerts, found.unwell, gone, now, settings.repeat_every, listening=bool(routes)
             )
-            new = [each for name, route in routes.items() for each in messages(decided.notices, name, route, now)]
+            people = decided.notices
+            incidents = (*people, *replaced(before, decided))
+            new = [
+                each
+                for name, route in routes.items()
+                for each in messages(incidents if route.incidents else people, name, route, now)
+            ]
             return decided, new, outbox.difference(before, decided.log)
 
         decided, new, changes = await asyncio.to_thread(evaluate)  # a tenth of a second for ten thousand packs
