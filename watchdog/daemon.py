@@ -27,7 +27,7 @@ from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
 from watchdog.runtime import CannotReload, Runtime, inventory, open_runtime, own_version
 from watchdog.schedule.ticker import Ticker
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 from watchdog.tell.pages import Sources, application

@@ -35,10 +35,10 @@ from watchdog.model.report import Inventory
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
-from watchdog.state.database import Store
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.store import Store
 from watchdog.telemetry import LogsAndMetrics
 from watchdog.tell import logs
 from watchdog.tell.logs import Logs
