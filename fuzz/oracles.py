@@ -42,14 +42,9 @@ from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
-<<<<<<< HEAD
-from watchdog.state import schema
+from watchdog.state import packs
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.pages import Sources, application
-=======
-from watchdog.state import packs
-from watchdog.tell.web import Web, bind
->>>>>>> main
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
