@@ -209,7 +209,7 @@ class Daemon:
         writer = self._runtime.components.memory.writer
         self._notify.tell(STATUS=self.sentence())
         if self._pipeline is not None and self._last is not None:
-            await self._pipeline.after_pass(inventory(self._runtime.components), self._last, self._standing())
+            await self._pipeline.after_pass(inventory(self._runtime.components), self._standing())
         if writer.error != self._state_error:
             self._state_error = writer.error
             if writer.error:
@@ -293,7 +293,11 @@ class Daemon:
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
-            components.memory.writer.error, self._refusal, self._overdue_since, dict(components.watched.failures), lost
+            state_error=components.memory.writer.error,
+            config_error=self._refusal,
+            overdue_since=self._overdue_since,
+            discovery=dict(components.watched.failures),
+            state_lost=lost,
         )
 
     async def _tell_people(self) -> None:

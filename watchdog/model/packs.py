@@ -12,10 +12,14 @@ PackKey = tuple[str, str]
 """Zone id and pack id."""
 
 ADVANCED = "advanced"
+UNIVERSAL = "universal"
+UPLOADED = frozenset({"sni_custom", "mh_custom", "legacy_custom", "keyless"})
+"""Types of packs whose certificates their owner brought, and renews: Cloudflare does not."""
+ACTIVE = "active"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 
-HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
+HEALTHY = frozenset({ACTIVE, "staging_active", "backup_issued"})
 IN_PROGRESS = frozenset(
     {
         "initializing",
@@ -29,6 +33,8 @@ IN_PROGRESS = frozenset(
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
+UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
+"""Issued, and served to nobody: the backups that Cloudflare keeps, and what is in staging."""
 GOING_AWAY = frozenset({"pending_deletion", "deleted", "pending_cleanup", "deactivating", "inactive"})
 PENDING_EXPIRATION = "pending_expiration"
 EXPIRED = "expired"
@@ -140,6 +146,11 @@ class Pack:
     def restartable(self) -> bool:
         """Whether Cloudflare would restart this pack's validation at all."""
         return self.status == VALIDATION_TIMED_OUT and self.type == ADVANCED
+
+    @property
+    def deployed(self) -> bool:
+        """Whether a certificate of it may be served to somebody."""
+        return self.status not in UNDEPLOYED and self.status not in GOING_AWAY
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], str, str]:

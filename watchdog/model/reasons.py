@@ -90,7 +90,8 @@ class Meaning:
     ``severities`` are those its alert can have, the mildest first; empty where there is no alert. ``pack`` and ``zone``
     are what that alert says of a pack that was decided so, and of a zone that is not seen for this very reason (empty
     where it says something else, or nothing); ``pack_remedy`` and ``zone_remedy`` what a person does then. The texts
-    about packs are templates of ``notify.pack_rules``. ``ended`` is how the end of the alert is told.
+    about packs are templates of ``notify.pack_rules``; those about the end of a certificate, which depend on its type
+    and on the time that is left, stand in ``notify.expiry_rules``. ``ended`` is how the end of the alert is told.
 
     ``validation_remedy`` is what a person does about a validation that failed for this reason.
     """
@@ -167,8 +168,8 @@ REASONS: Mapping[str, Meaning] = {
         next_step="Nothing: Cloudflare restarts the validation of advanced packs only.",
         severities=_WARNING,
         pack="timed out, and packs of type {type} cannot be restarted",
-        pack_remedy="mend its validation in Cloudflare's dashboard; a universal pack begins anew when Universal SSL is"
-        " turned off and on.",
+        pack_remedy="mend what is named above. For a universal pack, turn the proxy of its records off and on, then ask"
+        " for a recheck in Cloudflare's dashboard; Universal SSL off and on comes last: there is no TLS meanwhile.",
     ),
     Reason.ORDERED_BY_CLOUDFLARE: Meaning(
         needs_a_person=True,
@@ -184,9 +185,6 @@ REASONS: Mapping[str, Meaning] = {
         decided="leave",
         next_step="Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
         severities=(Severity.WARNING, Severity.CRITICAL),  # critical once a restart comes too late for the renewal
-        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. Where it"
-        " waits for its certificate authority, order it from another one now: the limits of the first do not hold"
-        " there. After that, order another.",
         ended="renewed",
     ),
     Reason.EXPIRED: Meaning(
@@ -194,7 +192,6 @@ REASONS: Mapping[str, Meaning] = {
         needs_a_person=True,
         next_step="Nothing: it has run out. Order another if it is still wanted.",
         severities=_CRITICAL,
-        pack_remedy="order another certificate now, if its hosts are still served: browsers refuse this one.",
         ended="renewed",
     ),
     Reason.RECORDS_NEEDED: Meaning(

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from watchdog.model.coverage import NEAR, Coverage
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
+from watchdog.model.packs import EXPIRED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.renewal import renewal
 
 
 @dataclass
@@ -82,14 +84,30 @@ def record_row(record: ManualRecord) -> dict[str, str]:
     return {"type": record.type, "name": record.name, "value": record.value}
 
 
-def next_step(known: Remembered, history: History) -> str:
-    """What the watchdog will do with a pack next, and when, as a sentence."""
+def next_step(known: Remembered, history: History, now: datetime) -> str:
+    """What the watchdog, or Cloudflare, will do with a pack next, and when, as a sentence."""
     at = next_restart_at(known, history)
     if known.decision.do is Do.WAIT and at is not None:
         return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
+    if known.decision.reason is Reason.HEALTHY:
+        return _renewed_by(known.pack, now) or REASONS[Reason.HEALTHY].next_step
     return REASONS[known.decision.reason].next_step
+
+
+def _renewed_by(pack: Pack, now: datetime) -> str:
+    """Who renews a certificate that is well and near its end; empty while there is time, and where nobody serves it."""
+    if not pack.deployed or pack.expires_at is None or pack.expires_at - now > NEAR:
+        return ""
+    if pack.type in UPLOADED:
+        return "Nothing: an uploaded certificate is renewed by its owner, not by Cloudflare."
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    if window is None or not window.used:
+        return ""
+    if now >= window.last_restart_at:
+        return "Nothing: Cloudflare renews no certificate in its last 24 hours."
+    return f"Nothing: Cloudflare renews it by itself, until {rfc3339(window.closes_at)}."
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:
@@ -138,7 +156,21 @@ class Inventory:
 
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        return bool(self.lost()) or any(REASONS[known.decision.reason].needs_a_person for known, _ in self.packs)
+        coverage = self.coverage()
+        return bool(self.lost()) or any(_needs_a_person(known, coverage) for known, _ in self.packs)
+
+    def coverage(self) -> Coverage:
+        """Which packs serve which hosts."""
+        return Coverage(known.pack for known, _ in self.packs)
+
+
+def _needs_a_person(known: Remembered, coverage: Coverage) -> bool:
+    """Also where Cloudflare is at work on a certificate that has expired; not where another has taken its place."""
+    pack, reason = known.pack, known.decision.reason
+    ended = pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= known.seen_at)
+    if ended and coverage.in_use(pack, known.seen_at):
+        return True
+    return reason is not Reason.EXPIRED and REASONS[reason].needs_a_person
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

@@ -3,7 +3,6 @@
 Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,17 +11,18 @@ from itertools import chain
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
+from watchdog.model.packs import GOING_AWAY, Pack
 from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.report import Inventory
-from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
+from watchdog.notify.expiry_rules import expiry
+from watchdog.notify.pack_rules import TROUBLE, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
 incidents are often shorter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How the watchdog itself stands.
 
@@ -65,7 +65,6 @@ def active_alerts(
     inventory: Inventory,
     standing: Standing,
     limits: Limits,
-    renewal: RenewalWindow,
     started_at: datetime,
     now: datetime,
 ) -> ActiveAlerts:
@@ -82,13 +81,19 @@ def active_alerts(
             unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
         if ailing := trouble(known, history, limits.pending_for, now):
             _keep(found, ailing)
-        if ending := expiry(known, history, renewal, now):
+        if ending := expiry(known, history, now):
             expiring.append((known.pack, ending))
-    standins = _standins(inventory) if expiring else {}
+    coverage = inventory.coverage()
     for pack, alert in expiring:
-        if not _replaced(pack, standins):
+        if not coverage.replaced(pack):
             _keep(found, alert)
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+
+
+def nothing_seen(zones: Sequence[ZoneMemory], standing: Standing) -> bool:
+    """Whether every zone that was ever looked at was not seen at its last look; or no zone is known for that reason."""
+    looked_at = [zone for zone in zones if zone.tried_at is not None]
+    return all(zone.error for zone in looked_at) if looked_at else not zones and bool(standing.discovery)
 
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
@@ -223,25 +228,3 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
     return _plain(Reason.CLOUDFLARE_FAILING, summary, body, last)
-
-
-# ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _standins(inventory: Inventory) -> dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]]:
-    """By zone and host: the packs that serve it, with their expiry."""
-    found: dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]] = defaultdict(list)
-    for known, _ in inventory.packs:
-        pack = known.pack
-        if pack.status in HEALTHY and pack.expires_at is not None:
-            for host in pack.hosts:
-                found[pack.zone_id, host].append((pack.expires_at, frozenset(pack.hosts)))
-    return found
-
-
-def _replaced(pack: Pack, standins: Mapping[tuple[str, str], list[tuple[datetime, frozenset[str]]]]) -> bool:
-    """Whether a healthy pack of later expiry serves all the hosts of this one."""
-    if not pack.hosts or pack.expires_at is None:
-        return False
-    others = standins.get((pack.zone_id, pack.hosts[0]), ())
-    return any(expires_at > pack.expires_at and hosts >= set(pack.hosts) for expires_at, hosts in others)

@@ -185,12 +185,14 @@ class Metrics:
         expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
+        coverage = snapshot.inventory.coverage()
         for known, history in snapshot.inventory.packs if self.per_pack != "none" else ():
             if known.pack.status in GOING_AWAY:
-                continue  # remembered for a while, but its certificate is nobody's worry any more
+                continue  # remembered for a while, but nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
-            if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
+            ends = known.pack.expires_at is not None and coverage.in_use(known.pack, known.seen_at)
+            if ends and known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
                 expiry.add_metric(values, known.pack.expires_at.timestamp())
             if troubled:
                 attempts.add_metric(values, history.attempts)
