@@ -18,8 +18,8 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.client import ApiCall, Client
+from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
 from watchdog.cloudflare.rate_limit import (
     LONGEST_BLOCK,
@@ -90,10 +90,11 @@ def envelope(body: bytes) -> None:
         for zone in wire.zones(body)[0]:
             for text in (zone.id, zone.name, zone.type, zone.status):
                 is_plain(text, 255)
-    for simple in (wire.delegation_id, wire.token_status, wire.settled):
+    for simple in (wire.delegation_id, wire.token_status, wire.success):
         with contextlib.suppress(msgspec.MsgspecError):
             is_plain(str(simple(body)), 80)
-    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=body[:400].decode("utf-8", "replace"))
+    said = body[:400].decode("utf-8", "replace")
+    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=said, problem=wire.problem(body))
     is_label(error, 400)
 
 
@@ -116,7 +117,9 @@ def is_sound(pack: Pack) -> None:
 
 def is_label(error: CloudflareError, status: int) -> None:
     """An error whose code is one of a few, and whose text is one plain line."""
-    assert error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code) < 1_000_000
+    assert (
+        error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code[-6:].lstrip("edg_")) < 10**6
+    )
     is_plain(str(error), 1000)
 
 
@@ -133,6 +136,22 @@ class _Clock:
 
     async def sleep(self, delay: timedelta) -> None:
         self.seconds += delay.total_seconds()
+
+
+class _Observer:
+    """Notes how long an account was told to wait."""
+
+    def __init__(self, told: list[float]) -> None:
+        self.told = told
+
+    def called(self, _: ApiCall) -> None:
+        pass
+
+    def rate_limited(self, _: str, seconds: float) -> None:
+        self.told.append(seconds)
+
+    def credential_changed(self, _: str, change: Change) -> None:
+        pass
 
 
 class _Answer(httpx.AsyncBaseTransport):
@@ -162,8 +181,7 @@ def headers(data: bytes) -> None:
         clock=clock,
         dice=Random(7),  # noqa: S311  repeats
         user_agent="fuzz",
-        on_call=lambda _: None,
-        rate_limited=lambda _, seconds: told.append(seconds),
+        observer=_Observer(told),
     )
     with contextlib.suppress(asyncio.CancelledError):
         try:
@@ -171,7 +189,7 @@ def headers(data: bytes) -> None:
         except CloudflareError as error:
             is_label(error, status)
     assert quota.blocked_for <= LONGEST_BLOCK
-    assert (status == 429) == bool(told)
+    assert not told or status == 429
     assert all(0 <= seconds <= LONGEST_BLOCK for seconds in told)
     clock.seconds += max(quota.blocked_for, LONGEST_WINDOW) + 1
     goes = quota.acquire(Urgency.CALM)

@@ -14,9 +14,10 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from watchdog.clock import RealClock
-from watchdog.cloudflare.client import ApiCall, Client, connect
-from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.client import ApiCall, Client
+from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.transport import connect
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Diagnoser
@@ -93,6 +94,11 @@ class LogsAndMetrics:
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
         self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
+
+    def credential_changed(self, account: str, change: Change) -> None:
+        """A credential is doubted, stopped, or taken again."""
+        if change.event is not None:
+            self.logs.write(change.event, account=account, error=change.why or None)
 
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""
@@ -210,8 +216,7 @@ def clients(
             clock=components.clock,
             dice=components.dice,
             user_agent=f"certpack-watchdog/{own_version()}",
-            on_call=telemetry.called,
-            rate_limited=telemetry.rate_limited,
+            observer=telemetry,
         )
         for name, account in config.accounts.items()
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.act.conftest import PACK, WAIT
 from tests.harness.cloudflare_client import ZONE
 from tests.harness.time import in_simulated_time, simulated
-from watchdog.cloudflare.credential import PROBE_EVERY
+from watchdog.cloudflare.credential import PROBE_EVERY, Sign
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
@@ -89,7 +89,8 @@ async def test_a_pack_that_does_not_plainly_read_as_timed_out_is_left_alone(stag
     ("fault", "reason"),
     [
         ({"kind": "json_error", "status": 404, "code": 1408}, Reason.NOT_FOUND),
-        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 403, "code": 9103}, Reason.CREDENTIAL_REFUSED),
+        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.UNSEEN),
         ({"kind": "json_error", "status": 400, "code": 1234}, Reason.UNSEEN),
         ({"kind": "html_error", "status": 503}, Reason.UNSEEN),
         ({"kind": "rate_limited", "retry_after": 60}, Reason.UNSEEN),
@@ -259,21 +260,56 @@ async def test_a_429_withdraws_the_attempt(staged):
 @in_simulated_time
 async def test_a_credential_that_may_not_write_withdraws_the_attempt(staged):
     async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+        for reason in (Reason.REFUSED, Reason.REFUSED, Reason.CREDENTIAL_REFUSED):
+            outcome = await stage.restart()
+            assert (outcome.sent, outcome.reason) == (Sent.REFUSED, reason)
+            assert "Zone / SSL and Certificates / Edit" in outcome.error
+            assert (stage.intents(), stage.attempts()) == ([], [])
+            await stage.clock.sleep(timedelta(minutes=4))
+
+
+NOTHING_DONE = [
+    {"kind": "json_error", "status": 403, "code": 10001, "message": "Method not allowed for token"},
+    {"kind": "json_error", "status": 400, "code": 10001, "message": "Internal error"},
+    {"kind": "json_error", "status": 400, "code": 1000, "message": "Request timeout"},
+    {"kind": "json_error", "status": 200, "code": 971, "message": "Please wait"},
+    {"kind": "json_error", "status": 400, "code": 10500, "message": "no"},
+    {"kind": "json_error", "status": 403, "code": 9103, "message": "Unknown X-Auth-Key or X-Auth-Email"},
+    {"kind": "html_error", "status": 403},
+]
+
+
+@pytest.mark.parametrize("fault", NOTHING_DONE)
+@in_simulated_time
+async def test_where_cloudflare_did_nothing_no_attempt_is_spent(staged, fault):
+    async with staged() as stage:
+        spoil(stage, "PATCH", **fault)
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, Reason.CREDENTIAL_REFUSED)
-        assert "Zone / SSL and Certificates / Edit" in outcome.error
+        expected = Reason.CREDENTIAL_REFUSED if fault.get("code") in {9103, 10001} and fault["status"] == 403 else None
+        assert (outcome.sent, outcome.reason) == (Sent.REFUSED, expected or Reason.REFUSED)
         assert (stage.intents(), stage.attempts()) == ([], [])
+        assert len(stage.world.ledger) <= 3
+
+
+@pytest.mark.parametrize("code", [1000, 10001])
+@in_simulated_time
+async def test_a_restart_that_took_effect_though_cloudflare_said_it_stumbled_is_one(staged, code):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=400, code=code, message="internal error", takes_effect=True)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.ACCEPTED, Reason.RESTARTED, 1)
 
 
 @in_simulated_time
 async def test_where_a_credential_may_not_write_it_is_tried_again_after_a_quarter_of_an_hour(staged):
-    async with staged(tokens=[{"value": "simulated-token", "permissions": ["read"]}]) as stage:
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=403, code=10001, message="Method not allowed for token")
         refused = await stage.restart()
         await stage.clock.sleep(timedelta(seconds=PROBE_EVERY - 1))
         held = await stage.restart()
         assert (held.sent, held.reason, held.error) == (None, Reason.CREDENTIAL_REFUSED, refused.error)
         assert (stage.asked, stage.told) == ([], [])
-        assert not stage.client.credential.only_reads("another zone")
+        assert stage.client.restart_held("another zone") is None
         await stage.clock.sleep(timedelta(seconds=1))
         again = await stage.restart()
         assert (again.sent, stage.asked) == (Sent.REFUSED, ["GET", "PATCH"])
@@ -287,7 +323,7 @@ async def test_a_credential_that_may_write_again_is_held_no_more(staged):
         await stage.clock.sleep(timedelta(seconds=PROBE_EVERY))
         stage.world.faults.clear()
         assert (await stage.restart()).reason is Reason.RESTARTED
-        assert not stage.client.credential.only_reads(ZONE)
+        assert stage.client.restart_held(ZONE) is None
 
 
 @in_simulated_time
@@ -309,7 +345,7 @@ class Stops(list):
 
     def __iadd__(self, names):
         if "restart_intended" in names:
-            self.credential.refused("Invalid access token", certain=True)
+            self.credential.note(Sign.REFUSED, "Invalid access token")
         return super().__iadd__(names)
 
 

@@ -9,21 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, make_client, timed_out
-from tests.harness.time import in_simulated_time
-from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, WAITS_FOR_429
-from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
+from tests.harness.time import LoopClock, in_simulated_time
+from watchdog.cloudflare.client import GET_TRIES, WAITS_FOR_429
+from watchdog.cloudflare.credential import PROBE_EVERY, Credential, Sign
 from watchdog.cloudflare.errors import (
+    AccessDenied,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
+    Held,
     NetworkFault,
     NotFound,
+    PermissionMissing,
     RateLimited,
     Refused,
     Unsettled,
 )
 from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Urgency
-from watchdog.simulator.scenario import Fault, pack_id
+from watchdog.cloudflare.transport import MOST_BYTES
+from watchdog.model.reasons import Reason
+from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
 PACK = pack_id("example.com", 0)
 HICCUPS = {
@@ -40,7 +45,8 @@ NOES = {
     "1408": ({"status": 404, "code": 1408}, NotFound),
     "1450": ({"status": 403, "code": 1450}, Refused),
     "http_400": ({"status": 400}, Refused),
-    "10000": ({"status": 403, "code": 10000}, CredentialRefused),
+    "10001": ({"status": 403, "code": 10001, "message": "Method not allowed for token"}, PermissionMissing),
+    "9103": ({"status": 403, "code": 9103}, CredentialRefused),
 }
 
 
@@ -98,6 +104,7 @@ async def test_a_no_is_taken_for_an_answer_at_once(code):
     fault, kind = NOES[code]
     sky = Sky(timed_out(faults=[{"kind": "json_error", **fault}]))
     assert (await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), kind)).code == code
+    sky.client.credential.note(Sign.SERVED)
     assert (await raised_by(sky.client.restart_validation(ZONE, PACK), kind)).code == code
     assert [method for method, _ in sky.asked] == ["GET", "PATCH"]
 
@@ -270,7 +277,7 @@ async def test_a_client_in_a_hurry_never_meets_cloudflares_limits():
     assert {request.status for request in sky.world.ledger} == {200}
 
 
-# ── credentials ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── credentials that are certainly refused ───────────────────────────────────────────────────────────────────────────
 
 
 @in_simulated_time
@@ -278,18 +285,19 @@ async def test_a_revoked_token_is_asked_with_once_then_probed_slowly_until_it_is
     sky = Sky(timed_out())
     sky.world.revoke("main")
     failed = await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
-    assert (failed.code, failed.certain) == ("9109", True)
+    assert (failed.code, failed.sent) == ("9109", True)
     for _ in range(60):  # an hour of one call a minute
         stopped = await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
         await sky.clock.sleep(timedelta(minutes=1))
-    assert stopped.certain
-    assert "Zone / SSL and Certificates / Edit" in str(stopped)
+    assert not stopped.sent
+    assert "put a new one in its place" in str(stopped)
     assert len(sky.asked) == 1 + 3  # the first, and the probes after 15, 30 and 45 minutes
     sky.world.restore("main")
     await sky.clock.sleep(timedelta(seconds=PROBE_EVERY))
     for _ in range(5):
         await sky.client.get_pack(ZONE, PACK)
     assert len(sky.asked) == 1 + 3 + 5
+    assert sky.client.changes == [("credential_stopped", "stopped"), ("credential_resumed", "trusted")]
 
 
 @in_simulated_time
@@ -298,43 +306,28 @@ async def test_a_call_that_is_not_made_is_not_heard_and_has_no_code():
     sky.world.revoke("main")
     await raised_by(sky.client.get_pack(ZONE, PACK))
     stopped = await raised_by(sky.client.restart_validation(ZONE, PACK), CredentialRefused)
-    assert stopped.code == ""
+    assert (stopped.code, stopped.sent) == ("", False)
     assert len(sky.client.calls) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401])
 @in_simulated_time
-async def test_a_missing_permission_told_as_400_or_401_stops_the_credential_at_once(status):
-    tokens = [{"value": "simulated-token", "permissions": ["read"]}]
-    sky = Sky(timed_out(tokens=tokens, unknowns={"authentication_error_status": status}))
-    failed = await raised_by(sky.client.restart_validation(ZONE, PACK), CredentialRefused)
-    assert (failed.code, failed.certain, sky.client.credential.stopped) == ("10000", True, True)
-
-
-@in_simulated_time
-async def test_plain_403s_stop_the_credential_only_when_they_come_in_a_row():
-    sky = Sky(timed_out())
-    denied = {"kind": "json_error", "status": 403, "code": 10000, "message": "Authentication error"}
-    for number in range(1, 10):
-        if number % REFUSALS_IN_A_ROW:
-            sky.world.add_fault(Fault(**denied, times=1))
-            await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
-        else:
-            await sky.client.get_pack(ZONE, PACK)
-    assert not sky.client.credential.stopped
-    sky.world.add_fault(Fault(**denied))
-    for _ in range(10):
-        await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
-    assert sky.client.credential.stopped
-    assert len(sky.asked) == 9 + REFUSALS_IN_A_ROW
+async def test_a_credential_that_is_locked_out_is_left_alone_for_hours():
+    locked = answer(status=403, errors=[{"code": 9109, "message": "Max auth failures reached"}])
+    client = by_hand(locked)
+    for _ in range(4 * 60 - 1):
+        await raised_by(client.get_pack(ZONE, PACK), CredentialRefused)
+        await asyncio.sleep(60)
+    assert len(client.http.requests) == 1
+    assert client.changes == [("credential_stopped", "locked_out")]
 
 
 @in_simulated_time
-async def test_an_address_filter_is_told_with_its_address():
+async def test_an_address_filter_is_told_with_its_address_and_stops_at_once():
     tokens = [{"value": "simulated-token", "refused_from": "192.0.2.7"}]
     sky = Sky(timed_out(tokens=tokens))
     failed = await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
     assert "192.0.2.7" in str(failed)
+    assert sky.client.credential.stopped
 
 
 @in_simulated_time
@@ -342,9 +335,316 @@ async def test_a_malformed_credential_is_told_as_one_and_stops_at_once():
     sky = Sky(timed_out())
     client = make_client(sky.http, sky.clock, credential=Credential.from_token("main", "two words", sky.clock))
     failed = await raised_by(client.get_pack(ZONE, PACK), CredentialRefused)
-    assert (failed.code, failed.certain) == ("6003", True)
-    assert "stray character" in str(failed)
+    assert (failed.code, client.credential.stopped) == ("6003", True)
+    assert "Invalid format for Authorization header" in str(failed)
     assert "two words" not in str(failed)
+
+
+# ── another credential in its file ───────────────────────────────────────────────────────────────────────────────────
+
+
+def rereading(held):
+    """A credential whose file holds this by now."""
+    reread = held if callable(held) else lambda: held
+    return Credential.from_token("main", "simulated-token", LoopClock(), reread)
+
+
+@in_simulated_time
+async def test_a_credential_that_was_replaced_in_its_file_is_taken_when_the_old_one_is_refused():
+    sky = Sky(timed_out(tokens=[{"value": "second"}]), credential=rereading("second"))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+    assert [request.status for request in sky.world.ledger] == [403, 200]
+    assert sky.client.changes == [("credential_resumed", "trusted")]
+
+
+@in_simulated_time
+async def test_a_file_that_still_has_the_refused_credential_stops_it():
+    sky = Sky(timed_out(), credential=rereading("simulated-token"))
+    sky.world.revoke("main")
+    await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
+    assert sky.client.credential.stopped
+
+
+@in_simulated_time
+async def test_the_file_of_a_stopped_credential_is_read_again_twice_a_minute_and_not_at_every_call():
+    held, read = ["simulated-token"], []
+
+    def reread():
+        read.append(1)
+        return held[0]
+
+    sky = Sky(
+        timed_out(tokens=[{"value": "simulated-token"}, {"name": "next", "value": "second"}]),
+        credential=rereading(reread),
+    )
+    sky.world.revoke("main")
+    for _ in range(60):
+        await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
+        await sky.clock.sleep(timedelta(seconds=1))
+    assert len(read) == 1 + 2
+    held[0] = "second"
+    await sky.clock.sleep(timedelta(seconds=29))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+
+
+@in_simulated_time
+async def test_a_restart_that_met_the_old_credential_is_no_restart_and_the_next_one_goes():
+    sky = Sky(timed_out(tokens=[{"value": "second"}]), credential=rereading("second"))
+    failed = await raised_by(sky.client.restart_validation(ZONE, PACK), AccessDenied)
+    assert failed.reason is Reason.UNSEEN
+    await sky.client.restart_validation(ZONE, PACK)
+    assert [request.status for request in sky.world.ledger] == [403, 200]
+
+
+@in_simulated_time
+async def test_a_late_answer_to_the_old_credential_does_not_stop_the_new_one():
+    scenario = timed_out(tokens=[{"value": "second"}], faults=[{"kind": "slow", "delay": "1s"}])
+    sky = Sky(scenario, credential=rereading("second"))
+    await asyncio.gather(sky.client.get_pack(ZONE, PACK), sky.client.get_pack(ZONE, PACK))
+    assert [request.status for request in sky.world.ledger] == [403, 403, 200, 200]
+    assert not sky.client.credential.stopped
+
+
+# ── calls that are denied ────────────────────────────────────────────────────────────────────────────────────────────
+
+BLIP = {"kind": "json_error", "code": 10000, "message": "Authentication error"}
+GONE = {"kind": "json_error", "status": 403, "code": 9109, "message": "Unauthorized to access requested resource"}
+
+
+def two_zones(**scenario):
+    return {"zones": [{"name": "example.com"}, {"name": "other.com"}], **scenario}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+@in_simulated_time
+async def test_a_single_denial_is_asked_again_and_costs_nothing_else(status):
+    sky = Sky(timed_out())
+    sky.world.add_fault(Fault(**BLIP, status=status, times=1))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+    assert (len(sky.asked), sky.client.changes) == (2, [])
+
+
+@in_simulated_time
+async def test_a_token_that_is_a_few_seconds_old_is_waited_for():
+    sky = Sky(timed_out())
+    sky.world.add_fault(Fault(**BLIP, status=403, until="5s"))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+    assert not sky.client.credential.stopped
+
+
+@in_simulated_time
+async def test_a_credential_that_is_denied_and_not_verified_is_stopped():
+    sky = Sky(timed_out())
+    sky.world.add_fault(Fault(**BLIP, status=403))
+    await sky.client.quota.acquire(Urgency.ACT)
+    sky.client._accounts["1" * 32] = None  # noqa: SLF001 - it has seen a zone before
+    await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
+    assert sky.client.changes == [("credential_doubted", "doubted"), ("credential_stopped", "stopped")]
+    asked = len(sky.asked)
+    await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
+    assert len(sky.asked) == asked <= 4 + 2 * 2
+
+
+@in_simulated_time
+async def test_a_zone_that_is_denied_to_a_token_that_is_verified_is_the_zones_matter():
+    sky = Sky(two_zones())
+    sky.world.add_fault(Fault(**GONE, zone="example.com"))
+    denied = await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)
+    assert denied.reason is Reason.UNSEEN
+    assert [path.rpartition("/")[2] for _, path in sky.asked] == ["certificate_packs", "verify"]
+    assert sky.client.changes == [("credential_doubted", "doubted"), (None, "trusted")]
+    assert await sky.client.list_packs(zone_id("other.com"), Urgency.CALM)
+
+
+@in_simulated_time
+async def test_a_zone_that_is_denied_right_after_another_was_served_costs_no_second_request():
+    sky = Sky(two_zones())
+    sky.world.add_fault(Fault(**GONE, zone="example.com"))
+    await sky.client.list_packs(zone_id("other.com"), Urgency.CALM)
+    await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)
+    assert (len(sky.asked), sky.client.changes) == (2, [])
+
+
+@in_simulated_time
+async def test_a_zone_that_stays_denied_is_asked_for_ever_more_rarely_and_told_as_not_found_at_the_third_look():
+    sky = Sky(two_zones())
+    sky.world.add_fault(Fault(**GONE, zone="example.com"))
+    reasons = []
+    for _ in range(24 * 60):
+        await sky.client.list_packs(zone_id("other.com"), Urgency.CALM)
+        before = len(sky.asked)
+        failed = await raised_by(sky.client.list_packs(ZONE, Urgency.CALM))
+        if len(sky.asked) > before:
+            reasons.append(failed.reason)
+        await sky.clock.sleep(timedelta(minutes=1))
+    assert reasons[:3] == [Reason.UNSEEN, Reason.UNSEEN, Reason.NOT_FOUND]
+    assert 27 <= len(reasons) <= 31  # after 1, 2, 4, … minutes, and every hour
+    assert sky.client.changes == []
+
+
+@in_simulated_time
+async def test_a_zone_that_is_served_again_is_asked_for_as_often_as_any():
+    sky = Sky(two_zones())
+    sky.world.add_fault(Fault(**GONE, zone="example.com", times=2))
+    for _ in range(2):
+        await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)
+        await sky.clock.sleep(timedelta(minutes=2))
+    for _ in range(3):
+        await sky.client.list_packs(ZONE, Urgency.CALM)
+
+
+@in_simulated_time
+async def test_where_nothing_else_is_served_a_zone_that_stays_denied_is_the_credentials_matter():
+    sky = Sky(timed_out(tokens=[{"value": "simulated-token", "permissions": ["zone_read"]}]))
+    reasons = []
+    for _ in range(3):
+        reasons.append((await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)).reason)
+        await sky.clock.sleep(timedelta(minutes=5))
+    assert reasons == [Reason.UNSEEN, Reason.UNSEEN, Reason.CREDENTIAL_REFUSED]
+    assert not sky.client.credential.stopped
+
+
+@in_simulated_time
+async def test_a_key_pair_that_is_denied_everywhere_is_stopped():
+    sky = Sky(timed_out(tokens=[{"email": "ops@example.com", "key": "k"}]))
+    client = make_client(sky.http, sky.clock, credential=Credential.from_key("main", "ops@example.com", "k", sky.clock))
+    sky.world.add_fault(Fault(**BLIP, status=403))
+    await raised_by(client.get_pack(ZONE, PACK), CredentialRefused)
+    assert client.credential.stopped
+
+
+@in_simulated_time
+async def test_a_token_of_an_account_is_verified_with_its_account():
+    value = "cfat_0123456789"
+    sky = Sky(two_zones(tokens=[{"value": value, "account_owned": True}]))
+    client = make_client(sky.http, sky.clock, credential=Credential.from_token("main", value, sky.clock))
+    assert await client.verify_token() == "active"
+    assert [path for _, path in sky.asked] == ["/zones", f"/accounts/{sky.world.zones[ZONE].account_id}/tokens/verify"]
+
+
+@in_simulated_time
+async def test_many_zones_that_are_gone_do_not_stop_a_token_that_nobody_can_ask_about():
+    zones = [{"name": f"z{number}.com"} for number in range(7)]
+    token = {"value": "simulated-token", "account_owned": True, "permissions": ["read", "write"]}
+    sky = Sky({"zones": zones, "tokens": [token]})
+    for zone in zones[:-1]:
+        sky.world.add_fault(Fault(**GONE, zone=zone["name"]))
+        await raised_by(sky.client.list_packs(zone_id(zone["name"]), Urgency.CALM), AccessDenied)
+    assert await sky.client.list_packs(zone_id("z6.com"), Urgency.CALM)
+
+
+@in_simulated_time
+async def test_restarts_that_are_denied_say_nothing_against_looking():
+    client = by_hand(answer(status=403, errors=[{"code": 10000, "message": "Authentication error"}]))
+    for _ in range(8):
+        await raised_by(client.restart_validation(ZONE, "p"), AccessDenied)
+    assert (client.credential.standing, client.changes) == ("trusted", [])
+
+
+@in_simulated_time
+async def test_a_denied_restart_is_held_and_told_as_a_missing_permission_at_the_third():
+    client = by_hand(answer(status=403, errors=[{"code": 10000, "message": "Authentication error"}]))
+    reasons = []
+    for _ in range(3):
+        reasons.append((await raised_by(client.restart_validation(ZONE, "p"), AccessDenied)).reason)
+        assert client.restart_held(ZONE).reason is reasons[-1]
+        assert client.restart_held("another zone") is None
+        await asyncio.sleep(60 * 2 ** len(reasons))
+    assert reasons == [Reason.UNSEEN, Reason.UNSEEN, Reason.CREDENTIAL_REFUSED]
+
+
+@in_simulated_time
+async def test_a_restart_that_is_not_allowed_is_told_at_once_and_held_for_a_quarter_of_an_hour():
+    client = by_hand(answer(status=403, errors=[{"code": 10001, "message": "Method not allowed for token"}]))
+    failed = await raised_by(client.restart_validation(ZONE, "p"), PermissionMissing)
+    assert failed.reason is Reason.CREDENTIAL_REFUSED
+    assert "Zone / SSL and Certificates / Edit" in str(failed)
+    await asyncio.sleep(899)
+    assert client.restart_held(ZONE) is not None
+    await asyncio.sleep(1)
+    assert client.restart_held(ZONE) is None
+
+
+# ── slow down, by any word ───────────────────────────────────────────────────────────────────────────────────────────
+
+SLOW_DOWN = [{"code": 971, "message": "Please wait and consider throttling your request speed"}]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(errors=SLOW_DOWN),
+        answer(status=403, errors=[{"code": 10100, "message": "no"}]),
+        answer(status=400, errors=[{"message": "You have exceeded the rate limit."}]),
+        httpx.Response(429, content=b""),
+        httpx.Response(429, content=b"null"),
+    ],
+)
+@in_simulated_time
+async def test_whatever_says_slow_down_is_waited_out_like_a_429(said):
+    client = by_hand(said, answer({"id": PACK}))
+    began = asyncio.get_running_loop().time()
+    await client.get_pack(ZONE, PACK)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(300)
+    assert client.limited == [("main", 300)]
+
+
+@in_simulated_time
+async def test_a_hint_in_the_body_is_obeyed_where_no_header_gives_one():
+    body = b'{"type": "about:blank", "title": "Error 1015", "detail": "limited", "error_code": 1015, "retry_after": 42}'
+    client = by_hand(httpx.Response(429, content=body), answer({"id": PACK}))
+    began = asyncio.get_running_loop().time()
+    await client.get_pack(ZONE, PACK)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(42)
+
+
+PLENTY = {"ratelimit": '"default";r=1100;t=1', "ratelimit-policy": '"default";q=1200;w=300'}
+
+
+@in_simulated_time
+async def test_a_429_with_plenty_left_holds_that_call_of_that_zone_alone():
+    client = by_hand(answer(status=429, errors=SLOW_DOWN, headers=PLENTY), answer([]))
+    failed = await raised_by(client.list_packs(ZONE, Urgency.CALM), RateLimited)
+    assert (failed.everything, client.limited) == (False, [])
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), Held)
+    began = asyncio.get_running_loop().time()
+    await client.list_packs("other", Urgency.CALM)
+    assert asyncio.get_running_loop().time() == began
+    await asyncio.sleep(300)
+    await client.list_packs(ZONE, Urgency.CALM)
+    assert len(client.http.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "headers", [{**PLENTY, "retry-after": "60"}, {**PLENTY, "ratelimit": '"default";r=119;t=1'}, {}]
+)
+@in_simulated_time
+async def test_a_429_that_names_a_time_or_leaves_little_or_says_nothing_holds_everything(headers):
+    client = by_hand(answer(status=429, errors=SLOW_DOWN, headers=headers), answer([]))
+    await raised_by(client.restart_validation(ZONE, PACK), RateLimited)
+    assert len(client.limited) == 1
+    assert client.quota.blocked_for > 0
+
+
+@in_simulated_time
+async def test_three_zones_in_a_row_that_are_told_to_slow_down_are_no_matter_of_theirs():
+    client = by_hand(answer(status=429, errors=SLOW_DOWN, headers=PLENTY))
+    for zone in "abc":
+        assert client.limited == []
+        await raised_by(client.restart_validation(zone, PACK), RateLimited)
+    assert client.limited == [("main", 300)]
+
+
+@in_simulated_time
+async def test_an_edges_error_with_a_hint_is_not_asked_again_before_that():
+    body = b'{"title": "Error 502: Bad gateway", "detail": "d", "error_code": 502, "retry_after": 60}'
+    client = by_hand(httpx.Response(502, content=body), answer([]))
+    failed = await raised_by(client.list_packs(ZONE, Urgency.CALM), CloudflareFault)
+    assert (failed.code, "Error 502: Bad gateway: d" in str(failed)) == ("edge_502", True)
+    await asyncio.sleep(59)
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), Held)
+    await asyncio.sleep(1)
+    await client.list_packs(ZONE, Urgency.CALM)
 
 
 @in_simulated_time

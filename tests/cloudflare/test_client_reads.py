@@ -6,9 +6,9 @@ import pytest
 
 from tests.harness.cloudflare_client import SECRET, ZONE, Sky, answer, by_hand, make_client, timed_out
 from tests.harness.time import in_simulated_time
-from watchdog.cloudflare.client import MOST_PAGES
+from watchdog.cloudflare.client import MOST_PAGES, Match
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.errors import CloudflareFault, CredentialRefused, NotFound
+from watchdog.cloudflare.errors import AccessDenied, Ambiguous, CloudflareFault, NotFound
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN, pack_key
 from watchdog.simulator.scenario import pack_id, zone_id
@@ -160,9 +160,56 @@ async def test_the_older_pair_of_email_and_key_is_taken_as_well():
 @in_simulated_time
 async def test_a_zone_is_found_by_its_exact_name_in_any_case():
     sky = Sky({"zones": [{"name": "example.com"}, {"name": "sub.example.com"}]})
-    assert await sky.client.find_zone("example.com") == ZONE
+    assert await sky.client.find_zone("example.com") == Match(ZONE)
     client = by_hand(answer([{"id": "1", "name": "notexample.com"}, {"id": "2", "name": "Example.COM"}]))
-    assert await client.find_zone("example.com") == "2"
+    assert await client.find_zone("example.com") == Match("2")
+
+
+def seen(zone, status, name="shop.example", **more):
+    return {"id": zone, "name": name, "status": status, "type": "full", **more}
+
+
+@pytest.mark.parametrize("status", ["moved", "deactivated", "pending", "initializing", "deleted", ""])
+@pytest.mark.parametrize("first", [True, False])
+@in_simulated_time
+async def test_of_two_zones_of_one_name_the_active_one_is_meant_and_that_is_said(status, first):
+    zones = [seen("old", status, account={"id": "1", "name": "old agency"}), seen("own", "active")]
+    found = await by_hand(answer(zones if first else zones[::-1])).find_zone("shop.example")
+    assert found.id == "own"
+    assert "own (active); not old" in found.says
+
+
+@pytest.mark.parametrize("statuses", [("active", "active"), ("moved", "moved"), ("pending", "initializing", "moved")])
+@in_simulated_time
+async def test_zones_of_which_none_is_rather_meant_are_ambiguous(statuses):
+    zones = [seen(f"z{number}", status) for number, status in enumerate(statuses)]
+    with pytest.raises(Ambiguous, match=r"z0 .*, z1 .*write the id") as failed:
+        await by_hand(answer(zones)).find_zone("shop.example")
+    assert failed.value.reason == "ambiguous_zone"
+
+
+@in_simulated_time
+async def test_an_internal_zone_never_stands_for_a_public_one():
+    zones = [seen("in", "active", type="internal"), seen("pub", "pending")]
+    assert await by_hand(answer(zones)).find_zone("shop.example") == Match("pub")
+    with pytest.raises(NotFound):
+        await by_hand(answer(zones[:1])).find_zone("shop.example")
+
+
+@pytest.mark.parametrize("asked", ["münchen.example", "MÜNCHEN.example.", "xn--mnchen-3ya.example"])
+@pytest.mark.parametrize("known_as", ["münchen.example", "xn--mnchen-3ya.example"])
+@in_simulated_time
+async def test_a_zone_is_found_in_whatever_form_either_side_writes_its_name(asked, known_as):
+    def cloudflare(request):
+        return answer([seen("m", "active", known_as)] if request.url.params["name"] == known_as else [])
+
+    assert await by_hand(cloudflare).find_zone(asked) == Match("m")
+
+
+@in_simulated_time
+async def test_a_name_that_is_not_found_is_shown_in_both_forms():
+    with pytest.raises(NotFound, match=r"no zone is called münchen\.example \(xn--mnchen-3ya\.example\)"):
+        await by_hand(answer([])).find_zone("xn--mnchen-3ya.example")
 
 
 @in_simulated_time
@@ -241,7 +288,7 @@ async def test_facts_that_may_not_be_read_never_stop_the_credential():
     tokens = [{"value": SECRET, "permissions": ["read", "write"]}]
     sky = Sky({"zones": [{"name": "example.com"}], "tokens": tokens})
     for _ in range(5):
-        with pytest.raises(CredentialRefused, match="Zone / Zone / Read"):
+        with pytest.raises(AccessDenied, match="Zone / Zone / Read"):
             await sky.client.zone_facts(ZONE, "example.com")
     assert not sky.client.credential.stopped
 

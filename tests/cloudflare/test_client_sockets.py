@@ -8,8 +8,11 @@ import asyncio
 import functools
 import gzip
 import json
+import re
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 import tracemalloc
 import zlib
@@ -19,10 +22,11 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, make_client, timed_out
-from watchdog.cloudflare.client import GET_TRIES, MOST_BYTES, MOST_PAGES, PER_PAGE, connect
+from watchdog.cloudflare.client import GET_TRIES, MOST_PAGES, PER_PAGE
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
 from watchdog.cloudflare.rate_limit import Urgency
+from watchdog.cloudflare.transport import MOST_BYTES, connect
 from watchdog.cloudflare.wire import MOST_ON_PAGE
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.server import serve
@@ -273,6 +277,50 @@ async def test_what_is_no_http_leaves_a_patch_unsettled(noise):
         failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
         assert (failed.code, failed.sent) == ("disconnect", True)
         assert len(str(failed)) < 400
+
+
+@pytest.mark.parametrize("status", [200, 403, 429, 503])
+@in_real_time
+async def test_a_reason_phrase_that_is_no_text_is_ignored_and_the_rest_counts(status):
+    said = response(BODY, status, "Retry-After: 7").replace(b"Said", "Zeit\xfcberschreitung".encode("latin-1"))
+    async with serving(saying(said)) as server, calling(server.base) as client:
+        if status == 200:
+            assert (await client.restart_validation(ZONE, PACK)).id == PACK
+        else:
+            failed = await raised_by(client.restart_validation(ZONE, PACK))
+            assert (failed.code, client.calls[0].status) == (f"http_{status}", status)
+        assert client.limited == ([("main", 7)] if status == 429 else [])
+
+
+@pytest.mark.parametrize("answers", [(None,), (response(), None)])
+@in_real_time
+async def test_every_request_that_leaves_is_one_of_ours(answers):
+    """aiohttp would send a GET a second time by itself where the server closes without an answer."""
+    async with serving(saying(*answers)) as server, calling(server.base) as client:
+        for _ in answers[:-1]:
+            await client.get_pack(ZONE, PACK)
+        failed = await raised_by(client.get_pack(ZONE, PACK), NetworkFault)
+        assert (failed.code, failed.sent) == ("disconnect", True)
+        assert len(server.heard) == len(client.calls) == GET_TRIES + len(answers) - 1
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half a hello"])
+@in_real_time
+async def test_a_peer_that_ends_the_tls_handshake_is_told_with_a_cause(how):
+    async def hang_up(reader, writer):
+        await reader.read(1)
+        if how == "half a hello":
+            writer.write(b"\x16\x03\x03\x00")
+        if how == "reset":
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with listening, calling(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}") as client:
+        failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
+    assert not failed.sent
+    assert re.search(r": [^:]*[a-z]{4}[^:]*$", str(failed)), str(failed)
 
 
 # ── bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────────

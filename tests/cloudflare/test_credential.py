@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from tests.harness.cloudflare_client import ZONE, answer, by_hand
 from tests.harness.time import ManualClock, in_simulated_time
-from watchdog.cloudflare.credential import PROBE_EVERY, REFUSALS_IN_A_ROW, Credential
+from watchdog.cloudflare.credential import (
+    PROBE_EVERY,
+    PROBE_LOCKED_OUT_EVERY,
+    READABLE_KEPT,
+    TRANSITIONS,
+    Credential,
+    Sign,
+    Standing,
+)
 from watchdog.cloudflare.errors import CloudflareError
 
 SECRET = "s3cr3t-of-the-house"
@@ -29,28 +37,59 @@ def test_a_fresh_credential_may_call():
     assert credential.refusal == ""
 
 
-def test_a_certain_refusal_stops_it_at_once_and_says_why():
+def test_every_standing_knows_every_sign():
+    assert set(TRANSITIONS) == set(Standing)
+    assert all(set(signs) == set(Sign) for signs in TRANSITIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("signs", "standing", "events"),
+    [
+        ([], "trusted", []),
+        ([Sign.SERVED], "trusted", []),
+        ([Sign.DENIED], "doubted", ["credential_doubted"]),
+        ([Sign.DENIED, Sign.DENIED], "doubted", ["credential_doubted"]),
+        ([Sign.DENIED, Sign.SERVED], "trusted", ["credential_doubted", None]),
+        ([Sign.DENIED, Sign.CLEARED], "trusted", ["credential_doubted", None]),
+        ([Sign.DENIED, Sign.REFUSED], "stopped", ["credential_doubted", "credential_stopped"]),
+        ([Sign.REFUSED], "stopped", ["credential_stopped"]),
+        ([Sign.REFUSED, Sign.DENIED], "stopped", ["credential_stopped"]),
+        ([Sign.REFUSED, Sign.SERVED], "trusted", ["credential_stopped", "credential_resumed"]),
+        ([Sign.REFUSED, Sign.CLEARED], "trusted", ["credential_stopped", "credential_resumed"]),
+        ([Sign.REFUSED, Sign.LOCKED_OUT], "locked_out", ["credential_stopped", "credential_stopped"]),
+        ([Sign.LOCKED_OUT, Sign.DENIED], "locked_out", ["credential_stopped"]),
+        ([Sign.LOCKED_OUT, Sign.REFUSED], "stopped", ["credential_stopped", "credential_stopped"]),
+        ([Sign.LOCKED_OUT, Sign.SERVED], "trusted", ["credential_stopped", "credential_resumed"]),
+    ],
+)
+def test_the_standing_changes_by_signs_and_each_change_has_its_event(signs, standing, events):
     credential = token()
-    credential.refused("Invalid access token", certain=True)
-    assert credential.stopped
+    changes = [credential.note(sign, "why") for sign in signs]
+    assert credential.standing == standing
+    assert [change.event for change in changes if change is not None] == events
+
+
+def test_a_refusal_says_why_until_it_is_over():
+    credential = token()
+    credential.note(Sign.REFUSED, "Invalid access token")
     assert credential.refusal == "Invalid access token"
-    assert not credential.may_call()
+    credential.note(Sign.SERVED)
+    assert credential.refusal == ""
 
 
-def test_uncertain_refusals_stop_it_at_the_third_in_a_row_and_not_at_the_second():
+def test_a_doubted_credential_is_used_on():
     credential = token()
-    for _ in range(REFUSALS_IN_A_ROW - 1):
-        credential.refused("no", certain=False)
+    credential.note(Sign.DENIED, "no")
+    assert credential.may_call()
     assert not credential.stopped
-    credential.refused("no", certain=False)
-    assert credential.stopped
 
 
-def test_a_probe_may_leave_when_its_time_has_come_and_not_a_second_before():
+@pytest.mark.parametrize(("sign", "seconds"), [(Sign.REFUSED, PROBE_EVERY), (Sign.LOCKED_OUT, PROBE_LOCKED_OUT_EVERY)])
+def test_a_probe_may_leave_when_its_time_has_come_and_not_a_second_before(sign, seconds):
     clock = ManualClock()
     credential = token(clock)
-    credential.refused("no", certain=True)
-    clock.advance(seconds=PROBE_EVERY - 1)
+    credential.note(sign, "no")
+    clock.advance(seconds=seconds - 1)
     assert not credential.may_call()
     clock.advance(seconds=1)
     assert credential.may_call()
@@ -58,34 +97,49 @@ def test_a_probe_may_leave_when_its_time_has_come_and_not_a_second_before():
     assert credential.stopped
 
 
-def test_a_probe_that_is_refused_begins_the_wait_anew_and_one_that_is_taken_ends_it():
+def test_a_probe_that_is_refused_begins_the_wait_anew():
     clock = ManualClock()
     credential = token(clock)
-    credential.refused("no", certain=True)
+    credential.note(Sign.REFUSED, "no")
     clock.advance(seconds=PROBE_EVERY)
     assert credential.may_call()
-    credential.refused("still no", certain=False)
+    credential.note(Sign.REFUSED, "still no")
     assert credential.refusal == "still no"
     clock.advance(seconds=PROBE_EVERY - 1)
     assert not credential.may_call()
     clock.advance(seconds=1)
     assert credential.may_call()
-    credential.accepted()
-    assert (credential.stopped, credential.refusal) == (False, "")
+
+
+def test_another_secret_is_tried_at_once():
+    credential = token()
+    credential.note(Sign.REFUSED, "no")
+    assert credential.renew("another")
     assert credential.may_call()
+    assert credential.headers() == {"authorization": "Bearer another"}
 
 
-@in_simulated_time
-async def test_restarts_that_are_refused_say_nothing_against_looking():
-    client = by_hand(answer(status=403, errors=[{"code": 10000, "message": "Authentication error"}]))
-    for _ in range(REFUSALS_IN_A_ROW + 1):
-        with pytest.raises(CloudflareError):
-            await client.restart_validation(ZONE, "p")
-    assert not client.credential.stopped
-    for _ in range(REFUSALS_IN_A_ROW):
-        with pytest.raises(CloudflareError):
-            await client.get_pack(ZONE, "p")
-    assert client.credential.stopped
+def test_the_same_secret_again_changes_nothing():
+    credential = token()
+    credential.note(Sign.REFUSED, "no")
+    assert not credential.renew(SECRET)
+    assert (credential.may_call(), credential.edition) == (False, 0)
+
+
+def test_what_was_said_of_the_secret_before_is_still_taken_out():
+    credential = token()
+    credential.renew("another")
+    assert credential.taken_out_of(f"{SECRET} another".encode()) == b"(credential) (credential)"
+
+
+def test_the_zones_that_were_read_last_are_remembered():
+    credential = token()
+    for number in range(READABLE_KEPT + 2):
+        credential.read(f"z{number}")
+    assert credential.readable(but="z9") == "z8"
+    for number in range(2, READABLE_KEPT + 2):
+        credential.could_not_read(f"z{number}")
+    assert credential.readable(but="") == ""
 
 
 @given(st.lists(st.integers(0, 4000), max_size=60))
@@ -93,13 +147,13 @@ def test_a_refused_credential_is_never_used_more_often_than_the_probes_allow(pau
     clock = ManualClock()
     credential = token(clock)
     began = clock.now()
-    credential.refused("no", certain=True)
+    credential.note(Sign.REFUSED, "no")
     calls = 0
     for pause in pauses:
         clock.advance(seconds=pause)
         if credential.may_call():
             calls += 1
-            credential.refused("no", certain=False)
+            credential.note(Sign.REFUSED, "no")
     assert calls <= (clock.now() - began).total_seconds() // PROBE_EVERY
 
 

@@ -6,16 +6,24 @@ from hypothesis import strategies as st
 
 from watchdog.cloudflare.errors import (
     KNOWN_CODES,
+    AccessDenied,
     CloudflareError,
     CloudflareFault,
     Complaint,
     CredentialRefused,
+    Held,
     NetworkFault,
+    NotEnabled,
     NotFound,
     Operation,
+    PassingFault,
+    PermissionMissing,
+    Problem,
     RateLimited,
     Refused,
+    TurnedAway,
     Unsettled,
+    Why,
     translate,
 )
 from watchdog.model.text import clean
@@ -30,30 +38,59 @@ def said(code, message="no", *chain):
 @pytest.mark.parametrize(
     ("operation", "status", "complaints", "kind", "code"),
     [
-        (LIST, 400, said(10000, "Authentication error"), CredentialRefused, "10000"),
-        (LIST, 401, said(10000, "Authentication error"), CredentialRefused, "10000"),
-        (PATCH, 403, said(10000, "Authentication error"), CredentialRefused, "10000"),
+        (LIST, 400, said(10000, "Authentication error"), AccessDenied, "10000"),
+        (LIST, 401, said(10000, "Authentication error"), AccessDenied, "10000"),
+        (PATCH, 403, said(10000, "Authentication error"), AccessDenied, "10000"),
+        (LIST, 403, said(9109, "Unauthorized to access requested resource"), AccessDenied, "9109"),
+        (LIST, 403, said(9109, "Max auth failures reached, please check your credentials"), CredentialRefused, "9109"),
+        (LIST, 400, said(9103, "Unknown X-Auth-Key or X-Auth-Email"), CredentialRefused, "9103"),
+        (LIST, 400, said(9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"), CredentialRefused, "9106"),
+        (LIST, 400, said(6003, "Invalid request headers"), AccessDenied, "6003"),
+        (LIST, 400, said(6003, "Invalid request headers", 6102), CredentialRefused, "6003"),
         (LIST, 403, said(9109, "Invalid access token"), CredentialRefused, "9109"),
         (LIST, 403, said(9109, "Cannot use the access token from location: 192.0.2.7"), CredentialRefused, "9109"),
         (LIST, 400, said(6003, "Invalid request headers", 6111), CredentialRefused, "6003"),
         (LIST, 400, said(6003, "Invalid request headers", 6103), CredentialRefused, "6003"),
-        (LIST, 400, said(1, "Wrapped", 10000), CredentialRefused, "1"),
+        (LIST, 400, said(1, "Wrapped", 10000), AccessDenied, "1"),
         (Operation.VERIFY_TOKEN, 401, said(1000, "Invalid API Token"), CredentialRefused, "1000"),
-        (LIST, 401, (), CredentialRefused, "http_401"),
+        (LIST, 400, said(1000, "Invalid API token"), CredentialRefused, "1000"),
+        (PATCH, 400, said(1000, "Request timeout"), PassingFault, "1000"),
+        (PATCH, 200, said(1000, "internal server error"), PassingFault, "1000"),
+        (PATCH, 500, said(1000, "Internal Server Error"), PassingFault, "1000"),
+        (PATCH, 400, said(1000, "something else"), Refused, "1000"),
+        (LIST, 401, said(1000, "something else"), AccessDenied, "1000"),
+        (PATCH, 403, said(10001, "Method not allowed for token"), PermissionMissing, "10001"),
+        (PATCH, 405, said(10001, "method not allowed for this authentication scheme"), PermissionMissing, "10001"),
+        (LIST, 403, said(10001, "Unable to authenticate request"), PassingFault, "10001"),
+        (PATCH, 400, said(10001, "Internal error"), PassingFault, "10001"),
+        (PATCH, 403, said(10001, "no"), AccessDenied, "10001"),
+        (LIST, 401, (), AccessDenied, "http_401"),
         (LIST, 400, said(7003, "Could not route"), NotFound, "7003"),
         (LIST, 404, said(7003, "Could not route"), NotFound, "7003"),
         (LIST, 404, said(7000, "No route"), NotFound, "7000"),
         (PATCH, 404, said(1408, "not found"), NotFound, "1408"),
         (LIST, 404, (), NotFound, "http_404"),
         (PATCH, 400, said(1406, "Bad response certificate service"), CloudflareFault, "1406"),
-        (PATCH, 403, said(1450, "ACM"), Refused, "1450"),
-        (PATCH, 400, said(1450, "ACM"), Refused, "1450"),
+        (PATCH, 403, said(1450, "ACM"), NotEnabled, "1450"),
+        (PATCH, 400, said(1450, "ACM"), NotEnabled, "1450"),
         (PATCH, 400, said(1499, "not timed out"), Refused, "1499"),
-        (PATCH, 403, (), Refused, "http_403"),
+        (PATCH, 403, (), TurnedAway, "http_403"),
+        (PATCH, 403, said(0, "no"), Refused, "http_403"),
+        (PATCH, 408, (), CloudflareFault, "http_408"),
         (PATCH, 409, (), Refused, "http_409"),
         (LIST, 429, said(971, "slow down"), RateLimited, "971"),
         (PATCH, 429, said(10000, "slow down"), RateLimited, "10000"),
         (PATCH, 429, (), RateLimited, "http_429"),
+        (LIST, 200, said(971, "Please wait and consider throttling your request speed"), RateLimited, "971"),
+        (PATCH, 503, said(971, "no"), RateLimited, "971"),
+        (LIST, 400, said(10100, "no"), RateLimited, "10100"),
+        (LIST, 403, said(10500, "no"), RateLimited, "10500"),
+        (LIST, 400, said(1, "no", 971), RateLimited, "1"),
+        (LIST, 400, (*said(1), *said(971)), RateLimited, "1"),
+        (LIST, 403, said(0, "Rate limit exceeded"), RateLimited, "http_403"),
+        (PATCH, 400, said(2, "You have been rate-limited"), RateLimited, "2"),
+        (PATCH, 400, said(2, "Too many requests, slow down"), RateLimited, "2"),
+        (PATCH, 400, said(2, "the rate is fine"), Refused, "2"),
         (PATCH, 500, said(10000, "Authentication error"), CloudflareFault, "10000"),
         (PATCH, 499, (), Refused, "http_499"),
         (PATCH, 500, (), CloudflareFault, "http_500"),
@@ -74,18 +111,60 @@ def test_each_answer_of_the_table_means_one_thing(operation, status, complaints,
 
 
 @pytest.mark.parametrize(
-    ("status", "complaints", "certain"),
+    ("complaints", "why"),
     [
-        (400, said(10000), True),
-        (401, said(10000), True),
-        (403, said(10000), False),
-        (403, said(9109, "Invalid access token"), True),
-        (403, said(9109, "Unauthorized to access requested resource"), False),
-        (403, said(6003, "x", 6111), True),
+        (said(9103, "Unknown X-Auth-Key or X-Auth-Email"), Why.INVALID),
+        (said(9109, "Invalid access token"), Why.INVALID),
+        (said(1000, "Invalid API Token"), Why.INVALID),
+        (said(9109, "Cannot use the access token from location: 192.0.2.7"), Why.ADDRESS),
+        (said(9109, "Max auth failures reached, please check your Authorization header."), Why.LOCKED_OUT),
+        (said(10000, "Too many authentication failures. Please try again later."), Why.LOCKED_OUT),
+        (said(6003, "Invalid request headers", 6111), Why.MALFORMED),
+        (said(6003, "Invalid request headers", 6103), Why.MALFORMED),
+        ((Complaint(6003, "Invalid request headers", (), ("Invalid format for X-Auth-Email header",)),), Why.MALFORMED),
     ],
 )
-def test_a_plain_403_may_be_about_the_zone_and_everything_else_is_about_the_credential(status, complaints, certain):
-    assert translate(LIST, status, complaints).certain is certain
+def test_a_credential_that_is_certainly_refused_says_why(complaints, why):
+    assert translate(LIST, 403, complaints).why is why
+
+
+@pytest.mark.parametrize(
+    ("complaints", "lasts"),
+    [
+        (said(10000, "Authentication error"), False),
+        (said(9109, "Unauthorized to access requested resource"), True),
+        (said(10001, "Method not allowed for token"), True),
+    ],
+)
+def test_a_denial_that_asking_again_cannot_change_says_so(complaints, lasts):
+    assert translate(LIST, 403, complaints).lasts is lasts
+
+
+def test_the_messages_of_the_chain_are_shown():
+    chained = (Complaint(6003, "Invalid request headers", (6111,), ("Invalid format for Authorization header",)),)
+    assert "Invalid request headers; Invalid format for Authorization header" in str(translate(LIST, 400, chained))
+
+
+def test_a_sentence_about_an_authoritys_rates_holds_one_call_and_not_the_account():
+    limited = translate(PATCH, 400, said(2, "The certificate authority has rate limited these domains"))
+    assert (type(limited), limited.everything) == (RateLimited, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "kind", "code"),
+    [
+        (403, Problem("Error 1010: Access denied: blocked by its signature", 1010), TurnedAway, "edge_1010"),
+        (429, Problem("Error 1015: You are being rate limited", 1015, 30), RateLimited, "edge_1015"),
+        (403, Problem("Error 1015: You are being limited", 1015), RateLimited, "edge_1015"),
+        (502, Problem("Error 502: Bad gateway", 0, 60), CloudflareFault, "http_502"),
+        (522, Problem("Error 522: Connection timed out", 522), CloudflareFault, "edge_522"),
+        (400, Problem("Bad request"), TurnedAway, "http_400"),
+    ],
+)
+def test_problem_details_are_told_with_title_detail_and_number(status, problem, kind, code):
+    error = translate(PATCH, status, (), prefix='{"type":"https://...', problem=problem)
+    assert (type(error), error.code, error.retry_after) == (kind, code, problem.retry_after)
+    assert problem.text in str(error)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +175,11 @@ def test_a_plain_403_may_be_about_the_zone_and_everything_else_is_about_the_cred
         (Operation.FIND_ZONE, said(9109), "lacks the permission Zone / Zone / Read for this zone"),
         (Operation.LIST_ZONES, said(9109), "lacks the permission Zone / Zone / Read"),
         (Operation.VERIFY_TOKEN, said(10000), "the token is not valid: make a new one"),
-        (LIST, said(6003, "Invalid request headers", 6111), "look for a stray character in it"),
+        (
+            LIST,
+            said(6003, "Invalid request headers", 6111),
+            "look for a stray character in it, or for a key given as a token",
+        ),
     ],
 )
 def test_a_refused_credential_is_told_with_its_remedy(operation, complaints, remedy):
@@ -126,14 +209,12 @@ def test_any_answer_translates_into_one_clean_line_and_a_bounded_label(operation
     assert error.code in KNOWN_CODES or error.code == f"http_{status}" or 0 < int(error.code) < 1_000_000
     if status == 429:
         assert type(error) is RateLimited
-    if status >= 500:
-        assert type(error) is CloudflareFault
-    if not isinstance(error, Unsettled):
+    if not isinstance(error, Unsettled | RateLimited):
         assert status < 500
 
 
 def test_only_faults_leave_open_what_happened():
     assert issubclass(CloudflareFault, Unsettled)
     assert issubclass(NetworkFault, Unsettled)
-    for kind in (CredentialRefused, NotFound, Refused, RateLimited):
+    for kind in (CredentialRefused, AccessDenied, NotFound, Refused, RateLimited, Held):
         assert not issubclass(kind, Unsettled)

@@ -116,6 +116,9 @@ def test_looks_leave_a_reserve_so_that_a_restart_need_not_wait_for_a_window():
         ({"retry-after": "9" * 40}, 86400),
         ({"ratelimit": '"default";r=0;t=999999999'}, 86400),
         ({"retry-after": "soon"}, 300),
+        ({"ratelimit": '"default";r=0;t=10'}, 10),
+        ({"ratelimit": '"default";r=0;t=9'}, 300),
+        ({"ratelimit": '"default";r=0;t=1'}, 300),
         ({}, 300),
     ],
 )
@@ -245,7 +248,103 @@ def test_it_tells_what_is_left_and_how_long_it_is_blocked_until_that_is_over():
             await asyncio.sleep(45)
         return told
 
-    assert simulated(work) == [(None, 0), (1100, 90), (1100, 45), (None, 0)]
+    assert simulated(work) == [(None, 0), (1100, 90), (1100, 45), (1100, 0)]
+
+
+@pytest.mark.parametrize("reset", [1, 60, 300])
+def test_what_is_left_is_told_for_a_window_however_soon_it_resets(reset):
+    async def work() -> list:
+        q, told = quota(), []
+        await q.acquire(Urgency.CALM)
+        q.release({"ratelimit": f'"default";r=40;t={reset}'})
+        for wait in (299, 1):
+            await asyncio.sleep(wait)
+            told.append(q.remaining)
+        return told
+
+    assert simulated(work) == [40, None]
+
+
+def left(headers: dict, operation: str, urgency: Urgency, heard_by: str = "list_zones") -> float:
+    """Seconds that a call waits after another call heard these headers."""
+
+    async def work() -> float:
+        q = quota(1200, 300, 1.0)
+        await q.acquire(Urgency.CALM, heard_by)
+        q.release(headers, heard_by)
+        began = asyncio.get_running_loop().time()
+        await q.acquire(urgency, operation)
+        return asyncio.get_running_loop().time() - began
+
+    return simulated(work)
+
+
+def test_an_exhausted_policy_of_one_call_stops_that_call_and_no_other():
+    headers = {"ratelimit": '"list_zones";r=0;t=40'}
+    assert left(headers, "list_zones", Urgency.CALM) == pytest.approx(40)
+    assert left(headers, "restart_validation", Urgency.ACT) == 0
+    assert left(headers, "list_packs", Urgency.CALM) == 0
+
+
+def test_an_exhausted_default_policy_stops_every_call_that_named_no_other():
+    headers = {"ratelimit": '"default";r=0;t=40'}
+    assert left(headers, "restart_validation", Urgency.ACT, "list_packs") == pytest.approx(40)
+    assert left(headers, "list_packs", Urgency.CALM, "list_packs") == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("reset", "waits"), [(1, 10), (10, 10), (11, 11)])
+def test_a_reset_within_ten_seconds_is_not_believed(reset, waits):
+    assert left({"ratelimit": f'"default";r=24;t={reset}'}, "get_pack", Urgency.CALM, "get_pack") == waits
+    assert left({"ratelimit": f'"default";r=25;t={reset}'}, "get_pack", Urgency.CALM, "get_pack") == 0
+
+
+def test_while_little_is_left_one_look_asks_how_things_are_and_not_all_that_wait():
+    async def work() -> list:
+        q, sent = quota(1200, 300, 1.0), []
+
+        async def look() -> None:
+            await q.acquire(Urgency.CALM)
+            sent.append(round(asyncio.get_running_loop().time() - began))
+            q.release({"ratelimit": '"default";r=10;t=1'})
+
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(look() for _ in range(4)))
+        return sent
+
+    assert simulated(work) == [0, 10, 20, 30]
+
+
+def test_a_smaller_policy_of_one_call_is_obeyed_by_that_call_alone():
+    async def work() -> tuple:
+        q, sent = quota(1200, 300, 0.5), []
+        loop = asyncio.get_running_loop()
+
+        async def calls(operation: str, count: int) -> None:
+            for _ in range(count):
+                await q.acquire(Urgency.ACT, operation)
+                sent.append((operation, loop.time() - 1000))
+                policy = '"list_zones";q=10;w=60' if operation == "list_zones" else '"default";q=1200;w=300'
+                q.release({"ratelimit-policy": policy}, operation)
+
+        await asyncio.gather(calls("list_zones", 6), calls("list_packs", 100))
+        return tuple(max(at for name, at in sent if name == operation) for operation in ("list_packs", "list_zones"))
+
+    assert simulated(work) == (0, 60)
+
+
+@pytest.mark.parametrize(
+    ("left", "policy", "plenty"),
+    [
+        ('"default";r=120;t=1', "", True),
+        ('"default";r=119;t=1', "", False),
+        ('"default";r=20;t=1', '"default";q=200;w=300', True),
+        ('"default";r=1199;t=1, "list_zones";r=0;t=9', "", False),
+        ("", '"default";q=1200;w=300', False),
+        ("rubbish", "", False),
+    ],
+)
+def test_a_tenth_of_every_policy_is_plenty(left, policy, plenty):
+    assert quota().has_plenty({"ratelimit": left, "ratelimit-policy": policy}) is plenty
 
 
 @pytest.mark.parametrize(

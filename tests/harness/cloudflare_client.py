@@ -90,6 +90,20 @@ ZONE = zone_id("example.com")
 SECRET = "simulated-token"
 
 
+class Observer:
+    """Notes all that a client tells."""
+
+    def __init__(self):
+        self.calls, self.limited, self.changes = [], [], []
+        self.called = self.calls.append
+
+    def rate_limited(self, account, seconds):
+        self.limited.append((account, seconds))
+
+    def credential_changed(self, _account, change):
+        self.changes.append((change.event, str(change.after)))
+
+
 def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, requests=1_000_000):
     """A client and all that it says of itself."""
     client = Client(
@@ -101,10 +115,9 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         clock=clock,
         dice=Random(7),  # noqa: S311 - tests repeat
         user_agent="certpack-watchdog/test",
-        on_call=(calls := []).append,
-        rate_limited=lambda *told: limited.append(told),
+        observer=(observer := Observer()),
     )
-    client.calls, client.limited = calls, (limited := [])
+    client.calls, client.limited, client.changes = observer.calls, observer.limited, observer.changes
     return client
 
 

@@ -48,7 +48,7 @@ async def test_a_token_that_may_read_and_not_restart_is_told_with_the_permission
     slow = {"schedule": {"attention_interval": "5m"}}
     async with chain(tmp_path, packs, scenario={"tokens": tokens}, config=slow) as runtime:
         await runtime.watch(hours=2)
-        assert runtime.fleet.patches() == [0, 15, 30, 45, 60, 75, 90, 105]
+        assert runtime.fleet.patches() == [0, 5, 10, 25, 40, 55, 70, 85, 100, 115]
     assert titles(runtime) == [
         "[critical] credential_refused: a.example: Cloudflare does not let this credential restart it"
     ]

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from watchdog.cloudflare.client import Client, Reservation
 from watchdog.cloudflare.errors import (
+    AccessDenied,
     CloudflareError,
     CredentialRefused,
-    NetworkFault,
-    NotFound,
+    Held,
+    PassingFault,
     RateLimited,
+    TurnedAway,
     Unsettled,
 )
 from watchdog.model.history import Intent, Sent
@@ -23,11 +25,14 @@ from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
+NOTHING_DONE = (AccessDenied, CredentialRefused, Held, RateLimited, TurnedAway)
+"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is."""
+
 
 def refused(pack: Pack, client: Client) -> RestartOutcome | None:
-    """What is to be said without asking: the credential was refused a restart in this zone a short while ago."""
-    refusal = client.credential.only_reads(pack.zone_id)
-    return RestartOutcome(pack=pack, reason=Reason.CREDENTIAL_REFUSED, error=refusal) if refusal else None
+    """What is to be said without asking: a restart in this zone was refused a short while ago."""
+    held = client.restart_held(pack.zone_id)
+    return RestartOutcome(pack=pack, reason=_not_spent(held), error=str(held)) if held is not None else None
 
 
 async def reread(pack: Pack, client: Client, reservation: Reservation) -> Pack | RestartOutcome:
@@ -35,12 +40,7 @@ async def reread(pack: Pack, client: Client, reservation: Reservation) -> Pack |
     try:
         return await client.get_pack(pack.zone_id, pack.id, reservation)
     except CloudflareError as error:
-        reason = Reason.UNSEEN
-        if isinstance(error, NotFound):
-            reason = Reason.NOT_FOUND
-        elif isinstance(error, CredentialRefused):
-            reason = Reason.CREDENTIAL_REFUSED
-        return RestartOutcome(pack=pack, reason=reason, error=str(error))
+        return RestartOutcome(pack=pack, reason=error.reason, error=str(error))
 
 
 async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservation) -> RestartOutcome:
@@ -63,13 +63,14 @@ async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservat
     try:
         answer = await client.restart_validation(pack.zone_id, pack.id, reservation)
         return outcome(_completed(answer, pack), Sent.ACCEPTED, Reason.RESTARTED)
-    except (RateLimited, CredentialRefused) as error:
-        reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.REFUSED
-        return RestartOutcome(pack=pack, reason=reason, sent=Sent.REFUSED if error.code else None, error=str(error))
+    except NOTHING_DONE as error:
+        sent = Sent.REFUSED if error.sent else None
+        return RestartOutcome(pack=pack, reason=_not_spent(error), sent=sent, error=str(error))
     except Unsettled as error:
-        if isinstance(error, NetworkFault) and not error.sent:
+        if not error.sent:
             return RestartOutcome(pack=pack, reason=Reason.REFUSED, error=str(error))
-        return outcome(pack, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
+        unknown = outcome(pack, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
+        return replace(unknown, said_undone=isinstance(error, PassingFault))
     except CloudflareError as error:
         return outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
 
@@ -77,7 +78,8 @@ async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservat
 async def settle(outcome: RestartOutcome, client: Client) -> RestartOutcome:
     """The outcome, made sure by reading the pack where the answer did not tell: if it moved, it was restarted.
 
-    A pack that goes away, or comes without a status, shows nothing.
+    A pack that goes away, or comes without a status, shows nothing. Where Cloudflare itself said that nothing was done,
+    and the pack shows nothing else, no attempt was spent.
     """
     if outcome.sent is not Sent.UNKNOWN:
         return outcome
@@ -87,9 +89,16 @@ async def settle(outcome: RestartOutcome, client: Client) -> RestartOutcome:
         return outcome
     settled = replace(outcome, pack=_completed(found, outcome.pack))
     if found.status in {"", VALIDATION_TIMED_OUT, *GOING_AWAY}:
+        if outcome.said_undone:
+            return replace(settled, sent=Sent.REFUSED, reason=Reason.REFUSED, attempt=0, next_restart_at=None)
         return settled
     error = f"settled by reading the pack: {outcome.error}"
     return replace(settled, sent=Sent.ACCEPTED, reason=Reason.RESTARTED, error=error)
+
+
+def _not_spent(error: CloudflareError) -> Reason:
+    """Why no attempt was spent: a person must act, or it is tried again by itself."""
+    return error.reason if error.reason is Reason.CREDENTIAL_REFUSED else Reason.REFUSED
 
 
 def _completed(answer: Pack, pack: Pack) -> Pack:

@@ -6,16 +6,18 @@ from the moment it is sent until one window after its answer came: whichever way
 can only have been counted between these two. So the promise is exact: in no window of ``per`` are more than
 ``share x requests`` of ours.
 
-A process that is killed takes its count with it, so turns are booked on the disk before they are used, a part of the
-share at a time; the next process counts what was booked as sent.
+A process that is killed takes its count with it, so requests are booked on the disk before they are sent, a part of
+the share at a time; the next process counts what was booked as sent.
 
 What the answers say can only make it stricter: a smaller ``Ratelimit-Policy``, a ``Ratelimit`` that other users of the
-same token have eaten from, a 429. It uses the monotonic clock only.
+same token have eaten from, a 429. Each policy of these headers has a name, and holds for the operations whose answers
+name it: what ``GET /zones`` says of ``"list_zones"`` is no word about restarts. It uses the monotonic clock only.
 """
 
 import asyncio
 import heapq
 import math
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +37,16 @@ class Urgency(IntEnum):
 
 BLOCKED_WITHOUT_A_WORD = 300.0
 """Seconds to wait after a 429 that says nothing: Cloudflare's block lasts five minutes."""
+
+SHORTEST_RESET = 10.0
+"""Seconds to a reset that are believed. Recorded answers say ``t=1`` whatever is left (130 of 131 answers of one
+account in 2026), so less is no word about when there is room again."""
+
+PLENTY = 0.1
+"""The part of a policy's requests that must be left for a 429 to be no matter of the account's allowance."""
+
+DEFAULT = "default"
+"""The policy of the allowance that a user's requests share. It holds for every operation that has named no other."""
 
 LONGEST_BLOCK = 86_400.0
 """Seconds that a 429 may ask for; a longer ``Retry-After`` is a slip, or no word of Cloudflare's, and must not end all
@@ -63,8 +75,11 @@ Book = Callable[[int, float, float], Awaitable[None]]
 """Notes that so many requests may be sent until then; what was noted until the third moment counts no more (monotonic).
 Returns once that is durable."""
 
+MOST_POLICIES = 20
+"""Policies that are told apart; Cloudflare names one or two."""
+
 _LONGEST_NAP = 1.0
-"""Seconds after which a waiter looks again when its turn depends on answers that are still out."""
+"""Seconds after which a waiter looks again when it waits for answers that are still out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +134,23 @@ class SlidingWindow:
         self._ended.append(now)
 
 
+@dataclass(slots=True)
+class _Policy:
+    """What Cloudflare said of one policy. ``left`` is what it said is left, less what was sent since.
+
+    ``headroom`` is what looks leave to the others of the same user. ``window`` is that of a policy besides the default
+    one, once its size is known.
+    """
+
+    left: int | None = None
+    until: float = -math.inf
+    heard_at: float = -math.inf
+    headroom: int = 0
+    window: SlidingWindow | None = None
+
+
 class Quota:
-    """The turns of one credential. ``acquire`` one, make the request, ``release`` it with the answer's headers."""
+    """The requests of one credential. ``acquire``, make the request, ``release`` with the answer's headers."""
 
     def __init__(
         self,
@@ -130,7 +160,7 @@ class Quota:
         book: Book | None = None,
         booked: Iterable[tuple[float, int]] = (),
     ) -> None:
-        """``booked`` are the turns that earlier processes booked: until when, and how many, in order."""
+        """``booked`` are the requests that earlier processes booked: until when, and how many, in order."""
         self._configured = allowance
         self._address = address
         self._clock = clock
@@ -139,19 +169,20 @@ class Quota:
         self._book = book
         self._booking = asyncio.Lock()
         self._booked, self._booked_until, self._size = 0, -math.inf, FIRST_BOOKING // 2
-        self._courtesy = allowance.requests // 50  # what looks leave to the others of the same user
-        self._waiting: list[tuple[Urgency, int, int, asyncio.Future[None]]] = []
+        self._policies = {DEFAULT: _Policy()}
+        self._named: dict[str, tuple[_Policy, ...]] = {}  # by operation: those that its last answer named
+        self._waiting: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = -math.inf
-        self._left: int | None = None  # what Cloudflare last said is left, less what was sent since
-        self._left_until = -math.inf
         self.waited = 0.0
+        self.allow(allowance)
 
     @property
     def remaining(self) -> int | None:
-        """Requests left in Cloudflare's current window, for everyone; ``None`` while it has not said."""
-        return self._left if self._clock.monotonic() < self._left_until else None
+        """Requests left of the allowance, for everyone, as Cloudflare said within the last window; else ``None``."""
+        default = self._policies[DEFAULT]
+        return default.left if self._clock.monotonic() < default.heard_at + self._window.seconds else None
 
     @property
     def blocked_for(self) -> float:
@@ -161,18 +192,21 @@ class Quota:
     def allow(self, allowance: Allowance) -> None:
         """Another allowance holds from now on; what was counted stays counted."""
         self._configured = allowance
-        self._window.limit, self._window.seconds = allowance.ours, allowance.per
-        self._courtesy = allowance.requests // 50
+        self._set(allowance)
 
-    async def acquire(self, urgency: Urgency) -> None:
-        """Wait for a turn that may be used at once. The most urgent goes first; among equals the first to come."""
-        await self.reserve(urgency)
+    def _set(self, allowance: Allowance) -> None:
+        self._window.limit, self._window.seconds = allowance.ours, allowance.per
+        self._policies[DEFAULT].headroom = allowance.requests // 50
+
+    async def acquire(self, urgency: Urgency, operation: str = "") -> None:
+        """Wait until a request may be sent at once. The most urgent goes first; among equals the first to come."""
+        await self.reserve(urgency, operation=operation)
         await self.use_a_booking()
 
     async def use_a_booking(self) -> None:
         """Wait until a request that is sent now is counted whatever becomes of this process.
 
-        To be called with a turn, which is released if this fails.
+        To be called with a reservation, which is released if this fails.
         """
         try:
             while self._book is not None and not self._has_a_booking():
@@ -193,122 +227,174 @@ class Quota:
     def _has_a_booking(self) -> bool:
         return self._booked > 0 and self._clock.monotonic() < self._booked_until
 
-    async def reserve(self, urgency: Urgency, turns: int = 1) -> int:
-        """Wait for so many turns at once, or for all of a window that has fewer; gives how many they are.
+    async def reserve(self, urgency: Urgency, number: int = 1, operation: str = "") -> int:
+        """Wait for so many requests at once, or for all of a window that has fewer; gives how many they are.
 
         Each needs a booking before it is used.
         """
-        turns = min(turns, self._window.limit)
-        if not self._waiting and self._wait(urgency, turns) <= 0:
-            self._start(turns)
-            return turns
+        number = min(number, self._window.limit)
+        if not self._waiting and self._wait(urgency, number, operation) <= 0:
+            self._start(number, operation)
+            return number
         began = self._clock.monotonic()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._order), turns, granted))
+        heapq.heappush(self._waiting, (urgency, next(self._order), number, operation, granted))
         self._pump()
         try:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                for _ in range(turns):
+                for _ in range(number):
                     self._window.end(self._clock.monotonic())
                     self._address.end(self._clock.monotonic())
             raise
         finally:
             self.waited += self._clock.monotonic() - began
-        return turns
+        return number
 
-    def release(self, headers: Mapping[str, str] | None = None) -> None:
+    def release(self, headers: Mapping[str, str] | None = None, operation: str = "") -> None:
         """The answer came (or never will: ``None``)."""
         now = self._clock.monotonic()
         self._window.end(now)
         self._address.end(now)
         if headers is not None:
-            self._learn(headers, now)
+            self._learn(headers, now, operation)
         if self._waiting:
             self._pump()
 
-    def block(self, headers: Mapping[str, str]) -> float:
-        """A 429 came: nothing more is sent for ``Retry-After``, else ``t``, else 300 seconds. Returns the seconds.
+    def block(self, headers: Mapping[str, str], hint: float | None = None) -> float:
+        """A 429 came: nothing more is sent for ``Retry-After``, else ``hint``, else ``t``, else 300 seconds.
 
-        At most ``LONGEST_BLOCK``.
+        ``hint`` is what the body asks for. Returns the seconds, at most ``LONGEST_BLOCK``.
         """
-        said = headers.get("retry-after", "").strip()
-        if said.isascii() and said.isdigit():
-            seconds = float(said[:9])
-        else:
-            resets = [t for _, t in _items(headers.get("ratelimit", ""), "r", "t")]
-            seconds = float(max(resets, default=0)) or BLOCKED_WITHOUT_A_WORD
+        seconds = retry_after(headers)
+        seconds = hint if seconds is None else seconds
+        if seconds is None:
+            reset = max((t for _, _, t in _items(headers.get("ratelimit", ""), "r", "t")), default=0)
+            seconds = float(reset) if reset >= SHORTEST_RESET else BLOCKED_WITHOUT_A_WORD
         seconds = min(seconds, LONGEST_BLOCK)
         self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
         return seconds
 
-    def _learn(self, headers: Mapping[str, str], now: float) -> None:
-        policy = headers.get("ratelimit-policy")
-        if policy:
-            self._obey(policy)
-        said = headers.get("ratelimit")
-        if said:
-            lists = [(r, t) for r, t in _items(said, "r", "t") if t > 0]
-            if lists:
-                left, reset = min(lists)
-                self._left = left - self._window.in_flight
-                self._left_until = now + min(reset, LONGEST_WINDOW)
+    def has_plenty(self, headers: Mapping[str, str]) -> bool:
+        """Whether these headers say that much is left of every policy they name: then a 429 has another cause."""
+        sizes = {name: q for name, q, _ in _items(headers.get("ratelimit-policy", ""), "q", "w")}
+        left = list(_items(headers.get("ratelimit", ""), "r", "t"))
+        return bool(left) and all(r >= PLENTY * sizes.get(name, self._configured.requests) for name, r, _ in left)
 
-    def _obey(self, policy: str) -> None:
-        mine = self._configured
-        for requests, per in _items(policy, "q", "w"):
-            if requests > 0 and per > 0 and requests / per < mine.requests / mine.per:
-                mine = Allowance(requests, min(per, LONGEST_WINDOW), mine.share)
-        self._window.limit, self._window.seconds = mine.ours, mine.per
-        self._courtesy = mine.requests // 50
+    def _learn(self, headers: Mapping[str, str], now: float, operation: str) -> None:
+        sizes = {name: (q, w) for name, q, w in _items(headers.get("ratelimit-policy", ""), "q", "w") if q > 0 < w}
+        said = list(_items(headers.get("ratelimit", ""), "r", "t"))
+        named: dict[str, _Policy] = {}
+        for name in (*sizes, *(name for name, _, _ in said)):
+            if name in self._policies or len(self._policies) < MOST_POLICIES:
+                named[name] = self._policies.setdefault(name, _Policy())
+        if not named:
+            return
+        self._named[operation] = tuple(named.values())
+        for name, policy in named.items():
+            if name in sizes:
+                self._obey(name, policy, *sizes[name])
+            if policy.window is not None:
+                policy.window.recall((now,))
+        for name, left, reset in said:
+            if name not in named:
+                continue
+            policy = named[name]
+            policy.left = left - (self._window.in_flight if name == DEFAULT else 0)
+            policy.until = now + min(max(reset, SHORTEST_RESET), LONGEST_WINDOW)
+            policy.heard_at = now
 
-    def _wait(self, urgency: Urgency, turns: int = 1) -> float:
-        now, more = self._clock.monotonic(), min(turns, self._window.limit) - 1
+    def _obey(self, name: str, policy: _Policy, requests: int, per: int) -> None:
+        mine, said = self._configured, Allowance(requests, min(per, LONGEST_WINDOW), self._configured.share)
+        if name == DEFAULT:
+            self._set(said if requests / per < mine.requests / mine.per else mine)
+            return
+        policy.headroom = requests // 50
+        if policy.window is None:
+            policy.window = SlidingWindow(said.ours, said.per)
+        policy.window.limit, policy.window.seconds = said.ours, said.per
+
+    def _of(self, operation: str) -> tuple[_Policy, ...]:
+        return self._named.get(operation) or (self._policies[DEFAULT],)
+
+    def _wait(self, urgency: Urgency, number: int = 1, operation: str = "") -> float:
+        now, more = self._clock.monotonic(), min(number, self._window.limit) - 1
         window, address = self._window.wait(now, self._reserve(urgency) + more), self._address.wait(now, more)
         wait = max(self._blocked_until - now, window, address)
-        courtesy = 0 if urgency is Urgency.ACT else self._courtesy
-        if self._left is not None and self._left <= courtesy + more:
-            wait = max(wait, self._left_until - now)
+        for policy in self._of(operation):
+            if policy.window is not None:
+                wait = max(wait, policy.window.wait(now))
+            headroom = 0 if urgency is Urgency.ACT else policy.headroom
+            if policy.left is not None and policy.left <= headroom + more:
+                wait = max(wait, policy.until - now)
         return wait
 
     def _reserve(self, urgency: Urgency) -> int:
         """Requests (3 % of ours) that looks leave over, so that a restart never waits for a whole window."""
         return 0 if urgency is Urgency.ACT else self._window.limit // 32
 
-    def _start(self, turns: int) -> None:
-        for _ in range(turns):
+    def _start(self, number: int, operation: str) -> None:
+        for _ in range(number):
             self._window.start()
             self._address.start()
-        if self._left is not None:
-            self._left -= turns
+        now = self._clock.monotonic()
+        for policy in self._of(operation):
+            if policy.left is None:
+                continue
+            policy.left -= number
+            if policy.left <= policy.headroom and policy.until <= now:  # one asks how things are, not all who wait
+                policy.until = now + SHORTEST_RESET
 
     def _pump(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        later: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
+        nap = math.inf
         while self._waiting:
-            urgency, _, turns, granted = self._waiting[0]
+            waiter = self._waiting[0]
+            urgency, _, number, operation, granted = waiter
             if granted.done():  # cancelled while it waited
                 heapq.heappop(self._waiting)
                 continue
-            wait = self._wait(urgency, turns)
+            wait = self._wait(urgency, number, operation)
             if wait > 0:
-                nap = wait if math.isfinite(wait) else _LONGEST_NAP
-                self._timer = asyncio.get_running_loop().call_later(nap, self._pump)
-                return
+                nap = min(nap, wait if math.isfinite(wait) else _LONGEST_NAP)
+                if wait <= self._wait(urgency, number):  # it waits for what all wait for
+                    break
+                later.append(heapq.heappop(self._waiting))  # for its own policy: the next may go before
+                continue
             heapq.heappop(self._waiting)
-            self._start(turns)
+            self._start(number, operation)
             granted.set_result(None)
+        for waiter in later:
+            heapq.heappush(self._waiting, waiter)
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(nap, self._pump)
 
 
-def _items(header: str, one: str, two: str) -> Iterator[tuple[int, int]]:
-    """The pairs of two parameters in a list header such as ``"default";r=1199;t=300, "other";r=5;t=1``."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that ``Retry-After`` asks for; ``None`` where it does not, or in another way than in seconds."""
+    said = headers.get("retry-after", "").strip()
+    return float(said[:9]) if said.isascii() and said.isdigit() else None
+
+
+_NAMED = re.compile(r'"([\w./ -]{1,40})"')
+
+
+def _items(header: str, one: str, two: str) -> Iterator[tuple[str, int, int]]:
+    """Name and two parameters of each item in a list header such as ``"default";r=1199;t=300, "other";r=5;t=1``.
+
+    An item whose name cannot be read is taken for the default one.
+    """
     for item in header[:1024].split(","):
         found: dict[str, int] = {}
-        for part in item.split(";")[1:]:
-            name, _, value = part.strip().partition("=")
+        head, *parts = item.split(";")
+        for part in parts:
+            key, _, value = part.strip().partition("=")
             if value.isascii() and value.isdigit() and len(value) < 10:
-                found[name] = int(value)
+                found[key] = int(value)
         if one in found and two in found:
-            yield found[one], found[two]
+            named = _NAMED.fullmatch(head.strip())
+            yield (named[1].lower() if named else DEFAULT), found[one], found[two]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from watchdog.model.names import canonical
 from watchdog.model.packs import NO_VALIDATION, HttpToken, ManualRecord, Validation
 from watchdog.model.text import clean, plain
 
@@ -70,7 +71,7 @@ def _record(kind: str, name: object, value: object) -> ManualRecord | None:
     if not (isinstance(name, str) and isinstance(value, str) and name and value):
         return None
     text = plain(value, 1000)
-    return ManualRecord(kind, plain(name, 255).rstrip(".").lower(), text.rstrip(".") if kind == "CNAME" else text)
+    return ManualRecord(kind, canonical(plain(name, 255)), text.rstrip(".") if kind == "CNAME" else text)
 
 
 def _http(url: object, body: object) -> HttpToken | None:

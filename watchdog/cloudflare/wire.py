@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from watchdog.cloudflare.errors import Complaint
+from watchdog.cloudflare.errors import Complaint, Problem
 from watchdog.cloudflare.validations import common, raw, validation
+from watchdog.model.names import canonical
 from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.text import clean, plain
 
@@ -32,7 +33,11 @@ MOST_ERRORS = 20
 YEARS = range(1970, 9999)
 """Of an expiry. What lies outside is no date of a certificate, and arithmetic on it may leave the calendar."""
 
+MOST_SECONDS = 10**9
+"""Of a hint how long to wait; what is longer is no hint, nor is what is no number."""
+
 _LARGEST_CODE = 1_000_000
+_LARGEST_EDGE_CODE = 10_000
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -65,16 +70,6 @@ class _Pack(msgspec.Struct):
     dcv_delegation_records: msgspec.Raw = msgspec.Raw()
 
 
-class _Link(msgspec.Struct):
-    code: int | None = None
-
-
-class _Complaint(msgspec.Struct):
-    code: int | None = None
-    message: str | None = None
-    error_chain: list[_Link] | None = None
-
-
 class _Packs(msgspec.Struct):
     success: bool
     result: Annotated[list[_Pack], msgspec.Meta(max_length=MOST_ON_PAGE)]
@@ -94,6 +89,8 @@ class ZoneSeen(msgspec.Struct, frozen=True):
     type: str = ""
     status: str = ""
     paused: bool = False
+    account: str = ""
+    account_name: str = ""
 
 
 _Decoded = TypeVar("_Decoded")
@@ -158,10 +155,18 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
             _word(_text(item.get("type"))),
             _word(_text(item.get("status"))),
             item.get("paused") is True,
+            *_account(item),
         )
         for item in items
     ]
     return found, _page_info(envelope)
+
+
+def _account(item: dict[str, Any]) -> tuple[str, str]:
+    account = item.get("account")
+    if not isinstance(account, dict):
+        return ("", "")
+    return (plain(_text(account.get("id")) or "", 80), clean(_text(account.get("name")) or "", 80))
 
 
 def delegation_id(body: bytes) -> str:
@@ -171,8 +176,8 @@ def delegation_id(body: bytes) -> str:
     return plain(label, 80) if isinstance(label, str) else ""
 
 
-def settled(body: bytes) -> None:
-    """An envelope that says success, whatever its result. Raises as ``packs``."""
+def success(body: bytes) -> None:
+    """Nothing but that the envelope says success, whatever its result. Raises as ``packs``."""
     if _envelope(body).get("success") is not True:
         raise msgspec.ValidationError("no success in the answer")
 
@@ -191,9 +196,31 @@ def complaints(body: bytes) -> tuple[Complaint, ...]:
         return ()
     found = []
     for item in _dicts(listed):
-        chain = tuple(code for code in map(_code, _dicts(item.get("error_chain"))) if code)
-        found.append(Complaint(_code(item), clean(item.get("message") or ""), chain))
+        links = list(_dicts(item.get("error_chain")))[:MOST_ERRORS]
+        chain = tuple(code for code in map(_code, links) if code)
+        details = tuple(clean(link["message"], 200) for link in links if isinstance(link.get("message"), str))
+        found.append(Complaint(_code(item), clean(item.get("message") or ""), chain, details))
     return tuple(found)
+
+
+def problem(body: bytes) -> Problem | None:
+    """What Cloudflare's edge says in place of an envelope, as JSON problem details (RFC 9457); ``None`` if it does not.
+
+    Since March 2026 for clients that accept JSON: ``title``, ``detail``, ``error_code``, ``retry_after``, ``ray_id``.
+    """
+    try:
+        said = _envelope(body)
+    except msgspec.MsgspecError:
+        return None
+    words = [clean(said[name], 200) for name in ("title", "detail") if isinstance(said.get(name), str)]
+    if "success" in said or not any(words):
+        return None
+    code, wait = said.get("error_code"), said.get("retry_after")
+    return Problem(
+        ": ".join(word for word in words if word),
+        code if type(code) is int and 0 < code < _LARGEST_EDGE_CODE else 0,
+        float(wait) if isinstance(wait, int | float) and wait is not True and 0 < wait < MOST_SECONDS else None,
+    )
 
 
 def _code(item: dict[str, Any]) -> int:
@@ -294,7 +321,7 @@ def _days(days: int | None) -> int:
 def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
     if not hosts:
         return ()
-    return tuple(sorted(plain(host, 255) for host in hosts[:MOST_HOSTS]))
+    return tuple(sorted(canonical(plain(host, 255)) for host in hosts[:MOST_HOSTS]))
 
 
 _words: dict[str, str] = {}

@@ -39,6 +39,9 @@ class EventName(StrEnum):
     # Cloudflare.
     API_ERROR = "api_error"
     RATE_LIMITED = "rate_limited"
+    CREDENTIAL_DOUBTED = "credential_doubted"
+    CREDENTIAL_STOPPED = "credential_stopped"
+    CREDENTIAL_RESUMED = "credential_resumed"
     # Alerts.
     ALERT_SENT = "alert_sent"
     ALERT_FAILED = "alert_failed"
@@ -93,6 +96,9 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.ZONE_UNSEEN: EventKind(ERROR, (*_WHY, "error"), (DEBUG,)),
     EventName.API_ERROR: EventKind(WARNING, ("account", "operation", "error_code", "error", "repeated")),
     EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds")),
+    EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
+    EventName.CREDENTIAL_STOPPED: EventKind(ERROR, ("account", "error")),
+    EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),
     EventName.ALERT_SENT: EventKind(INFO, ("destination", "title")),
     EventName.ALERT_FAILED: EventKind(WARNING, ("destination", "title", "error", "next_at", "dropped"), (ERROR,)),
     EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),

@@ -14,6 +14,7 @@ class RestartOutcome:
 
     ``pack`` is the pack as it was found last: after an accepted restart, as the answer showed it. ``sent`` is ``None``
     when no PATCH left. ``attempt``, from 1, and ``next_restart_at`` are known where the restart counts as an attempt.
+    ``said_undone`` where Cloudflare answered that it stumbled before it did anything.
     """
 
     pack: Pack
@@ -22,6 +23,7 @@ class RestartOutcome:
     error: str = ""
     attempt: int = 0
     next_restart_at: datetime | None = None
+    said_undone: bool = False
 
     @property
     def counts(self) -> bool:

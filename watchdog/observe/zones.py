@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError, CredentialRefused
+from watchdog.cloudflare.errors import CloudflareError
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
@@ -71,8 +71,7 @@ class WatchedZones:
         try:
             seen = await client.list_zones()
         except CloudflareError as error:
-            reason = Reason.CREDENTIAL_REFUSED if isinstance(error, CredentialRefused) else Reason.UNSEEN
-            self.failures[account] = (reason, str(error))
+            self.failures[account] = (error.reason, str(error))
             return False
         self.failures.pop(account, None)
         self.found[account] = tuple(

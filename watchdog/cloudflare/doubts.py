@@ -1,0 +1,201 @@
+"""Whose matter it is that a call was denied: nobody's, the credential's, or that of the zone which was asked for.
+
+One refusal proves nothing (see ``credential``), and a whole account must not stop for it, nor a person be woken. So a
+GET that is denied is made again over some seconds. If it stays denied, and nothing else was served meanwhile,
+Cloudflare is asked about the credential: it verifies a token; else a zone is read that was readable lately. Only what
+that shows stops an account. A zone that is denied while others are served is that zone's matter, and is asked for ever
+more rarely. ``client`` alone calls this, once for each GET that was denied.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from watchdog.cloudflare.credential import Credential, Sign
+from watchdog.cloudflare.errors import AccessDenied, CloudflareError, CredentialRefused, PermissionMissing
+from watchdog.cloudflare.holds import LONGEST, Holds
+from watchdog.model.clock import Clock
+from watchdog.model.reasons import Reason
+
+AGAIN_AFTER = (1.0, 3.0, 8.0)
+"""Seconds before a GET that was denied is made again, and again. Good tokens are denied under concurrency, new ones for
+some seconds after they were made (see ``docs/cloudflare.md``)."""
+
+VERIFIED_FOR = 60.0
+"""Seconds for which it is believed what was found out of a doubted credential."""
+
+UNSURE_OF = 8
+"""Zones that are denied, with none served between, after which it is the credential that nobody can ask about."""
+
+DENIED_IN_A_ROW = 3
+"""Looks in a row at which a zone must be denied before that is told as more than a look that failed. The holds between
+them make that three minutes."""
+
+FORBIDDEN_FOR = 900.0
+"""Seconds after which a call is tried again that needs a permission that is missing."""
+
+
+Decoded = TypeVar("Decoded")
+
+
+class Asker(Protocol):
+    """What a doubt needs of the client. Its calls are made even with a credential that is stopped."""
+
+    credential: Credential
+
+    def note(self, sign: Sign, why: str = "") -> None:
+        """One sign more of how the credential stands."""
+
+    async def reread(self) -> None:
+        """Look whether the credential's file has another one by now; that is used from then on."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for about so long."""
+
+    def may_verify(self) -> bool:
+        """Whether there is an address where Cloudflare may know this credential by."""
+
+    def verifies_surely(self) -> bool:
+        """Whether a token that is not known there is known nowhere."""
+
+    async def verify(self) -> str:
+        """What Cloudflare says of the token."""
+
+    async def read(self, zone_id: str) -> None:
+        """Read a little of this zone."""
+
+    async def see_zones(self) -> None:
+        """List a few zones."""
+
+
+class Doubts:
+    """What was found out of one credential lately, and how to find out more."""
+
+    def __init__(self, client: Asker, holds: Holds, clock: Clock) -> None:
+        self._client = client
+        self._holds = holds
+        self._clock = clock
+        self._finding_out: asyncio.Event | None = None
+        self._found_out_at = float("-inf")
+        self._vouched_for: bool | None = None
+        self._unsure_of: set[str] = set()
+
+    def served(self) -> None:
+        """A call succeeded."""
+        self._unsure_of.clear()
+
+    async def denied(self, denied: AccessDenied, call: Callable[[], Awaitable[Decoded]], of: str) -> Decoded:
+        """Find out whose matter it is that a GET was denied: nobody's, the credential's, or that of what was asked for.
+
+        Gives the answer if asking again brought one. Raises ``CredentialRefused``, or the ``AccessDenied`` that stayed,
+        with what it means as its ``reason``; then the same call is held for a while.
+        """
+        since, known = self._clock.monotonic(), self._holds.refusals(denied.operation, of) >= DENIED_IN_A_ROW
+        try:
+            if self._client.credential.stopped:  # this was the probe
+                await self._find_out(denied, of, since)
+            elif denied.lasts and not known and not isinstance(denied, PermissionMissing):
+                await self._find_out(denied, of, since - VERIFIED_FOR)
+            elif not denied.lasts and not known:
+                return await self._ask_again(denied, call, of, since)
+        except AccessDenied as still:
+            denied = still
+        self._hold_denied(denied, of)
+        raise denied
+
+    def _hold_denied(self, denied: AccessDenied, of: str) -> None:
+        self._client.credential.could_not_read(of)
+        others = bool(of and self._client.credential.readable(but=of))
+        in_a_row = self._holds.refusals(denied.operation, of) + 1
+        if in_a_row >= DENIED_IN_A_ROW or isinstance(denied, PermissionMissing):
+            denied.reason = Reason.NOT_FOUND if others else Reason.CREDENTIAL_REFUSED
+        self._holds.hold(denied.operation, of, denied, longest=LONGEST if others else FORBIDDEN_FOR)
+
+    async def _ask_again(
+        self, denied: AccessDenied, call: Callable[[], Awaitable[Decoded]], of: str, since: float
+    ) -> Decoded:
+        """Ask again over some seconds. Where another call is at that already, wait for what it finds out."""
+        if (other := self._finding_out) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2 * sum(AGAIN_AFTER)):
+                    await other.wait()
+            return await call()
+        self._finding_out = over = asyncio.Event()
+        edition = self._client.credential.edition
+        try:
+            for seconds in AGAIN_AFTER:
+                await self._client.pause(seconds)
+                try:
+                    return await call()
+                except AccessDenied as again:
+                    denied = again
+            await self._find_out(denied, of, since)
+        finally:
+            self._finding_out = None
+            over.set()
+        if self._client.credential.edition != edition:
+            return await call()
+        raise denied
+
+    async def _find_out(self, denied: AccessDenied, of: str, since: float) -> None:
+        """Whether the credential is refused, after one call stayed denied. Raises ``CredentialRefused`` if it is.
+
+        Whatever was served since clears it; else Cloudflare is asked about it. An answer holds for a minute.
+        """
+        credential, now = self._client.credential, self._clock.monotonic()
+        if credential.served_at >= since:
+            return
+        if now >= self._found_out_at + VERIFIED_FOR:
+            self._client.note(Sign.DENIED, str(denied))
+            edition = credential.edition
+            await self._client.reread()
+            if credential.edition != edition:
+                return
+            self._vouched_for = await self._ask_about_it(of)
+            self._found_out_at = self._clock.monotonic()
+        if self._vouched_for is None:
+            self._unsure_of.add(of)
+        if self._vouched_for:
+            self._unsure_of.clear()
+            self._client.note(Sign.CLEARED)
+        elif self._vouched_for is False or len(self._unsure_of) >= UNSURE_OF:
+            self._found_out_at = float("-inf")
+            text = f"{denied}; asked again and elsewhere, Cloudflare does not take this credential"
+            self._client.note(Sign.REFUSED, text)
+            raise CredentialRefused(denied.operation, denied.code, text)
+
+    async def _ask_about_it(self, of: str) -> bool | None:
+        """Whether Cloudflare vouches for the credential; ``None`` where it cannot be asked, or does not answer.
+
+        A token is verified; else a zone is asked for that was readable lately, ``but`` the one that was denied.
+        """
+        if self._client.may_verify():
+            for last in (False, True):
+                try:
+                    return {"active": True, "disabled": False, "expired": False}.get(await self._client.verify())
+                except AccessDenied:
+                    if not last:
+                        await self._client.pause(AGAIN_AFTER[1])
+                except CredentialRefused:
+                    break
+                except CloudflareError:
+                    return None
+            if self._client.verifies_surely():
+                return False
+        return await self._served_elsewhere(of)
+
+    async def _served_elsewhere(self, of: str) -> bool | None:
+        other = self._client.credential.readable(but=of)
+        try:
+            if not other:
+                await self._client.see_zones()
+                return True
+            await self._client.read(other)
+        except AccessDenied:  # a global key may see the zones of its user; a token need not
+            return None if self._client.credential.is_token and not other else False
+        except CredentialRefused:
+            return False
+        except CloudflareError:
+            return None
+        return True

@@ -1,0 +1,83 @@
+"""Domain names in one form for comparing, and in both for people.
+
+Cloudflare, a configuration and a person may each write ``münchen.example``, ``MÜNCHEN.example.`` or
+``xn--mnchen-3ya.example``: one name. Compared is the ASCII form of IDNA 2008 with the mapping of UTS 46 that browsers
+use, in lower case and without a final dot. Nothing here raises: what is no domain name stays as it is, in lower case.
+"""
+
+import idna
+
+PREFIX = "xn--"
+LONGEST_LABEL = 63
+
+
+def canonical(name: str) -> str:
+    """The one form that names are compared in.
+
+    >>> canonical("*.MÜNCHEN.example.")
+    '*.xn--mnchen-3ya.example'
+    """
+    if name.isascii():
+        return name.rstrip(".").lower()
+    try:
+        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+    except idna.IDNAError:
+        mapped = name.lower()
+    return ".".join(_ascii(label) for label in mapped.rstrip(".").split("."))
+
+
+def readable(name: str) -> str:
+    """The name in the letters of its language.
+
+    >>> readable("xn--mnchen-3ya.example")
+    'münchen.example'
+    """
+    return ".".join(_letters(label) for label in canonical(name).split("."))
+
+
+def both(name: str) -> str:
+    """The name as people are shown it: with its ASCII form behind it where that differs.
+
+    >>> both("münchen.example")
+    'münchen.example (xn--mnchen-3ya.example)'
+    >>> both("example.com")
+    'example.com'
+    """
+    ascii_form, letters = canonical(name), readable(name)
+    return letters if letters == ascii_form else f"{letters} ({ascii_form})"
+
+
+def forms(name: str) -> tuple[str, ...]:
+    """The forms another may know the name by, the canonical first."""
+    return tuple(dict.fromkeys((canonical(name), readable(name))))
+
+
+def _ascii(label: str) -> str:
+    if label.isascii():
+        return label.lower()
+    try:
+        return idna.alabel(label).decode("ascii")
+    except idna.IDNAError:  # an emoji, say: registered under IDNA 2003, and still there
+        return _punycode(label)
+
+
+def _punycode(label: str) -> str:
+    try:
+        encoded = PREFIX + label.encode("punycode").decode("ascii")
+    except UnicodeError:
+        return label
+    return encoded if len(encoded) <= LONGEST_LABEL and " " not in label else label
+
+
+def _letters(label: str) -> str:
+    if not label.startswith(PREFIX):
+        return label
+    try:
+        return idna.ulabel(label)
+    except (idna.IDNAError, UnicodeError):
+        pass
+    try:
+        letters = label.removeprefix(PREFIX).encode("ascii").decode("punycode")
+    except (UnicodeError, OverflowError):
+        return label
+    return letters if letters.isprintable() and _ascii(letters) == label else label
