@@ -247,9 +247,7 @@ def test_what_has_run_out_was_valid_and_is_to_be_ordered_now():
 @pytest.mark.parametrize(
     ("days_left", "severity"), [(31, None), (30, "warning"), (15, "warning"), (14, "critical"), (0.5, "critical")]
 )
-def test_an_uploaded_certificate_is_said_a_month_ahead_and_critical_for_two_weeks(
-    kind, days_left, severity
-):
+def test_an_uploaded_certificate_is_said_a_month_ahead_and_critical_for_two_weeks(kind, days_left, severity):
     found = held(changed(certificate(days_left, 365), type=kind))
     assert [(alert.reason, alert.severity) for alert in found] == ([("expiring", severity)] if severity else [])
 
