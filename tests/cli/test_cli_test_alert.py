@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.alerting import Receiver
-from watchdog.cli import NEEDS_A_PERSON, USAGE
+from watchdog.cli import CONFIG_ERROR, NEEDS_A_PERSON, USAGE
 
 NOWHERE = "http://127.0.0.1:1/client/v4"
 
@@ -57,3 +57,26 @@ def test_a_destination_that_is_not_there_is_wrong_usage(command, config, configu
     assert "there is ops, am, hook, gone" in command("test-alert", "opps", "-c", config).failed(USAGE)
     none = configure(NOWHERE, zones=[{"name": "example.com"}])
     assert "none is configured under alerts.destinations" in command("test-alert", "-c", none).failed(USAGE)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mailto://s3cr3t:s3cr3t@mail.example?to=a@x.example,b@x.example", "its URL names 2 targets"),
+        ("jsons://hooks.example/s3cr3t?verify=no", "turns the check of certificates off"),
+        ("nonsense://s3cr3t", "Apprise knows no service for this URL"),
+        ("https://api.squadcast.com/v2/incidents/api/s3cr3t", "Apprise cannot close what it opens at Squadcast"),
+        ("opsgenie://s3cr3t", "Apprise cannot close what it opens at Opsgenie"),
+    ],
+)
+def test_a_check_of_the_configuration_refuses_what_nothing_could_be_sent_to(command, configure, url, said):
+    more = f"\nalerts:\n  destinations: [{{name: ops, url: '{url}'}}]\n"
+    config = configure(NOWHERE, zones=[{"name": "example.com"}], more=more)
+    error = command("check-config", "-c", config).failed(CONFIG_ERROR)
+    assert said in error
+    assert "s3cr3t" not in error
+
+
+def test_a_check_of_the_configuration_sends_nothing(command, config, hook):
+    assert command("check-config", "-c", config).code == 0
+    assert hook.got == []

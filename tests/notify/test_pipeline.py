@@ -8,10 +8,13 @@ from itertools import count
 import pytest
 
 from tests.harness.alerting import HOOK, Network, gave_up, living
-from tests.harness.builders import inventory, pack, zone
+from tests.harness.builders import inventory, pack, troubled, zone
 from tests.harness.time import in_simulated_time
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.reasons import Reason
 from watchdog.notify.rules import Standing
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 
 MANAGER = "  destinations:\n    - {name: am, alertmanager: 'http://am.test', heartbeat: true}\n"
 TWO = (
@@ -20,6 +23,9 @@ TWO = (
 )
 TITLE = "[critical] gave_up: example.com: gave up after 8 restarts"
 RECOVERED = "[resolved] gave_up: example.com: recovered after"
+
+
+PAGER = "  destinations:\n    - {name: pager, pagerduty: s3cr3t, pagerduty_url: 'https://pager.test'}\n"
 
 
 @pytest.fixture
@@ -282,10 +288,13 @@ class FullDisk:
     def __init__(self, store):
         self._store, self.full = store, True
 
-    def transaction(self, kind="IMMEDIATE"):
+    def reading(self):
+        return self.writing()
+
+    def writing(self):
         if self.full:
             raise StateError("the state cannot be written: the disk is full")
-        return self._store.transaction(kind)
+        return self._store.writing()
 
     def close(self):
         self._store.close()
@@ -456,3 +465,39 @@ async def test_killed_at_any_moment_it_tells_everything_and_hardly_anything_twic
             break
     assert moment >= 12
     assert sum(twice) == 6, twice  # of each, while the receiver's yes comes back and is noted
+
+
+def incidents(network):
+    """What PagerDuty was told of each incident, in order."""
+    said = {}
+    for event in network.told("pager.test"):
+        said.setdefault(event["dedup_key"], []).append(event["event_action"])
+    return said
+
+
+@in_simulated_time
+async def test_each_of_many_alerts_opens_an_incident_and_each_end_closes_one(tmp_path, network):
+    names, zones = [f"p{number}" for number in range(120)], [f"z{number}.example" for number in range(120)]
+    both = list(zip(names, zones, strict=True))
+    seen = [zone(name) for name in zones]
+    async with living(tmp_path, network, PAGER) as runtime:
+        await runtime.passes(*(gave_up(name, zone=where) for name, where in both), zones=seen)
+        assert list(incidents(network).values()) == [["trigger"]] * 120
+        await runtime.passes(*(pack(name, zone=where) for name, where in both), zones=seen, count=10)
+    assert list(incidents(network).values()) == [["trigger", "resolve"]] * 120
+
+
+@in_simulated_time
+async def test_an_alert_that_gives_way_to_another_leaves_no_incident_open(tmp_path, network):
+    refused = troubled(decision=Decision(Do.GIVE_UP, Reason.CA_REFUSES))
+    async with living(tmp_path, network, PAGER + HOOK.split("\n", 1)[1]) as runtime:
+        await runtime.passes(gave_up())
+        await runtime.passes(refused)
+        assert sorted(incidents(network).values()) == [["trigger"], ["trigger", "resolve"]]
+        await runtime.passes(pack("p1"), count=10)
+    assert list(incidents(network).values()) == [["trigger", "resolve"]] * 2
+    assert [title.split(":")[0] for title in network.titles()] == [
+        "[critical] gave_up",
+        "[warning] ca_refuses",
+        "[resolved] ca_refuses",
+    ]

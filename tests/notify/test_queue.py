@@ -1,6 +1,7 @@
 """A queue: in order, tried until accepted, bounded, and alone."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -145,3 +146,48 @@ async def test_a_destination_that_can_never_be_reached_is_told_at_once():
 
 def test_no_number_of_tries_overflows_the_wait():
     assert wait_after(10**6) == timedelta(minutes=15)
+
+
+def about(reason, number):
+    return replace(here(number), reason=reason)
+
+
+class Picky(Channel):
+    """Never accepts the messages of these numbers, and does not say that it never will."""
+
+    def __init__(self, *bad):
+        super().__init__()
+        self._bad = bad
+
+    async def send(self, sent):
+        await super().send(sent)
+        if sent.id in self._bad:
+            self.arrived.remove(sent.id)
+            raise Undelivered("HTTP 500")
+
+
+@in_simulated_time
+async def test_a_message_that_is_never_accepted_holds_up_none_behind_it_and_is_dropped():
+    others = [about("expiring", 2), about("unseen", 3), about("expired", 4), about("unseen", 5)]
+    async with Run(channel := Picky(1), here(1), *others) as run:
+        await asyncio.sleep(180)
+    assert channel.arrived == [2, 3, 4, 5]
+    assert run.outcomes().count("dropped") == 1
+    assert run.gone == [2, 3, 4, 1, 5]
+
+
+@in_simulated_time
+async def test_what_is_about_the_same_thing_never_overtakes():
+    channel = Channel(*[Undelivered("HTTP 500")] * 4)
+    async with Run(channel, here(1), about("unseen", 2), here(3), about("unseen", 4)):
+        await asyncio.sleep(600)
+    assert channel.arrived.index(1) < channel.arrived.index(3)
+    assert channel.arrived.index(2) < channel.arrived.index(4)
+
+
+@in_simulated_time
+async def test_a_message_that_is_never_accepted_is_kept_while_nothing_shows_that_the_destination_works():
+    async with Run(channel := Picky(1, 2), here(1), about("unseen", 2)) as run:
+        await asyncio.sleep(3600)
+    assert channel.arrived == run.gone == []
+    assert {number for _, number in channel.tried} == {1, 2}

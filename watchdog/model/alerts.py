@@ -189,11 +189,14 @@ class Route:
     """What one destination wants. ``reasons`` and ``zones`` (globs of labels) are empty for all.
 
     What concerns no zone, such as a refused configuration, goes to every destination of the right severity.
+    ``incidents`` where each alert opens something that its end has to close: such a destination hears of all alerts,
+    however many there are, and also of ends that are no news to people.
     """
 
     min_severity: Severity = Severity.INFO
     reasons: frozenset[str] = frozenset()
     zones: tuple[str, ...] = ()
+    incidents: bool = False
 
     def wants(self, alert: Alert) -> bool:
         """Whether this alert goes there."""

@@ -27,7 +27,7 @@ from watchdog.notify.shorten import shortened
 T = TypeVar("T")
 
 DEADLINE = timedelta(seconds=30)
-"""For one try by HTTP. Apprise's own for one connection is 4 s."""
+"""For one try by HTTP."""
 
 MAIL_DEADLINE = timedelta(seconds=90)
 """For one mail: a handful of answers, each of which a server may think about for a while."""

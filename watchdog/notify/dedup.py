@@ -71,6 +71,17 @@ def deduplicate(
     return Deduplicated(notices, AlertLog(after, groups))
 
 
+def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
+    """The ends in this step of alerts that gave way to another: people are told of that one, and not of these."""
+    told = {notice.alert.fingerprint for notice in decided.notices}
+    return tuple(
+        _end(state, Kind.OVER)
+        for fingerprint, state in decided.log.entries.items()
+        if state.phase is Phase.CLOSED and state.notified_at is not None and fingerprint not in told
+        if (was := before.entries.get(fingerprint)) is not None and not was.phase.ended
+    )
+
+
 def _notify(
     states: dict[str, AlertState], groups: dict[str, GroupHistory], now: datetime, repeat_every: timedelta
 ) -> tuple[Notice, ...]:
@@ -101,9 +112,7 @@ def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:
 def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
     """What is new of one alert now that its group may be told; ``repeat`` when one of the group is due again."""
     if state.phase in _ENDS:
-        # Whoever was told of it at its worst is told of its end.
-        worst = _SEVERITIES[max(state.notified[0], 0)]
-        return Notice(_ENDS[state.phase], replace(state.alert, severity=worst), state.ceased_at)
+        return _end(state, _ENDS[state.phase])
     if state.phase is not Phase.FIRING:
         return None
     if state.notified_at is None:
@@ -111,3 +120,9 @@ def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
     if state.alert.gravity > state.notified:
         return Notice(Kind.WORSE, state.alert)
     return Notice(Kind.LASTING, state.alert) if repeat else None
+
+
+def _end(state: AlertState, kind: Kind) -> Notice:
+    """Whoever was told of it at its worst is told of its end."""
+    worst = _SEVERITIES[max(state.notified[0], 0)]
+    return Notice(kind, replace(state.alert, severity=worst), state.ceased_at)

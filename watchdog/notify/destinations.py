@@ -188,7 +188,8 @@ class Destinations:
 
 def route_of(destination: Destination) -> Route:
     """What a destination wants."""
-    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones)
+    incidents = destination.pagerduty is not None
+    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones, incidents)
 
 
 def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Channel:
@@ -236,3 +237,15 @@ async def try_out(config: Config, name: str, clock: Clock, http: HttpSender) -> 
         return list(await asyncio.gather(*map(attempt, found)))
     finally:
         await http.close()
+
+
+async def unusable(config: Config) -> list[str]:
+    """``check-config``: a sentence for each destination to which nothing can ever be sent. Connects to none."""
+    faults = []
+    for destination in config.alerts.destinations:
+        if destination.url is not None:
+            try:
+                await Service(destination.url.get_secret_value()).check()
+            except Undelivered as why:
+                faults.append(f"alerts.destinations[{destination.name}].url: {why}")
+    return faults

@@ -34,7 +34,7 @@ class _Remedies:
     over: str
 
 
-_TOGGLE = "turn the proxy of its records off and on, then ask for a recheck in Cloudflare's dashboard"
+_TOGGLE = "turn the proxy of its records off and on"
 _LAST_RESORT = (
     "Universal SSL off and on comes last: there is no TLS meanwhile, a minute must lie between, and the backup"
     " certificate goes."

@@ -34,13 +34,18 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def messages(notices: Iterable[Notice], destination: str, route: Route, now: datetime) -> list[Message]:
-    """What to send to one destination, the gravest first."""
+    """What to send to one destination, the gravest first; where it keeps incidents, with every alert in a message."""
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
         if route.wants(alert):
             groups[alert.reason, alert.account, notice.kind in _OVER].append(notice)
-    found = [_message(group, destination, now) for group in groups.values()]
+    found = [
+        _message(group[start : start + most], destination, now)
+        for group in groups.values()
+        for most in [MOST_NOTICES if route.incidents else len(group)]
+        for start in range(0, len(group), most)
+    ]
     return sorted(found, key=lambda message: -message.severity.rank)
 
 

@@ -21,14 +21,15 @@ from watchdog.model.clock import Clock
 from watchdog.model.events import EventName
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
-from watchdog.notify.dedup import Deduplicated, deduplicate
+from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
 from watchdog.state import outbox
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
+from watchdog.state.store import Store
 
 T = TypeVar("T")
 
@@ -131,7 +132,13 @@ class Pipeline:
             decided = deduplicate(
                 before, found.alerts, found.unwell, gone, now, settings.repeat_every, listening=bool(routes)
             )
-            new = [each for name, route in routes.items() for each in messages(decided.notices, name, route, now)]
+            people = decided.notices
+            incidents = (*people, *replaced(before, decided))
+            new = [
+                each
+                for name, route in routes.items()
+                for each in messages(incidents if route.incidents else people, name, route, now)
+            ]
             return decided, new, outbox.difference(before, decided.log)
 
         decided, new, changes = await asyncio.to_thread(evaluate)  # a tenth of a second for ten thousand packs

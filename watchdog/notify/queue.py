@@ -3,7 +3,8 @@
 A ``MessageQueue`` delivers in order; a message that is not accepted is tried again after 5 s, 10 s, 20 s, … up to
 15 min, or when the other side asks for. A message leaves the outbox only after its destination has accepted it: what a
 kill cuts off is sent again, so it arrives at least once, and seldom twice. A queue is bounded: messages older than
-``OLDEST``, more than ``MOST``, and those a destination refuses as such are dropped, and that is reported.
+``OLDEST``, more than ``MOST``, and those a destination refuses as such are dropped, and that is reported. One that is
+refused for no known reason lets those about other things pass, and is dropped once three of them were accepted.
 
 A ``Refresh`` has no queue: it sends all that fires, again and again, to a destination that keeps it for a while only.
 """
@@ -79,6 +80,8 @@ class MessageQueue(Delivery):
         self._forget = forget
         self._report = report
         self._tries = 0
+        self._overtaken = 0
+        self._first_is_next = True
         self._ending = False
         self._more = asyncio.Event()
 
@@ -106,7 +109,7 @@ class MessageQueue(Delivery):
                 self._more.clear()
                 await self._more.wait()
                 continue
-            await self._try(self._messages[0])
+            await self._try(self._messages[self._next()])
 
     async def _check(self) -> None:
         """Report at once that a destination can never be reached: the first alert is too late for that."""
@@ -115,16 +118,36 @@ class MessageQueue(Delivery):
         except Undelivered as why:
             self._note(DeliveryOutcome.FAILED, error=str(why))
 
+    def _next(self) -> int:
+        """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
+
+        Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
+        another group than all before it, so that no end of an alert ever overtakes its start.
+        """
+        if self._first_is_next or self._tries < HOPELESS_TRIES:
+            return 0
+        before: set[tuple[str, str]] = set()
+        for number, message in enumerate(self._messages):
+            group = (message.reason, message.notices[0].alert.account if message.notices else "")
+            if number and group not in before:
+                return number
+            before.add(group)
+        return 0
+
     async def _try(self, message: Message) -> None:
+        first = message is self._messages[0]
         refusal = await self._send(message)
+        self._first_is_next = not first
         if refusal is None:
-            self._tries = 0
-            self._messages.popleft()
+            self._tries = 0 if first else HOPELESS_TRIES
+            self._overtaken = 0 if first else self._overtaken + 1
+            self._messages.remove(message)
             self._note(DeliveryOutcome.ACCEPTED, message.title)
             await self._forget(message)
             return
         self._tries += 1
-        if refusal.hopeless and self._tries >= HOPELESS_TRIES:
+        hopeless = refusal.hopeless and self._tries >= HOPELESS_TRIES
+        if first and (hopeless or self._overtaken >= HOPELESS_TRIES):
             await self._drop(str(refusal))
             return
         wait = max(wait_after(self._tries), min(refusal.retry_after, LONGEST_WAIT))
@@ -153,7 +176,8 @@ class MessageQueue(Delivery):
             await self._drop(f"it is older than {OLDEST.days} days")
 
     async def _drop(self, why: str) -> None:
-        self._tries = 0
+        self._tries = self._overtaken = 0
+        self._first_is_next = True
         message = self._messages.popleft()
         self._note(DeliveryOutcome.DROPPED, message.title, why)
         await self._forget(message)

@@ -16,6 +16,9 @@ from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.shorten import Room
 
+HTTP_WAITS = 10.0
+"""Seconds that a service may take to be reached, and then to answer (``cto``, ``rto``; 4 in Apprise)."""
+
 MAIL_WAITS = 25.0
 """Seconds that a mail server may take for each of its answers (``cto``, 15 in Apprise): many greet late on purpose."""
 
@@ -66,17 +69,18 @@ def faultless(plugin: Any) -> Any:
 
 
 def dress(plugin: Any, message: Message, url: str) -> None:
-    """Give a plug-in what it sends beside the text: the priority, unless its URL has one, and a mail's headers."""
+    """Give a plug-in what it has beside the text: patience and priority, unless its URL says, and a mail's headers."""
     if len(plugin._formats()) == 1:  # noqa: SLF001  what `format=text` in its URL does
         plugin.notify_format = "text"
     plugin.overflow_mode = "upstream"  # what `overflow=upstream` does: it fits already
     kind = type(plugin).__name__
-    levels = _PRIORITIES.get(kind)
-    if levels is not None and "priority" not in parse_qs(urlsplit(url).query):
+    levels, chosen = _PRIORITIES.get(kind), parse_qs(urlsplit(url).query)
+    if levels is not None and "priority" not in chosen:
         plugin.priority = levels[message.severity if message.status is MessageStatus.FIRING else None]
+    wait = MAIL_WAITS if kind == "NotifyEmail" else HTTP_WAITS
+    plugin.socket_connect_timeout = plugin.socket_connect_timeout if "cto" in chosen else wait
+    plugin.socket_read_timeout = plugin.socket_read_timeout if "rto" in chosen else wait
     if kind == "NotifyEmail":
-        if "cto" not in parse_qs(urlsplit(url).query):
-            plugin.socket_connect_timeout = MAIL_WAITS
         plugin.headers = {**_mail_headers(message), **plugin.headers}
 
 
