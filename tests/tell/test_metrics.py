@@ -21,7 +21,7 @@ from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
-from watchdog.model.packs import KNOWN_STATUSES, UNDEPLOYED
+from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
@@ -113,6 +113,20 @@ def test_failures_of_known_kinds_are_counted_from_zero(metrics):
     assert born == dict.fromkeys(known, 0)
     metrics.called("main", "list_packs", 403, 0.1, "10000")
     assert values(metrics, "failures_total", *labels) == born | {("main", "list_packs", "10000"): 1}
+
+
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active"])
+def test_the_expiry_of_a_pack_that_nobody_is_served_is_not_shown(metrics, status):
+    metrics.passed(PassReport(NOW), NOW)
+    assert values(metrics, "pack_expiry_timestamp_seconds", "pack", found=inventory(pack("p1", status))) == {}
+
+
+def test_the_expiry_of_a_pack_that_was_replaced_is_not_shown(metrics):
+    metrics.passed(PassReport(NOW), NOW)
+    known, history = pack("p1")
+    old = replace(known, pack=replace(known.pack, expires_at=NOW)), history
+    shown = values(metrics, "pack_expiry_timestamp_seconds", "pack", found=inventory(old, pack("p2")))
+    assert {key[0] for key in shown} == {"p2"}
 
 
 def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
@@ -216,18 +230,6 @@ def test_a_pack_that_is_remembered_but_going_away_warns_of_no_expiry(metrics, st
     for name in PROMISED:
         if name.startswith("pack_"):
             assert values(metrics, name, "pack", found=found) == {}, name
-
-
-@pytest.mark.parametrize("status", sorted(UNDEPLOYED))
-def test_a_pack_that_is_not_deployed_has_no_expiry_to_warn_of(metrics, status):
-    assert values(metrics, "pack_expiry_timestamp_seconds", "pack", found=inventory(pack("p1", status))) == {}
-
-
-def test_a_pack_that_another_has_replaced_has_no_expiry_to_warn_of(metrics):
-    known, history = pack("p1")
-    ending = replace(known, pack=replace(known.pack, expires_at=NOW + timedelta(days=2)))
-    found = inventory((ending, history), pack("p2"))
-    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", found=found)} == {"p2"}
 
 
 def test_a_zone_that_was_never_seen_has_no_last_success(metrics):

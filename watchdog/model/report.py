@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from watchdog.model.coverage import NEAR, Coverage
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import EXPIRED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
-from watchdog.model.renewal import renewal
+from watchdog.model.renewal import LONGEST_WINDOW, renewal
+from watchdog.model.serving import Serving
 
 
 @dataclass
@@ -98,7 +98,7 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
 
 def _renewed_by(pack: Pack, now: datetime) -> str:
     """Who renews a certificate that is well and near its end; empty while there is time, and where nobody serves it."""
-    if not pack.deployed or pack.expires_at is None or pack.expires_at - now > NEAR:
+    if pack.status in UNDEPLOYED or pack.expires_at is None or pack.expires_at - now > LONGEST_WINDOW:
         return ""
     if pack.type in UPLOADED:
         return "Nothing: an uploaded certificate is renewed by its owner, not by Cloudflare."
@@ -154,23 +154,22 @@ class Inventory:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]
 
-    def needs_a_person(self) -> bool:
-        """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        coverage = self.coverage()
-        return bool(self.lost()) or any(_needs_a_person(known, coverage) for known, _ in self.packs)
+    def needs_a_person(self, now: datetime) -> bool:
+        """Whether there is a pack or a zone that nothing the watchdog may do will mend.
 
-    def coverage(self) -> Coverage:
-        """Which packs serve which hosts."""
-        return Coverage(known.pack for known, _ in self.packs)
+        A certificate that has run out is such a one while visitors may be served it, and only then.
+        """
+        if self.lost():
+            return True
+        serving = Serving((known.pack for known, _ in self.packs), now)
+        return any(_needs_a_person(known, serving, now) for known, _ in self.packs)
 
 
-def _needs_a_person(known: Remembered, coverage: Coverage) -> bool:
-    """Also where Cloudflare is at work on a certificate that has expired; not where another has taken its place."""
-    pack, reason = known.pack, known.decision.reason
-    ended = pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= known.seen_at)
-    if ended and coverage.in_use(pack, known.seen_at):
-        return True
-    return reason is not Reason.EXPIRED and REASONS[reason].needs_a_person
+def _needs_a_person(known: Remembered, serving: Serving, now: datetime) -> bool:
+    reason, ends = known.decision.reason, known.pack.expires_at
+    if reason is Reason.EXPIRED or (ends is not None and ends <= now):
+        return serving.uses(known.pack) or (reason is not Reason.EXPIRED and REASONS[reason].needs_a_person)
+    return REASONS[reason].needs_a_person
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

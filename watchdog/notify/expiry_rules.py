@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchdog.model.alerts import Alert
-from watchdog.model.coverage import NEAR
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import EXPIRED, PENDING_EXPIRATION, UNIVERSAL, UPLOADED, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason, Severity
-from watchdog.model.renewal import PRESSING, RenewalWindow, renewal
+from watchdog.model.renewal import LONGEST_WINDOW, PRESSING, RenewalWindow, renewal
 from watchdog.model.report import next_restart_at
 from watchdog.notify.pack_rules import pack_alert
 
 UPLOADED_PRESSING = timedelta(days=14)
-"""How long before the end of an uploaded certificate its alert, which begins ``NEAR`` (30 days) before, is critical."""
+"""How long before its end the alert about an uploaded certificate is critical; it begins ``LONGEST_WINDOW`` before."""
 
 EXPIRY = "expiry"
 """The family of these alerts; the first part of their subjects."""
@@ -70,7 +69,7 @@ _RUNNING_OUT = _Remedies(
 def expiry(known: Remembered, history: History, now: datetime) -> Alert | None:
     """The one alert about the end of the pack's certificate, if that is near or past."""
     pack = known.pack
-    if not pack.deployed or (pack.status != EXPIRED and (pack.expires_at is None or pack.expires_at - now > NEAR)):
+    if pack.status != EXPIRED and (pack.expires_at is None or pack.expires_at - now > LONGEST_WINDOW):
         return None
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""

@@ -13,7 +13,9 @@ from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.packs import GOING_AWAY, Pack
 from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
+from watchdog.model.serving import Serving
 from watchdog.notify.expiry_rules import expiry
 from watchdog.notify.pack_rules import TROUBLE, subject, trouble
 
@@ -83,10 +85,11 @@ def active_alerts(
             _keep(found, ailing)
         if ending := expiry(known, history, now):
             expiring.append((known.pack, ending))
-    coverage = inventory.coverage()
-    for pack, alert in expiring:
-        if not coverage.replaced(pack):
-            _keep(found, alert)
+    if expiring:
+        serving = Serving((known.pack for known, _ in inventory.packs), now + LONGEST_WINDOW)
+        for pack, alert in expiring:
+            if serving.uses(pack):
+                _keep(found, alert)
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 
