@@ -35,6 +35,7 @@ from watchdog.model.packs import pack_key
 from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
+from watchdog.simulator.credentials import sees
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.world import World
 from watchdog.state import outbox
@@ -398,8 +399,7 @@ class Life:
 
     def reload(self):
         if self.daemon is not None:
-            self.daemon._reload_asked = False  # noqa: SLF001 - the file is read now, before it is put right again
-            self.daemon._reload(lambda _: None)  # noqa: SLF001 - as above
+            self.daemon.reload()
 
     def spoil_the_disk(self):
         how = self.history.unwritable
@@ -441,7 +441,7 @@ class Life:
     def counters(self):
         components = self.runtime.components
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in components.clients.items())
-        text = self.metrics.expose(Snapshot(inventory(components), accounts), "")[0].decode()
+        text = self.metrics.expose(Snapshot(inventory=inventory(components), accounts=accounts), "")[0].decode()
         return {
             line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()
@@ -517,7 +517,7 @@ class Ending:
         by_id = {pack_key(row["pack_id"]): row for row in rows}
         settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
         for zone in world.zones.values():
-            if not zone.acm:
+            if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
                 continue
             for life in world.packs(zone.id):
                 if life.status != "validation_timed_out" or life.start.type != "advanced":
