@@ -185,7 +185,8 @@ def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TA
     from watchdog.clock import RealClock
 
     with _store(loaded, exclusive=False) as store:
-        found, loss = commands.remembered(store), commands.loss(loaded, store, RealClock().now())
+        now = RealClock().now()
+        found, loss = commands.remembered(loaded, store, now), commands.loss(loaded, store, now)
     _report(found, output)
     if loss and output is Output.TABLE:
         with _told():
@@ -202,7 +203,6 @@ def explain(
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = _load(config)
     from watchdog import commands
-    from watchdog.model.reasons import REASONS
     from watchdog.tell.explain import explained
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
@@ -215,7 +215,7 @@ def explain(
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
-    if any(REASONS[row["reason"]].needs_a_person for row in rows):
+    if any(row["needs_person"] for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 

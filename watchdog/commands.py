@@ -6,7 +6,7 @@ cycle and the same state as the daemon.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,12 +19,12 @@ from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.history import UNTROUBLED, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import renewal
-from watchdog.model.report import Inventory, PassReport, next_step, pack_row
+from watchdog.model.report import Inventory, PassReport, next_step
 from watchdog.observe.poll import poll_zone
 from watchdog.runtime import Runtime, caution, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
@@ -61,21 +61,21 @@ async def once(
             report = await passes.run_pass(WHOLE_PASS)
         finally:
             await passes.stop(timedelta(0))
-        found = inventory(runtime.components)
+        found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
-        found = Inventory(found.packs, [*found.zones, *blind])
+        found = replace(found, zones=[*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
         )
-        return Result(report, found, nothing_seen, found.needs_a_person(runtime.components.clock.now()))
+        return Result(report, found, nothing_seen, found.needs_a_person())
 
 
-def remembered(store: Store) -> Inventory:
+def remembered(config: Config, store: Store, now: datetime) -> Inventory:
     """All that is stored; needs no network and no lock."""
     snapshot = store.load()
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    return Inventory(packs, list(snapshot.zones.values()))
+    return Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for)
 
 
 def loss(config: Config, store: Store, now: datetime) -> str:
@@ -118,7 +118,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
             raise CannotBeDone(text, unreachable=REASONS[outcome.reason].unreachable)
         known = next(k for k in runtime.components.memory.packs_of(seen.zone) if k.pack.id == outcome.pack.id)
-        return pack_row(known, runtime.components.memory.history(outcome.pack))
+        return _row(runtime, known)
 
 
 async def explain(config: Config, store: Store, zone_name: str, pack_id: str) -> list[dict[str, Any]]:
@@ -136,10 +136,11 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
         wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
         if not wanted and pack_id:
             raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
-        return [await _explained(cycle, seen.zone, pack) for pack in wanted]
+        return [await _explained(runtime, seen.zone, pack) for pack in wanted]
 
 
-async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+    cycle = runtime.passes.cycle
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis), now, diagnosis)
@@ -147,7 +148,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
-        **pack_row(known, history),
+        **_row(runtime, known),
         "next": next_step(known, history, now),
         "validation_method": pack.validation.method or None,
         "certificate_authority": pack.certificate_authority or None,
@@ -164,6 +165,14 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
             for entry in entries
         ],
     }
+
+
+def _row(runtime: Runtime, known: Remembered) -> dict[str, Any]:
+    """The row as everywhere; what else the zone has may stand in for this pack."""
+    memory = runtime.components.memory
+    packs = [(each, memory.history(each.pack)) for each in memory.packs_of(ZoneMemory(known.account, known.zone))]
+    now, pending_for = runtime.components.clock.now(), runtime.config.alerts.pending_for
+    return Inventory(packs, (), now, pending_for).row(known, memory.history(known.pack))
 
 
 async def _find(runtime: Runtime, name: str) -> ZoneRef:

@@ -121,6 +121,13 @@ class Remembered:
     diagnosis: Diagnosis | None = None
 
 
+def next_restart_at(known: Remembered, history: History) -> datetime | None:
+    """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
+    if known.pack.status != VALIDATION_TIMED_OUT or history.gave_up_at is not None:
+        return None
+    return known.decision.until or history.next_restart_at
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneMemory:
     """One zone: the id its name stands for, when it was last seen whole, and why not since.
