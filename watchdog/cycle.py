@@ -147,8 +147,8 @@ class Cycle:
     async def look(self, zone: ZoneRef) -> Observation:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
-        zone = replace(zone, id=zone.id or memory.zone_id(zone))
-        observation = await poll.poll_zone(zone, components.clients[zone.account], troubled=memory.troubled(zone))
+        client, troubled = components.clients[zone.account], memory.troubled(zone)
+        observation = await poll.poll_zone(zone, client, troubled=troubled, last_id=memory.zone_id(zone))
         self._remember(observation)
         self.report.zones += 1
         if isinstance(observation, Seen):

@@ -1,27 +1,54 @@
 """One look at one zone: all its packs, or why it could not be seen. Never raises for what Cloudflare does."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError
+from watchdog.cloudflare.errors import AccessDenied, CloudflareError, NotFound
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.observation import Observation, Seen, Unseen
-from watchdog.model.packs import ZoneRef, pack_key
+from watchdog.model.packs import Pack, ZoneRef, pack_key
 
 
-async def poll_zone(zone: ZoneRef, client: Client, *, troubled: bool) -> Observation:
-    """See the zone whole, looking its id up by name first where it is not known.
+async def poll_zone(zone: ZoneRef, client: Client, *, troubled: bool, last_id: str = "") -> Observation:
+    """See the zone whole.
 
-    ``troubled`` zones go before calm ones when the quota is short.
+    A zone without an id is looked up by its name, or looked at where it was last: ``last_id``. ``troubled`` zones go
+    before calm ones when the quota is short.
     """
+    urgency = Urgency.TROUBLED if troubled else Urgency.CALM
     try:
-        if not zone.id:
-            found = await client.find_zone(zone.label)
-            zone = replace(zone, id=found.id)
-        packs = await client.list_packs(zone.id, Urgency.TROUBLED if troubled else Urgency.CALM)
+        if zone.id:
+            packs = await client.list_packs(zone.id, urgency)
+        else:
+            zone, packs = await _by_name(zone, last_id, client, urgency)
     except CloudflareError as error:
         return Unseen(zone, error.reason, str(error))
     if not zone.packs:
         return Seen(zone, tuple(packs))
     wanted = {pack_key(pack.id): pack for pack in packs if pack_key(pack.id) in zone.packs}
     return Seen(zone, tuple(wanted.values()), tuple(sorted(zone.packs - wanted.keys())))
+
+
+async def _by_name(zone: ZoneRef, last_id: str, client: Client, urgency: Urgency) -> tuple[ZoneRef, list[Pack]]:
+    """The zone with its id, and its packs.
+
+    A zone that moved to another account leaves one of its name behind that is refused, gone, or empty: then the name is
+    looked up again, because of emptiness once a day.
+    """
+    if not last_id:
+        zone = replace(zone, id=await client.find_zone(zone.label))
+        return zone, await client.list_packs(zone.id, urgency)
+    zone = replace(zone, id=last_id)
+    try:
+        packs = await client.list_packs(last_id, urgency)
+    except (NotFound, AccessDenied):
+        found = await client.find_zone(zone.label)
+        if found == last_id:
+            raise
+        return replace(zone, id=found), await client.list_packs(found, urgency)
+    if not packs and not client.found_lately(zone.label):
+        with suppress(CloudflareError):
+            zone = replace(zone, id=await client.find_zone(zone.label))
+        packs = packs if zone.id == last_id else await client.list_packs(zone.id, urgency)
+    return zone, packs
