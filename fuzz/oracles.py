@@ -42,7 +42,7 @@ from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
-from watchdog.state import schema
+from watchdog.state import packs
 from watchdog.tell.web import Web, bind
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -110,7 +110,7 @@ def is_sound(pack: Pack) -> None:
     renewal(pack.expires_at, pack.uploaded_at, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
     known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
-    schema.pack_row(known)
+    packs.pack_row(known)
     msgspec.json.encode(pack_row(known, UNTROUBLED))
     hash(pack)
 

@@ -2,9 +2,9 @@
 
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
 credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
-file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong. Errors are one sentence on
-stderr, never a traceback. Each failure gets its code where the room that raises it is entered (``_load``, ``_store``,
-…), so nothing is imported only to tell errors apart.
+file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong, or a newer version wrote
+the state. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room that raises
+it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
-    from watchdog.state.database import Store
+    from watchdog.state.store import Store
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -343,7 +343,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, Store
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
+    from watchdog.state.store import Store
 
     clock = RealClock()
     try:
@@ -366,6 +367,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
             store.close()
     except StateHeld as error:
         _fail(STATE_HELD, str(error))
+    except StateTooNew as error:
+        _fail(CONFIG_ERROR, str(error))
     except StateDamaged as error:
         _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
@@ -387,7 +390,7 @@ def _check_online(config: "Config") -> None:
     import tempfile
 
     from watchdog import commands
-    from watchdog.state.database import Store
+    from watchdog.state.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{folder}/nothing.db", exclusive=True)

@@ -30,7 +30,7 @@ from watchdog.observe.poll import poll_zone
 from watchdog.passes import Passes
 from watchdog.runtime import Runtime, caution, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 WHOLE_PASS = timedelta(days=365)
 """The length of a pass that is to see everything, however long the quota makes it wait."""

@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from typing import Protocol
 
 from watchdog.act import recheck, restart
 from watchdog.cloudflare.client import Client
+from watchdog.decide import rechecks
 from watchdog.decide.budget import Budget, Place, due_since
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
@@ -23,7 +24,7 @@ from watchdog.diagnose import validation_errors
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
-from watchdog.model.findings import Diagnosis, Finding, fingerprint, placed
+from watchdog.model.findings import Diagnosis, Finding, fingerprint
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
@@ -41,9 +42,6 @@ from watchdog.state.intents import Intents, Stored
 from watchdog.state.memory import Memory
 
 _log = logging.getLogger(__name__)
-
-RECHECK_EVERY = timedelta(hours=1)
-"""How often Cloudflare is asked to check the same tokens at once."""
 
 
 class Diagnoser(Protocol):
@@ -177,7 +175,7 @@ class Cycle:
         """Decide for a pack that needs neither a diagnosis nor a restart, which is nearly every pack."""
         try:
             decision = self.decide(zone, pack)
-            if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision):
+            if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision) or self._wants_recheck(zone, pack):
                 return False
             self.conclude(zone, pack, decision)
         except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
@@ -279,7 +277,7 @@ class Cycle:
                 decision = self.decide(zone, pack, diagnosis)
                 if decision.do is not Do.RESTART:
                     self.conclude(zone, pack, decision, diagnosis)
-                    await self._recheck(zone, pack, diagnosis)
+                    await self._recheck(zone, pack, decision, diagnosis)
                 elif not self.stopping:
                     await self.restart(zone, pack, diagnosis)
         except Exception as surprise:  # noqa: BLE001  as above
@@ -363,21 +361,26 @@ class Cycle:
             self._record([Event.restart_held(zone, outcome.pack, now, decision, attempts=attempts, error=error)])
         return outcome
 
-    async def _recheck(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
-        """Ask Cloudflare to look now, once a person has placed the tokens: its own next look may be hours away."""
+    def _wants_recheck(self, zone: ZoneRef, pack: Pack) -> bool:
+        """Whether Cloudflare is to be asked to check a pack that gets no diagnosis otherwise."""
+        if not rechecks.is_stuck_universal(pack) or not self._may_recheck(zone):
+            return False
+        known = self.components.memory.known(pack)
+        return rechecks.is_due(pack, known.diagnosis if known else None, self.now())
+
+    def _may_recheck(self, zone: ZoneRef) -> bool:
+        return self.components.rules(zone).recheck and not self.components.dry_run
+
+    async def _recheck(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None) -> None:
+        """Ask Cloudflare to look now, where that may help: its own next look may be hours away, or never come."""
         components, now = self.components, self.now()
-        if diagnosis is None or not placed(diagnosis.findings):
+        if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone):
             return
-        if components.dry_run or not components.rules(zone).recheck:
-            return
-        tokens, last = fingerprint(pack.validation.tokens), diagnosis.rechecked_at
-        if diagnosis.tokens == tokens and last is not None and now < last + RECHECK_EVERY:
-            return
-        asked = replace(diagnosis, tokens=tokens, rechecked_at=now)
-        components.memory.conclude(zone, pack, Decision(Do.LEAVE, Reason.IN_PROGRESS), now, asked)
+        asked = replace(diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.tokens), rechecked_at=now)
+        components.memory.conclude(zone, pack, decision, now, asked)
         await components.memory.writer.flush()  # as with a restart: what was asked is known before it is
         error = await recheck.recheck(pack, components.clients[zone.account])
-        self._record([Event.rechecked(zone, pack, now, error)])
+        self._record([Event.rechecked(zone, pack, now, decision.reason, error)])
 
     # ── what every step uses ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,7 @@ from watchdog.model.text import clean
 from watchdog.passes import Passes
 from watchdog.proxy import unreadable
 from watchdog.runtime import Runtime, caution, inventory, open_runtime, own_version
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 from watchdog.tell.logs import configure
 from watchdog.tell.systemd import Notifier
 

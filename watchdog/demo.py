@@ -25,7 +25,7 @@ from watchdog.runtime import inventory, open_runtime
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 from watchdog.tell import tables
 
 STORY = timedelta(seconds=40)

@@ -33,10 +33,10 @@ from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.passes import AT_ONCE
 from watchdog.schedule.agenda import Agenda
-from watchdog.state.database import Store
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.store import Store
 from watchdog.tell.logs import Logs, configure
 
 if TYPE_CHECKING:

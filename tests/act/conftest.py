@@ -18,9 +18,9 @@ from watchdog.model.packs import ZoneRef
 from watchdog.observe.zones import WatchedZones
 from watchdog.schedule.agenda import Agenda
 from watchdog.simulator.scenario import pack_id
-from watchdog.state.database import Store
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 PACK = pack_id("example.com", 0)
 WAIT = timedelta(minutes=15)

@@ -19,9 +19,9 @@ from watchdog.model.history import UNTROUBLED, History, Intent, Sent
 from watchdog.model.packs import KNOWN_STATUSES, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import Reason
 from watchdog.simulator.scenario import Fault
-from watchdog.state.database import Store
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 LOST = {
     "html_502": {"kind": "html_error", "status": 502},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 pytestmark = pytest.mark.process
 
@@ -89,6 +89,16 @@ def test_74_there_is_no_state_yet(command, configure):
 def test_74_the_state_cannot_be_opened(command, configure, tmp_path, name):
     (tmp_path / "state.db").write_bytes(b"this is no database, whatever it is called" * 50)
     assert "is not a SQLite database" in command(name, "-c", configure(NOWHERE, zones=ZONE)).failed(74)
+
+
+@pytest.mark.parametrize("name", ["once", "run"])
+def test_78_a_newer_version_wrote_the_state(command, configure, tmp_path, name):
+    Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True).close()
+    with sqlite3.connect(tmp_path / "state.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.close()
+    done = command(name, "-c", configure(NOWHERE, zones=ZONE))
+    assert "was written by a newer version of this program" in done.failed(78)
 
 
 @pytest.mark.parametrize("name", ["once", "run"])

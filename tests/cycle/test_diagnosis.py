@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -112,6 +114,31 @@ async def test_new_records_are_told_once_and_a_recheck_is_asked_once_when_they_a
         attended(again).findings[ZONE, "pending_validation"] = [PLACED]
         await again.watch(minutes=5)
         assert len(rechecks(again)) == 1  # the hour is not over, and a new process knows
+
+
+@pytest.mark.parametrize("diagnosed", [True, False])
+@in_simulated_time
+async def test_a_universal_pack_that_timed_out_is_rechecked_a_few_times_a_day_and_never_restarted(start, diagnosed):
+    universal = {**timed_out(), "type": "universal"}
+    async with start({ZONE: [universal]}) as fleet:
+        if diagnosed:
+            attended(fleet)
+        await fleet.watch(hours=25)
+        assert len(rechecks(fleet)) == 4
+        assert {request.body for request in rechecks(fleet)} == {'{"validation_method":"txt"}'}
+        assert rechecks(fleet) == fleet.asked("PATCH")
+        assert fleet.row(ZONE)["reason"] == "not_restartable"
+        asked = [event.reason for event in fleet.events("recheck_sent")]
+        assert asked == ["not_restartable"] * 4
+
+
+@in_simulated_time
+async def test_a_universal_pack_is_not_rechecked_where_that_is_turned_off(start):
+    universal = {**timed_out(), "type": "universal"}
+    async with start({ZONE: [universal]}, config={"restart": {"recheck": False}}) as fleet:
+        diagnoser = attended(fleet)
+        await fleet.watch(hours=9)
+        assert (rechecks(fleet), diagnoser.asked) == ([], [])
 
 
 @in_simulated_time

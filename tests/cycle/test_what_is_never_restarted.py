@@ -34,15 +34,22 @@ strange = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_s
         max_size=8,
     )
 )
-def test_only_advanced_packs_in_validation_timed_out_are_ever_patched(tmp_path_factory, packs):
+def test_only_advanced_packs_that_timed_out_are_ever_restarted_and_only_universal_ones_rechecked(
+    tmp_path_factory, packs
+):
     async def story():
         zones = {ZONE: [{"status": status, "type": kind, "story": {"stuck_in": status}} for status, kind in packs]}
         async with Start(tmp_path_factory.mktemp("state"))(zones) as fleet:
             await fleet.look()
-            return {request.path.rsplit("/", 1)[1] for request in fleet.asked("PATCH")}
+            asked = [request.path.rsplit("/", 2)[1:] for request in fleet.asked("PATCH")]
+            return [{pack for door, pack in asked if door == one} for one in ("certificate_packs", "verification")]
 
-    due = {pack_id(ZONE, n) for n, pack in enumerate(packs) if pack == ("validation_timed_out", "advanced")}
-    assert simulated(story) == due
+    def of(kind):
+        return {pack_id(ZONE, n) for n, pack in enumerate(packs) if pack == ("validation_timed_out", kind)}
+
+    restarted, rechecked = simulated(story)
+    assert restarted == of("advanced")
+    assert rechecked == of("universal")  # which spends nothing, and changes nothing of the order
 
 
 @in_simulated_time

@@ -10,7 +10,7 @@ import pytest
 from tests.harness.fleet import timed_out
 from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 pytestmark = pytest.mark.process
 

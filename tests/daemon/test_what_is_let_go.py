@@ -21,8 +21,8 @@ from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome
 from watchdog.observe.compare import compare
 from watchdog.observe.facts import KEPT_FOR, Facts
 from watchdog.schedule.agenda import Agenda
-from watchdog.state.database import Store
 from watchdog.state.memory import FORGET_AFTER, Memory
+from watchdog.state.store import Store
 from watchdog.tell.logs import REMEMBERED_FOR, Logs, configure
 from watchdog.tell.metrics import MOST_STATUSES, Account, Metrics, Snapshot
 

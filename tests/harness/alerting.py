@@ -27,7 +27,7 @@ from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.notify.rules import Standing
 from watchdog.runtime import inventory as inventory_of
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 
 class Got:

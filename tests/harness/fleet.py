@@ -11,6 +11,7 @@ from datetime import timedelta
 from random import Random
 
 from tests.harness.cloudflare_client import InProcess
+from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
@@ -21,7 +22,7 @@ from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 from watchdog.tell.metrics import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
@@ -133,7 +134,7 @@ class Fleet:
 
     def unwritable(self, on=True):
         """The state's disk takes no writes (or takes them again)."""
-        self.store._db.exec_driver_sql(f"PRAGMA query_only = {'ON' if on else 'OFF'}").close()  # noqa: SLF001 - else a full disk is needed
+        pragma(self.store, f"query_only = {'ON' if on else 'OFF'}")
 
     # What the test asks.
 

@@ -21,7 +21,7 @@ from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import open_runtime
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 
 ZONES = 12
 PACKS = 3
@@ -208,7 +208,7 @@ def holdings(daemon, store, folder):
     found["threads"] = threading.active_count()
     found["tasks"] = len(asyncio.all_tasks())
     found["series"] = sum(1 for line in daemon.exposition()("")[0].splitlines() if not line.startswith(b"#"))
-    with store.transaction("DEFERRED") as db:
+    with store.reading() as db:
         names = [row[0] for row in db.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for name in names:
             found[f"rows of {name}"] = db.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()  # noqa: S608

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.harness.alerting import Receiver
 from tests.harness.builders import T0, alert, firing, message, notice
+from tests.harness.disk import pragma
 from watchdog.model.alerts import (
     Alert,
     AlertLog,
@@ -29,8 +30,9 @@ from watchdog.model.alerts import (
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Severity
 from watchdog.state import outbox
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
+from watchdog.state.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,9 +54,7 @@ def store(tmp_path):
 
 def full(store, pages=1):
     """The disk takes nothing more."""
-    with store.transaction() as database:
-        size = database.exec_driver_sql("PRAGMA page_count").scalar()
-    store._db.exec_driver_sql(f"PRAGMA max_page_count = {size + pages}")  # noqa: SLF001  a real SQLITE_FULL
+    pragma(store, f"max_page_count = {pragma(store, 'page_count') + pages}")
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -140,7 +140,7 @@ def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
         store,
         Unwritten({"a": firing(alert()), "b": firing(alert())}, {}, {1: message(1), 2: message(2)}),
     )
-    with store.transaction() as database:
+    with store.writing() as database:
         database.exec_driver_sql(
             "UPDATE alert_log SET entry = replace(entry, 'gave_up', 'novel') WHERE fingerprint = 'a'"
         )

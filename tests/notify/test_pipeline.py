@@ -14,7 +14,8 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.rules import Standing
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 
 MANAGER = "  destinations:\n    - {name: am, alertmanager: 'http://am.test', heartbeat: true}\n"
 TWO = (
@@ -264,10 +265,13 @@ class FullDisk:
     def __init__(self, store):
         self._store, self.full = store, True
 
-    def transaction(self, kind="IMMEDIATE"):
+    def reading(self):
+        return self.writing()
+
+    def writing(self):
         if self.full:
             raise StateError("the state cannot be written: the disk is full")
-        return self._store.transaction(kind)
+        return self._store.writing()
 
     def close(self):
         self._store.close()

@@ -11,9 +11,9 @@ import pytest
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.model.packs import Pack
-from watchdog.state.database import Store
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -103,12 +103,6 @@ def mind(url):
 def store(url):
     with opened(url) as store:
         yield store
-
-
-@pytest.fixture
-def db(store):
-    """The store's own connection: SQLite's knobs are turned, and its schema read, where the store itself would."""
-    return store._db  # noqa: SLF001 - the only way to make a real SQLITE_FULL without filling a disk
 
 
 class Kit:

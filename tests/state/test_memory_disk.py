@@ -16,7 +16,7 @@ from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.observe.compare import compare
-from watchdog.state import database as store_module
+from watchdog.state import changes
 from watchdog.state.database import StateError
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -284,7 +284,7 @@ async def test_what_cannot_be_written_is_kept_with_its_reason_and_written_later(
 
 @in_simulated_time
 async def test_a_long_time_without_a_disk_does_not_fill_the_memory(mind, kit, monkeypatch):
-    monkeypatch.setattr(store_module, "JOURNAL_UNWRITTEN", 20)
+    monkeypatch.setattr(changes, "JOURNAL_UNWRITTEN", 20)
     async with mind() as memory:
         with kit.no_room():
             for number in range(30):

@@ -14,8 +14,10 @@ from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered,
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.state import outbox, quarantine
-from watchdog.state.database import Changes, StateDamaged, StateError, Store
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.migrations.upgrade import HEAD
+from watchdog.state.store import Store
 
 NAME = "state.db.damaged-20260301T120000Z"
 HISTORIES = {("z1", f"p{n}"): History(1) for n in range(400)}
@@ -239,7 +241,14 @@ def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path,
     found = {("z1", f"p{n}"): Diagnosis(kit.t0, (), "tokens") for n in range(9)}
     lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p1", detail="x" * 90) for _ in range(40)]
     store.save(
-        Changes([ZoneMemory("main", "z", "z1", kit.t0, kit.t0)], known, HISTORIES, found, journal=lines), kit.now
+        Changes(
+            zones=[ZoneMemory("main", "z", "z1", kit.t0, kit.t0)],
+            packs=known,
+            histories=HISTORIES,
+            diagnoses=found,
+            journal=lines,
+        ),
+        kit.now,
     )
     store.intend(kit.intent("p500"), UNTROUBLED, kit.after(kit.intent("p500")), kit.now)
     store.close()

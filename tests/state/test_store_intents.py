@@ -9,14 +9,16 @@ from datetime import timedelta
 import pytest
 
 from watchdog.model.history import UNTROUBLED, History, Sent
-from watchdog.state.database import Changes, Settled, Stale
+from watchdog.state.changes import Changes, Settled
+from watchdog.state.restarts import Stale
 
 DIES_AFTER = """
 import os, signal, sys
 from datetime import datetime, timedelta, UTC
 from watchdog.model.clock import Anchor
 from watchdog.model.history import UNTROUBLED, History, Intent
-from watchdog.state.database import Changes, Store
+from watchdog.state.changes import Changes
+from watchdog.state.store import Store
 
 store = Store.open(sys.argv[1], exclusive=True)
 at = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

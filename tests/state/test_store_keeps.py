@@ -12,9 +12,9 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
-from watchdog.state import database as store_module
-from watchdog.state import schema
-from watchdog.state.database import Changes, StateError
+from watchdog.state import journal, schema
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateError
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 times = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))
@@ -169,7 +169,7 @@ def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
 
 
 def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
-    monkeypatch.setattr(store_module, "JOURNAL_ROWS", 3)
+    monkeypatch.setattr(journal, "ROWS", 3)
     line = JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p")
     store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]), kit.now)
     assert store.prune(kit.t0, kit.t0) == 7

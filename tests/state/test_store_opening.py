@@ -18,14 +18,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.harness.disk import pragma
 from watchdog.model.history import UNTROUBLED, History, JournalLine
 from watchdog.state import migrations, schema
-from watchdog.state.database import Changes, StateError, StateHeld, Store
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateError, StateHeld
 from watchdog.state.migrations.upgrade import HEAD
+from watchdog.state.store import Store
 
 HOLDS = """
 import sys
-from watchdog.state.database import Store
+from watchdog.state.store import Store
 store = Store.open(sys.argv[1], exclusive=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -100,32 +103,33 @@ def test_what_is_created_is_for_its_owner_alone(store, path, kit):
         assert stat.S_IMODE(path.with_name(name).stat().st_mode) == 0o600
 
 
-def test_the_connection_is_as_durable_as_promised(db):
-    names = ("synchronous", "foreign_keys", "busy_timeout")
-    settings = {name: db.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
-    assert settings == {"synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
-    assert db.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+def test_the_connection_is_as_durable_as_promised(store):
+    names = ("synchronous", "foreign_keys", "busy_timeout", "journal_mode")
+    settings = {name: pragma(store, name) for name in names}
+    assert settings == {"synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000, "journal_mode": "wal"}
 
 
 def test_the_revision_kept_beside_alembic_is_alembics_own():
     assert ScriptDirectory(migrations.__path__[0]).get_heads() == [HEAD]
 
 
-def test_the_migrations_lead_to_the_tables_that_are_used(db):
-    assert compare_metadata(MigrationContext.configure(db), schema.metadata) == []
+def test_the_migrations_lead_to_the_tables_that_are_used(store):
+    with store.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
 
 
-def test_columns_lie_in_the_order_the_rows_are_written(db):
-    for table in schema.metadata.tables.values():
-        found = [column["name"] for column in sa.inspect(db).get_columns(table.name)]
-        assert found == [column.name for column in table.columns]
+def test_columns_lie_in_the_order_the_rows_are_written(store):
+    with store.reading() as connection:
+        for table in schema.metadata.tables.values():
+            found = [column["name"] for column in sa.inspect(connection).get_columns(table.name)]
+            assert found == [column.name for column in table.columns]
 
 
 @pytest.mark.process
 def test_a_current_state_is_opened_without_alembic_and_without_the_orm(url, store):
     store.close()
     code = (
-        "import sys; from watchdog.state.database import Store; Store.open(sys.argv[1], exclusive=True).close();"
+        "import sys; from watchdog.state.store import Store; Store.open(sys.argv[1], exclusive=True).close();"
         "sys.exit(any(name in sys.modules for name in ('alembic', 'sqlalchemy.orm')))"
     )
     assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == 0
@@ -251,8 +255,8 @@ def test_a_directory_this_user_may_not_write_is_a_sentence_and_keeps_no_lock(pub
             assert "cannot be created: Permission denied" in refusal(f"sqlite:///{public}/state.db")
 
 
-def test_a_writer_that_does_not_end_is_a_sentence(store, db, path, kit):
-    db.exec_driver_sql("PRAGMA busy_timeout = 10")
+def test_a_writer_that_does_not_end_is_a_sentence(store, path, kit):
+    pragma(store, "busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StateError, match="is locked by another process"):
@@ -263,15 +267,14 @@ def test_a_writer_that_does_not_end_is_a_sentence(store, db, path, kit):
     assert store.writable()
 
 
-def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_room(store, db, kit):
-    pages = db.exec_driver_sql("PRAGMA page_count").scalar()
-    db.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_room(store, kit):
+    pragma(store, f"max_page_count = {pragma(store, 'page_count')}")
     lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p", detail="x" * 500) for _ in range(100)]
     with pytest.raises(StateError, match="cannot be written: the disk is full"):
         store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {}
     assert store.journal_of("z1", "p", 10) == []
-    db.exec_driver_sql("PRAGMA max_page_count = 100000").close()
+    pragma(store, "max_page_count = 100000")
     store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {("z1", "p1"): History(1)}
 

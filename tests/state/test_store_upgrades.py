@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,21 @@ from alembic.config import Config
 
 import watchdog
 from watchdog.model.alerts import Phase
+from watchdog.model.clock import Anchor
+from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import rfc3339
-from watchdog.model.history import History
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
+from watchdog.model.history import History, Remembered, ZoneMemory
+from watchdog.model.packs import ManualRecord, Pack
+from watchdog.model.reasons import Reason
 from watchdog.state import migrations, outbox
-from watchdog.state.database import Changes
+from watchdog.state.changes import Changes, Snapshot
+from watchdog.state.database import StateTooNew
 from watchdog.state.migrations import upgrade
+from watchdog.state.schema import from_micros
 
 NEXT = "9000"
+AT = 1_772_366_400_000_000
 TABLES = (
     "zones",
     "packs",
@@ -54,7 +62,8 @@ def upgrade():
 """
 OPENS = """
 import sys
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 try:
     store = Store.open(sys.argv[1], exclusive=sys.argv[2] == "daemon")
 except StateError as error:
@@ -71,7 +80,7 @@ def next_release(tmp_path):
     def make(then):
         copy = tmp_path / "release" / "watchdog"
         shutil.copytree(Path(watchdog.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        folder = copy / "record" / "migrations"
+        folder = copy / "state" / "migrations"
         (folder / "versions" / f"{NEXT}_next.py").write_text(REVISION.format(then=then))
         module = folder / "upgrade.py"
         module.write_text(module.read_text().replace(f'HEAD = "{upgrade.HEAD}"', f'HEAD = "{NEXT}"'))
@@ -114,6 +123,23 @@ def test_an_older_state_is_brought_up_to_date_by_the_daemon_alone_and_keeps_what
 
 
 @pytest.mark.process
+def test_a_copy_of_the_older_state_is_kept_and_named_to_whoever_goes_back(url, path, kit, next_release):
+    an_old_state(url, kit)
+    kept = path.with_name(f"state.db.revision-{upgrade.HEAD}")
+    assert next_release("pass")(url, "daemon").stdout == "3\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with (
+        pytest.raises(StateTooNew, match=rf"\(revision {NEXT}; this one knows {upgrade.HEAD}\)") as refused,
+        kit.opened(url),
+    ):
+        pass
+    assert str(refused.value).endswith(f": run that version, or put {kept} in its place, a copy from before")
+    kept.replace(path)
+    with kit.opened(url) as store:
+        assert store.history_of("z1", "p1") == History(3)
+
+
+@pytest.mark.process
 def test_a_release_that_dies_in_its_revision_leaves_the_old_state_whole(url, path, kit, next_release):
     an_old_state(url, kit)
     died = next_release("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")(url, "daemon")
@@ -132,6 +158,96 @@ def revised(path, revision):
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()
+
+
+# As the release before this one wrote them.
+ROWS = {
+    "zones": [("main", "a.example", "z1", AT, AT + 5, "", "")],
+    "packs": [
+        (
+            *(
+                "z1",
+                "p1",
+                "main",
+                "a.example",
+                "advanced",
+                "validation_timed_out",
+                '["*.a.example", "a.example"]',
+                "google",
+            ),
+            *(AT + 7, '["caa: \\u201cno\\u201d", "twice"]', AT, AT + 5, "wait", "backing_off", AT + 9, 90),
+        )
+    ],
+    "histories": [("z1", "p1", 2, AT, AT + 1, AT + 2, None, "HTTP 500")],
+    "intents": [(7, "main", "a.example", "z1", "p1", 2, AT + 1, AT + 2, None, "", None)],
+    "journal": [(3, AT, "restart_sent", "main", "a.example", "z1", "p1", "restarted", "attempt=2")],
+    "diagnoses": [
+        (
+            *("z1", "p1", AT),
+            '[["caa_forbids", "certain", "a.example", "CAA forbids it.", "Allow.", ["CAA", "a.example", "0 issue x"]]]',
+            *("abc", AT + 3),
+        )
+    ],
+    "bookings": [(1, "main", "boot", 12.5, 37)],
+}
+
+
+def test_a_state_of_the_release_before_is_taken_over_as_it_is(url, path, kit):
+    revised(path, "0005")
+    database = sqlite3.connect(path)
+    with database:
+        for table, rows in ROWS.items():
+            database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608 - marks
+        database.execute("UPDATE meta SET anchor_at = ?, anchor_monotonic = 5.5, anchor_boot = 'boot'", (AT,))
+        database.execute("INSERT INTO outbox VALUES (41, 'ops', 1, '{}')")
+        database.execute("DELETE FROM outbox")
+    database.close()
+    at, step = from_micros(AT), timedelta(microseconds=1)
+    with kit.opened(url) as store:
+        assert store.load() == Snapshot(
+            anchor=Anchor(at, 5.5, "boot"),
+            zones={("main", "a.example"): ZoneMemory("main", "a.example", "z1", at, at + 5 * step)},
+            packs={
+                ("z1", "p1"): Remembered(
+                    account="main",
+                    zone="a.example",
+                    pack=Pack(
+                        id="p1",
+                        zone_id="z1",
+                        type="advanced",
+                        status="validation_timed_out",
+                        hosts=("*.a.example", "a.example"),
+                        certificate_authority="google",
+                        expires_at=at + 7 * step,
+                        validation_errors=("caa: “no”", "twice"),
+                        validity_days=90,
+                    ),
+                    since=at,
+                    seen_at=at + 5 * step,
+                    decision=Decision(Do.WAIT, Reason.BACKING_OFF, at + 9 * step),
+                    diagnosis=Diagnosis(
+                        at,
+                        (
+                            Finding(
+                                name=FindingName.CAA_FORBIDS,
+                                certainty=Certainty.CERTAIN,
+                                host="a.example",
+                                says="CAA forbids it.",
+                                remedy="Allow.",
+                                record=ManualRecord("CAA", "a.example", "0 issue x"),
+                            ),
+                        ),
+                        "abc",
+                        at + 3 * step,
+                    ),
+                )
+            },
+            histories={("z1", "p1"): History(2, at, at + step, at + 2 * step, None, "HTTP 500")},
+        )
+        assert [number for number, _ in store.open_intents()] == [7]
+        assert [line.detail for line in store.journal_of("z1", "p1", 9)] == ["attempt=2"]
+        assert store.booked("boot") == [("main", 12.5, 37)]
+        assert outbox.load(store).last_id == 41
 
 
 def test_a_state_that_knew_no_validities_and_uploads_keeps_its_packs_and_learns_them(url, path, kit):

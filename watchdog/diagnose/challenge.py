@@ -19,13 +19,12 @@ from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord, Pack, ZoneFacts
+from watchdog.model.packs import UNIVERSAL, VALIDATION_TIMED_OUT, ManualRecord, Pack, ZoneFacts
 
 WAITS = "pending_validation"
 _PREFIX = "_acme-challenge."
 _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
-_UNIVERSAL = "universal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
     name = _PREFIX + base
     offered = (record.value for record in pack.validation.delegations if record.name == name)
     made = f"{base}.{zone.delegation}{_DELEGATED}" if zone.delegation else ""
-    target = "" if pack.type == _UNIVERSAL else next(offered, made).lower()
+    target = "" if pack.type == UNIVERSAL else next(offered, made).lower()
     tokens = pack.validation.tokens if pack.status == WAITS else ()
     return _Name(name=name, base=base, target=target, tokens=tuple(token for token in tokens if token.name == name))
 

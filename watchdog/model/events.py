@@ -229,10 +229,10 @@ class Event:
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=WARNING, facts=facts)
 
     @classmethod
-    def rechecked(cls, zone: ZoneRef, pack: Pack, at: datetime, error: str) -> Self:
-        """Cloudflare was asked to check a pending validation now; ``error`` is empty when it took that."""
+    def rechecked(cls, zone: ZoneRef, pack: Pack, at: datetime, reason: Reason, error: str) -> Self:
+        """Cloudflare was asked to check a validation now; ``error`` is empty when it took that."""
         name = EventName.RECHECK_FAILED if error else EventName.RECHECK_SENT
-        facts, reason = (("method", pack.validation.method), ("error", error)), Reason.IN_PROGRESS
+        facts = (("method", pack.validation.method), ("error", error))
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=EVENTS[name].level, facts=facts)
 
 

@@ -12,6 +12,7 @@ PackKey = tuple[str, str]
 """Zone id and pack id."""
 
 ADVANCED = "advanced"
+UNIVERSAL = "universal"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 

@@ -164,11 +164,12 @@ REASONS: Mapping[str, Meaning] = {
     Reason.NOT_RESTARTABLE: Meaning(
         decided="leave",
         needs_a_person=True,
-        next_step="Nothing: Cloudflare restarts the validation of advanced packs only.",
+        next_step="No restart: Cloudflare restarts advanced packs only. Of a universal pack it is asked to check again"
+        " every 8 hours (`restart.recheck`).",
         severities=_WARNING,
         pack="timed out, and packs of type {type} cannot be restarted",
-        pack_remedy="mend its validation in Cloudflare's dashboard; a universal pack begins anew when Universal SSL is"
-        " turned off and on.",
+        pack_remedy="mend what `explain` finds. For a universal pack then turn the proxy of its records off and on; it"
+        " is rechecked every 8 hours. Turning Universal SSL off and on is last: there is no TLS meanwhile.",
     ),
     Reason.ORDERED_BY_CLOUDFLARE: Meaning(
         needs_a_person=True,

@@ -28,8 +28,9 @@ from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
 from watchdog.state import outbox
-from watchdog.state.database import StateError, Store
+from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
+from watchdog.state.store import Store
 
 T = TypeVar("T")
 

@@ -12,8 +12,11 @@ from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.packs import PackKey
 from watchdog.model.reasons import Reason
-from watchdog.state.database import Settled, Stale, StateError, Store
+from watchdog.state.changes import Settled
+from watchdog.state.database import StateError
 from watchdog.state.memory import Memory
+from watchdog.state.restarts import Stale
+from watchdog.state.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Where a state lies: the file that a URL names, what is there, and an empty one where nothing is.
+"""Where a state lies: the file that a URL names, what is there, an empty one where nothing is, and copies beside it.
 
-Called by ``store`` alone, before it opens the file. Every failure is one sentence in a ``StateError``.
+Called by ``sqlite`` alone. Every failure is one sentence in a ``StateError``.
 """
 
+import glob
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from watchdog.state.lock import StateError
+from watchdog.state.database import StateError
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -60,3 +61,20 @@ def create(path: Path) -> None:
         pass
     except OSError as error:
         raise StateError(f"the state {path} cannot be created: {error.strerror}") from error
+
+
+def room_for_copy(path: Path, revision: str) -> Path:
+    """An empty file beside the state for a copy of it as it is in ``revision``, in place of an earlier one."""
+    copy = path.with_name(f"{path.name}.revision-{revision}")
+    try:
+        copy.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"the old copy {copy} cannot be deleted: {error.strerror}") from error
+    create(copy)
+    return copy
+
+
+def newest_copy(path: Path, revision: str) -> Path | None:
+    """The newest copy beside the state that a program which knows ``revision`` can use, if there is one."""
+    copies = path.parent.glob(f"{glob.escape(path.name)}.revision-*")
+    return max((copy for copy in copies if copy.suffix <= f".revision-{revision}"), default=None)

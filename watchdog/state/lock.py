@@ -1,8 +1,8 @@
-"""One instance per state: a ``flock`` beside the database, and the errors of this room.
+"""One instance per state: a ``flock`` beside the database.
 
 The kernel drops the lock with the process, however it ends, so a stale one cannot exist. The file stays: deleting it
 would let two processes hold locks on two files of the same name. Its content is only for the message. Called by
-``store`` alone; the errors are for everyone.
+``sqlite`` alone.
 """
 
 import fcntl
@@ -11,23 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-
-class StateError(Exception):
-    """The state cannot be used; the message is one sentence for an operator."""
-
-
-class StateDamaged(StateError):
-    """What is stored cannot be read any more, and no waiting will mend it."""
-
-
-class StateHeld(StateError):
-    """Another instance holds the state. ``pid`` is its process, or empty where it could not be read."""
-
-    def __init__(self, path: Path, pid: str) -> None:
-        holder = f"process {pid}" if pid else "another process"
-        super().__init__(f"the state {path} is held by {holder}: only one instance may use it")
-        self.path = path
-        self.pid = pid
+from watchdog.state.database import StateError, StateHeld
 
 
 class InstanceLock:

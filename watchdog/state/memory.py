@@ -18,7 +18,10 @@ from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Rem
 from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, PackKey, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.state.database import Quarantined, Snapshot, StateError, Store
+from watchdog.state.changes import Snapshot
+from watchdog.state.database import StateError
+from watchdog.state.quarantine import Quarantined
+from watchdog.state.store import Store
 from watchdog.state.writer import NEVER, Writer, shifted
 
 FORGET_AFTER = timedelta(days=7)

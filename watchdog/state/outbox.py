@@ -5,24 +5,25 @@ in one transaction: after a kill at any moment, an alert is either not said yet 
 newer program that cannot be read are left out: then something is said twice, and nothing is lost.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
+import sqlalchemy as sa
 
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
 from watchdog.state import schema
-from watchdog.state.database import Store
-from watchdog.state.schema import Row, from_micros, to_micros
+from watchdog.state.database import Row, delete_each, upsert_each
+from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.store import Store
 
-_UPSERT_ENTRY = schema.upsert(schema.alert_log)
-_DELETE_ENTRY = "DELETE FROM alert_log WHERE fingerprint = ?"
-_UPSERT_VOICE = schema.upsert(schema.alert_groups)
-_DELETE_VOICE = "DELETE FROM alert_groups WHERE name = ?"
-_UPSERT_LETTER = schema.upsert(schema.outbox)
-_DELETE_LETTER = "DELETE FROM outbox WHERE id = ?"
-_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
+_ENTRIES = sa.select(schema.alert_log)
+_GROUPS = sa.select(schema.alert_groups)
+_o, _last, _given = schema.outbox.c, schema.meta.c.last_message, sa.bindparam("given", type_=sa.Integer)
+_MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
+_LAST = sa.select(_last)
+_GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given)
 
 _Value = TypeVar("_Value")
 
@@ -67,14 +68,16 @@ def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[
 
 def load(store: Store) -> Kept:
     """Everything, as of one moment."""
-    with store.transaction("DEFERRED") as database:
-        entries = database.exec_driver_sql(schema.select_all(schema.alert_log)).all()
-        rows = database.exec_driver_sql(f"{schema.select_all(schema.outbox)} ORDER BY id").all()
-        groups = database.exec_driver_sql(schema.select_all(schema.alert_groups)).all()
-        last_id = database.exec_driver_sql(_LAST_ID).scalar() or 0
-    read = {row[0]: entry for row in entries if (entry := _read(row[1], AlertState)) is not None}
-    log = AlertLog(read, {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in groups})
-    found = ((row[0], row[1], _read(row[3], Message)) for row in rows)
+    with store.reading() as connection:
+        entries = connection.execute(_ENTRIES).all()
+        messages = connection.execute(_MESSAGES).all()
+        groups = connection.execute(_GROUPS).all()
+        last_id = connection.execute(_LAST).scalar_one()
+    log = AlertLog(
+        {fingerprint: entry for fingerprint, text in entries if (entry := _read(text, AlertState)) is not None},
+        {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in groups},
+    )
+    found = ((number, destination, _read(text, Message)) for number, destination, text in messages)
     letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
     return Kept(log, letters, last_id)
 
@@ -82,25 +85,36 @@ def load(store: Store) -> Kept:
 def save(store: Store, changes: Unwritten) -> None:
     """All of it or, with a ``StateError``, nothing."""
     entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
-    with store.transaction() as database:
-
-        def write(statement: str, rows: Iterable[Row]) -> None:
-            if found := list(rows):
-                database.exec_driver_sql(statement, found)
-
-        write(_UPSERT_ENTRY, ((key, _written(entry)) for key, entry in entries if entry is not None))
-        write(_DELETE_ENTRY, ((key,) for key, entry in entries if entry is None))
-        write(
-            _UPSERT_VOICE,
-            ((key, to_micros(each.notified_at), each.in_a_row) for key, each in groups if each is not None),
+    with store.writing() as connection:
+        upsert_each(
+            connection,
+            schema.alert_log,
+            [{"fingerprint": key, "entry": _written(entry)} for key, entry in entries if entry is not None],
         )
-        write(_DELETE_VOICE, ((key,) for key, each in groups if each is None))
-        write(_UPSERT_LETTER, (_row(letter) for _, letter in letters if letter is not None))
-        write(_DELETE_LETTER, ((key,) for key, letter in letters if letter is None))
+        delete_each(connection, schema.alert_log, [(key,) for key, entry in entries if entry is None])
+        upsert_each(
+            connection,
+            schema.alert_groups,
+            [
+                {"name": key, "said_at": to_micros(each.notified_at), "in_a_row": each.in_a_row}
+                for key, each in groups
+                if each is not None
+            ],
+        )
+        delete_each(connection, schema.alert_groups, [(key,) for key, each in groups if each is None])
+        upsert_each(connection, schema.outbox, [_row(letter) for _, letter in letters if letter is not None])
+        delete_each(connection, schema.outbox, [(key,) for key, letter in letters if letter is None])
+        if letters:
+            connection.execute(_GIVEN, {"given": max(changes.letters)})
 
 
-def _row(letter: Message) -> Row:
-    return (letter.id, letter.destination, to_micros(letter.at), _written(letter))
+def _row(message: Message) -> Row:
+    return {
+        "id": message.id,
+        "destination": message.destination,
+        "at": to_micros(message.at),
+        "message": _written(message),
+    }
 
 
 def _written(value: object) -> str:

@@ -1,8 +1,8 @@
 """Where a damaged state goes: beside its place, under a name that says when. It is never deleted or overwritten.
 
 The name is also what remembers the loss: it needs no room on a full disk and no table in the new state, and it is there
-from the first of the moves on, so that a process killed between them leaves nothing unknown. Called by ``store``, which
-holds the instance lock; it reads no clock.
+from the first of the moves on, so that a process killed between them leaves nothing unknown. Called by ``sqlite``,
+which holds the instance lock; it reads no clock.
 """
 
 import os

@@ -13,7 +13,10 @@ from typing import TypeVar
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
-from watchdog.state.database import Changes, PackKey, StateError, Store
+from watchdog.model.packs import PackKey
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
 
 BATCH = 2_000
 """Changed packs that are gathered before they are written."""

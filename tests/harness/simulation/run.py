@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from random import Random
 
+from tests.harness.disk import pragma
 from tests.harness.simulation import plan
 from tests.harness.simulation.environment import (
     Killed,
@@ -37,7 +38,8 @@ from watchdog.runtime import inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.world import World
 from watchdog.state import outbox
-from watchdog.state.database import StateDamaged, StateError, Store
+from watchdog.state.database import StateDamaged, StateError
+from watchdog.state.store import Store
 from watchdog.tell.metrics import Account, Snapshot
 
 RESTART_AFTER = 10.0
@@ -359,7 +361,7 @@ class Life:
             history.loss = loss
             history.laws.lost()
             history.tally["states lost"] += 1
-        self.store._db.exec_driver_sql("PRAGMA busy_timeout = 0").close()  # noqa: SLF001 - else a lock is waited for in real time
+        pragma(self.store, "busy_timeout = 0")  # else a lock is waited for in real time
         self.spoil_the_disk()
         self.metrics = new_metrics()
         try:
@@ -404,12 +406,10 @@ class Life:
         if not how or self.store is None:
             return
         self.disk_was_bad = True
-        database = self.store._db  # noqa: SLF001 - else a full disk is needed
         if how == "full":
-            pages = database.exec_driver_sql("PRAGMA page_count").scalar()
-            database.exec_driver_sql(f"PRAGMA max_page_count = {pages}").close()
+            pragma(self.store, f"max_page_count = {pragma(self.store, 'page_count')}")
         elif how == "read-only":
-            database.exec_driver_sql("PRAGMA query_only = ON").close()
+            pragma(self.store, "query_only = ON")
         elif self._lock is None:
             self._lock = sqlite3.connect(self.history.state(self.number), isolation_level=None, timeout=0)
             with suppress(sqlite3.Error):
@@ -420,9 +420,8 @@ class Life:
             self._lock.close()
             self._lock = None
         with suppress(Exception):
-            database = self.store._db  # noqa: SLF001 - as above
-            database.exec_driver_sql("PRAGMA max_page_count = 1073741823").close()
-            database.exec_driver_sql("PRAGMA query_only = OFF").close()
+            pragma(self.store, "max_page_count = 1073741823")
+            pragma(self.store, "query_only = OFF")
 
     def copy_of_the_disk(self):
         """The files as they lie there. Those of this process stay with it."""

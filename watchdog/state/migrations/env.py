@@ -1,4 +1,4 @@
-"""How Alembic runs: on the connection that ``store`` slots in, inside the transaction it has already begun."""
+"""How Alembic runs: on the connection that ``sqlite`` slots in, inside the transaction it has already begun."""
 
 from alembic import context
 

@@ -1,0 +1,53 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watchdog.decide.rechecks import is_due
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName, fingerprint
+from watchdog.model.packs import ManualRecord, Pack, Validation
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "t")
+STUCK = Pack("p", "z", "universal", "validation_timed_out", ("a.example",), validation=Validation("txt"))
+WAITING = replace(STUCK, type="advanced", status="pending_validation", validation=Validation("txt", (TOKEN,)))
+PLACED = Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", "All are there.", "Nothing.")
+
+
+def asked(ago: timedelta | None, *found: Finding, tokens: str = "") -> Diagnosis:
+    return Diagnosis(NOW, found, tokens, None if ago is None else NOW - ago)
+
+
+@pytest.mark.parametrize(
+    ("ago", "due"), [(None, True), (SECOND, False), (8 * HOUR - SECOND, False), (8 * HOUR, True), (-HOUR, True)]
+)
+def test_a_universal_pack_that_timed_out_is_rechecked_at_once_and_every_eight_hours(ago, due):
+    assert is_due(STUCK, asked(ago), NOW) == due
+    assert is_due(STUCK, None, NOW)
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        replace(STUCK, type="advanced"),
+        replace(STUCK, type="total_tls"),
+        replace(STUCK, type="sni_custom"),
+        replace(STUCK, status="active"),
+        replace(STUCK, status="issuance_timed_out"),
+        replace(STUCK, validation=Validation("")),  # another method would change the order, and none is known
+    ],
+)
+def test_no_other_pack_is_rechecked_without_a_reason(pack):
+    assert not is_due(pack, asked(None), NOW)
+
+
+@pytest.mark.parametrize(("ago", "due"), [(None, True), (HOUR - SECOND, False), (HOUR, True)])
+def test_tokens_that_are_placed_are_rechecked_once_an_hour(ago, due):
+    assert is_due(WAITING, asked(ago, PLACED, tokens=fingerprint((TOKEN,))), NOW) == due
+
+
+def test_other_tokens_are_rechecked_at_once_when_they_are_placed_and_never_before():
+    assert is_due(WAITING, asked(SECOND, PLACED, tokens="others"), NOW)
+    assert not is_due(WAITING, asked(SECOND, tokens="others"), NOW)
+    assert not is_due(WAITING, None, NOW)

@@ -1,0 +1,67 @@
+"""What goes into the state and what comes out of it, as values.
+
+``memory`` fills ``Changes`` and takes a ``Snapshot``; the modules with the tables write the one and read the other. No
+rows and no statements here.
+"""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+
+from watchdog.model.clock import Anchor
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
+from watchdog.model.packs import PackKey
+
+JOURNAL_UNWRITTEN = 10_000
+"""At most this many lines wait while the disk takes no writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is remembered. A pack without a history is ``UNTROUBLED``.
+
+    The times of histories and intents are by the clock of ``anchor``; ``None`` before anything was written.
+    """
+
+    anchor: Anchor | None
+    zones: dict[tuple[str, str], ZoneMemory]
+    packs: dict[PackKey, Remembered]
+    histories: dict[PackKey, History]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an intent."""
+
+    intent_id: int
+    outcome: Sent
+    error: str
+    at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Changes:
+    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs."""
+
+    zones: list[ZoneMemory] = field(default_factory=list)
+    packs: list[Remembered] = field(default_factory=list)
+    histories: dict[PackKey, History] = field(default_factory=dict)
+    diagnoses: dict[PackKey, Diagnosis | None] = field(default_factory=dict)
+    forgotten: list[PackKey] = field(default_factory=list)
+    journal: list[JournalLine] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not any(getattr(self, each.name) for each in fields(self))
+
+    def merge(self, newer: "Changes") -> None:
+        """Add what changed later. Of what changed twice the later stands: a full disk must not fill the memory."""
+        self.zones = list({zone.key: zone for zone in (*self.zones, *newer.zones)}.values())
+        self.packs = list({(each.pack.zone_id, each.pack.id): each for each in (*self.packs, *newer.packs)}.values())
+        self.histories.update(newer.histories)
+        self.diagnoses.update(newer.diagnoses)
+        seen_again = {(each.pack.zone_id, each.pack.id) for each in newer.packs}
+        self.forgotten = [key for key in self.forgotten if key not in seen_again] + newer.forgotten
+        self.settled += newer.settled
+        self.journal = [*self.journal, *newer.journal][-JOURNAL_UNWRITTEN:]

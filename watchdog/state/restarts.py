@@ -1,0 +1,182 @@
+"""What was tried: histories, and the intents that must be on the disk before a restart is sent.
+
+Functions over the connection of a transaction that ``store`` has begun; what they write is durable when it ends. Two
+processes may act on one pack: the stored history decides which of them came first.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from watchdog.model.history import UNTROUBLED, History, Intent
+from watchdog.model.packs import PackKey
+from watchdog.state import schema
+from watchdog.state.changes import Changes
+from watchdog.state.database import Row, delete_each, execute_each, upsert_each
+from watchdog.state.schema import from_micros, maybe_from_micros, maybe_to_micros, to_micros
+
+SAME = timedelta(seconds=1)
+"""Two notes of one restart may differ by this much where the clock was set between them."""
+
+_h, _i, _p = schema.histories.c, schema.intents.c, schema.packs.c
+_HISTORIES = sa.select(schema.histories)
+_HISTORY = _HISTORIES.where(_h.zone_id == sa.bindparam("zone"), _h.pack_id == sa.bindparam("pack"))
+_INTEND = sa.insert(schema.intents)
+_SETTLE = sa.update(schema.intents).where(_i.id == sa.bindparam("intent"))
+_INTENT = sa.select(_i.zone_id, _i.pack_id).where(_i.id == sa.bindparam("intent"))
+_WITHDRAW = sa.delete(schema.intents).where(_i.id == sa.bindparam("intent"))
+_LATER = sa.select(_i.id).where(
+    _i.zone_id == sa.bindparam("zone"), _i.pack_id == sa.bindparam("pack"), _i.id > sa.bindparam("intent")
+)
+_OPEN = (
+    sa.select(_i.id, _i.account, _i.zone, _i.zone_id, _i.pack_id, _i.attempt, _i.at, _i.next_restart_at)
+    .where(_i.outcome.is_(None))
+    .order_by(_i.id)
+)
+_SINCE = sa.select(_i.account, _i.at).where(_i.at > sa.bindparam("since")).order_by(_i.at, _i.id)
+_SETTLED_BEFORE = sa.delete(schema.intents).where(_i.outcome.is_not(None), _i.at < sa.bindparam("before"))
+# A history outlives its pack while it is recent itself: the backoff of a pack that was never listed counts too.
+_FORGOTTEN = sa.delete(schema.histories).where(
+    ~sa.exists().where(_p.zone_id == _h.zone_id, _p.pack_id == _h.pack_id),
+    sa.func.coalesce(_h.trouble_since, -1) < sa.bindparam("since"),
+    sa.func.coalesce(_h.last_restart_at, -1) < sa.bindparam("since"),
+)
+
+
+class Stale(Exception):
+    """The stored history is not the one expected; ``history`` is what is stored."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__("another process has acted on this pack since it was last read")
+        self.history = history
+
+
+def load_histories(connection: sa.Connection) -> dict[PackKey, History]:
+    """Every history. Packs without one are ``UNTROUBLED``."""
+    return dict(map(_history, connection.execute(_HISTORIES)))
+
+
+def history_of(connection: sa.Connection, key: PackKey) -> History:
+    """One pack's history as it is stored now."""
+    row = connection.execute(_HISTORY, {"zone": key[0], "pack": key[1]}).first()
+    return UNTROUBLED if row is None else _history(row)[1]
+
+
+def save(connection: sa.Connection, changes: Changes) -> None:
+    """Histories and outcomes. A batch may be older than a restart that another process counted: that count stays."""
+    troubled = [_history_row(key, history) for key, history in changes.histories.items() if history != UNTROUBLED]
+    upsert_each(connection, schema.histories, troubled, unless_older="last_restart_at")
+    well = [key for key, history in changes.histories.items() if history == UNTROUBLED]
+    delete_each(connection, schema.histories, well + changes.forgotten)
+    settled = [
+        {"intent": each.intent_id, "outcome": each.outcome.value, "error": each.error, "settled_at": to_micros(each.at)}
+        for each in changes.settled
+    ]
+    execute_each(connection, _SETTLE, settled)
+
+
+def intend(connection: sa.Connection, intent: Intent, expected: History, after: History) -> int:
+    """Write ``intent`` and ``after``; gives the intent's id. ``Stale`` where other restarts than ``expected`` count."""
+    key = (intent.zone_id, intent.pack_id)
+    stored = history_of(connection, key)
+    if not _count_the_same(stored, expected):
+        raise Stale(stored)
+    result = connection.execute(_INTEND, _intent_row(intent))
+    _put(connection, key, after)
+    return int(result.inserted_primary_key[0])  # type: ignore[index]  # there always is one after one insert
+
+
+def withdraw(connection: sa.Connection, intent_id: int, history: History) -> None:
+    """The intent goes and ``history`` is put back, unless a later intent stands."""
+    row = connection.execute(_INTENT, {"intent": intent_id}).first()
+    if row is None:
+        return
+    zone_id, pack_id = row
+    connection.execute(_WITHDRAW, {"intent": intent_id})
+    if connection.execute(_LATER, {"zone": zone_id, "pack": pack_id, "intent": intent_id}).first() is None:
+        _put(connection, (zone_id, pack_id), history)
+
+
+def open_intents(connection: sa.Connection) -> list[tuple[int, Intent]]:
+    """Those whose outcome is not known, oldest first."""
+    return [
+        (
+            intent_id,
+            Intent(
+                account=account,
+                zone=zone,
+                zone_id=zone_id,
+                pack_id=pack_id,
+                attempt=attempt,
+                at=from_micros(at),
+                next_restart_at=from_micros(following),
+            ),
+        )
+        for intent_id, account, zone, zone_id, pack_id, attempt, at, following in connection.execute(_OPEN)
+    ]
+
+
+def since(connection: sa.Connection, at: datetime) -> list[tuple[str, datetime]]:
+    """Account and time of each restart intended after ``at``, oldest first, whatever became of it."""
+    return [(account, from_micros(then)) for account, then in connection.execute(_SINCE, {"since": to_micros(at)})]
+
+
+def prune(connection: sa.Connection, settled_before: datetime, unwatched_since: datetime) -> int:
+    """Forget settled intents of before, and histories of packs that are not known any more; gives their number."""
+    histories = connection.execute(_FORGOTTEN, {"since": to_micros(unwatched_since)}).rowcount
+    return histories + connection.execute(_SETTLED_BEFORE, {"before": to_micros(settled_before)}).rowcount
+
+
+def _put(connection: sa.Connection, key: PackKey, history: History) -> None:
+    if history == UNTROUBLED:
+        delete_each(connection, schema.histories, [key])
+    else:
+        upsert_each(connection, schema.histories, [_history_row(key, history)])
+
+
+def _count_the_same(stored: History, expected: History) -> bool:
+    if stored.attempts != expected.attempts:
+        return False
+    if stored.last_restart_at is None or expected.last_restart_at is None:
+        return stored.last_restart_at is expected.last_restart_at
+    return abs(stored.last_restart_at - expected.last_restart_at) < SAME
+
+
+def _history(row: Sequence[Any]) -> tuple[PackKey, History]:
+    zone_id, pack_id, attempts, trouble, last, following, gave_up, error = row
+    return (zone_id, pack_id), History(
+        attempts=attempts,
+        trouble_since=maybe_from_micros(trouble),
+        last_restart_at=maybe_from_micros(last),
+        next_restart_at=maybe_from_micros(following),
+        gave_up_at=maybe_from_micros(gave_up),
+        last_error=error,
+    )
+
+
+def _history_row(key: PackKey, history: History) -> Row:
+    return {
+        "zone_id": key[0],
+        "pack_id": key[1],
+        "attempts": history.attempts,
+        "trouble_since": maybe_to_micros(history.trouble_since),
+        "last_restart_at": maybe_to_micros(history.last_restart_at),
+        "next_restart_at": maybe_to_micros(history.next_restart_at),
+        "gave_up_at": maybe_to_micros(history.gave_up_at),
+        "last_error": history.last_error,
+    }
+
+
+def _intent_row(intent: Intent) -> Row:
+    return {
+        "account": intent.account,
+        "zone": intent.zone,
+        "zone_id": intent.zone_id,
+        "pack_id": intent.pack_id,
+        "attempt": intent.attempt,
+        "at": to_micros(intent.at),
+        "next_restart_at": to_micros(intent.next_restart_at),
+        "error": "",
+    }

@@ -1,0 +1,222 @@
+"""SQLite as the state's ``Database``: a file on a local disk, its lock, its settings, and its errors in sentences.
+
+What only SQLite has is here and in ``location``, ``lock`` and ``quarantine``: PRAGMAs, the kinds of BEGIN, the search
+for damage, error codes. Called by ``store`` alone.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from watchdog.model.text import clean
+from watchdog.state.database import StateDamaged, StateError, StateTooNew
+from watchdog.state.location import create, is_strange, mode, newest_copy, path_of, room_for_copy
+from watchdog.state.lock import InstanceLock
+from watchdog.state.migrations.upgrade import HEAD, TooNew, UpgradeError, revision_of, upgrade
+from watchdog.state.quarantine import last_loss, set_aside
+
+_BUSY = 5.0
+"""Seconds to wait for another process's write; each of ours lasts well under one."""
+
+_SENTENCES = {
+    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+    sqlite3.SQLITE_NOTADB: "is damaged: it is not a SQLite database any more",
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+    sqlite3.SQLITE_BUSY: f"is locked by another process for more than {_BUSY:.0f} s",
+    sqlite3.SQLITE_READONLY: "cannot be written by this user, or lies on a read-only file system",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read and write it and its directory",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
+}
+_DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, msgspec.MsgspecError)
+
+
+class SQLite:
+    """An open state file. Made by ``open_database``; to be used in one thread at a time, though not always the same."""
+
+    def __init__(self, path: Path, lock: InstanceLock | None) -> None:
+        self._path = path
+        self._lock = lock
+        self.lost = last_loss(path)
+        self.damage: StateDamaged | None = None
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            # The driver begins no transaction of its own accord: ours begin with what ``_transaction`` says.
+            connect_args={"timeout": _BUSY, "check_same_thread": False, "isolation_level": None},
+            poolclass=sa.NullPool,
+        )
+        with self._errors():
+            self._connection = self._engine.connect()
+        self._version = 0
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether this process holds the lock."""
+        return self._lock is not None
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that sees one moment, and keeps nobody from writing."""
+        with self._transaction("BEGIN DEFERRED", reading=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that no other process writes beside; on the disk when this ends."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another connection has written since this was last asked, or since the opening."""
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def close(self) -> None:
+        """Close the file, then let another instance in; a second call does nothing."""
+        self._disconnect()
+        if self._lock is not None:
+            self._lock.release()
+
+    def set_aside(self, at: datetime) -> Path:
+        """Move the file away with what belongs to it, and close it; gives its new name."""
+        try:
+            return self._move_away(at, self.damage)
+        finally:
+            self.close()
+
+    def prepare(self, *, migrate: bool, check: bool) -> None:
+        """Settings of the connection; then the tables, looked through, brought up to date or refused."""
+        with self._statements(reading=True) as connection:
+            if migrate:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL").close()
+            connection.exec_driver_sql("PRAGMA synchronous = FULL")
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+            # 0.08 s for the 47 MB of 100,000 packs and as many lines of journal, where loading them takes 1.2 s.
+            if check and (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
+                raise StateDamaged(f"the state {self._path} is damaged: {clean(found)}")
+            revision = revision_of(connection)
+        if revision != HEAD:
+            with self._errors():
+                if not migrate:
+                    raise UpgradeError("is not up to date yet: the daemon brings it up to date when it starts")
+            self._upgrade(revision)
+        self._version = self._data_version()
+
+    def abandon(self, mend_at: datetime | None, error: BaseException) -> None:
+        """Close a file that could not be opened well; a damaged one is moved away first, if it may be mended."""
+        try:
+            if isinstance(error, StateDamaged) and mend_at is not None:
+                self._move_away(mend_at, error)
+        finally:
+            self._disconnect()
+
+    def _upgrade(self, revision: str) -> None:
+        """From ``revision`` on, or from nothing at all. A copy of what there was stays beside it."""
+        if revision:
+            copy = room_for_copy(self._path, revision)
+            with self._statements() as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(copy),)).close()
+        with self.writing() as connection:
+            upgrade(connection)
+
+    def _move_away(self, at: datetime, damage: StateDamaged | None) -> Path:
+        """Before the file is closed: SQLite would clear the log of writes away."""
+        try:
+            return set_aside(self._path, at)
+        except OSError as error:
+            raise StateError(f"{damage}; and it cannot be set aside: {error.strerror}") from error
+
+    def _disconnect(self) -> None:
+        with suppress(SQLAlchemyError, sqlite3.Error):
+            self._connection.close()
+        self._engine.dispose()
+
+    def _data_version(self) -> int:
+        with self._statements() as connection:
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    @contextmanager
+    def _transaction(self, begin: str, *, reading: bool = False) -> Iterator[sa.Connection]:
+        with self._statements(reading=reading) as connection:
+            connection.exec_driver_sql(begin)
+            yield connection
+
+    @contextmanager
+    def _statements(self, *, reading: bool = False) -> Iterator[sa.Connection]:
+        """Statements that are each a transaction, as some PRAGMAs must be, until one of them begins a longer one."""
+        with self._errors(reading=reading), self._connection.begin():
+            yield self._connection
+
+    @contextmanager
+    def _errors(self, *, reading: bool = False) -> Iterator[None]:
+        """Where every error becomes a sentence.
+
+        While ``reading`` what is stored, a value that makes no sense is damage as well: SQLite sees none in a text.
+        """
+        try:
+            yield
+        except TooNew as error:
+            copy = newest_copy(self._path, HEAD)
+            instead = f"put {copy} in its place, a copy from before" if copy else "restore a copy from before"
+            raise StateTooNew(f"the state {self._path} {error}: run that version, or {instead}") from error
+        except UpgradeError as error:
+            raise StateError(f"the state {self._path} {error}") from error
+        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+            raise self._sentence(error, reading=reading) from error
+
+    def _sentence(self, error: Exception, *, reading: bool) -> StateError:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        senseless = reading and isinstance(cause, _SENSELESS) and code in {0, sqlite3.SQLITE_ERROR}
+        said = _SENTENCES.get(code, f"{'is damaged' if senseless else 'cannot be used'}: {clean(cause)}")
+        said = f"the state {self._path} {said}"
+        if not senseless and code not in _DAMAGE:
+            return StateError(said)
+        self.damage = StateDamaged(said)
+        return self.damage
+
+
+def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None) -> SQLite:
+    """Open the state at ``sqlite:///path``.
+
+    ``exclusive`` is the daemon's way: it takes the instance lock, creates what is missing and migrates what is old.
+    Otherwise the state must exist and be current, and may be in use by a daemon. With ``mend_at``, which is now, it is
+    also looked through, and a damaged one is set aside for a new one; else that is a ``StateDamaged``. Raises
+    ``StateHeld``, ``StateTooNew``, and ``StateError`` for whatever else is wrong with it.
+    """
+    path = path_of(url)
+    if not exclusive and not mode(path):
+        raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
+    if exclusive and is_strange(path):
+        raise StateError(f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url")
+    lock = InstanceLock.take(path) if exclusive else None
+    try:
+        try:
+            return _opened(path, lock, mend_at)
+        except StateDamaged:
+            if mend_at is None:
+                raise
+            return _opened(path, lock, None)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+def _opened(path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> SQLite:
+    """Once. What is damaged is out of the way when this raises, if it may be mended."""
+    if lock is not None:
+        create(path)
+    database = SQLite(path, lock)
+    try:
+        database.prepare(migrate=lock is not None, check=mend_at is not None)
+    except BaseException as error:
+        database.abandon(mend_at, error)
+        raise
+    return database

@@ -1,0 +1,168 @@
+"""The one door to the state: what must outlive the process is written here and read back here.
+
+Each method is one transaction. A restart's intent is durable before ``intend`` returns, so the attempt is counted and
+the backoff stands whatever happens next. Synchronous: the caller owns the one thread it runs in. It reads no clock
+(times are handed in), writes no log and decides nothing. Every failure is one sentence in a ``StateError``. ``cli``
+opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import sqlalchemy as sa
+
+from watchdog.model.clock import Anchor
+from watchdog.model.history import History, Intent, JournalLine
+from watchdog.state import bookings, clocks, journal, packs, restarts, schema, sqlite
+from watchdog.state.changes import Changes, Snapshot
+from watchdog.state.database import Database, StateDamaged, StateError
+from watchdog.state.quarantine import Quarantined
+
+_PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
+
+
+class Store:
+    """An open state. Made by ``open``; to be closed with ``close``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
+        """Open the state at ``url``; see ``sqlite.open_database`` for what the others mean and raise."""
+        return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether this process alone may act on the state."""
+        return self._database.exclusive
+
+    @property
+    def lost(self) -> Quarantined | None:
+        """The last state that was set aside here, if any was."""
+        return self._database.lost
+
+    @property
+    def damage(self) -> StateDamaged | None:
+        """What was found to be unreadable since the opening; whoever may is to ``set_aside`` this state then."""
+        return self._database.damage
+
+    def close(self) -> None:
+        """Close the database, then let another instance in; a second call does nothing."""
+        self._database.close()
+
+    def set_aside(self, at: datetime) -> Path:
+        """Close a state that is damaged and move it away, so that the next opening begins a new one; gives its name."""
+        return self._database.set_aside(at)
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction of another module of this room that sees one moment."""
+        return self._database.reading()
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction of another module of this room: whole on the disk when this ends, or undone."""
+        return self._database.writing()
+
+    def load(self) -> Snapshot:
+        """Everything, as of one moment."""
+        with self.reading() as connection:
+            return Snapshot(
+                clocks.anchor(connection),
+                packs.load_zones(connection),
+                packs.load_packs(connection),
+                restarts.load_histories(connection),
+            )
+
+    def align(self, now: Anchor) -> None:
+        """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""
+        with self._aligned(now):
+            pass
+
+    def save(self, changes: Changes, now: Anchor) -> None:
+        """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted.
+
+        The times in ``changes`` are by the clock of ``now``.
+        """
+        with self._aligned(now) as connection:
+            packs.save(connection, changes)
+            restarts.save(connection, changes)
+            journal.append(connection, changes.journal)
+
+    def intend(self, intent: Intent, expected: History, after: History, now: Anchor) -> int:
+        """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
+
+        ``Stale`` where the stored history counts other restarts than ``expected``: then nothing was written, and
+        nothing may be sent.
+        """
+        with self._aligned(now) as connection:
+            return restarts.intend(connection, intent, expected, after)
+
+    def withdraw(self, intent_id: int, history: History, now: Anchor) -> None:
+        """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
+        with self._aligned(now) as connection:
+            restarts.withdraw(connection, intent_id, history)
+
+    def open_intents(self) -> list[tuple[int, Intent]]:
+        """Those whose outcome is not known, oldest first: the process died between sending and settling."""
+        with self.reading() as connection:
+            return restarts.open_intents(connection)
+
+    def restarts_since(self, at: datetime) -> list[tuple[str, datetime]]:
+        """Account and time of each restart intended after ``at``, oldest first, whatever became of it."""
+        with self.reading() as connection:
+            return restarts.since(connection, at)
+
+    def history_of(self, zone_id: str, pack_id: str) -> History:
+        """One pack's history as it is stored now."""
+        with self.reading() as connection:
+            return restarts.history_of(connection, (zone_id, pack_id))
+
+    def book(self, account: str, boot: str, until: float, requests: int, forget_before: float) -> None:
+        """Note durably that an account may send so many ``requests`` until then; see ``bookings``."""
+        with self.writing() as connection:
+            bookings.book(connection, account, boot, until, requests, forget_before)
+
+    def booked(self, boot: str) -> list[tuple[str, float, int]]:
+        """What was booked since ``boot``: account, until when, and how many requests; the earliest first."""
+        with self.reading() as connection:
+            return bookings.booked(connection, boot)
+
+    def journal_of(self, zone_id: str, pack_id: str, limit: int) -> list[JournalLine]:
+        """The newest ``limit`` lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
+        with self.reading() as connection:
+            return journal.of_pack(connection, zone_id, pack_id, limit)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has written since this was last asked, or since the opening."""
+        return self._database.changed_elsewhere()
+
+    def prune(self, journal_before: datetime, unwatched_since: datetime) -> int:
+        """Forget what is old; gives the number of rows.
+
+        Journal lines and settled intents older than ``journal_before``, and zones nobody has looked at since
+        ``unwatched_since``. Packs are forgotten by ``Changes.forgotten``: whether one still exists is not known here.
+        """
+        with self.writing() as connection:
+            return (
+                restarts.prune(connection, journal_before, unwatched_since)
+                + packs.prune(connection, unwatched_since)
+                + journal.prune(connection, journal_before)
+            )
+
+    def writable(self) -> bool:
+        """Whether an intent could be stored now. Honest only as a small write that really goes to the disk."""
+        try:
+            with self.writing() as connection:
+                connection.execute(_PROBE)
+        except StateError:
+            return False
+        return True
+
+    @contextmanager
+    def _aligned(self, now: Anchor) -> Iterator[sa.Connection]:
+        with self.writing() as connection:
+            clocks.align(connection, now)
+            yield connection
