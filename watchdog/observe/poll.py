@@ -1,20 +1,27 @@
 """One look at one zone: all its packs, or why it could not be seen. Never raises for what Cloudflare does."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import AccessDenied, CloudflareError, NotFound
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.observation import Observation, Seen, Unseen
-from watchdog.model.packs import Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, UNDEPLOYED, Identity, Pack, ZoneRef, pack_key
+
+NOBODY: Mapping[str, Identity] = MappingProxyType({})
 
 
-async def poll_zone(zone: ZoneRef, client: Client, *, troubled: bool, last_id: str = "") -> Observation:
+async def poll_zone(
+    zone: ZoneRef, client: Client, *, troubled: bool, last_id: str = "", pinned: Mapping[str, Identity] = NOBODY
+) -> Observation:
     """See the zone whole.
 
-    A zone without an id is looked up by its name, or looked at where it was last: ``last_id``. ``troubled`` zones go
-    before calm ones when the quota is short.
+    A zone without an id is looked up by its name, or looked at where it was last: ``last_id``. ``pinned`` is what is
+    known of the packs that the configuration names, by ``pack_key``: where such a pack is gone, the one of the same
+    identity is meant, for ids do not last. ``troubled`` zones go before calm ones when the quota is short.
     """
     urgency = Urgency.TROUBLED if troubled else Urgency.CALM
     try:
@@ -27,7 +34,12 @@ async def poll_zone(zone: ZoneRef, client: Client, *, troubled: bool, last_id: s
     if not zone.packs:
         return Seen(zone, tuple(packs))
     wanted = {pack_key(pack.id): pack for pack in packs if pack_key(pack.id) in zone.packs}
-    return Seen(zone, tuple(wanted.values()), tuple(sorted(zone.packs - wanted.keys())))
+    living = {key for key, pack in wanted.items() if pack.status not in GOING_AWAY}
+    orphans = {pinned[key] for key in zone.packs - living if key in pinned}
+    followed = [pack for pack in packs if pack.identity in orphans and pack.status not in GOING_AWAY | UNDEPLOYED]
+    identities = {pack.identity for pack in followed}
+    missing = (key for key in zone.packs - wanted.keys() if pinned.get(key) not in identities)
+    return Seen(zone, (*wanted.values(), *followed), tuple(sorted(missing)))
 
 
 async def _by_name(zone: ZoneRef, last_id: str, client: Client, urgency: Urgency) -> tuple[ZoneRef, list[Pack]]:
