@@ -132,7 +132,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     _report(result.inventory, output)
     if result.nothing_seen:
         sys.exit(UNAVAILABLE)
-    if result.inventory.needs_a_person():
+    if result.needs_a_person:
         sys.exit(NEEDS_A_PERSON)
 
 

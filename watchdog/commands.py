@@ -45,6 +45,7 @@ class Result:
     report: PassReport
     inventory: Inventory
     nothing_seen: bool
+    needs_a_person: bool
 
 
 async def once(
@@ -68,7 +69,7 @@ async def once(
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
         )
-        return Result(report, found, nothing_seen)
+        return Result(report, found, nothing_seen, found.needs_a_person(runtime.components.clock.now()))
 
 
 def remembered(store: Store) -> Inventory:
@@ -227,7 +228,7 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
         findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
     for zone in components.watched.zones():
         if zone.account == client.account:
-            seen = await poll_zone(zone, client, troubled=False)
+            seen = await poll_zone(zone, client, troubled=False, pinned=components.memory.pinned(zone))
             what = f"account {zone.account}: zone {zone.label}"
             if isinstance(seen, Seen):
                 gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""

@@ -26,7 +26,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis, Finding, fingerprint
 from watchdog.model.history import History, Intent, NotIntended, Sent
-from watchdog.model.observation import Observation, Seen, Unseen
+from watchdog.model.observation import Difference, Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
@@ -34,7 +34,7 @@ from watchdog.model.renewal import PRESSING, renewal
 from watchdog.model.report import PassReport, packs_seen
 from watchdog.model.text import defect
 from watchdog.observe import poll
-from watchdog.observe.compare import compare
+from watchdog.observe.compare import compare, renamed
 from watchdog.observe.facts import Facts
 from watchdog.observe.zones import WatchedZones
 from watchdog.schedule.agenda import Agenda
@@ -131,12 +131,12 @@ class Cycle:
         if not isinstance(observation, Seen):
             return False
         zone = observation.zone
-        doubtful = [pack for pack in observation.packs if not self._settled(zone, pack)]
-        async with asyncio.TaskGroup() as together:
-            diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
-            for ready in asyncio.as_completed(diagnoses):
-                pack, diagnosis = await ready
-                await self._treat(zone, pack, diagnosis, slots)
+        if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack)]:
+            async with asyncio.TaskGroup() as together:
+                diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
+                for ready in asyncio.as_completed(diagnoses):
+                    pack, diagnosis = await ready
+                    await self._treat(zone, pack, diagnosis, slots)
         await self.components.memory.writer.save(self.now())
         return True
 
@@ -146,7 +146,8 @@ class Cycle:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
         zone = replace(zone, id=zone.id or memory.zone_id(zone))
-        observation = await poll.poll_zone(zone, components.clients[zone.account], troubled=memory.troubled(zone))
+        client, pinned = components.clients[zone.account], memory.pinned(zone)
+        observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), pinned=pinned)
         self._remember(observation)
         self.report.zones += 1
         if isinstance(observation, Seen):
@@ -163,10 +164,12 @@ class Cycle:
     def _remember(self, observation: Observation, *, partial: bool = False) -> None:
         components = self.components
         known = components.memory.of(observation.zone)
-        difference = compare(known, observation, self.now(), partial=partial)
-        components.memory.apply(difference)
+        self._keep(compare(known, observation, self.now(), partial=partial))
+
+    def _keep(self, difference: Difference) -> None:
+        self.components.memory.apply(difference)
         for key in difference.forgotten:
-            components.budget.forget(key)
+            self.components.budget.forget(key)
         self._record(difference.events)
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -348,7 +351,8 @@ class Cycle:
         if outcome.sent is not None:
             self.report.restarts[outcome.sent] += 1
             self.publish(components.telemetry.restarted, zone, outcome.sent)
-        memory.renamed(pack, outcome.pack)
+        if outcome.pack.id != pack.id:
+            self._keep(renamed(memory.of(zone), zone, pack, outcome.pack, now))
         if outcome.error:
             memory.note_error(outcome.pack, outcome.error)
         history = memory.history(outcome.pack)

@@ -77,7 +77,7 @@ class Passes:
         """Forget zones and packs that have been gone for long."""
         components, now = self.components, self.cycle.now()
         components.budget.tidy(now)
-        await components.memory.tidy({zone.key for zone in components.watched.zones()}, now)
+        await components.memory.tidy(components.watched.zones(), now)
 
     def _steady(self) -> datetime:
         """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""

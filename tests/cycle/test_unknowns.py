@@ -81,6 +81,25 @@ async def test_attempts_carry_on_under_the_packs_new_id_and_across_a_start(start
 
 
 @in_simulated_time
+async def test_a_pack_that_is_named_by_its_id_is_followed_under_the_new_ones_and_across_a_start(start):
+    scenario = {"unknowns": {"restart_changes_id": True}}
+    config = {
+        "restart": {"backoff": {"initial": "15m", "jitter": 0}},
+        "per_zone": {ZONE: {"packs": [pack_id(ZONE, 0)]}},
+    }
+    packs = [timed_out(), {"status": "active", "hosts": ["b.a.example"]}]
+    async with start({ZONE: packs}, scenario=scenario, config=config) as fleet:
+        await fleet.watch(minutes=20)
+        assert len(fleet.events("pack_replaced")) == 2
+    async with start({ZONE: []}, world=fleet.world, config=config) as again:
+        await again.watch(minutes=30)
+        assert [round(at) for at in again.patches()] == [0, 15, 45]
+        assert [row["attempts"] for row in again.rows(ZONE) if row["status"] != "deleted"] == [3]
+        replaced = again.events("pack_replaced")
+        assert [dict(event.facts)["old_pack_id"] for event in replaced] == [fleet.events("pack_replaced")[1].pack.id]
+
+
+@in_simulated_time
 async def test_two_packs_of_the_same_hosts_authority_and_type_keep_their_own_backoff(start):
     config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}}}
     async with start({ZONE: [timed_out(), timed_out("succeeds")]}, config=config) as fleet:

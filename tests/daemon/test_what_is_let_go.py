@@ -53,7 +53,7 @@ async def test_a_memory_forgets_zones_and_accounts_that_are_gone(tmp_path):
         zone = ZoneRef(f"a{number}", f"z{number}", f"id{number}")
         seen = Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),))
         memory.apply(compare(memory.of(zone), seen, now))
-    await memory.tidy({(f"a{MANY - 1}", f"z{MANY - 1}")}, now + FORGET_AFTER + MINUTE)
+    await memory.tidy([ZoneRef(f"a{MANY - 1}", f"z{MANY - 1}")], now + FORGET_AFTER + MINUTE)
     assert list(memory.zones) == [(f"a{MANY - 1}", f"z{MANY - 1}")]
     assert held(memory) < 10
     worker.shutdown()

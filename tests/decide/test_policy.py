@@ -108,6 +108,11 @@ def test_an_active_pack_whose_certificate_has_run_out_is_expired(expires_in, rea
     assert decide(case(pack)).reason is reason
 
 
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active"])
+def test_an_undeployed_certificate_may_run_out(status):
+    assert decide(case(replace(PACK, status=status, expires_at=NOW))).reason is Reason.HEALTHY
+
+
 times = st.none() | st.integers(-10_000, 10_000).map(lambda s: NOW + timedelta(seconds=s))
 histories = st.builds(
     History,

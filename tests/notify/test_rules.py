@@ -207,6 +207,12 @@ def test_a_certificate_that_another_pack_has_replaced_may_run_out():
     assert reasons(old, certificate(80, name="p2", status="pending_deployment")) == ["expired"]
 
 
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active"])
+def test_an_undeployed_pack_replaces_none_and_may_run_out(status):
+    assert reasons(certificate(-1), certificate(80, name="p2", status=status)) == ["expired"]
+    assert reasons(certificate(-1, status=status)) == []
+
+
 def test_what_is_going_away_may_run_out():
     assert reasons(certificate(-1, status="deleted", decision=Decision(Do.LEAVE, Reason.GOING_AWAY))) == []
 

@@ -12,7 +12,7 @@ from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Known, Seen, Unseen
 from watchdog.model.packs import KNOWN_STATUSES, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
-from watchdog.observe.compare import MISSING, compare
+from watchdog.observe.compare import MISSING, compare, renamed
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -192,12 +192,100 @@ def test_packs_of_a_zone_that_is_watched_through_another_account_are_left_to_tha
 OLD, NEW = pack(status=STUCK), pack("p9", STUCK)
 
 
+def replaced(difference):
+    """The ids before and after of every pack that is told to be replaced."""
+    events = [event for event in difference.events if event.name == "pack_replaced"]
+    assert {event.level for event in events} <= {"info"}
+    return [(dict(event.facts)["old_pack_id"], event.pack.id) for event in events]
+
+
 def test_what_was_tried_goes_on_under_another_id_with_the_same_hosts_ca_and_type():
     difference = look(known(OLD, histories={OLD: tried()}), NEW)
-    assert difference.histories == {NEW.key: tried()}
-    assert difference.forgotten == [OLD.key]
-    assert told(difference) == [("pack_changed", "p9", STUCK, STUCK)]
-    assert dict(difference.events[0].facts)["previous_pack_id"] == "p1"
+    assert difference.histories == {NEW.key: tried(), OLD.key: UNTROUBLED}
+    assert (difference.forgotten, replaced(difference)) == ([OLD.key], [("p1", "p9")])
+
+
+def test_a_renewal_under_another_id_is_told_once_and_the_old_id_forgotten():
+    difference = look(known(pack()), pack("p9", "pending_deployment"))
+    assert told(difference) == [("pack_replaced", "p9", "active", "pending_deployment")]
+    assert difference.forgotten == [("z1", "p1")]
+
+
+def test_a_successor_that_recovers_at_once_ends_the_trouble():
+    difference = look(known(OLD, histories={OLD: tried(2)}), pack("p9"))
+    assert [event.name for event in difference.events] == ["pack_replaced", "recovered"]
+    assert difference.histories == {OLD.key: UNTROUBLED, NEW.key: UNTROUBLED}
+
+
+@pytest.mark.parametrize("status", ["deleted", "pending_deletion"])
+def test_a_pack_that_is_listed_as_going_is_replaced_as_one_that_is_gone(status):
+    assert replaced(look(known(pack()), pack(status=status), pack("p9"))) == [("p1", "p9")]
+
+
+def test_two_packs_of_one_identity_that_live_beside_each_other_replace_none():
+    assert replaced(look(known(pack()), pack(), pack("p9"))) == []
+
+
+def test_a_pack_that_lived_beside_another_replaces_it_when_that_goes():
+    for gone in ([], [pack(status="deleted")]):
+        assert replaced(look(known(pack(), pack("p9")), pack("p9"), *gone)) == [("p1", "p9")]
+
+
+def test_a_pack_that_comes_after_the_other_had_gone_replaces_it():
+    assert replaced(look(known(pack(status="deleted")), pack("p9"))) == [("p1", "p9")]
+
+
+def test_of_several_that_had_gone_the_last_is_replaced():
+    first, second = (known(pack(name, "deleted")).packs[name] for name in ("p1", "p2"))
+    before = replace(known(), packs={"p1": replace(first, since=T0 - HOUR), "p2": second})
+    assert replaced(look(before, pack("p9"))) == [("p2", "p9")]
+
+
+def test_what_was_replaced_once_is_not_told_again():
+    assert replaced(look(known(pack(status="deleted"), pack("p9")), pack("p9"))) == []
+    assert replaced(look(known(pack(status="deleted"), pack("p9")), pack(status="deleted"), pack("p9"))) == []
+
+
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active", "deleted"])
+def test_a_pack_that_is_not_deployed_or_goes_itself_replaces_none(status):
+    assert replaced(look(known(pack()), pack("p9", status))) == []
+
+
+def test_packs_of_another_account_are_replaced_there():
+    assert replaced(look(known(pack(), zone=replace(ZONE, account="other")), pack("p9"))) == []
+
+
+NAMED = replace(ZONE, packs=frozenset({"p1"}))
+
+
+def test_a_pack_that_the_configuration_names_is_kept_as_deleted_so_that_its_identity_stays_known():
+    difference = look(known(pack()), pack("p9"), zone=NAMED)
+    assert (replaced(difference), difference.forgotten) == ([("p1", "p9")], [])
+    assert [(each.pack.id, each.pack.status, each.decision.reason) for each in difference.packs] == [
+        ("p1", "deleted", Reason.GOING_AWAY)
+    ]
+
+
+def test_the_successor_of_a_named_pack_is_replaced_and_forgotten_in_its_turn():
+    difference = look(known(pack(status="deleted"), pack("p9")), pack("p20"), zone=NAMED)
+    assert (replaced(difference), difference.forgotten) == ([("p9", "p20")], [("z1", "p9")])
+
+
+def test_the_successor_of_a_named_pack_that_vanishes_is_not_found():
+    difference = look(known(pack(status="deleted"), pack("p9")), zone=NAMED, missing=["p1"])
+    assert told(difference) == [("pack_changed", "p9", "active", "deleted")]
+    assert [each.decision.reason for each in difference.packs] == [Reason.NOT_FOUND]
+
+
+def test_a_restart_whose_answer_names_another_id_hands_the_history_over():
+    difference = renamed(known(OLD, histories={OLD: tried()}), ZONE, OLD, NEW, NOW)
+    assert (replaced(difference), difference.forgotten) == ([("p1", "p9")], [OLD.key])
+    assert difference.histories == {NEW.key: tried(), OLD.key: UNTROUBLED}
+
+
+def test_the_old_id_that_is_still_listed_after_a_restart_inherits_nothing_back():
+    gone = pack(status="deleted")
+    assert look(known(NEW, histories={NEW: tried()}), NEW, gone).histories == {}
 
 
 @pytest.mark.parametrize(
@@ -216,11 +304,19 @@ def test_another_pack_starts_with_a_clean_sheet(other):
 
 def test_of_several_predecessors_the_one_that_was_restarted_last_is_followed():
     olds = {pack(f"p{n}", STUCK): tried(n, T0 + (n % 3) * HOUR) for n in (1, 2, 3)}
-    assert look(known(*olds, histories=olds), NEW, partial=True).histories[NEW.key].attempts == 2
+    assert look(known(*olds, histories=olds), NEW, *olds).histories[NEW.key].attempts == 2
 
 
 def test_a_pack_with_a_history_of_its_own_inherits_none():
-    assert look(known(OLD, histories={OLD: tried(5), NEW: tried(1)}), NEW).histories == {}
+    assert look(known(OLD, histories={OLD: tried(5), NEW: tried(1)}), OLD, NEW).histories == {}
+
+
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active", "staging_deployment"])
+def test_an_undeployed_pack_of_the_same_identity_is_no_successor(status):
+    other = pack("p9", status)
+    difference = look(known(OLD, other, histories={OLD: tried()}), other)
+    assert (difference.forgotten, [each.pack.id for each in difference.packs]) == ([], ["p1"])
+    assert NEW.key not in look(known(OLD, histories={OLD: tried()}), other).histories
 
 
 # ── any look ─────────────────────────────────────────────────────────────────────────────────────────────────────────

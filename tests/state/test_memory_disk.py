@@ -306,7 +306,7 @@ async def test_a_pack_forgotten_while_the_disk_took_nothing_and_seen_again_is_ke
         look(memory, gone)
         await memory.writer.flush()
         with kit.no_room():
-            await memory.tidy({ZONE.key}, T0 + week)
+            await memory.tidy([ZONE], T0 + week)
             assert list(memory.packs_of(ZONE)) == []
         look(memory, STUCK, now=T0 + week)
         await memory.writer.flush()
@@ -318,7 +318,7 @@ async def test_a_pack_forgotten_while_the_disk_took_nothing_and_seen_again_is_ke
 async def test_old_journal_lines_go_and_young_ones_stay(mind):
     async with mind() as memory:
         memory.journal([line(), line(3600)])
-        await memory.tidy(set(), T0 + timedelta(days=90, seconds=1))
+        await memory.tidy([], T0 + timedelta(days=90, seconds=1))
         assert len(await memory.journal_of(STUCK, 10)) == 1
 
 

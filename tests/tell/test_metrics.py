@@ -115,6 +115,20 @@ def test_failures_of_known_kinds_are_counted_from_zero(metrics):
     assert values(metrics, "failures_total", *labels) == born | {("main", "list_packs", "10000"): 1}
 
 
+@pytest.mark.parametrize("status", ["backup_issued", "staging_active"])
+def test_the_expiry_of_a_pack_that_nobody_is_served_is_not_shown(metrics, status):
+    metrics.passed(PassReport(NOW), NOW)
+    assert values(metrics, "pack_expiry_timestamp_seconds", "pack", found=inventory(pack("p1", status))) == {}
+
+
+def test_the_expiry_of_a_pack_that_was_replaced_is_not_shown(metrics):
+    metrics.passed(PassReport(NOW), NOW)
+    known, history = pack("p1")
+    old = replace(known, pack=replace(known.pack, expires_at=NOW)), history
+    shown = values(metrics, "pack_expiry_timestamp_seconds", "pack", found=inventory(old, pack("p2")))
+    assert {key[0] for key in shown} == {"p2"}
+
+
 def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
     assert values(metrics, "decisions_total", "decision", "reason") == dict.fromkeys(DECISIONS, 0)
 

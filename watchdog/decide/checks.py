@@ -84,10 +84,10 @@ def is_going_away(case: Case) -> Decision | None:
 
 
 def is_expired(case: Case) -> Decision | None:
-    """A certificate that has run out needs a person, whatever else is true."""
+    """A certificate that has run out needs a person, whatever else is true, unless nobody is served it."""
     if case.pack.status == packs.EXPIRED:
         return LEAVE[Reason.EXPIRED]
-    if case.pack.status in packs.HEALTHY and case.pack.expires_at is not None and case.pack.expires_at <= case.now:
+    if case.pack.status in packs.DEPLOYED and case.pack.expires_at is not None and case.pack.expires_at <= case.now:
         return LEAVE[Reason.EXPIRED]
     return LEAVE[Reason.EXPIRING] if case.pack.status == packs.PENDING_EXPIRATION else None
 

@@ -26,6 +26,7 @@ class EventName(StrEnum):
 
     # Packs and zones.
     PACK_CHANGED = "pack_changed"
+    PACK_REPLACED = "pack_replaced"
     RESTART_INTENDED = "restart_intended"
     RESTART_SENT = "restart_sent"
     RESTART_FAILED = "restart_failed"
@@ -83,7 +84,8 @@ _OUTCOME = (*_NEXT, "status", "outcome", "error")
 _FOUND = ("found", "records")
 
 EVENTS: dict[EventName, EventKind] = {
-    EventName.PACK_CHANGED: EventKind(INFO, (*_PACK, "before", "status", "previous_pack_id"), (WARNING,)),
+    EventName.PACK_CHANGED: EventKind(INFO, (*_PACK, "before", "status"), (WARNING,)),
+    EventName.PACK_REPLACED: EventKind(INFO, (*_PACK, "old_pack_id", "before", "status")),
     EventName.RESTART_INTENDED: EventKind(INFO, _NEXT),
     EventName.RESTART_SENT: EventKind(INFO, _OUTCOME),
     EventName.RESTART_FAILED: EventKind(WARNING, _OUTCOME),
@@ -143,13 +145,17 @@ class Event:
         return " ".join(f"{name}={shown(value)}" for name, value in self.facts if value not in (None, ""))
 
     @classmethod
-    def pack_changed(cls, zone: ZoneRef, pack: Pack, at: datetime, *, before: str, previous_pack_id: str = "") -> Self:
+    def pack_changed(cls, zone: ZoneRef, pack: Pack, at: datetime, *, before: str) -> Self:
         """A pack's status is another than ``before``, which is empty at the first sight of it."""
-        facts: tuple[tuple[str, object], ...] = (("before", before or None), ("status", pack.status))
-        if previous_pack_id:
-            facts += (("previous_pack_id", previous_pack_id),)
+        facts = (("before", before or None), ("status", pack.status))
         level = WARNING if pack.status.endswith("timed_out") or pack.status == "expired" else INFO
         return cls(name=EventName.PACK_CHANGED, at=at, zone=zone, pack=pack, level=level, facts=facts)
+
+    @classmethod
+    def pack_replaced(cls, zone: ZoneRef, pack: Pack, at: datetime, old: Pack) -> Self:
+        """Cloudflare gave the pack another id: ``pack`` stands in the place of ``old``, of the same identity."""
+        facts = (("old_pack_id", old.id), ("before", old.status), ("status", pack.status))
+        return cls(name=EventName.PACK_REPLACED, at=at, zone=zone, pack=pack, facts=facts)
 
     @classmethod
     def recovered(cls, zone: ZoneRef, pack: Pack, at: datetime, *, after: timedelta, restarts: int) -> Self:

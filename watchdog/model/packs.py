@@ -11,12 +11,21 @@ from datetime import datetime
 PackKey = tuple[str, str]
 """Zone id and pack id."""
 
+Identity = tuple[str, tuple[str, ...], str, str]
+"""Zone id, sorted hosts, certificate authority and type: what of a pack lasts, as its id does not."""
+
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 
-HEALTHY = frozenset({"active", "staging_active", "backup_issued"})
+DEPLOYED = frozenset({"active"})
+"""What visitors are served. Only a pack of these replaces another."""
+
+UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
+"""What visitors are not served, though it may have a certificate: backups, staging, and what a person holds back."""
+
+HEALTHY = DEPLOYED | {"staging_active", "backup_issued"}
 IN_PROGRESS = frozenset(
     {
         "initializing",
@@ -143,8 +152,8 @@ class Pack:
         return self.status == VALIDATION_TIMED_OUT and self.type == ADVANCED
 
     @property
-    def identity(self) -> tuple[str, tuple[str, ...], str, str]:
-        """What stays the same if Cloudflare gives the pack another id: zone, hosts, CA and type."""
+    def identity(self) -> Identity:
+        """What stays the same if Cloudflare gives the pack another id."""
         return (self.zone_id, self.hosts, self.certificate_authority, self.type)
 
 

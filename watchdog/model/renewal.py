@@ -40,6 +40,9 @@ _ASSUMED_SHORTEST = timedelta(days=3)
 """Also where the life itself is not known: the shortest window there is."""
 
 
+LONGEST_WINDOW = timedelta(days=30)
+"""No renewal opens earlier before expiry; spares the arithmetic for most packs."""
+
 PRESSING = 0.5
 """The part of a renewal window after which a certificate that is not renewed is worth a word, and its pack a closer
 look. Cloudflare begins to renew when the window opens, and an automatic renewal takes minutes; half a window still

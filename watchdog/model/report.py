@@ -13,6 +13,7 @@ from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
 from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
 from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.serving import Serving
 
 
 @dataclass
@@ -136,9 +137,22 @@ class Inventory:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]
 
-    def needs_a_person(self) -> bool:
-        """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        return bool(self.lost()) or any(REASONS[known.decision.reason].needs_a_person for known, _ in self.packs)
+    def needs_a_person(self, now: datetime) -> bool:
+        """Whether there is a pack or a zone that nothing the watchdog may do will mend.
+
+        A certificate that has run out is such a one while visitors may be served it, and only then.
+        """
+        if self.lost():
+            return True
+        serving = Serving((known.pack for known, _ in self.packs), now)
+        return any(_needs_a_person(known, serving, now) for known, _ in self.packs)
+
+
+def _needs_a_person(known: Remembered, serving: Serving, now: datetime) -> bool:
+    reason, ends = known.decision.reason, known.pack.expires_at
+    if reason is Reason.EXPIRED or (ends is not None and ends <= now):
+        return serving.uses(known.pack) or (reason is not Reason.EXPIRED and REASONS[reason].needs_a_person)
+    return REASONS[reason].needs_a_person
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

@@ -13,12 +13,9 @@ from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
-from watchdog.model.renewal import PRESSING
+from watchdog.model.renewal import LONGEST_WINDOW, PRESSING
 from watchdog.model.report import next_restart_at, next_step
 from watchdog.model.text import clean, counted
-
-LONGEST_WINDOW = timedelta(days=30)
-"""No renewal opens earlier before expiry; spares the arithmetic for most packs."""
 
 TROUBLE, EXPIRY = "trouble", "expiry"
 """The two families of alerts about packs; the first part of their subjects."""

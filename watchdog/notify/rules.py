@@ -3,7 +3,6 @@
 Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,9 +11,11 @@ from itertools import chain
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack
+from watchdog.model.packs import GOING_AWAY, Pack
 from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
+from watchdog.model.serving import Serving
 from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -84,10 +85,11 @@ def active_alerts(
             _keep(found, ailing)
         if ending := expiry(known, history, renewal, now):
             expiring.append((known.pack, ending))
-    standins = _standins(inventory) if expiring else {}
-    for pack, alert in expiring:
-        if not _replaced(pack, standins):
-            _keep(found, alert)
+    if expiring:
+        serving = Serving((known.pack for known, _ in inventory.packs), now + LONGEST_WINDOW)
+        for pack, alert in expiring:
+            if serving.uses(pack):
+                _keep(found, alert)
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 
@@ -223,25 +225,3 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
     return _plain(Reason.CLOUDFLARE_FAILING, summary, body, last)
-
-
-# ── packs ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _standins(inventory: Inventory) -> dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]]:
-    """By zone and host: the packs that serve it, with their expiry."""
-    found: dict[tuple[str, str], list[tuple[datetime, frozenset[str]]]] = defaultdict(list)
-    for known, _ in inventory.packs:
-        pack = known.pack
-        if pack.status in HEALTHY and pack.expires_at is not None:
-            for host in pack.hosts:
-                found[pack.zone_id, host].append((pack.expires_at, frozenset(pack.hosts)))
-    return found
-
-
-def _replaced(pack: Pack, standins: Mapping[tuple[str, str], list[tuple[datetime, frozenset[str]]]]) -> bool:
-    """Whether a healthy pack of later expiry serves all the hosts of this one."""
-    if not pack.hosts or pack.expires_at is None:
-        return False
-    others = standins.get((pack.zone_id, pack.hosts[0]), ())
-    return any(expires_at > pack.expires_at and hosts >= set(pack.hosts) for expires_at, hosts in others)

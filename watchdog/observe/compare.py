@@ -12,7 +12,17 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known, Observation, Seen, Unseen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, IN_PROGRESS, VALIDATION_TIMED_OUT, Pack, ZoneRef, pack_key
+from watchdog.model.packs import (
+    GOING_AWAY,
+    HEALTHY,
+    IN_PROGRESS,
+    UNDEPLOYED,
+    VALIDATION_TIMED_OUT,
+    Identity,
+    Pack,
+    ZoneRef,
+    pack_key,
+)
 from watchdog.model.reasons import Reason
 
 GONE = Decision(Do.LEAVE, Reason.GOING_AWAY)
@@ -29,13 +39,15 @@ def compare(known: Known, observation: Observation, now: datetime, *, partial: b
     """
     if isinstance(observation, Unseen):
         return _unseen(known.zone, observation, now)
-    difference = Difference()
+    difference, listed = Difference(), {pack.id: pack for pack in observation.packs}
+    moved = listed.keys() != known.packs.keys() or any(pack.status in GOING_AWAY for pack in observation.packs)
+    if moved and not partial:
+        _succeed(known, difference, observation.zone, listed, now)
     for pack in observation.packs:
         then = known.packs.get(pack.id)
         if then is None:
-            difference.events += _inherited(known, difference, observation.zone, pack, now) or _first_sight(
-                observation.zone, pack, now
-            )
+            _inherit(known, difference, pack)
+            difference.events += _first_sight(observation.zone, pack, now)
         elif then.pack.status != pack.status:
             difference.events.append(Event.pack_changed(observation.zone, pack, now, before=then.pack.status))
         _follow(known, difference, observation.zone, pack, now)
@@ -43,8 +55,7 @@ def compare(known: Known, observation: Observation, now: datetime, *, partial: b
         return difference
     zone = observation.zone
     difference.zone = ZoneMemory(zone.account, zone.label, zone.id, seen_at=now, tried_at=now)
-    listed = {pack.id for pack in observation.packs}
-    if observation.missing or not known.packs.keys() <= listed:
+    if observation.missing or not known.packs.keys() <= listed.keys():
         _miss(known, difference, observation, listed, now)
     return difference
 
@@ -78,40 +89,92 @@ def _follow(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now
         difference.events.append(Event.recovered(zone, pack, now, after=took, restarts=before.attempts))
 
 
-def _inherited(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:
-    """A pack of another id but of the same hosts, CA and type as one that was restarted: its attempts count on."""
-    if not known.histories or not pack.hosts or _history(known, difference, pack) != UNTROUBLED:
-        return []
+def _inherit(known: Known, difference: Difference, pack: Pack) -> None:
+    """A pack of another id but of the same identity as one that was restarted: its attempts count on."""
+    if not known.histories or not pack.hosts or pack.status in UNDEPLOYED | GOING_AWAY:
+        return
+    if _history(known, difference, pack) != UNTROUBLED:
+        return
     tried = [
-        (history.last_restart_at, old, history)
+        (history.last_restart_at, history)
         for old in known.packs.values()
         if (history := _history(known, difference, old.pack)).last_restart_at is not None
         and old.pack.identity == pack.identity
     ]
-    if not tried:
-        return []
-    _, old, history = max(tried, key=lambda each: each[0])
-    difference.histories[pack.key] = history
-    return [Event.pack_changed(zone, pack, now, before=old.pack.status, previous_pack_id=old.pack.id)]
+    if tried:
+        difference.histories[pack.key] = max(tried, key=lambda each: each[0])[1]
 
 
-def _miss(known: Known, difference: Difference, seen: Seen, listed: set[str], now: datetime) -> None:
+def _succeed(known: Known, difference: Difference, zone: ZoneRef, listed: dict[str, Pack], now: datetime) -> None:
+    """Packs whose place another of the same identity has taken: ids do not last, a renewal or reissue brings new ones.
+
+    The old one is gone or going, the new one is deployed or on the way there. Both may have been there for a while; or
+    the old one went first.
+    """
+    living = (pack for pack in listed.values() if pack.hosts and pack.status not in GOING_AWAY | UNDEPLOYED)
+    successors = {pack.identity: pack for pack in living}
+    mine = [then for then in known.packs.values() if (then.account, then.zone) == zone.key]
+    replaced: set[Identity] = set()
+    for then in sorted(mine, key=lambda then: (then.pack.status not in GOING_AWAY, then.since), reverse=True):
+        old, new = then.pack, successors.get(then.pack.identity)
+        if new is None or (old.id in listed and listed[old.id].status not in GOING_AWAY):
+            continue
+        if old.status in GOING_AWAY and (new.id in known.packs or old.identity in replaced):
+            continue  # it went before, and was replaced then, or by another than the last
+        replaced.add(old.identity)
+        _hand_over(known, difference, zone, old, new, now)
+
+
+def _hand_over(known: Known, difference: Difference, zone: ZoneRef, old: Pack, new: Pack, now: datetime) -> None:
+    difference.events.append(Event.pack_replaced(zone, new, now, old))
+    history = _history(known, difference, old)
+    if history != UNTROUBLED and _history(known, difference, new) == UNTROUBLED:
+        difference.histories[new.key], difference.histories[old.key] = history, UNTROUBLED
+
+
+def renamed(known: Known, zone: ZoneRef, old: Pack, new: Pack, now: datetime) -> Difference:
+    """What changes when the answer to a restart shows the pack under another id."""
+    difference = Difference()
+    _hand_over(known, difference, zone, old, new, now)
+    then = known.packs.get(old.id)
+    if then is not None:
+        _let_go(difference, zone, then, now, now)
+    return difference
+
+
+def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: datetime, last_seen: datetime) -> None:
+    """A pack lives on under another id. One that the configuration names is kept, so that its identity stays known."""
+    if pack_key(then.pack.id) not in zone.packs:
+        difference.forgotten.append(then.pack.key)
+    elif then.pack.status not in GOING_AWAY:
+        gone = replace(then.pack, status="deleted")
+        difference.packs.append(replace(then, pack=gone, since=now, seen_at=last_seen, decision=GONE))
+
+
+def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pack], now: datetime) -> None:
     """Packs that were there and are not, and packs the configuration asks for that never were."""
     zone, last_seen = seen.zone, known.zone.seen_at or now
     missing = {pack_key(pack_id): pack_id for pack_id in seen.missing}
-    identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY}
+    pinned = {
+        pack_key(pack_id): then.pack.identity
+        for pack_id, then in known.packs.items()
+        if pack_key(pack_id) in zone.packs and then.pack.hosts
+    }
+    unfound = {pinned[key] for key in missing if key in pinned}
+    identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY | UNDEPLOYED}
     for pack_id, then in known.packs.items():
         if pack_id in listed:
             continue
         key = pack_key(pack_id)
-        wanted = missing.pop(key, None) is not None
-        if (then.account, then.zone) != zone.key or (zone.packs and key not in zone.packs):
+        wanted = missing.pop(key, None) is not None or then.pack.identity in unfound
+        named = not zone.packs or key in zone.packs or then.pack.identity in pinned.values()
+        if (then.account, then.zone) != zone.key or not named:
             continue
         if then.decision == MISSING and not then.pack.status:  # it was never there
             if not wanted:  # and now it is, under the id Cloudflare gives it, or nobody asks for it
                 difference.forgotten.append(then.pack.key)
-        elif then.pack.identity in identities and then.pack.hosts:
-            difference.forgotten.append(then.pack.key)  # the same pack lives on under another id
+        elif then.pack.identity in identities and then.pack.hosts:  # as the deployed one, or on the way there
+            _let_go(difference, zone, then, now, last_seen)
         elif then.pack.status not in GOING_AWAY:
             gone = replace(then.pack, status="deleted")
             difference.events.append(Event.pack_changed(zone, gone, now, before=then.pack.status))

@@ -16,7 +16,7 @@ from watchdog.model.events import DEBUG, Event
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, PackKey, ZoneRef
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
@@ -169,6 +169,13 @@ class Memory:
         """The pack as it was remembered after its last look."""
         return self._packs.get(pack.zone_id, {}).get(pack.id)
 
+    def pinned(self, zone: ZoneRef) -> dict[str, Identity]:
+        """What the packs are that the configuration names by their ids, as far as they were ever seen."""
+        if not zone.packs:
+            return {}
+        named = ((pack_key(known.pack.id), known.pack) for known in self.packs_of(zone))
+        return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known in self.packs_of(zone))
@@ -222,11 +229,6 @@ class Memory:
         """Keep the last thing that went wrong with a pack."""
         self._set_history(pack.key, replace(self.history(pack), last_error=error))
 
-    def renamed(self, old: Pack, new: Pack) -> None:
-        """A restart gave the pack another id: what was tried goes with it."""
-        if new.id != old.id:
-            self._set_history(new.key, self.history(old))
-
     def recall_history(self, key: PackKey, history: History, moment: Anchor) -> None:
         """A history is stored already, with times by the clock of ``moment``: it holds from now on."""
         history = history.shifted(self.writer.moment.step_since(moment))
@@ -247,12 +249,17 @@ class Memory:
                 )
             )
 
-    async def tidy(self, watched: set[tuple[str, str]], now: datetime) -> None:
-        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines."""
-        horizon = now - FORGET_AFTER
+    async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
+        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.
+
+        Packs that the configuration names are kept: by what they were, the one that took their place is found.
+        """
+        horizon, pinned = now - FORGET_AFTER, {zone.key: zone.packs for zone in zones}
+        watched = pinned.keys()
         for known in list(self.packs()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
-            gone = known.pack.status in GOING_AWAY and known.since < horizon
+            named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
+            gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
             if unwatched or gone:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}

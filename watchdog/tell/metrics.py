@@ -9,7 +9,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,7 +20,9 @@ from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory, PassReport, next_restart_at
+from watchdog.model.serving import Serving
 
 PREFIX = "certpack_watchdog_"
 
@@ -185,12 +187,16 @@ class Metrics:
         expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
-        for known, history in snapshot.inventory.packs if self.per_pack != "none" else ():
+        packs = snapshot.inventory.packs if self.per_pack != "none" else ()
+        soon = datetime.fromtimestamp(max(self._last_pass, self._reload[1]), UTC) + LONGEST_WINDOW
+        serving = Serving((known.pack for known, _ in packs), soon)
+        for known, history in packs:
             if known.pack.status in GOING_AWAY:
                 continue  # remembered for a while, but its certificate is nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
-            if known.pack.expires_at is not None and (troubled or self.per_pack == "all"):
+            shown = known.pack.expires_at is not None and (troubled or self.per_pack == "all")
+            if shown and known.pack.expires_at is not None and serving.uses(known.pack):
                 expiry.add_metric(values, known.pack.expires_at.timestamp())
             if troubled:
                 attempts.add_metric(values, history.attempts)

@@ -1,0 +1,53 @@
+"""Which packs visitors are served, and which may run out because they are not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watchdog.model.packs import DEPLOYED, GOING_AWAY, KNOWN_STATUSES, UNDEPLOYED, Pack
+from watchdog.model.serving import Serving
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+OLD = Pack("p1", "z", "universal", "active", ("a.example",), "google", NOW)
+NEW = replace(OLD, id="p2", expires_at=NOW + 80 * DAY)
+
+
+def uses(pack, *others):
+    return Serving((pack, *others), NOW).uses(pack)
+
+
+def test_a_pack_that_a_deployed_one_of_later_expiry_replaces_is_not_used():
+    assert not uses(OLD, NEW)
+    assert uses(NEW, OLD)
+
+
+@pytest.mark.parametrize("status", sorted(KNOWN_STATUSES - DEPLOYED))
+def test_only_a_deployed_pack_replaces_another(status):
+    assert uses(OLD, replace(NEW, status=status))
+
+
+@pytest.mark.parametrize("status", sorted(UNDEPLOYED | GOING_AWAY))
+def test_what_is_not_deployed_or_goes_away_is_not_used(status):
+    assert not uses(replace(OLD, status=status))
+
+
+def test_a_pack_of_fewer_hosts_replaces_none_of_more():
+    more = ("a.example", "b.example")
+    assert uses(replace(OLD, hosts=more), NEW)
+    assert not uses(OLD, replace(NEW, hosts=more))
+
+
+def test_a_pack_of_another_zone_replaces_none():
+    assert uses(OLD, replace(NEW, zone_id="other"))
+
+
+def test_an_expired_pack_without_a_date_is_replaced_by_any_that_is_deployed():
+    expired = replace(OLD, status="expired", expires_at=None)
+    assert uses(expired)
+    assert not uses(expired, NEW)
+
+
+def test_packs_without_hosts_replace_nothing_and_are_replaced_by_nothing():
+    assert uses(replace(OLD, hosts=()), replace(NEW, hosts=()))
