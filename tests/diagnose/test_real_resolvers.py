@@ -96,7 +96,8 @@ def served_by_kresd(folder: Path, front: int, behind: int) -> list[str]:
     anchors = "".join(f"trust_anchors.add('{zone}. DS {' '.join(parts)}')\n" for zone, parts in anchored(folder))
     (folder / "kresd.conf").write_text(
         f"net.listen('127.0.0.1', {front})\ntrust_anchors.remove('.')\n{anchors}"
-        f"policy.add(policy.all(policy.FORWARD({{'127.0.0.1@{behind}'}})))\ncache.size = 1 * MB\ncache.min_ttl(0)\ncache.max_ttl(2)\n"
+        f"policy.add(policy.all(policy.FORWARD({{'127.0.0.1@{behind}'}})))\n"
+        "cache.size = 1 * MB\ncache.min_ttl(0)\ncache.max_ttl(2)\n"
     )
     (folder / "kresd").mkdir()
     return ["kresd", "-n", "-c", str(folder / "kresd.conf"), str(folder / "kresd")]

@@ -17,9 +17,20 @@ from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unw
 LONG_AGO = NOW - timedelta(days=1)
 RECORD = ManualRecord("TXT", "_acme-challenge.example.com", "token")
 MISSING = Finding(
-    FindingName.TOKEN_MISSING, Certainty.LIKELY, "example.com", "The token is missing.", "Add it.", RECORD
+    name=FindingName.TOKEN_MISSING,
+    certainty=Certainty.LIKELY,
+    host="example.com",
+    says="The token is missing.",
+    remedy="Add it.",
+    record=RECORD,
 )
-FORBIDS = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow pki.goog.")
+FORBIDS = Finding(
+    name=FindingName.CAA_FORBIDS,
+    certainty=Certainty.CERTAIN,
+    host="",
+    says="CAA forbids google.",
+    remedy="Allow pki.goog.",
+)
 
 
 def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
