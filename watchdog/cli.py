@@ -107,11 +107,11 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog.daemon import watch
-    from watchdog.tell.web import ListenError
+    from watchdog.tell.listener import ListenError
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, exposed, dry_run=dry_run))
+            asyncio.run(watch(loaded, store, config, os.environ, exposed=exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
