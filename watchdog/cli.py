@@ -68,6 +68,10 @@ ConfigPath = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/certpack-watchdog/config.yaml")
+IDS_DO_NOT_LAST = (
+    "pack ids do not last, each renewal brings a new one; a pack that was seen is followed, but name it by its hosts:"
+    " packs: [{hosts: [...]}]"
+)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, or JSON.")]
 
@@ -156,6 +160,10 @@ def check_config(
         with suppress(OSError):
             said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
             print(f"warning: {said}", file=sys.stderr)
+    for zone in loaded.zones:
+        if any(isinstance(pack, str) for pack in zone.named_packs()):
+            with suppress(OSError):
+                print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
     if any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 

@@ -161,7 +161,7 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
     made = {
         decide(
             Case(
-                pack=replace(known.pack, status=status, type=kind),
+                pack=replace(known.pack, status=status, type=kind, expires_at=NOW + timedelta(days=1)),
                 history=history,
                 rules=rules,
                 now=NOW,
