@@ -97,8 +97,8 @@ class Laws:
         if asked.patch is not None:
             patch = asked.patch
             patch.done, patch.status = True, status
-            said = json.loads(body).get("errors", [{}]) if status >= 400 and body.startswith(b"{") else [{}]
-            turned_away = status in (400, 401, 403) and said and said[0].get("code") in (10000, 9109, 6003)
+            said = json.loads(body).get("errors") if body.startswith(b"{") and body.endswith(b"}") else None
+            turned_away = bool(said) and said[0].get("code") in plan.TURNED_AWAY
             patch.counts = status != 429 and not turned_away
         elif asked.method == "GET" and asked.pack is not None:
             try:

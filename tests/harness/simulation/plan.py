@@ -105,14 +105,24 @@ def _bound(restarts, schedule, packs):
 def _scenario(dice, length):
     names = dice.choices(["main", "other"], k=dice.choice([1, 1, 2]))
     names = list(dict.fromkeys(names))
-    tokens = [{"name": name, "value": f"token-of-{name}"} for name in names]
     zones = [_zone(dice, number, length) for number in range(dice.randint(1, 4))]
+    gone = {
+        zone["name"] for zone in zones[1:] if dice.random() < 0.1
+    }  # it has left the account, and is refused for ever
+    seen = [zone["name"] for zone in zones if zone["name"] not in gone]
+    new_for = _s(dice.uniform(0, 20)) if dice.random() < 0.1 else "0s"
+    tokens = [
+        {"name": name, "value": f"token-of-{name}", "new_for": new_for, **({"zones": seen} if gone else {})}
+        for name in names
+    ]
     limit = {
         "requests": dice.choice([60, 200, 1200]),
         "per": "5m",
         "retry_after": dice.random() < 0.7,
         "others": 0,
     }
+    if dice.random() < 0.2:
+        limit["list_zones"] = dice.choice([1, 5])
     if dice.random() < 0.3:
         limit["others"] = int(limit["requests"] * dice.uniform(0.2, 1.1))
     unknowns = {
@@ -124,7 +134,11 @@ def _scenario(dice, length):
         "page_ignored": dice.random() < 0.2,
         "result_info": dice.random() < 0.8,
         "authentication_error_status": dice.choice([400, 401, 403]),
+        "ratelimit_resets_in": dice.choice(["second", "window"]),
+        "internal_zones_listed": dice.random() < 0.3,
     }
+    if dice.random() < 0.15:  # an Internal DNS zone that bears the name of a public one
+        zones.append({"name": zones[0]["name"], "id": "f" * 32, "type": "internal", "packs": []})
     return {"tokens": tokens, "zones": zones, "rate_limit": limit, "unknowns": unknowns, "faults": []}
 
 
@@ -195,6 +209,7 @@ def _config(dice, scenario, interval, attention, *, minutely):
         "zones": [
             {"name": zone["name"], "account": dice.choice(list(accounts))}
             for zone in scenario["zones"]
+            if zone.get("type") != "internal"
             if "discover" not in accounts[next(iter(accounts))] or dice.random() < 0.5
         ],
         "schedule": {"interval": _s(interval), "attention_interval": _s(attention)},
@@ -229,6 +244,14 @@ REFUSALS = (
     {"kind": "json_error", "status": 400, "code": 1499, "message": "no\nway \x1b[1m"},
     {"kind": "json_error", "status": 404, "code": 1408},
     {"kind": "json_error", "status": 500, "code": 0},
+    {"kind": "json_error", "status": 200, "code": 971, "message": "Please wait and consider throttling your requests"},
+    {"kind": "json_error", "status": 403, "code": 10001, "message": "Unable to authenticate request"},
+    {"kind": "json_error", "status": 400, "code": 1000, "message": "Request timeout"},
+    {"kind": "json_error", "status": 400, "code": 10500, "message": "More than 4 requests per 1 seconds reached"},
+    {"kind": "null_body", "status": 429},
+    {"kind": "empty_body", "status": 429},
+    {"kind": "edge_error", "status": 429, "code": 1015, "message": "You are being rate limited", "retry_after": 30},
+    {"kind": "edge_error", "status": 502, "code": 1033, "message": "Tunnel error"},
     {"kind": "html_error", "status": 502},
     {"kind": "html_error", "status": 200},
     {"kind": "text_error", "status": 522},
@@ -241,6 +264,9 @@ REFUSALS = (
     {"kind": "unknown_words"},
     {"kind": "odd_primary"},
 )
+
+TURNED_AWAY = frozenset({971, 1000, 6003, 9103, 9106, 9109, 10000, 10001, 10500})
+"""Codes with which Cloudflare says no before it looks at the pack: such a restart spends nothing."""
 
 
 def _happenings(dice, scenario, config, length):
@@ -296,7 +322,7 @@ def _fault(dice):
         fault["probability"] = dice.uniform(0.1, 0.9)
     if dice.random() < 0.4:
         fault["times"] = dice.randint(1, 5)
-    turned_away = fault["kind"] == "rate_limited" or fault.get("code") == 10000
+    turned_away = fault["kind"] == "rate_limited" or fault.get("status") == 429 or fault.get("code") in TURNED_AWAY
     if fault["method"] == "PATCH" and not turned_away:
         fault["takes_effect"] = dice.random() < 0.5
     fault["lasts"] = dice.choice([dice.uniform(1, 30) * MINUTE, dice.uniform(1, 6) * HOUR])

@@ -35,6 +35,7 @@ from watchdog.model.packs import pack_key
 from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
+from watchdog.simulator.credentials import sees
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.world import World
 from watchdog.state import outbox
@@ -517,7 +518,7 @@ class Ending:
         by_id = {pack_key(row["pack_id"]): row for row in rows}
         settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
         for zone in world.zones.values():
-            if not zone.acm:
+            if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
                 continue
             for life in world.packs(zone.id):
                 if life.status != "validation_timed_out" or life.start.type != "advanced":
