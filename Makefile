@@ -48,7 +48,7 @@ unit: $(VENV)/.installed ## the unit tests alone
 coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
-test-real: $(VENV)/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
+test-real: $(VENV)/.installed $(VENV)/.manifests packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
 	$(PYTEST) -m "real or process" -vv -n 2 --dist loadfile $(TEST_ARGS) </dev/null
 
 lint: $(VENV)/.installed ## ruff, mypy and import-linter
@@ -100,6 +100,10 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
 	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/fuzz.txt </dev/null
+	@touch $@
+
+$(VENV)/.manifests: $(VENV)/.installed requirements/manifests.txt
+	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/manifests.txt </dev/null
 	@touch $@
 
 packages:
