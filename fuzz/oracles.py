@@ -43,7 +43,8 @@ from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
 from watchdog.state import packs
-from watchdog.tell.web import Web, bind
+from watchdog.tell.listener import Listener, bind
+from watchdog.tell.pages import Sources, application
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -231,20 +232,17 @@ def request(raw: bytes) -> None:
         assert b"location:" not in head.lower(), head
 
 
-class _Quiet:
-    """A daemon with nothing to show."""
+async def _is_ready() -> tuple[bool, str]:
+    return True, "ok"
 
-    def healthy(self) -> tuple[bool, str]:
-        return True, "ok"
 
-    async def ready(self) -> tuple[bool, str]:
-        return True, "ok"
-
-    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
-        return lambda _: (b"# EOF\n", "text/plain")
-
-    def packs(self) -> Callable[[], dict[str, Any]]:
-        return lambda: {"packs": [], "zones": []}
+_NOTHING = Sources(
+    healthy=lambda: (True, "ok"),
+    ready=_is_ready,
+    metrics=lambda: lambda _: (b"# EOF\n", "text/plain"),
+    packs=lambda: lambda: {"packs": [], "zones": []},
+    alerts=lambda: lambda: {"alerts": []},
+)
 
 
 class _Wire(asyncio.Transport):
@@ -274,7 +272,7 @@ class _Wire(asyncio.Transport):
 
 
 _sock = bind("127.0.0.1:0")
-_config = Web(_Quiet(), _sock).config
+_config = Listener(application(_NOTHING), _sock).config
 _sock.close()
 _config.load()
 

@@ -21,7 +21,7 @@ from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
-from watchdog.tell.web import INDEX, application
+from watchdog.tell.pages import INDEX, Sources, application
 
 COMMANDS = get_command(app).commands
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
@@ -34,7 +34,13 @@ def metric_families():
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
     body, _ = metrics.expose(
-        Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), {("gave_up", "critical"): 0}, ("ops",)), ""
+        Snapshot(
+            inventory=inventory(troubled()),
+            accounts=(Account("main", 1, 0.0),),
+            firing={("gave_up", "critical"): 0},
+            destinations=("ops",),
+        ),
+        "",
     )
     for family in text_string_to_metric_families(body.decode()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -130,7 +136,8 @@ def test_every_exit_code_is_documented_where_the_commands_are():
 
 
 def endpoints():
-    return {route.path for route in application(None).routes}
+    nothing = Sources(healthy=None, ready=None, metrics=None, packs=None, alerts=None)
+    return {route.path for route in application(nothing).routes}
 
 
 def test_every_endpoint_is_documented_and_no_other():

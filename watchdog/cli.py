@@ -68,6 +68,10 @@ ConfigPath = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/certpack-watchdog/config.yaml")
+IDS_DO_NOT_LAST = (
+    "pack ids do not last, each renewal brings a new one; a pack that was seen is followed, but name it by its hosts:"
+    " packs: [{hosts: [...]}]"
+)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, or JSON.")]
 
@@ -130,11 +134,11 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog.daemon import watch
-    from watchdog.tell.web import ListenError
+    from watchdog.tell.listener import ListenError
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, exposed, dry_run=dry_run))
+            asyncio.run(watch(loaded, store, config, os.environ, exposed=exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
@@ -179,6 +183,10 @@ def check_config(
         with suppress(OSError):
             said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
             print(f"warning: {said}", file=sys.stderr)
+    for zone in loaded.zones:
+        if any(isinstance(pack, str) for pack in zone.named_packs()):
+            with suppress(OSError):
+                print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
     if any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 

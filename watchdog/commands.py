@@ -26,7 +26,6 @@ from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, PassReport, next_step, pack_row
 from watchdog.observe.poll import poll_zone
-from watchdog.passes import Passes
 from watchdog.runtime import Runtime, caution, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.store import Store
@@ -55,7 +54,7 @@ async def once(
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
         runtime.telemetry.exposed(exposed)
-        passes = Passes(runtime.components)
+        passes = runtime.passes
         runtime.telemetry.progress = watch
         passes.enrol()
         try:
@@ -102,7 +101,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
     """
     async with open_runtime(config, store) as runtime:
         zone = await _find(runtime, zone_name)
-        cycle = Cycle(runtime.components)
+        cycle = runtime.passes.cycle
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
@@ -129,7 +128,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
     """
     quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
     async with open_runtime(quiet, store, dry_run=True) as runtime:
-        cycle = Cycle(runtime.components)
+        cycle = runtime.passes.cycle
         zone = await _find(runtime, zone_name)
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):

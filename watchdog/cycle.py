@@ -73,23 +73,58 @@ class Telemetry(Protocol):
         """A pass is over."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Components:
-    """The components of the flow, in its order, and what holds for all of them. A reload swaps single components."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """What one configuration makes of the flow. A reload replaces it whole, in one assignment."""
 
     agenda: Agenda
     watched: WatchedZones
     clients: Mapping[str, Client]
+    rules: Callable[[ZoneRef], RestartRules]
+    diagnoser: Diagnoser | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Components:
+    """The components of the flow. All but ``configured`` stay as long as the process.
+
+    Whoever may wait asks again afterwards: ``configured`` may be another one by then.
+    """
+
+    configured: Configured
     memory: Memory
     intents: Intents
-    rules: Callable[[ZoneRef], RestartRules]
     telemetry: Telemetry
     clock: Clock
     dice: Random
     dry_run: bool = False
-    diagnoser: Diagnoser | None = None
     facts: Facts = field(default_factory=Facts)
     budget: Budget = field(default_factory=Budget)
+
+    @property
+    def agenda(self) -> Agenda:
+        """Which zone is due when."""
+        return self.configured.agenda
+
+    @property
+    def watched(self) -> WatchedZones:
+        """The zones to watch."""
+        return self.configured.watched
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The way to Cloudflare of each account."""
+        return self.configured.clients
+
+    @property
+    def rules(self) -> Callable[[ZoneRef], RestartRules]:
+        """What holds for a zone."""
+        return self.configured.rules
+
+    @property
+    def diagnoser(self) -> Diagnoser | None:
+        """Who finds out why validations fail; ``None`` where nobody is to."""
+        return self.configured.diagnoser
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from watchdog.cycle import Components, Cycle, Slots
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport
+from watchdog.observe.zones import WatchedZones
+from watchdog.schedule.agenda import Agenda
 
 AT_ONCE = 16
 """Zones of one account that are looked at at the same time. At 50 ms an answer this is 320 requests/s: enough."""
@@ -34,6 +36,8 @@ class Passes:
         components, cycle = self.components, self.cycle
         began, start, horizon = cycle.now(), components.clock.monotonic(), self._steady() + length
         cycle.report.started_at, cycle.report.dry_run = began, components.dry_run
+        for account in self._slots.keys() - components.clients.keys():
+            del self._slots[account]
         components.budget.merge(await components.memory.refresh())
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
@@ -59,11 +63,13 @@ class Passes:
         await self.components.memory.writer.flush()
 
     def enrol(self) -> None:
-        """Put the watched zones on the agenda: those with a pack in trouble at once, else the one seen longest ago."""
+        """Put the watched zones on the agenda."""
+        self.enrol_on(self.components.agenda, self.components.watched)
+
+    def enrol_on(self, agenda: Agenda, watched: WatchedZones) -> None:
+        """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago."""
         components = self.components
-        for account in self._slots.keys() - components.clients.keys():
-            del self._slots[account]
-        zones, seen = components.watched.zones(), components.memory.zones
+        zones, seen = watched.zones(), components.memory.zones
         troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
 
         def last_tried(zone: ZoneRef) -> tuple[bool, float]:
@@ -71,7 +77,7 @@ class Passes:
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        components.agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+        agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
 
     async def tidy(self) -> None:
         """Forget zones and packs that have been gone for long."""

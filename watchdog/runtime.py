@@ -1,45 +1,50 @@
-"""The components, built from a ``Config``: what ``daemon`` lives in, and what each command borrows.
+"""Everything that one configuration builds, and what lasts as long as the process.
 
-``open_runtime`` opens and closes what it builds; ``Runtime.apply`` rebuilds what another configuration changes.
+``daemon`` lives in a ``Runtime``; each command borrows one. ``open_runtime`` opens and closes what it builds.
+``Runtime.apply`` takes another configuration, all of it or nothing: ``Building`` makes every part anew and touches
+nothing that runs, then everything is swapped at once. This is the only place that knows the order.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from watchdog.clock import RealClock
-from watchdog.cloudflare.client import ApiCall, Client
-from watchdog.cloudflare.credential import Change, Credential
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
-from watchdog.cloudflare.transport import connect
-from watchdog.config.permissions import Exposed
+from watchdog.cloudflare.transport import Transport, connect
+from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import Components, Diagnoser
+from watchdog.cycle import Components, Configured, Diagnoser
 from watchdog.decide.backoff import Backoff
-from watchdog.decide.budget import due_since
+from watchdog.decide.budget import Budget, due_since
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.report import Inventory, PassReport
+from watchdog.model.report import Inventory
 from watchdog.observe.zones import Search, WatchedZones
-from watchdog.passes import AT_ONCE
+from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.store import Store
-from watchdog.tell.logs import Logs, configure
+from watchdog.telemetry import LogsAndMetrics
+from watchdog.tell import logs
+from watchdog.tell.logs import Logs
 
 if TYPE_CHECKING:
+    from watchdog.notify.pipeline import Pipeline
     from watchdog.tell.metrics import Metrics
 
 
@@ -51,120 +56,202 @@ def own_version() -> str:
         return "unknown"
 
 
-class LogsAndMetrics:
-    """Logs and, for the daemon, metrics as the one telemetry of the cycle, and the ears of the clients."""
-
-    def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
-        self.logs = logs
-        self.metrics = metrics
-        self._clock = clock
-        self.progress: Callable[[], None] = lambda: None
-
-    def happened(self, events: list[Event]) -> None:
-        """Log them, and count how long recoveries took."""
-        for event in events:
-            self.logs.happened(event)
-            took = dict(event.facts).get("after_seconds") if event.name == "recovered" else None
-            if isinstance(took, int) and self.metrics is not None:
-                self.metrics.recovered(took)
-
-    def restarted(self, zone: ZoneRef, sent: Sent) -> None:
-        """Count it."""
-        if self.metrics is not None:
-            self.metrics.restarted(zone.account, zone.label, sent)
-
-    def looked(self, zone: ZoneRef) -> None:  # noqa: ARG002  a telemetry may want to know which
-        """Move the progress bar, where there is one."""
-        self.progress()
-
-    def passed(self, report: PassReport) -> None:
-        """Log and count it."""
-        if self.metrics is not None:
-            self.metrics.passed(report, self._clock.now())
-        self.logs.passed(report)
-
-    def called(self, call: ApiCall) -> None:
-        """Count a call, and log it if it failed."""
-        if self.metrics is not None:
-            code = call.error.code if call.error else None
-            self.metrics.called(call.account, call.operation, call.status, call.seconds, code)
-        if call.error is not None:
-            self.logs.failed(call.account, call.operation, call.error.code, str(call.error))
-
-    def rate_limited(self, account: str, seconds: float) -> None:
-        """Cloudflare told a credential to wait."""
-        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
-
-    def credential_changed(self, account: str, change: Change) -> None:
-        """A credential is doubted, stopped, or taken again."""
-        if change.event is not None:
-            self.logs.write(change.event, account=account, error=change.why or None)
-
-    def exposed(self, files: Iterable[Exposed]) -> None:
-        """Others can read these files, which hold credentials."""
-        for each in files:
-            fields = {"file": each.file, "mode": f"{each.mode:04o}", "remedy": each.remedy}
-            self.logs.write(EventName.CREDENTIAL_EXPOSED, **fields)
+class CannotReload(Exception):
+    """The new configuration is valid, but needs a restart of the daemon; ``str()`` names the settings."""
 
 
-@dataclass(slots=True)
-class Runtime:
-    """The components, built, with what is only needed to rebuild or close them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
 
-    config: Config
-    components: Components
-    telemetry: LogsAndMetrics
-    address: SlidingWindow
-    http: Any
     store: Store
+    memory: Memory
+    intents: Intents
+    budget: Budget
+    http: Transport
+    address: SlidingWindow
+    telemetry: LogsAndMetrics
+    clock: Clock
+    dice: Random
 
-    def apply(self, config: Config, busy: Mapping[str, int]) -> None:
-        """Rebuild what another configuration changes; memory, learned quotas and turns stay.
 
-        A credential that did not change keeps its standing, and a limit that did not change keeps what it has counted,
-        whatever else is new. An account that is gone is kept while looks with it are under way.
+class Runtime:
+    """The components of one configuration, the cycle over them, and the way to people where a daemon has opened it."""
+
+    def __init__(self, config: Config, lasting: Lasting, *, dry_run: bool, agenda: Agenda | None) -> None:
+        """``agenda`` is another than the configuration asks for."""
+        self.config = config
+        self.store, self.telemetry, self.lasting = lasting.store, lasting.telemetry, lasting
+        self.pipeline: Pipeline | None = None
+        first = Building(config, lasting).configured()
+        self.components = Components(
+            configured=replace(first, agenda=agenda) if agenda is not None else first,
+            memory=lasting.memory,
+            intents=lasting.intents,
+            budget=lasting.budget,
+            telemetry=lasting.telemetry,
+            clock=lasting.clock,
+            dice=lasting.dice,
+            dry_run=dry_run,
+        )
+        self.passes = Passes(self.components)
+
+    def apply(self, config: Config) -> list[Change]:
+        """Take another configuration, all of it or nothing. Gives what differs.
+
+        Memory, turns, learned quotas, the standings of credentials and the zones that discovery found stay. An account
+        that is gone is kept while looks with it are under way. Raises ``CannotReload``, and whatever a part raises
+        while it is built; then the configuration that was there goes on in full.
         """
-        old, self.config = self.config, config
-        components = self.components
-        leaving = {name: client for name, client in components.clients.items() if busy.get(name)}
-        components.clients = {**leaving, **clients(config, self.http, self.address, components, self.telemetry, old)}
-        watched = make_watched(config)
-        watched.inherit(components.watched)
-        components.watched = watched
-        components.rules = restart_rules(config)
-        if config.diagnosis != old.diagnosis:
-            components.diagnoser = diagnoser(config, components.clock)
-        components.agenda.reschedule(config.schedule.interval, config.schedule.attention_interval)
+        differing = changes(self.config, config)
+        if fixed := needs_restart(self.config, config):
+            raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")
+        building = Building(config, self.lasting, self)
+        configured, allowances = building.configured(), building.allowances()
+        set_logging_up, switch_destinations = building.logging(), building.destinations()
+
+        # From here on there are only assignments.
+        self.config, self.components.configured = config, configured
+        for quota, allowance in allowances:
+            quota.allow(allowance)
+        set_logging_up()
+        switch_destinations()
+        return differing
 
 
-def make_watched(config: Config) -> WatchedZones:
-    """The zones of the configuration, and what each account is to discover, asked anew every interval."""
-    searches = {
-        name: Search(tuple(account.discover.include), tuple(account.discover.exclude))
-        for name, account in config.accounts.items()
-        if account.discover is not None
-    }
-    return WatchedZones(tuple(config.zone_refs()), searches, config.schedule.interval)
+class Building:
+    """Makes the parts of one configuration: one method each, which changes nothing that runs.
 
+    ``before`` is the runtime that is to take them, whose standings, counts and turns they go on with.
+    """
 
-def restart_rules(config: Config) -> Callable[[ZoneRef], RestartRules]:
-    """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
-    usual = _rules(config.restart)
-    special = {
-        ref.key: _rules(zone.restart)
-        for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
-        if zone.restart != config.restart
-    }
-    return lambda zone: special.get(zone.key, usual)
+    def __init__(self, config: Config, lasting: Lasting, before: Runtime | None = None) -> None:
+        self._config = config
+        self._lasting = lasting
+        self._before = before
 
+    def configured(self) -> Configured:
+        """The parts of the flow."""
+        watched = self.watched()
+        return Configured(
+            agenda=self.agenda(watched),
+            watched=watched,
+            clients=self.clients(),
+            rules=self.rules(),
+            diagnoser=self.diagnoser(),
+        )
 
-def diagnoser(config: Config, clock: Clock) -> Diagnoser | None:
-    """Who finds out why validations fail; nobody where that is turned off."""
-    if not config.diagnosis.enabled:
-        return None
-    from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms, and may be turned off
+    def watched(self) -> WatchedZones:
+        """The zones of the configuration, and what each account is to discover, asked anew every interval."""
+        searches = {
+            name: Search(tuple(account.discover.include), tuple(account.discover.exclude))
+            for name, account in self._config.accounts.items()
+            if account.discover is not None
+        }
+        watched = WatchedZones(tuple(self._config.zone_refs()), searches, self._config.schedule.interval)
+        if self._before is not None:
+            watched.inherit(self._before.components.watched)
+        return watched
 
-    return PackDiagnoser(config.diagnosis.addresses, config.diagnosis.timeout, now=clock.now)
+    def agenda(self, watched: WatchedZones) -> Agenda:
+        """The turns of the zones; empty where nothing is watched yet."""
+        schedule = self._config.schedule
+        if self._before is None:
+            return Agenda(schedule.interval, schedule.attention_interval)
+        agenda = self._before.components.agenda.rescheduled(schedule.interval, schedule.attention_interval)
+        self._before.passes.enrol_on(agenda, watched)
+        return agenda
+
+    def clients(self) -> Mapping[str, Client]:
+        """One client per account; all of them under the one limit of our address."""
+        leaving: dict[str, Client] = {}
+        if self._before is not None:
+            busy = self._before.passes.busy
+            leaving = {name: client for name, client in self._before.components.clients.items() if busy.get(name)}
+        return leaving | {name: self._client(name, account) for name, account in self._config.accounts.items()}
+
+    def rules(self) -> Callable[[ZoneRef], RestartRules]:
+        """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
+        config = self._config
+        usual = _rules(config.restart)
+        special = {
+            ref.key: _rules(zone.restart)
+            for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
+            if zone.restart != config.restart
+        }
+        return lambda zone: special.get(zone.key, usual)
+
+    def diagnoser(self) -> Diagnoser | None:
+        """Who finds out why validations fail; nobody where that is turned off."""
+        wanted = self._config.diagnosis
+        if self._before is not None and wanted == self._before.config.diagnosis:
+            return self._before.components.diagnoser
+        if not wanted.enabled:
+            return None
+        from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms and may be off
+
+        return PackDiagnoser(wanted.addresses, wanted.timeout, now=self._lasting.clock.now)
+
+    def allowances(self) -> list[tuple[Quota, Allowance]]:
+        """What the quotas that go on are allowed from now on."""
+        if self._before is None:
+            return []
+        clients = self._before.components.clients
+        return [
+            (clients[name].quota, _allowance(account))
+            for name, account in self._config.accounts.items()
+            if name in self._before.config.accounts
+        ]
+
+    def logging(self) -> Callable[[], None]:
+        """What sets the log up."""
+        return logs.prepare(self._config.log.level, self._config.log.format, self._lasting.clock)
+
+    def destinations(self) -> Callable[[], None]:
+        """What switches to the destinations of alerts."""
+        if self._before is None or self._before.pipeline is None:
+            return lambda: None
+        return self._before.pipeline.prepare(self._config)
+
+    def _client(self, name: str, account: AccountConfig) -> Client:
+        lasting = self._lasting
+        return Client(
+            lasting.http,
+            base_url=self._config.api.base_url,
+            timeout=self._config.api.timeout,
+            credential=self._credential(name, account),
+            quota=self._quota(name, account),
+            clock=lasting.clock,
+            dice=lasting.dice,
+            user_agent=f"certpack-watchdog/{own_version()}",
+            observer=lasting.telemetry,
+        )
+
+    def _credential(self, name: str, account: AccountConfig) -> Credential:
+        """The credential; the one there is, with its standing, where the account's secrets are the same."""
+        before = self._before.config.accounts.get(name) if self._before is not None else None
+        if self._before is not None and before is not None and _secrets(before) == _secrets(account):
+            return self._before.components.clients[name].credential
+        secret = account.api_token or account.api_key
+        if secret is None:
+            raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
+        value, clock = secret.get_secret_value(), self._lasting.clock
+        if account.api_email is None:
+            return Credential.from_token(name, value, clock, secret.reread)
+        return Credential.from_key(name, account.api_email, value, clock, secret.reread)
+
+    def _quota(self, name: str, account: AccountConfig) -> Quota:
+        """The account's quota: the one there is, with what it has counted and learned, or a new one."""
+        if self._before is not None and name in self._before.config.accounts:
+            return self._before.components.clients[name].quota
+        memory = self._lasting.memory
+        return Quota(
+            _allowance(account),
+            self._lasting.address,
+            self._lasting.clock,
+            book=partial(memory.book, name),
+            booked=memory.booked.get(name, ()),
+        )
 
 
 def _rules(restart: RestartPolicy) -> RestartRules:
@@ -176,60 +263,6 @@ def _rules(restart: RestartPolicy) -> RestartRules:
         recheck=restart.recheck,
         backoff=Backoff(backoff.initial, backoff.factor, backoff.max, backoff.jitter),
     )
-
-
-def clients(
-    config: Config,
-    http: Any,
-    address: SlidingWindow,
-    components: Components,
-    telemetry: LogsAndMetrics,
-    old: Config | None = None,
-) -> dict[str, Client]:
-    """One client per account; all of them under the one limit of our address.
-
-    The credentials and quotas that the ``old`` configuration had as well are those of the present clients.
-    """
-
-    def credential(name: str, account: AccountConfig) -> Credential:
-        before = old.accounts.get(name) if old else None
-        if before is not None and _secrets(before) == _secrets(account):
-            return components.clients[name].credential
-        return _credential(name, account, components.clock)
-
-    def quota(name: str, account: AccountConfig) -> Quota:
-        if old and name in old.accounts:
-            quota = components.clients[name].quota
-            quota.allow(_allowance(account))
-            return quota
-
-        book = partial(components.memory.book, name)
-        return Quota(_allowance(account), address, components.clock, book, components.memory.booked.get(name, ()))
-
-    return {
-        name: Client(
-            http,
-            base_url=config.api.base_url,
-            timeout=config.api.timeout,
-            credential=credential(name, account),
-            quota=quota(name, account),
-            clock=components.clock,
-            dice=components.dice,
-            user_agent=f"certpack-watchdog/{own_version()}",
-            observer=telemetry,
-        )
-        for name, account in config.accounts.items()
-    }
-
-
-def _credential(name: str, account: AccountConfig, clock: Clock) -> Credential:
-    secret = account.api_token or account.api_key
-    if secret is None:
-        raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
-    value = secret.get_secret_value()
-    if account.api_email is None:
-        return Credential.from_token(name, value, clock, secret.reread)
-    return Credential.from_key(name, account.api_email, value, clock, secret.reread)
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:
@@ -250,7 +283,7 @@ async def open_runtime(
     clock: Clock | None = None,
     agenda: Agenda | None = None,
     metrics: "Metrics | None" = None,
-    http: Any = None,
+    http: Transport | None = None,
     dice: Random | None = None,
 ) -> AsyncIterator[Runtime]:
     """The components for a configuration and an open store, with everything recalled. Closes all it opened.
@@ -260,55 +293,51 @@ async def open_runtime(
     without an outcome.
     """
     clock, dice = clock or RealClock(), dice or SystemRandom()
-    configure(config.log.level, config.log.format, clock)
+    logs.configure(config.log.level, config.log.format, clock)
     telemetry = LogsAndMetrics(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    http = http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts)))
     memory = Memory(store, worker)
-    agenda = agenda or Agenda(config.schedule.interval, config.schedule.attention_interval)
-    components = Components(
-        agenda=agenda,
-        watched=make_watched(config),
-        clients={},
+    lasting = Lasting(
+        store=store,
         memory=memory,
         intents=Intents(store, memory),
-        rules=restart_rules(config),
+        budget=Budget(),
+        http=http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts))),
+        address=SlidingWindow(PER_ADDRESS, 1.0),
         telemetry=telemetry,
         clock=clock,
         dice=dice,
-        dry_run=dry_run,
-        diagnoser=diagnoser(config, clock),
     )
-    address = SlidingWindow(PER_ADDRESS, 1.0)
+    runtime: Runtime | None = None
     try:
-        await _recall(config, components, telemetry, alone=store.exclusive)
-        components.clients = clients(config, http, address, components, telemetry)
-        yield Runtime(config, components, telemetry, address, http, store)
+        await _recall(config, lasting, alone=store.exclusive)
+        runtime = Runtime(config, lasting, dry_run=dry_run, agenda=agenda)
+        yield runtime
     finally:
-        if components.diagnoser is not None:
-            await components.diagnoser.close()
-        await http.aclose()
+        if runtime is not None and runtime.components.diagnoser is not None:
+            await runtime.components.diagnoser.close()
+        await lasting.http.aclose()
         worker.shutdown()
 
 
-async def _recall(config: Config, components: Components, telemetry: LogsAndMetrics, *, alone: bool) -> None:
+async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
     """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once.
 
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
-    now, memory = components.clock.now(), components.memory
-    recalled = await memory.recall(anchor(components.clock))
-    components.budget.merge(recalled.restarts)
+    now, memory, telemetry = lasting.clock.now(), lasting.memory, lasting.telemetry
+    recalled = await memory.recall(anchor(lasting.clock))
+    lasting.budget.merge(recalled.restarts)
     for known in memory.packs():
         if known.decision.reason is Reason.OVER_BUDGET:
             due = due_since(memory.history(known.pack), now)
-            components.budget.wait(known.account, known.pack.key, due, now)
+            lasting.budget.wait(known.account, known.pack.key, due, now)
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
         telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
     for intent_id, intent in recalled.open_intents if alone else ():
         error = "the process ended before the answer came"
-        components.intents.settle(intent_id, Sent.UNKNOWN, error, now)
+        lasting.intents.settle(intent_id, Sent.UNKNOWN, error, now)
         event = Event.restart_cut_off(intent, now, error)
         memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)

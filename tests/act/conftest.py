@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
-from watchdog.cycle import Components, Cycle
+from watchdog.cycle import Components, Configured, Cycle
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
@@ -69,12 +69,15 @@ class Stage:
         self.rules = RestartRules(max_per_hour=1)
         self.cycle = Cycle(
             Components(
-                agenda=Agenda(WAIT, WAIT),
-                watched=WatchedZones((), {}, WAIT),
-                clients={"main": self.client},
+                configured=Configured(
+                    agenda=Agenda(WAIT, WAIT),
+                    watched=WatchedZones((), {}, WAIT),
+                    clients={"main": self.client},
+                    rules=lambda _: self.rules,
+                    diagnoser=None,
+                ),
                 memory=self.memory,
                 intents=Intents(self.store, self.memory),
-                rules=lambda _: self.rules,
                 telemetry=self.telemetry,
                 clock=self.clock,
                 dice=Random(7),  # noqa: S311 - tests repeat

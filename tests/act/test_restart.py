@@ -143,7 +143,8 @@ async def test_an_authority_that_is_seen_to_refuse_at_the_last_look_holds_the_re
     story = {"errors": ["The CA will not issue for this domain"]}
     zones = [{"name": "example.com", "packs": [{"status": "validation_timed_out", "story": story}]}]
     async with staged(zones=zones, unknowns={"errors_outlive_timeout": True}) as stage:
-        stage.cycle.components.diagnoser = object()  # whoever it is: what Cloudflare said is heeded
+        components = stage.cycle.components
+        components.configured = replace(components.configured, diagnoser=object())  # whoever it is
         stage.pack = replace(await stage.client.get_pack(ZONE, PACK), validation_errors=())
         outcome = await stage.again()
         assert (outcome.reason, "PATCH" in stage.asked) == (Reason.CA_REFUSES, False)

@@ -1,6 +1,7 @@
 """What a diagnosis changes in the flow. The diagnoser here says what DNS would show; who asks has tests of its own."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -38,7 +39,7 @@ class Diagnoser:
 
 
 def attended(fleet):
-    fleet.components.diagnoser = Diagnoser()
+    fleet.components.configured = replace(fleet.components.configured, diagnoser=Diagnoser())
     return fleet.components.diagnoser
 
 

@@ -1,6 +1,7 @@
 """One zone's, one account's, one pack's trouble is its own: what it is told as, and that the others do not notice."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -200,7 +201,7 @@ async def test_a_surprise_with_every_look_at_one_zone_is_told_once_and_does_not_
         def broken(zone):
             return usual(zone if zone.label == "b.example" else None)
 
-        fleet.components.rules = broken
+        fleet.components.configured = replace(fleet.components.configured, rules=broken)
         await fleet.watch(hours=1)
         assert (len(fleet.patches("a.example")), len(fleet.patches("b.example"))) == (0, 1)
         assert len(fleet.events("zone_unseen", "a.example", "error")) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -104,7 +105,7 @@ async def test_a_restart_does_not_wait_behind_the_looks_that_wait_for_the_quota(
     zones = {"a.example": [timed_out("succeeds")], **{f"z{n:03}.example": CALM for n in range(300)}}
     config = {"accounts": {"main": {"rate_limit": {"requests": 192, "per": "10m", "share": 1.0}}}}
     async with start(zones, config=config | {"schedule": {"interval": "1m", "attention_interval": "1m"}}) as fleet:
-        fleet.components.diagnoser = SlowDoctor()
+        fleet.components.configured = replace(fleet.components.configured, diagnoser=SlowDoctor())
         await fleet.watch(minutes=10)
         asked = [fleet.minute(request.at) for request in fleet.asked("GET")]
         assert sum(at * 60 < 20 for at in asked) >= 180  # it was spent by then

@@ -25,7 +25,7 @@ def reload(fleet, daemon, **settings):
 
 def alerts(daemon):
     """What ``/api/v1/alerts`` says."""
-    return daemon._pipeline.rows()()["alerts"]  # noqa: SLF001 - there is no listener in simulated time
+    return daemon.pipeline.rows()()["alerts"]
 
 
 def firing(daemon):
@@ -171,11 +171,11 @@ async def test_a_disk_that_hangs_makes_it_unhealthy_and_the_service_managers_wat
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
         async with start({"a.example": CALM}) as fleet, as_a_daemon(fleet, environ) as daemon:
             await fleet.sleep(60)
-            assert daemon.healthy() == (True, "ok")
+            assert daemon.health.healthy() == (True, "ok")
             assert pings() >= 3
             loop.gate = hang
             await fleet.sleep(60 + 60 + 60)
-            assert daemon.healthy() == (False, "a pass does not end")
+            assert daemon.health.healthy() == (False, "a pass does not end")
             pings()
             await fleet.sleep(120)
             assert pings() == 0
@@ -183,7 +183,7 @@ async def test_a_disk_that_hangs_makes_it_unhealthy_and_the_service_managers_wat
             loop.gate = None
             mended.set()
             await fleet.sleep(60)
-            assert daemon.healthy() == (True, "ok")
+            assert daemon.health.healthy() == (True, "ok")
             assert pings() >= 3
             assert firing(daemon) == []
         loop.remove_reader(manager)
@@ -206,13 +206,13 @@ async def test_a_configuration_that_is_refused_is_an_alert_until_one_is_taken(st
 async def test_a_state_that_takes_no_writes_is_not_ready_and_is_ready_again_when_it_does(start):
     async with start({"a.example": [timed_out("succeeds")]}) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(60)
-        assert await daemon.ready() == (True, "ok")
+        assert await daemon.health.ready() == (True, "ok")
         fleet.unwritable()
-        good, sentence = await daemon.ready()
+        good, sentence = await daemon.health.ready()
         assert not good
         assert sentence.startswith("the state cannot be written")
         fleet.unwritable(on=False)
-        assert await daemon.ready() == (True, "ok")
+        assert await daemon.health.ready() == (True, "ok")
 
 
 @in_simulated_time

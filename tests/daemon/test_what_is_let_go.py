@@ -90,10 +90,10 @@ def test_an_agenda_keeps_no_queue_of_accounts_that_are_gone_and_no_turn_twice_ho
     agenda = Agenda(15 * MINUTE, MINUTE)
     for number in range(MANY):
         zones = [ZoneRef(f"a{number}", f"z{place}", "") for place in range(3)]
-        agenda.reschedule(15 * MINUTE, MINUTE)
+        agenda = agenda.rescheduled(15 * MINUTE, MINUTE)
         agenda.enrol(zones, set(), NOW)
     for _ in range(MANY):
-        agenda.reschedule(15 * MINUTE, MINUTE)
+        agenda = agenda.rescheduled(15 * MINUTE, MINUTE)
         agenda.enrol(zones, set(), NOW)
     assert held(agenda) < 10
     assert agenda.take(zones[0].account, NOW, NOW + MINUTE) == zones[0]
@@ -122,7 +122,9 @@ def test_metrics_forget_zones_accounts_and_destinations_that_are_gone(metrics):
     before = held(metrics)
     metrics.tidy({("a1", "z1")}, {"a1"}, {"hook1"})
     assert held(metrics) == before - 3 * (MANY - 1)
-    body, _ = metrics.expose(Snapshot(inventory(), (Account("a1", 1, 0.0),), destinations=("hook1",)), "")
+    body, _ = metrics.expose(
+        Snapshot(inventory=inventory(), accounts=(Account("a1", 1, 0.0),), destinations=("hook1",)), ""
+    )
     assert b'failures_total{account="a1",error_code="http_500",operation="list_packs"} 1.0' in body
     assert b'notifications_total{destination="hook1",outcome="failed"} 1.0' in body
 
@@ -130,7 +132,7 @@ def test_metrics_forget_zones_accounts_and_destinations_that_are_gone(metrics):
 def test_statuses_beyond_those_that_exist_make_no_more_series(metrics):
     for status in range(100, 1000):
         metrics.called("main", Operation.LIST_PACKS, status, 0.1, None)
-    body, _ = metrics.expose(Snapshot(inventory(), ()), "")
+    body, _ = metrics.expose(Snapshot(inventory=inventory(), accounts=()), "")
     counts = [line for line in body.splitlines() if b"request_duration_seconds_count" in line]
     assert len(counts) == MOST_STATUSES + 1
     assert any(b'status="other"} 860.0' in line for line in counts)
@@ -144,11 +146,11 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
         destinations = Destinations(
             None, fleet.clock, fleet.runtime.telemetry.logs, lambda *told: said.append(told), None, None
         )
-        destinations.configure(fleet.runtime.config)
+        destinations.prepare(fleet.runtime.config)([])
         failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")
         destinations._report(failed)  # noqa: SLF001 - as its queue does
         assert destinations._failing == {"hook": "no"}  # noqa: SLF001
-        destinations.configure(fleet.start.load({**fleet.settings, "alerts": {}}))
+        destinations.prepare(fleet.start.load({**fleet.settings, "alerts": {}}))([])
         assert destinations._failing == {}  # noqa: SLF001
         await asyncio.sleep(0)
 
@@ -158,10 +160,10 @@ async def test_turns_of_accounts_that_are_gone_go_with_them(start):
     zones = {"a.example": [{"status": "active"}]}
     async with start(zones, other={"b.example": []}) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(300)
-        assert set(daemon.passes._slots) == {"main", "other"}  # noqa: SLF001
+        assert set(fleet.runtime.passes._slots) == {"main", "other"}  # noqa: SLF001
         accounts = {"main": fleet.settings["accounts"]["main"]}
         fleet.start.load({**fleet.settings, "accounts": accounts, "zones": fleet.settings["zones"][:1]})
         daemon.ask_to_reload()
         await fleet.sleep(300)
-        assert set(daemon.passes._slots) == {"main"}  # noqa: SLF001
-        assert not daemon.passes.busy
+        assert set(fleet.runtime.passes._slots) == {"main"}  # noqa: SLF001
+        assert not fleet.runtime.passes.busy

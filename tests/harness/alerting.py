@@ -172,7 +172,7 @@ class Household:
             await asyncio.sleep(60)
 
     def reload(self, alerts):
-        self.pipeline.reload(self._read(alerts))
+        self.pipeline.prepare(self._read(alerts))()
 
 
 def gave_up(name="p1", attempts=8, **more):

@@ -17,7 +17,6 @@ from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
-from watchdog.passes import Passes
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
@@ -106,7 +105,7 @@ class Fleet:
         self.components = runtime.components
         self.telemetry = self.components.telemetry = Telemetry(self.components.telemetry)
         self.components.dice = Random(7)  # noqa: S311 - tests repeat
-        self.passes = Passes(self.components)
+        self.passes = runtime.passes
         self.passes.enrol()
 
     # What the test lets happen.
@@ -189,14 +188,13 @@ class Fleet:
 
     def exposition(self):
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.components.clients.items())
-        return self.metrics.expose(Snapshot(inventory(self.components), accounts), "")[0].decode()
+        return self.metrics.expose(Snapshot(inventory=inventory(self.components), accounts=accounts), "")[0].decode()
 
 
 @asynccontextmanager
 async def as_a_daemon(fleet, environ=None):
     """The fleet's components run by the daemon. Its ticker goes by real time, which stands still beside the loop's."""
     daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {})
-    fleet.passes = daemon.passes
     running = asyncio.create_task(daemon.run())
     await asyncio.sleep(1)
     try:

@@ -19,7 +19,7 @@ IMPORTED = (
         "watchdog.config.load",
         "watchdog.schedule.ticker",
     ),
-    *("watchdog.tell.web", "watchdog.tell.metrics", "watchdog.notify.http", "sqlalchemy.dialects.sqlite"),
+    *("watchdog.tell.listener", "watchdog.tell.metrics", "watchdog.notify.http", "sqlalchemy.dialects.sqlite"),
     *("uvicorn.protocols.http.h11_impl", "uvicorn.loops.asyncio", "uvicorn.lifespan.off", "httpcore", "aiohttp"),
     "anyio._backends._asyncio",
 )

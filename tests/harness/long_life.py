@@ -29,21 +29,21 @@ DEAD = ("deleted", "pending_deletion")
 
 
 class Ticker:
-    """Rings by the loop's time."""
+    """Ticks by the loop's time."""
 
-    def __init__(self, period, ring):
-        self.period, self.ring, self.rung, self._timer = period, ring, 0, None
+    def __init__(self, period, tick):
+        self.period, self.tick, self.ticked, self._timer = period, tick, 0, None
 
     def start(self):
-        self.rung += 1
-        self.ring()
+        self.ticked += 1
+        self.tick()
         self._timer = asyncio.get_running_loop().call_later(self.period.total_seconds(), self.start)
 
     def retune(self, period):
         self.period = period
 
-    def again(self):
-        self.ring()
+    def tick_now(self):
+        self.tick()
 
     def stop(self):
         self._timer.cancel()
@@ -187,7 +187,7 @@ async def live(folder, marks, length, seed=1):
         daemon.ask_to_stop()
         await running
     store.close()
-    assert bells[0].rung >= marks[-1]
+    assert bells[0].ticked >= marks[-1]
     return held
 
 

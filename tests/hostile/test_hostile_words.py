@@ -188,8 +188,8 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
     known, history = a_row(evil)
     metrics = Metrics("1", ["get_pack"], ["timeout"])
     metrics.called("main", "get_pack", 200, 0.1, evil[:100])
-    plain = len(metrics.expose(Snapshot(inventory(a_row("x")), ()), accept)[0].splitlines())
-    text = metrics.expose(Snapshot(inventory((known, history)), ()), accept)[0].decode()
+    plain = len(metrics.expose(Snapshot(inventory=inventory(a_row("x")), accounts=()), accept)[0].splitlines())
+    text = metrics.expose(Snapshot(inventory=inventory((known, history)), accounts=()), accept)[0].decode()
     assert len(text.splitlines()) == plain
     assert "certpack_watchdog_forged" not in {line.partition("{")[0] for line in text.splitlines()}
     assert 'status="other"' in text

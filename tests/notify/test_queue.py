@@ -39,7 +39,9 @@ class Run:
     def __init__(self, channel, *messages):
         self.clock = LoopClock()
         self.told, self.gone = [], []
-        self.queue = MessageQueue("ops", channel, messages, self.clock, self._gone, self.told.append)
+        self.queue = MessageQueue("ops", channel, self.clock, self._gone, self.told.append)
+        for waiting in messages:
+            self.queue.put(waiting)
 
     async def _gone(self, sent):
         self.gone.append(sent.id)

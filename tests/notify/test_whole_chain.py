@@ -1,6 +1,7 @@
 """From Cloudflare to the person who is told: what goes wrong there, and how many messages of it arrive here."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -149,7 +150,9 @@ async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keep
 
     others = {"b.example": []}
     async with chain(tmp_path, zones, other=others, scenario=scenario, config=config) as runtime:
-        runtime.fleet.components.diagnoser = Diagnoser(FINDINGS)
+        runtime.fleet.components.configured = replace(
+            runtime.fleet.components.configured, diagnoser=Diagnoser(FINDINGS)
+        )
         await runtime.watch(hours=3)
         runtime.fleet.unwritable()
         own = {
@@ -224,7 +227,7 @@ async def test_five_hundred_packs_of_a_refused_credential_are_one_message_and_on
 async def test_five_hundred_packs_that_their_authority_refuses_are_one_message_for_each_account(tmp_path):
     story = {"errors": [REFUSES]}
     async with chain(tmp_path, crowd("a", **story), second=crowd("b", **story), config=QUICKLY) as runtime:
-        runtime.fleet.components.diagnoser = Diagnoser()
+        runtime.fleet.components.configured = replace(runtime.fleet.components.configured, diagnoser=Diagnoser())
         await runtime.watch(hours=8)
         assert runtime.fleet.patches() == []
     assert titles(runtime) == [

@@ -48,7 +48,12 @@ def exported():
     metrics = Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
-    snapshot = Snapshot(inventory(troubled()), (Account("main", 1, 0.0),), AlertLog().firing_counts(), ("ops",))
+    snapshot = Snapshot(
+        inventory=inventory(troubled()),
+        accounts=(Account("main", 1, 0.0),),
+        firing=AlertLog().firing_counts(),
+        destinations=("ops",),
+    )
     body, _ = metrics.expose(snapshot, "")
     names = defaultdict(set)
     for family in text_string_to_metric_families(body.decode()):

@@ -88,7 +88,7 @@ def test_shorter_intervals_count_from_the_next_turn_on_at_the_latest():
     a = agenda(zones(1))
     zone = a.take("a", NOW, NOW + MINUTE)
     a.done(zone, NOW, troubled=False, failed=False)
-    a.reschedule(5 * MINUTE, MINUTE)
+    a = a.rescheduled(5 * MINUTE, MINUTE)
     assert a.take("a", NOW, NOW + 5 * MINUTE + SECOND) == zone
 
 

@@ -9,7 +9,7 @@ from tests.harness.canaries import KEY, OTHER_TOKEN, PLANTED, PROXY_PASSWORD, PR
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from tests.secrets.test_configurations import configuration
-from watchdog.tell.web import application
+from watchdog.tell.pages import application
 
 PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/alerts")
 ZONES = {"a.example": [timed_out()], "b.example": [timed_out()]}
@@ -17,7 +17,7 @@ ZONES = {"a.example": [timed_out()], "b.example": [timed_out()]}
 
 async def pages(daemon):
     """Every page of the listener."""
-    transport = httpx.ASGITransport(app=application(daemon, daemon._pipeline.rows))  # noqa: SLF001 - as `run` does
+    transport = httpx.ASGITransport(app=application(daemon.sources()))
     async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as client:
         return "\n".join([(await client.get(path)).text for path in PATHS])
 
@@ -64,7 +64,7 @@ async def test_a_daemon_shows_no_secret_whatever_goes_wrong(start, capfd, monkey
         await fleet.sleep(2 * 3600)
         shown = {
             "pages": await pages(daemon),
-            "status line": daemon.sentence(),
+            "status line": daemon.health.summary(),
             "core": reprs(daemon, fleet.runtime, fleet.telemetry.events, fleet.telemetry.reports),
             "journal": repr([fleet.journal(name, "a.example") for name in ("restart_failed", "gave_up")]),
         }

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from tests.tell.test_web import Daemon
-from watchdog.tell import web
-from watchdog.tell.web import MOST_CONNECTIONS, Web, bind, is_ours
+from watchdog.tell import listener
+from watchdog.tell.listener import MOST_CONNECTIONS, Listener, bind
+from watchdog.tell.pages import application, is_ours
 
 SHORT = 0.2
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -18,14 +19,14 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.fixture
 def short(monkeypatch):
     """Patience as long as a test can bear."""
-    monkeypatch.setattr(web, "REQUEST_PATIENCE", SHORT)
-    monkeypatch.setattr(web, "ANSWER_PATIENCE", SHORT)
+    monkeypatch.setattr(listener, "REQUEST_PATIENCE", SHORT)
+    monkeypatch.setattr(listener, "ANSWER_PATIENCE", SHORT)
 
 
 @asynccontextmanager
 async def listening(listen="127.0.0.1:0", daemon=None):
     sock = bind(listen)
-    here = Web(daemon or Daemon(), sock)
+    here = Listener(application((daemon or Daemon()).sources()), sock)
     here.start()
     try:
         yield sock.getsockname()[1]

@@ -58,17 +58,22 @@ def metrics():
     return Metrics("1.2.3", [str(operation) for operation in Operation], KNOWN_CODES)
 
 
-def families(metrics, found=None, accounts=ACCOUNTS):
+def families(metrics, found=None, accounts=ACCOUNTS, per_pack="all"):
     """Every family by its name without the prefix, counters with their ``_total``."""
-    body, _ = metrics.expose(Snapshot(found or inventory(), accounts, FIRING, ("ops",)), "")
+    body, _ = metrics.expose(
+        Snapshot(
+            inventory=found or inventory(), accounts=accounts, firing=FIRING, destinations=("ops",), per_pack=per_pack
+        ),
+        "",
+    )
     parsed = list(parse_text(body.decode()))
     total = {family.name: f"{family.name}_total" for family in parsed if family.type == "counter"}
     return {total.get(family.name, family.name).removeprefix(PREFIX): family for family in parsed}
 
 
-def values(metrics, name, *labels, found=None, accounts=ACCOUNTS):
+def values(metrics, name, *labels, found=None, accounts=ACCOUNTS, per_pack="all"):
     """The samples of one metric: the values of these labels, and the value."""
-    samples = families(metrics, found, accounts)[name].samples
+    samples = families(metrics, found, accounts, per_pack)[name].samples
     return {
         tuple(s.labels[label] for label in labels): s.value for s in samples if not s.name.endswith(("_bucket", "_sum"))
     }
@@ -197,18 +202,18 @@ def test_a_pack_that_was_given_up_is_not_tried_again_and_shows_no_time_for_it(me
 
 @pytest.mark.parametrize(("per_pack", "shown"), [("all", {"p1", "p2"}), ("troubled", {"p1"}), ("none", set())])
 def test_per_pack_says_which_packs_have_series_of_their_own(metrics, per_pack, shown):
-    metrics.per_pack = per_pack
     found = inventory(troubled("p1"), pack("p2"))
-    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", found=found)} == shown
-    assert {one for (one,) in values(metrics, "pack_restart_attempts", "pack", found=found)} == shown & {"p1"}
-    assert sum(values(metrics, "packs", "status", found=found).values()) == 2
+    asked = {"found": found, "per_pack": per_pack}
+    assert {one for (one,) in values(metrics, "pack_expiry_timestamp_seconds", "pack", **asked)} == shown
+    assert {one for (one,) in values(metrics, "pack_restart_attempts", "pack", **asked)} == shown & {"p1"}
+    assert sum(values(metrics, "packs", "status", **asked).values()) == 2
 
 
 def test_the_series_of_a_zone_that_is_gone_are_gone(metrics):
     metrics.restarted("main", "old.example", Sent.ACCEPTED)
     both = inventory(pack("p1"), pack("p2", zone="old.example"), zones=(zone(), zone("old.example")))
-    assert b"old.example" in metrics.expose(Snapshot(both, ACCOUNTS), "")[0]
-    assert b"old.example" not in metrics.expose(Snapshot(inventory(pack("p1")), ACCOUNTS), "")[0]
+    assert b"old.example" in metrics.expose(Snapshot(inventory=both, accounts=ACCOUNTS), "")[0]
+    assert b"old.example" not in metrics.expose(Snapshot(inventory=inventory(pack("p1")), accounts=ACCOUNTS), "")[0]
 
 
 def test_the_count_of_a_zone_that_comes_back_goes_on(metrics):
@@ -278,7 +283,7 @@ def test_error_codes_nobody_knows_cannot_fill_the_memory(metrics):
 def test_no_error_text_and_no_host_is_ever_a_label(metrics):
     told = replace(TROUBLED, last_error="planted free text")
     found = inventory(troubled(history=told), zones=(zone(error="planted free text"),))
-    body, _ = metrics.expose(Snapshot(found, ACCOUNTS), "")
+    body, _ = metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), "")
     assert b"planted" not in body
 
 
@@ -290,7 +295,7 @@ def test_a_zones_name_survives_the_exposition_whatever_it_is(metrics):
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00"])
 def test_the_text_format_is_what_most_get(metrics, accept):
-    body, content_type = metrics.expose(Snapshot(busy(metrics), ACCOUNTS), accept)
+    body, content_type = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
     assert content_type.startswith("text/plain; version=")
     assert len(list(parse_text(body.decode()))) == len(PROMISED)
 
@@ -298,7 +303,7 @@ def test_the_text_format_is_what_most_get(metrics, accept):
 def test_openmetrics_is_for_those_who_ask(metrics):
     found = busy(metrics)
     asked = f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5"
-    body, content_type = metrics.expose(Snapshot(found, ACCOUNTS), asked)
+    body, content_type = metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), asked)
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
     names = {family.name for family in parse_openmetrics(body.decode())}
@@ -335,7 +340,7 @@ def test_it_can_be_exposed_in_one_thread_while_another_counts(metrics):
 @pytest.mark.real
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool not installed (Debian: prometheus)")
 def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
-    body, _ = metrics.expose(Snapshot(busy(metrics), ACCOUNTS), "")
+    body, _ = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), "")
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
     assert re.search(rb"(?m)^certpack_watchdog_restarts_total\{", body)

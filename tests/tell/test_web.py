@@ -13,8 +13,9 @@ import pytest
 
 from tests.harness.builders import inventory, pack
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.tell.listener import Listener, ListenError, bind
 from watchdog.tell.metrics import Account, Metrics, Snapshot
-from watchdog.tell.web import ListenError, Web, bind
+from watchdog.tell.pages import Sources, application
 
 PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/alerts")
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -33,15 +34,21 @@ class Daemon:
         self._metrics = Metrics("1.2.3", [str(operation) for operation in Operation], KNOWN_CODES)
         self._found = inventory(pack())
 
-    def healthy(self):
-        return self.health
+    def sources(self):
+        return Sources(
+            healthy=lambda: self.health,
+            ready=self.ready,
+            metrics=self.exposition,
+            packs=self.packs,
+            alerts=lambda: lambda: {"alerts": [{"reason": "gave_up"}]},
+        )
 
     async def ready(self):
         return self.readiness
 
     def exposition(self):
         self.rendering.set()
-        snapshot = Snapshot(self._found, (Account("main", 1199, 0.0),))
+        snapshot = Snapshot(inventory=self._found, accounts=(Account("main", 1199, 0.0),))
         return lambda accept: self._rendered(lambda: self._metrics.expose(snapshot, accept))
 
     def packs(self):
@@ -57,7 +64,7 @@ class Daemon:
 async def listening(daemon, listen="127.0.0.1:0"):
     sock = bind(listen)
     host, port = sock.getsockname()[:2]
-    web = Web(daemon, sock, lambda: lambda: {"alerts": [{"reason": "gave_up"}]})
+    web = Listener(application(daemon.sources()), sock)
     web.start()
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,1 +1,1 @@
-"""The only speaker to Cloudflare. ``observe`` and ``act`` call it, ``house`` builds it; nobody else may."""
+"""The only speaker to Cloudflare. ``observe`` and ``act`` call it, ``runtime`` builds it; nobody else may."""

@@ -42,7 +42,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.holds import FIRST, Holds
 from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, Quota, Urgency, retry_after
-from watchdog.cloudflare.transport import Headers, exchange
+from watchdog.cloudflare.transport import Headers, Transport, exchange
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
 from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
@@ -133,7 +133,7 @@ class Client:
 
     def __init__(
         self,
-        http: httpx.AsyncBaseTransport,
+        http: Transport,
         *,
         base_url: str,
         timeout: timedelta,

@@ -35,7 +35,11 @@ class Response(NamedTuple):
     body: bytes
 
 
-def connect(base_url: str, connections: int) -> httpx.AsyncBaseTransport:
+Transport = httpx.AsyncBaseTransport
+"""The way to Cloudflare that all clients share."""
+
+
+def connect(base_url: str, connections: int) -> Transport:
     """The connection pool to one server, of at most ``connections``.
 
     A transport and not an ``httpx.AsyncClient``: redirects, cookies and the auth flow of the client are never wanted

@@ -24,6 +24,7 @@ from watchdog.config.types import (
     Integer,
     Label,
     Listen,
+    PackHosts,
     Packs,
     Pattern,
     Resolver,
@@ -232,12 +233,17 @@ class ZoneConfig(Block):
     )
     packs: Packs = Field(
         default="all",
-        description="`all`, or a list of the ids of the packs to watch, UUIDs with or without dashes.",
+        description='`all`, or a list of the packs to watch: each by its hosts, {hosts: [example.com, "*.example.com"]}'
+        ", or by its id, a UUID with or without dashes. Ids do not last: each renewal brings a new one.",
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy(),
         description="Any key of the global `restart` but max_per_hour, for this zone alone.",
     )
+
+    def named_packs(self) -> tuple[str | PackHosts, ...]:
+        """The packs that are named; none where all are meant."""
+        return () if self.packs == "all" else self.packs
 
     @model_validator(mode="after")
     def _can_be_found(self) -> "ZoneConfig":
@@ -508,7 +514,8 @@ class Config(Block):
                 account=zone.account,
                 label=zone.label,
                 id=zone.id or "",
-                packs=frozenset() if zone.packs == "all" else frozenset(zone.packs),
+                packs=frozenset(pack for pack in zone.named_packs() if isinstance(pack, str)),
+                hosts=frozenset(pack.hosts for pack in zone.named_packs() if isinstance(pack, PackHosts)),
             )
             for zone in self.zones
         ]

@@ -1,4 +1,4 @@
-"""The one shape of time. ``house`` holds the real one; tests hand in their own.
+"""The one shape of time. ``clock`` has the real one; tests hand in their own.
 
 Wall time is always an aware UTC ``datetime``; durations are ``timedelta``. ``monotonic`` counts seconds from an
 arbitrary start and never runs backwards, so everything that measures or limits a rate uses it.

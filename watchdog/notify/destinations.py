@@ -11,9 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from pydantic import SecretStr
-
 from watchdog.config.schema import Config, Destination
+from watchdog.config.secrets import Secret
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
 from watchdog.model.events import EventName
@@ -39,7 +38,8 @@ class Logs(Protocol):
         """One line."""
 
 
-Start = Callable[[list[Message]], Delivery]
+Switch = Callable[[Iterable[Message]], list[Message]]
+"""Switches to other destinations, which take these messages as well; gives those that go nowhere now."""
 """Makes a delivery, from the messages that wait for it."""
 
 
@@ -47,7 +47,7 @@ Start = Callable[[list[Message]], Delivery]
 class _Running:
     """What runs for one destination, and the settings it was made from."""
 
-    settings: Destination | SecretStr
+    settings: Destination | Secret
     delivery: Delivery
     task: asyncio.Task[None]
 
@@ -103,29 +103,34 @@ class Destinations:
         for running in self._running.values():
             running.delivery.alerts_changed()
 
-    def configure(self, config: Config, messages: Iterable[Message] = ()) -> list[Message]:
-        """Run what the configuration asks for, end what it no longer does. Gives the messages that go nowhere now."""
-        wanted: dict[str, tuple[Destination | SecretStr, Start]] = {}
+    def prepare(self, config: Config) -> Switch:
+        """Make what the configuration asks for and is not there yet; what is there goes on meanwhile.
+
+        What is given switches to it, and cannot fail. It must not be waited for anything before it is called.
+        """
+        wanted: dict[str, tuple[Destination | Secret, Callable[[], Delivery]]] = {}
         for destination in config.alerts.destinations:
             name = destination.name or ""
             wanted[name] = (destination, partial(self._delivery, name, destination))
-            self._routes[name] = route_of(destination)
         if (url := config.alerts.heartbeat_url) is not None:
             wanted[HEARTBEAT] = (url, partial(self._heartbeat, url))
-        waiting = list(messages)
-        for name, running in list(self._running.items()):
-            if name not in wanted or wanted[name][0] != running.settings:
-                running.task.cancel()
-                waiting += running.delivery.undelivered()
-                del self._running[name]
+        routes = {destination.name or "": route_of(destination) for destination in config.alerts.destinations}
+        kept = {name for name, each in self._running.items() if name in wanted and wanted[name][0] == each.settings}
+        made = {name: (settings, make()) for name, (settings, make) in wanted.items() if name not in kept}
+
+        def switch(messages: Iterable[Message] = ()) -> list[Message]:
+            waiting = list(messages)
+            for name in self._running.keys() - kept:
+                ended = self._running.pop(name)
+                ended.task.cancel()
+                waiting += ended.delivery.undelivered()
                 self._failing.pop(name, None)
-        for name, (settings, start) in wanted.items():
-            if name not in self._running:
-                delivery = start([each for each in waiting if each.destination == name])
+            for name, (settings, delivery) in made.items():
                 self._running[name] = _Running(settings, delivery, self._spawn(delivery.run()))
-        self._routes = {name: route for name, route in self._routes.items() if name in wanted}
-        taking = dict(self.routes())
-        return [each for each in waiting if each.destination not in taking]
+            self._routes = routes
+            return [message for message in waiting if not self.put(message)]
+
+        return switch
 
     async def settled(self, patience: timedelta) -> None:
         """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
@@ -153,15 +158,15 @@ class Destinations:
         await asyncio.gather(*left, return_exceptions=True)
         await self._http.close()
 
-    def _delivery(self, name: str, destination: Destination, waiting: list[Message]) -> Delivery:
+    def _delivery(self, name: str, destination: Destination) -> Delivery:
         if destination.alertmanager is not None:
             alertmanager = alertmanager_of(destination, self._http)
             refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
             return Refresh(name, RESEND, refresh, self._report)
         channel = channel_of(destination, self._http, self._clock)
-        return MessageQueue(name, channel, waiting, self._clock, self._forget, self._report)
+        return MessageQueue(name, channel, self._clock, self._forget, self._report)
 
-    def _heartbeat(self, url: SecretStr, _waiting: list[Message]) -> Delivery:
+    def _heartbeat(self, url: Secret) -> Delivery:
         lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
         return Heartbeat(url.get_secret_value(), self._http, self._clock, lost)
 

@@ -86,12 +86,20 @@ class Pipeline:
             self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
             self._log, messages, self._last_id = kept.log, kept.letters, kept.last_id
-        self._configure(messages)
+        self._drop(self._destinations.prepare(self._config)(messages))
 
-    def reload(self, config: Config) -> None:
-        """Take another configuration. What it does not change goes on; messages to what is gone go too."""
-        self._config = config
-        self._configure([])
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Make what another configuration asks for. What is given switches to it, and cannot fail.
+
+        What the configuration does not change goes on; messages to what is gone go too.
+        """
+        switch = self._destinations.prepare(config)
+
+        def take() -> None:
+            self._config = config
+            self._drop(switch([]))
+
+        return take
 
     async def close(self, patience: timedelta = timedelta(seconds=3)) -> None:
         """Let messages that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
@@ -102,9 +110,9 @@ class Pipeline:
         """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
         await self._destinations.settled(patience)
 
-    def _configure(self, messages: list[Message]) -> None:
-        lost = self._destinations.configure(self._config, messages)
-        self._unwritten.letters |= {message.id: None for message in lost}
+    def _drop(self, messages: list[Message]) -> None:
+        """Nobody is there to take them any more."""
+        self._unwritten.letters |= {message.id: None for message in messages}
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ A ``Refresh`` has no queue: it sends all that fires, again and again, to a desti
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,7 +66,6 @@ class MessageQueue(Delivery):
         self,
         name: str,
         channel: Channel,
-        messages: Iterable[Message],
         clock: Clock,
         forget: Callable[[Message], Awaitable[None]],
         report: Report,
@@ -75,7 +74,7 @@ class MessageQueue(Delivery):
         super().__init__()
         self._name = name
         self._channel = channel
-        self._messages = deque(messages)
+        self._messages: deque[Message] = deque()
         self._clock = clock
         self._forget = forget
         self._report = report

@@ -8,7 +8,7 @@ grows, none starves. A pure structure: it is handed the time.
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -87,16 +87,18 @@ class Agenda:
         entry.taken = False
         self._queue(entry)
 
-    def reschedule(self, interval: timedelta, attention: timedelta) -> None:
-        """Take other intervals from the next turn on; a turn already set never comes later than the new ones allow."""
-        self.interval, self.attention = interval, attention
-        self._queues.clear()
-        for entry in self._entries.values():
-            shortened = min(entry.period, interval)
-            entry.due -= entry.period - shortened
-            entry.period = shortened
+    def rescheduled(self, interval: timedelta, attention: timedelta) -> "Agenda":
+        """An agenda of the same zones with other intervals; this one stays as it is.
+
+        They hold from the next turn on; a turn already set never comes later than the new ones allow.
+        """
+        agenda = Agenda(interval, attention)
+        for key, before in self._entries.items():
+            period = min(before.period, interval)
+            entry = agenda._entries[key] = replace(before, due=before.due - (before.period - period), period=period)
             if not entry.taken:
-                self._queue(entry)
+                agenda._queue(entry)
+        return agenda
 
     def waiting(self, horizon: datetime) -> int:
         """How many zones are due before ``horizon`` and not being looked at."""

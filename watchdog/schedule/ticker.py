@@ -1,8 +1,8 @@
-"""The ticker: APScheduler rings at a fixed period, and ringing is all it does.
+"""The ticker: APScheduler ticks at a fixed period, and ticking is all it does.
 
 Three traps of APScheduler 3.11 are the reason. Its ``shutdown`` cancels a running async job, so a PATCH in flight would
-die with SIGTERM: the job therefore only rings. A job that starts a second late is silently skipped unless
-``misfire_grace_time`` is ``None``. And a missed ring must count once, not as often as it was missed: ``coalesce``.
+die with SIGTERM: the job therefore only ticks. A job that starts a second late is silently skipped unless
+``misfire_grace_time`` is ``None``. And a missed tick must count once, not as often as it was missed: ``coalesce``.
 """
 
 from collections.abc import Callable
@@ -11,47 +11,43 @@ from datetime import UTC, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-_JOB = "ring"
+_JOB = "tick"
 
 
 class Ticker:
-    """Calls ``ring`` in the loop's thread: once at the start, then every ``period``."""
+    """Calls ``tick`` in the loop's thread: once at the start, then every ``period``."""
 
-    def __init__(self, period: timedelta, ring: Callable[[], None]) -> None:
-        self._rings = ring
+    def __init__(self, period: timedelta, tick: Callable[[], None]) -> None:
+        self._tick = tick
         self._period = period
         self._scheduler = AsyncIOScheduler(timezone=UTC)
 
     def start(self) -> None:
-        """Ring now, and go on ringing."""
-        self._rings()
+        """Tick now, and go on ticking."""
+        self._tick()
         self._scheduler.add_job(
-            self._tick,
-            IntervalTrigger(seconds=self._period.total_seconds(), timezone=UTC),
-            id=_JOB,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
+            self._ticked, self._trigger(), id=_JOB, coalesce=True, max_instances=1, misfire_grace_time=None
         )
         self._scheduler.start()
 
     def retune(self, period: timedelta) -> None:
-        """Ring every ``period`` from now on."""
+        """Tick every ``period`` from now on; where that is the period already, nothing changes."""
         if period != self._period:
             self._period = period
-            self._scheduler.reschedule_job(_JOB, trigger=IntervalTrigger(seconds=period.total_seconds(), timezone=UTC))
+            self._scheduler.reschedule_job(_JOB, trigger=self._trigger())
 
     def tick_now(self) -> None:
-        """Ring now, and every period from now on: whatever the scheduler waits for, it is not this moment's time."""
-        self._scheduler.reschedule_job(
-            _JOB, trigger=IntervalTrigger(seconds=self._period.total_seconds(), timezone=UTC)
-        )
-        self._rings()
-
-    async def _tick(self) -> None:
-        """A coroutine on purpose: APScheduler runs plain functions in a thread of its own."""
-        self._rings()
+        """Tick now, and every period from now on: whatever the scheduler waits for, it is not this moment's time."""
+        self._scheduler.reschedule_job(_JOB, trigger=self._trigger())
+        self._tick()
 
     def stop(self) -> None:
-        """Ring no more. Nothing that runs is touched."""
+        """Tick no more. Nothing that runs is touched."""
         self._scheduler.shutdown(wait=False)
+
+    async def _ticked(self) -> None:
+        """A coroutine on purpose: APScheduler runs plain functions in a thread of its own."""
+        self._tick()
+
+    def _trigger(self) -> IntervalTrigger:
+        return IntervalTrigger(seconds=self._period.total_seconds(), timezone=UTC)

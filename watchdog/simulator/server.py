@@ -4,31 +4,16 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from watchdog.serving import Server, listen
 from watchdog.simulator.app import PREFIX, ConnectionCut, create_app
 from watchdog.simulator.world import World
 
 _LINGER_NONE = struct.pack("ii", 1, 0)  # on, no seconds: closing sends a reset
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that leaves the process's signals alone and says when it is there."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 @contextlib.asynccontextmanager
@@ -49,8 +34,8 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
         finally:
             busy.discard(task)
 
-    listener = _listen(host, port)
-    server = _Server(
+    listener = listen(host, port)
+    server = Server(
         uvicorn.Config(
             door,
             http="h11",
@@ -75,19 +60,7 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
         await serving
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    # The protocol by name: asyncio sends small answers at once (TCP_NODELAY) only where it sees that it is TCP.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _hang_up(server: uvicorn.Server, client: tuple[str, int], *, reset: bool) -> None:
+def _hang_up(server: Server, client: tuple[str, int], *, reset: bool) -> None:
     for connection in server.server_state.connections:
         if getattr(connection, "client", None) == client:
             if reset:

@@ -8,7 +8,7 @@ room.
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -35,7 +35,15 @@ REMEMBERED_FOR = 3600.0
 
 
 def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None) -> None:
-    """Set the process's logging up. ``form`` is ``json``, ``console``, or ``auto``: console on a terminal."""
+    """Set the process's logging up, as ``prepare`` says."""
+    prepare(level, form, clock, stream)()
+
+
+def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -> Callable[[], None]:
+    """Make everything that the process's logging needs; what is given sets it up, and cannot fail.
+
+    ``form`` is ``json``, ``console``, or ``auto``: console on a terminal.
+    """
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -53,12 +61,12 @@ def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None)
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
     last: list[Any] = [_cleaned, _for_people if console else _in_order, renderer]
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
-        cache_logger_on_first_use=False,
-    )
+    ours: dict[str, Any] = {
+        "processors": [*shared, *last],
+        "wrapper_class": structlog.make_filtering_bound_logger(number),
+        "logger_factory": structlog.WriteLoggerFactory(out),
+        "cache_logger_on_first_use": False,
+    }
     handler = logging.StreamHandler(out)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, _from_library],
@@ -66,7 +74,13 @@ def configure(level: str, form: str, clock: Clock, stream: TextIO | None = None)
     )
     handler.setFormatter(formatter)
     handler.addFilter(_Sparing())
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+    def install() -> None:
+        structlog.configure(**ours)
+        logging.root.handlers[:] = [handler]
+        logging.root.setLevel(max(number, logging.WARNING))
+
+    return install
 
 
 class _Unfailing:

@@ -52,7 +52,7 @@ class Account:
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the gauges are made of; gathered in the loop, exposed in another thread."""
 
@@ -62,13 +62,14 @@ class Snapshot:
     """Alerts by reason and severity; what could fire and does not is 0."""
     destinations: tuple[str, ...] = ()
     """Where alerts go, by name."""
+    per_pack: str = "all"
+    """Which packs have series of their own: ``all``, only the ``troubled``, or ``none``."""
 
 
 class Metrics:
-    """Counts what happens and exposes it. ``per_pack`` is ``all``, ``troubled`` or ``none``."""
+    """Counts what happens and exposes it."""
 
     def __init__(self, version: str, operations: Iterable[str], codes: Iterable[str]) -> None:
-        self.per_pack = "all"
         self.registry = CollectorRegistry(auto_describe=False)
         self._version = version
         self._operations = tuple(operations)
@@ -187,7 +188,7 @@ class Metrics:
         expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
-        packs = snapshot.inventory.packs if self.per_pack != "none" else ()
+        packs = snapshot.inventory.packs if snapshot.per_pack != "none" else ()
         soon = datetime.fromtimestamp(max(self._last_pass, self._reload[1]), UTC) + LONGEST_WINDOW
         serving = Serving((known.pack for known, _ in packs), soon)
         for known, history in packs:
@@ -195,7 +196,7 @@ class Metrics:
                 continue  # remembered for a while, but its certificate is nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
-            shown = known.pack.expires_at is not None and (troubled or self.per_pack == "all")
+            shown = known.pack.expires_at is not None and (troubled or snapshot.per_pack == "all")
             if shown and known.pack.expires_at is not None and serving.uses(known.pack):
                 expiry.add_metric(values, known.pack.expires_at.timestamp())
             if troubled:

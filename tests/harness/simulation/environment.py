@@ -165,29 +165,30 @@ class Resolver:
 
 
 class Ticker:
-    """Rings at once and every period, by the loop's time."""
+    """Ticks at once and every period, by the loop's time."""
 
-    def __init__(self, period, ring):
-        self._period, self._tick, self._timer = period, ring, None
+    def __init__(self, period, tick):
+        self._period, self._tick, self._timer = period, tick, None
 
     def start(self):
-        self._again()
+        self.tick_now()
 
     def retune(self, period):
-        self._period = period
-        self._again()
+        if period != self._period:
+            self._period = period
+            self._wind()
 
-    def again(self):
-        self._again()
+    def tick_now(self):
+        self._wind()
+        self._tick()
 
     def stop(self):
         if self._timer is not None:
             self._timer.cancel()
 
-    def _again(self):
+    def _wind(self):
         self.stop()
-        self._timer = asyncio.get_running_loop().call_later(self._period.total_seconds(), self._again)
-        self._tick()
+        self._timer = asyncio.get_running_loop().call_later(self._period.total_seconds(), self.tick_now)
 
 
 class Wire(InProcess):

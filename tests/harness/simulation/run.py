@@ -399,8 +399,7 @@ class Life:
 
     def reload(self):
         if self.daemon is not None:
-            self.daemon._reload_asked = False  # noqa: SLF001 - the file is read now, before it is put right again
-            self.daemon._reload(lambda _: None)  # noqa: SLF001 - as above
+            self.daemon.reload()
 
     def spoil_the_disk(self):
         how = self.history.unwritable
@@ -442,7 +441,7 @@ class Life:
     def counters(self):
         components = self.runtime.components
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in components.clients.items())
-        text = self.metrics.expose(Snapshot(inventory(components), accounts), "")[0].decode()
+        text = self.metrics.expose(Snapshot(inventory=inventory(components), accounts=accounts), "")[0].decode()
         return {
             line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()

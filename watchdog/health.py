@@ -1,0 +1,85 @@
+"""How the daemon stands: for ``/healthz``, ``/readyz``, ``systemctl status`` and the alerts about the watchdog itself.
+
+``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
+"""
+
+from datetime import datetime
+
+from watchdog.model.report import PassReport
+from watchdog.notify.rules import Standing
+from watchdog.runtime import Runtime, caution, inventory
+
+
+class Health:
+    """What is known of the daemon's own work."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._clock = runtime.components.clock
+        self._pass_due: float | None = None
+        self.last: PassReport | None = None
+        self.refusal = ""
+        """Why the configuration was not taken at the last reload; empty when it was."""
+        self.overdue_since: datetime | None = None
+
+    def pass_begun(self, due: float) -> None:
+        """A pass is under way, which is to end before ``due`` (monotonic, in seconds)."""
+        self._pass_due = due
+
+    def pass_ended(self, report: PassReport) -> None:
+        """It has ended."""
+        self._pass_due, self.last = None, report
+
+    @property
+    def pass_due(self) -> float | None:
+        """When the pass under way is to end (monotonic, in seconds); ``None`` where there is none."""
+        return self._pass_due
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the loop turns and no pass hangs, and a sentence."""
+        if self._pass_due is not None and self._clock.monotonic() >= self._pass_due:
+            return False, "a pass does not end"
+        return True, "ok"
+
+    async def ready(self) -> tuple[bool, str]:
+        """Whether the first pass is done and the state can be written, and a sentence."""
+        writer = self._runtime.components.memory.writer
+        if self.last is None:
+            return False, "the first pass is not done"
+        if not await writer.writable():
+            return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
+        return True, "ok"
+
+    def newly_overdue(self) -> bool:
+        """Whether a pass is found to hang for the first time since all was well."""
+        if self.healthy()[0]:
+            self.overdue_since = None
+            return False
+        newly = self.overdue_since is None
+        self.overdue_since = self.overdue_since or self._clock.now()
+        return newly
+
+    def standing(self) -> Standing:
+        """What there is to be alerted of about the watchdog itself."""
+        components = self._runtime.components
+        lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
+        return Standing(
+            state_error=components.memory.writer.error,
+            config_error=self.refusal,
+            overdue_since=self.overdue_since,
+            discovery=dict(components.watched.failures),
+            state_lost=lost,
+        )
+
+    def summary(self) -> str:
+        """How things stand, in one line for ``systemctl status``."""
+        if self.last is None:
+            return "The first pass is under way."
+        found = inventory(self._runtime.components)
+        troubled = sum(1 for _, history in found.packs if history.trouble_since is not None)
+        given_up = sum(1 for _, history in found.packs if history.gave_up_at is not None)
+        unseen = len(found.lost())
+        parts = [f"Watching {len(found.packs)} packs in {len(found.zones)} zones: {troubled} in trouble"]
+        parts += [f"{given_up} given up"] if given_up else []
+        parts += [f"{unseen} zones unseen"] if unseen else []
+        return ", ".join(parts) + f". Last pass {self.last.started_at:%H:%M:%S} UTC."

@@ -1,0 +1,46 @@
+"""HTTP in a loop that belongs to somebody else: a socket to listen on, and uvicorn that leaves the process alone.
+
+For the daemon's own pages (``tell.listener``) and for the simulator. What is served, and to whom, is theirs to say.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on which nobody is refused from here on, whoever serves it when; port 0 takes a free one.
+
+    ``host`` is a name or an address, without brackets. Raises ``OSError``.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)  # the protocol named, else asyncio leaves Nagle's delay on
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that takes no signals, and says when it has begun: ``ready`` is set then."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled by whoever owns the loop."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
