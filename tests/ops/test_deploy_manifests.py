@@ -1,6 +1,5 @@
-"""Claims about deploy/compose.yaml and deploy/kubernetes: they fit together, they are locked down, and tools take them."""
+"""Claims about deploy/compose.yaml and deploy/kubernetes: they fit together, are locked down, and tools take them."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -266,9 +265,9 @@ def test_a_container_comes_back_after_the_machine_was_restarted():
 # ── the real tools ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def needs(module, package):
-    missing = importlib.util.find_spec(module) is None
-    return pytest.mark.skipif(missing, reason=f"{package} not installed (PyPI; requirements/manifests.txt)")
+def tool(module, package):
+    """The module, or the test is skipped by name and reason."""
+    return pytest.importorskip(module, reason=f"{package} not installed (PyPI; requirements/manifests.txt)")
 
 
 needs_kubectl = pytest.mark.skipif(
@@ -312,30 +311,26 @@ OPERATORS = {"ServiceMonitor", "PrometheusRule"}  # not Kubernetes' own
 
 
 @pytest.mark.real
-@needs("kubernetes_validate", "kubernetes-validate")
 @pytest.mark.parametrize("version", ["1.27", ""], ids=["oldest", "newest"])
 def test_the_schemas_of_kubernetes_take_every_manifest(version):
-    from kubernetes_validate import latest_version, validate
-
+    kubernetes = tool("kubernetes_validate", "kubernetes-validate")
     objects = built("prometheus-operator") if shutil.which("kubectl") else in_namespace(ALL)
     for one in objects:
         if one["kind"] not in OPERATORS:
-            validate(one, version or latest_version(), strict=True)
+            kubernetes.validate(one, version or kubernetes.latest_version(), strict=True)
 
 
 @pytest.mark.real
-@needs("kubernetes_validate", "kubernetes-validate")
 def test_the_schemas_of_kubernetes_would_find_a_slip():
-    from kubernetes_validate import ValidationError, latest_version, validate
-
+    kubernetes = tool("kubernetes_validate", "kubernetes-validate")
     wrong = ALL["Deployment"] | {"spec": DEPLOYMENT | {"replica": 1}}
-    with pytest.raises(ValidationError):
-        validate(wrong, latest_version(), strict=True)
+    with pytest.raises(kubernetes.ValidationError):
+        kubernetes.validate(wrong, kubernetes.latest_version(), strict=True)
 
 
 @pytest.mark.real
-@needs("check_jsonschema", "check-jsonschema")
 def test_the_schema_of_compose_takes_the_file():
+    tool("check_jsonschema", "check-jsonschema")
     command = [
         sys.executable,
         "-m",
@@ -349,8 +344,8 @@ def test_the_schema_of_compose_takes_the_file():
 
 
 @pytest.mark.real
-@needs("check_jsonschema", "check-jsonschema")
-def test_the_editors_schema_is_a_schema_and_takes_the_examples(tmp_path):
+def test_the_editors_schema_is_a_schema_and_takes_the_examples():
+    tool("check_jsonschema", "check-jsonschema")
     check = [sys.executable, "-m", "check_jsonschema"]
     schema = str(ROOT / "docs" / "config.schema.json")
     examples = [str(ROOT / "config.example.yaml"), str(KUBERNETES / "base" / "config.yaml")]

@@ -172,7 +172,8 @@ def test_the_installed_command_lays_out_its_files_and_takes_its_own_example(inst
     text = example.read_text()
     for number, secret in enumerate(re.findall(r"_file: (/\S+)", text)):
         place = tmp_path / str(number)
-        place.write_text("json://planted.example/" if secret.endswith("slack-url") else "planted")
+        kind = {"slack-url": "json://planted.example/", "heartbeat-url": "https://planted.example/"}
+        place.write_text(kind.get(Path(secret).name, "planted"))
         place.chmod(0o600)
         text = text.replace(secret, str(place))
     example.write_text(text)
