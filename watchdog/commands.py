@@ -148,7 +148,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
         **pack_row(known, history),
-        "next": next_step(known, history),
+        "next": next_step(known, history, now),
         "validation_method": pack.validation.method or None,
         "certificate_authority": pack.certificate_authority or None,
         "validation_errors": list(pack.validation_errors),

@@ -261,7 +261,7 @@ class Daemon:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
         self._notify.tell(STATUS=self.health.summary())
-        await self.pipeline.after_pass(inventory(components), report, self.health.standing())
+        await self.pipeline.after_pass(inventory(components), self.health.standing())
         if writer.error != self._state_error:
             self._state_error = writer.error
             if self._state_error:

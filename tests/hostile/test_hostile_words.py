@@ -34,7 +34,6 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.renewal import renewal
 from watchdog.model.report import next_step, pack_row
 from watchdog.notify.alertmanager import _alert
 from watchdog.notify.apprise import Service
@@ -164,7 +163,12 @@ def test_a_table_on_a_terminal_shows_markup_as_text_and_brings_no_escape_but_its
 @pytest.mark.parametrize("door", ["cloudflare", "state"])
 def test_an_explanation_is_lines_of_text(evil, door):
     known, history = a_row(evil)
-    row = {**pack_row(known, history), "next": next_step(known, history), "renewal": None, "validation_method": evil}
+    row = {
+        **pack_row(known, history),
+        "next": next_step(known, history, NOW),
+        "renewal": None,
+        "validation_method": evil,
+    }
     row |= {"certificate_authority": known.pack.certificate_authority}
     row["journal"] = [{"at": "now", "event": evil, "reason": evil, "detail": evil}]
     if door == "state":  # another process wrote it, whatever it was
@@ -196,7 +200,7 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
 
 
 def an_alert(evil):
-    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), renewal, NOW, NOW)
+    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), NOW, NOW)
     return next(alert for alert in found.alerts.values() if alert.reason is Reason.GAVE_UP)
 
 

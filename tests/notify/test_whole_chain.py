@@ -13,7 +13,6 @@ from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason
-from watchdog.model.renewal import renewal
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.runtime import inventory
 from watchdog.simulator.scenario import pack_id
@@ -90,9 +89,7 @@ async def test_a_start_knows_that_a_renewal_is_late_before_any_zone_is_seen(tmp_
         world = runtime.fleet.world
     async with chain(tmp_path, {ZONE: []}, world=world) as again:
         now = again.fleet.clock.now()
-        held = active_alerts(
-            inventory(again.fleet.components), ALL_WELL, Limits(), renewal, now - timedelta(hours=1), now
-        )
+        held = active_alerts(inventory(again.fleet.components), ALL_WELL, Limits(), now - timedelta(hours=1), now)
     assert [str(alert.reason) for alert in held.alerts.values()] == ["expiring"]
 
 
