@@ -20,6 +20,7 @@ from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import REASONS, Reason, meaning
@@ -183,8 +184,8 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
 
 
 def _zone(runtime: Runtime, name: str) -> ZoneRef | None:
-    wanted = name.lower()
-    return next((zone for zone in runtime.components.watched.zones() if wanted in (zone.label.lower(), zone.id)), None)
+    wanted, zones = canonical(name), runtime.components.watched.zones()
+    return next((zone for zone in zones if wanted in (canonical(zone.label), zone.id)), None)
 
 
 def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
