@@ -88,7 +88,10 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
     """What the watchdog, or Cloudflare, will do with a pack next, and when, as a sentence."""
     at = next_restart_at(known, history)
     if known.decision.do is Do.WAIT and at is not None:
-        return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+        step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+        if known.decision.reason is Reason.CA_RATE_LIMITED:
+            return f"{step} That is too late for the renewal: order it from another certificate authority now."
+        return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
     if known.decision.reason is Reason.HEALTHY:
