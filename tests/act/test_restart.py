@@ -377,20 +377,20 @@ async def test_an_attempt_that_cannot_be_withdrawn_counts(staged):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "reason"),
     [
-        {"status": 400, "code": 1499, "message": "has not timed out"},
-        {"status": 403, "code": 1450},
-        {"status": 404, "code": 1408},
-        {"status": 422},
+        ({"status": 400, "code": 1499, "message": "has not timed out"}, Reason.REFUSED),
+        ({"status": 403, "code": 1450}, Reason.ORDERED_BY_CLOUDFLARE),
+        ({"status": 404, "code": 1408}, Reason.REFUSED),
+        ({"status": 422}, Reason.REFUSED),
     ],
 )
 @in_simulated_time
-async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault):
+async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault, reason):
     async with staged() as stage:
         spoil(stage, "PATCH", kind="json_error", **fault)
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 1)
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, reason, 1)
         assert stage.asked == ["GET", "PATCH"]
         await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])
