@@ -38,8 +38,8 @@ Transport = httpx.AsyncBaseTransport
 """The way to Cloudflare that all clients share."""
 
 LONGEST_HEADER = 65_536
-"""Bytes of one header field. With aiohttp's own 8,190 (3.14.5) a longer one makes an answer of 200 an error of 400, and a
-restart that was accepted one of which nothing is known."""
+"""Bytes of one header field. With aiohttp's own 8,190 (3.14.5) a longer one makes an answer of 200 an error of 400, and
+a restart that was accepted one of which nothing is known."""
 
 
 def connect(base_url: str, connections: int) -> Transport:
