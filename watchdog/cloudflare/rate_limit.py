@@ -179,6 +179,11 @@ class Quota:
         self.allow(allowance)
 
     @property
+    def allowance(self) -> Allowance:
+        """What the configuration allows."""
+        return self._configured
+
+    @property
     def remaining(self) -> int | None:
         """Requests left of the allowance, for everyone, as Cloudflare said within the last window; else ``None``."""
         default = self._policies[DEFAULT]
