@@ -358,7 +358,15 @@ class Cycle:
         before = components.memory.history(pack)
         wait = components.rules(zone).backoff.drawn(before.attempts + 1, components.dice.random())
         after = before.intended(now, wait)
-        intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, now + wait)
+        intent = Intent(
+            account=zone.account,
+            zone=zone.label,
+            zone_id=zone.id,
+            pack_id=pack.id,
+            attempt=after.attempts,
+            at=now,
+            next_restart_at=now + wait,
+        )
         # Before the first await: two restarts must not share the last place in the budget.
         place = components.budget.take(zone.account, now)
         try:

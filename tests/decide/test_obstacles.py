@@ -16,11 +16,18 @@ from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RULES = RestartRules(max_attempts=3)
-PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
+PACK = Pack(
+    id="p",
+    zone_id="z",
+    type="advanced",
+    status="validation_timed_out",
+    hosts=("a.example",),
+    certificate_authority="google",
+)
 
 
 def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record: ManualRecord | None = None) -> Finding:
-    return Finding(name, certainty, "a.example", "It is so.", "Do this.", record)
+    return Finding(name=name, certainty=certainty, host="a.example", says="It is so.", remedy="Do this.", record=record)
 
 
 def case(
@@ -58,12 +65,12 @@ def test_a_rate_limit_is_waited_out_before_any_restart():
 findings = st.lists(
     st.builds(
         Finding,
-        st.sampled_from(FindingName),
-        st.sampled_from(Certainty),
-        st.text(max_size=5),
-        st.text(max_size=5),
-        st.text(max_size=5),
-        st.none() | st.just(ManualRecord("TXT", "a", "b")),
+        name=st.sampled_from(FindingName),
+        certainty=st.sampled_from(Certainty),
+        host=st.text(max_size=5),
+        says=st.text(max_size=5),
+        remedy=st.text(max_size=5),
+        record=st.none() | st.just(ManualRecord("TXT", "a", "b")),
     )
 ).map(tuple)
 statuses = st.sampled_from(sorted(packs.KNOWN_STATUSES)) | st.text(max_size=20)

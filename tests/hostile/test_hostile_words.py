@@ -92,7 +92,9 @@ def from_dns(evil):
     reply.answer.append(dns.rrset.from_text(ASKED, 60, dns.rdataclass.IN, "CAA", f"0 issue {quoted.split()[0]}"))
     message = parse(reply.to_wire())
     said = (*read(message, ASKED, "TXT", "r").values, *map(str, read(message, ASKED, "CAA", "r").caa))
-    return [Finding(FindingName.OTHER, Certainty.CERTAIN, "", text, text) for text in said]
+    return [
+        Finding(name=FindingName.OTHER, certainty=Certainty.CERTAIN, host="", says=text, remedy=text) for text in said
+    ]
 
 
 def a_row(evil):
@@ -101,7 +103,14 @@ def a_row(evil):
     found = from_cloudflare(evil)
     error = translate(Operation.GET_PACK, 400, (), prefix=evil, ray=evil)
     findings = (*validation_errors.said(found.validation_errors), *from_dns(evil))
-    placed = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "says", "remedy", found.validation.tokens[0])
+    placed = Finding(
+        name=FindingName.TOKEN_MISSING,
+        certainty=Certainty.LIKELY,
+        host="",
+        says="says",
+        remedy="remedy",
+        record=found.validation.tokens[0],
+    )
     history = History(2, NOW, NOW, NOW, last_error=str(error))
     return replace(known, pack=found, diagnosis=Diagnosis(NOW, (*findings, placed))), history
 

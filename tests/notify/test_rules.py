@@ -19,9 +19,20 @@ DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
 RECORD = ManualRecord("TXT", "_acme-challenge.example.com", "token")
 MISSING = Finding(
-    FindingName.TOKEN_MISSING, Certainty.LIKELY, "example.com", "The token is missing.", "Add it.", RECORD
+    name=FindingName.TOKEN_MISSING,
+    certainty=Certainty.LIKELY,
+    host="example.com",
+    says="The token is missing.",
+    remedy="Add it.",
+    record=RECORD,
 )
-FORBIDS = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow pki.goog.")
+FORBIDS = Finding(
+    name=FindingName.CAA_FORBIDS,
+    certainty=Certainty.CERTAIN,
+    host="",
+    says="CAA forbids google.",
+    remedy="Allow pki.goog.",
+)
 
 
 def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):

@@ -115,8 +115,25 @@ TROUBLES = {
 
 TOKEN = ManualRecord("TXT", "_acme-challenge.records.example", "new-token")
 FINDINGS = {
-    "held.example": [Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow it.")],
-    "records.example": [Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "No token.", "Add it.", TOKEN)],
+    "held.example": [
+        Finding(
+            name=FindingName.CAA_FORBIDS,
+            certainty=Certainty.CERTAIN,
+            host="",
+            says="CAA forbids google.",
+            remedy="Allow it.",
+        )
+    ],
+    "records.example": [
+        Finding(
+            name=FindingName.TOKEN_MISSING,
+            certainty=Certainty.LIKELY,
+            host="",
+            says="No token.",
+            remedy="Add it.",
+            record=TOKEN,
+        )
+    ],
 }
 
 

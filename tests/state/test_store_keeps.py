@@ -24,13 +24,32 @@ maybe = st.none() | times
 decisions = st.builds(Decision, st.sampled_from(Do), st.sampled_from(Reason), maybe)
 packs = st.builds(
     Pack,
-    *(texts, texts, texts, texts, st.lists(texts).map(tuple), texts, maybe, st.lists(texts).map(tuple)),
-    st.integers(0, 36500),
+    id=texts,
+    zone_id=texts,
+    type=texts,
+    status=texts,
+    hosts=st.lists(texts).map(tuple),
+    certificate_authority=texts,
+    expires_at=maybe,
+    validation_errors=st.lists(texts).map(tuple),
+    validity_days=st.integers(0, 36500),
 )
-remembered = st.builds(Remembered, texts, texts, packs, times, times, decisions)
+remembered = st.builds(
+    Remembered, account=texts, zone=texts, pack=packs, since=times, seen_at=times, decision=decisions
+)
 zones = st.builds(ZoneMemory, texts, texts, texts, maybe, maybe, texts, texts)
 histories = st.builds(History, st.integers(0, 2**40), maybe, maybe, maybe, maybe, texts)
-entries = st.builds(JournalLine, times, texts, texts, texts, texts, texts, texts, texts)
+entries = st.builds(
+    JournalLine,
+    at=times,
+    event=texts,
+    account=texts,
+    zone=texts,
+    zone_id=texts,
+    pack_id=texts,
+    reason=texts,
+    detail=texts,
+)
 
 
 def key_of(memory):
@@ -83,9 +102,23 @@ def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
 
 
 def pack(kit, pack_id="p1", *, seen_at=None, status="active"):
-    shown = Pack(pack_id, "z1", "advanced", status, ("*.example.com", "example.com"), "google")
+    shown = Pack(
+        id=pack_id,
+        zone_id="z1",
+        type="advanced",
+        status=status,
+        hosts=("*.example.com", "example.com"),
+        certificate_authority="google",
+    )
     seen_at = seen_at or kit.t0
-    return Remembered("main", "example.com", shown, seen_at, seen_at, Decision(Do.LEAVE, Reason.HEALTHY))
+    return Remembered(
+        account="main",
+        zone="example.com",
+        pack=shown,
+        since=seen_at,
+        seen_at=seen_at,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
 
 
 def test_a_second_look_replaces_the_first(store, kit):
@@ -147,7 +180,10 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
                 ("z1", "long-gone"): History(1, trouble_since=old, last_restart_at=old),
                 ("z1", "timeless"): History(1),
             },
-            journal=[JournalLine(at, "pack_changed", "main", "z", "z1", "p") for at in (young, old)],
+            journal=[
+                JournalLine(at=at, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p")
+                for at in (young, old)
+            ],
         ),
         kit.now,
     )
@@ -170,7 +206,7 @@ def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
 
 def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
     monkeypatch.setattr(journal, "ROWS", 3)
-    line = JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p")
+    line = JournalLine(at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p")
     store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]), kit.now)
     assert store.prune(kit.t0, kit.t0) == 7
     assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]

@@ -108,7 +108,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
@@ -143,7 +143,7 @@ class ZoneMemory:
         return (self.account, self.label)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A restart that is about to be sent, as it is stored before the PATCH leaves.
 
@@ -159,7 +159,7 @@ class Intent:
     next_restart_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLine:
     """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
 

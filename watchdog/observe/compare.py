@@ -183,7 +183,9 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pa
             decision = MISSING if wanted else GONE
             difference.packs.append(replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision))
     for pack_id in missing.values():
-        nowhere = Pack(pack_id, zone.id, type="", status="", hosts=())
-        difference.packs.append(Remembered(zone.account, zone.label, nowhere, now, now, MISSING))
+        nowhere = Pack(id=pack_id, zone_id=zone.id, type="", status="", hosts=())
+        difference.packs.append(
+            Remembered(account=zone.account, zone=zone.label, pack=nowhere, since=now, seen_at=now, decision=MISSING)
+        )
         error = f"pack {pack_id} of the configuration is not among the packs of this zone"
         difference.events.append(Event.zone_unseen(zone, now, Reason.NOT_FOUND, error, pack=nowhere))
