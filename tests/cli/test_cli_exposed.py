@@ -45,3 +45,14 @@ def test_a_check_warns_of_an_entry_of_no_proxy_that_means_nothing(command, confi
     done = command("check-config", "-c", config)
     said = "warning: the environment's NO_PROXY names no host or network with [::1, which is ignored\n"
     assert (done.code, done.err) == (0, said)
+
+
+def test_a_check_warns_that_ids_do_not_last_and_not_of_hosts(command, configure):
+    def warned(packs):
+        config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example", "packs": packs}])
+        done = command("check-config", "-c", config)
+        assert done.code == 0
+        return done.err
+
+    assert warned([{"hosts": ["a.example"]}]) == warned("all") == ""
+    assert warned(["3822ff90-ea29-44df-9e55-21300bb9419b"]).startswith("warning: zone a.example: pack ids do not last")

@@ -435,3 +435,9 @@ def test_no_data_does_worse_than_a_config_error(
         load(path, {})
     except ConfigError as error:
         assert error.problems  # noqa: PT017  both outcomes are fine
+
+
+def test_a_pack_may_be_named_by_its_hosts_in_any_form_and_order(read: Read) -> None:
+    zones = 'zones: [{name: a.example, packs: [{hosts: ["*.A.example.", MÜNCHEN.example]}]}]'
+    (zone,) = read(f"{ACCOUNTS}\n{zones}").zone_refs()
+    assert (zone.packs, zone.hosts) == (frozenset(), frozenset({("*.a.example", "xn--mnchen-3ya.example")}))

@@ -74,7 +74,7 @@ def test_the_example_shows_the_defaults_where_there_are_any() -> None:
     shown = given(read_document(EXAMPLE).data)
     known = {key: below["default"] for key, below in keys(schema, schema).items() if "default" in below}
     differing = {key for key, default in known.items() if shown[key] != default}
-    assert differing == {"accounts.*.discover.exclude", "zones.*.packs"}  # whose comments say the default
+    assert differing == {"accounts.*.discover.exclude"}  # whose comment says the default
 
 
 def test_every_key_of_the_schema_is_described() -> None:
@@ -87,12 +87,13 @@ def test_the_schema_for_editors_is_the_one_of_the_models() -> None:
     assert shipped == json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def test_the_schema_refuses_unknown_keys_and_wants_nothing_but_accounts() -> None:
+def test_the_schema_refuses_unknown_keys_and_wants_nothing_but_accounts_and_the_hosts_that_name_a_pack() -> None:
     schema = json_schema()
     blocks = [schema, *schema["$defs"].values()]
     assert all(block["additionalProperties"] is False for block in blocks)
     assert schema["required"] == ["accounts"]
-    assert not any(block.get("required") for block in blocks[1:])
+    wanted = {name: block["required"] for name, block in schema["$defs"].items() if block.get("required")}
+    assert wanted == {"PackHosts": ["hosts"]}
 
 
 def test_a_zones_restart_keys_have_no_defaults_of_their_own() -> None:

@@ -277,6 +277,35 @@ def test_the_successor_of_a_named_pack_that_vanishes_is_not_found():
     assert [each.decision.reason for each in difference.packs] == [Reason.NOT_FOUND]
 
 
+HOSTS = ("*.example.com", "example.com")
+BY_HOSTS = replace(ZONE, hosts=frozenset({HOSTS}))
+
+
+def test_a_pack_named_by_its_hosts_is_replaced_and_its_old_id_forgotten():
+    difference = look(known(pack()), pack("p9"), zone=BY_HOSTS)
+    assert (replaced(difference), difference.forgotten) == ([("p1", "p9")], [("z1", "p1")])
+
+
+def test_hosts_of_which_there_is_no_pack_are_told_once():
+    first = look(known(), zone=BY_HOSTS, missing=[" ".join(HOSTS)])
+    assert told(first) == [("zone_unseen", " ".join(HOSTS), None, None)]
+    before = replace(known(), packs={each.pack.id: each for each in first.packs})
+    again = look(before, zone=BY_HOSTS, missing=[" ".join(HOSTS)])
+    assert (again.events, again.packs, again.forgotten) == ([], [], [])
+
+
+def test_hosts_of_which_there_is_a_pack_at_last_are_not_missing_any_more():
+    first = look(known(), zone=BY_HOSTS, missing=[" ".join(HOSTS)])
+    before = replace(known(), packs={each.pack.id: each for each in first.packs})
+    difference = look(before, pack(), zone=BY_HOSTS)
+    assert (difference.events, difference.forgotten) == ([], [("z1", " ".join(HOSTS))])
+
+
+def test_packs_of_other_hosts_are_left_alone_where_some_are_named():
+    difference = look(known(pack("p2", hosts=("b.example",))), zone=BY_HOSTS)
+    assert (difference.events, difference.packs, difference.forgotten) == ([], [], [])
+
+
 def test_a_restart_whose_answer_names_another_id_hands_the_history_over():
     difference = renamed(known(OLD, histories={OLD: tried()}), ZONE, OLD, NEW, NOW)
     assert (replaced(difference), difference.forgotten) == ([("p1", "p9")], [OLD.key])

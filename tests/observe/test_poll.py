@@ -112,3 +112,32 @@ async def test_a_pack_that_goes_or_is_not_deployed_is_not_followed(status):
     seen = await poll(cloud, pinned_to("00ff"), pinned={"00ff": await identity_of_the_first(cloud)})
     assert (seen.packs, seen.missing) == ((), ("00ff",))
     assert isinstance(seen, Seen)
+
+
+# ── packs named by their hosts ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def hosted_by(*hosts):
+    return replace(ZONE, hosts=frozenset({hosts}))
+
+
+@in_simulated_time
+async def test_a_pack_named_by_its_hosts_is_seen_in_whatever_form_they_are_written():
+    cloud = sky({"status": "active", "hosts": ["B.example.com", "a.example.com"]}, {"status": "active"})
+    seen = await poll(cloud, hosted_by("a.example.com", "b.example.com"))
+    assert (ids(seen), seen.missing) == ([FIRST], ())
+
+
+@in_simulated_time
+async def test_a_pack_of_more_hosts_or_fewer_is_another():
+    cloud = sky({"status": "active", "hosts": ["a.example.com", "b.example.com"]})
+    for hosts in (("a.example.com",), ("a.example.com", "b.example.com", "c.example.com")):
+        seen = await poll(cloud, hosted_by(*hosts))
+        assert (seen.packs, seen.missing) == ((), (" ".join(hosts),))
+
+
+@in_simulated_time
+async def test_packs_may_be_named_both_ways_in_one_zone():
+    cloud = sky({"status": "active", "hosts": ["a.example.com"]}, {"status": "active"}, {"status": "active"})
+    seen = await poll(cloud, replace(pinned_to(SECOND), hosts=frozenset({("a.example.com",)})))
+    assert (sorted(ids(seen)), seen.missing) == (sorted([FIRST, SECOND]), ())

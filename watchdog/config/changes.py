@@ -108,7 +108,7 @@ def _shown(value: Any) -> str:
         case bool():
             shown = str(value).lower()
         case tuple():
-            shown = ", ".join(value) or "none"
+            shown = ", ".join(map(str, value)) or "none"
         case _:
             shown = str(value) or '""'
     return shown

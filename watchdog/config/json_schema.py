@@ -44,6 +44,9 @@ def keys_at(where: Where) -> list[str]:
 
 
 def _block(node: dict[str, Any]) -> dict[str, Any]:
+    for choice in (*node.get("anyOf", ()), *node.get("oneOf", ())):
+        if "$ref" in choice:
+            node = choice
     if "$ref" in node:
         named: dict[str, Any] = _schema()["$defs"][node["$ref"].rpartition("/")[2]]
         return named

@@ -46,14 +46,14 @@ def describe(error: ErrorDetails, written: Any) -> tuple[Where, str, str]:
         case "extra_forbidden":
             what, hint = "unknown key", _key_hint(where)
         case "missing":
-            what, hint = "is missing", _NO_ACCOUNT
+            what, hint = "is missing", _NO_ACCOUNT if where == ("accounts",) else ""
         case "too_short" if where == ("accounts",):
             what, hint = "is empty", _NO_ACCOUNT
         case "value_error":
             what = str(context["error"])
             what = f"{shown}: {what}" if isinstance(value, str) and shown and shown.strip("`") not in what else what
         case "literal_error" | "tuple_type" if where[-1] == "packs":
-            what = "must be all or a list of pack ids"
+            what = "must be all or a list of packs"
         case "literal_error":
             what = f"must be {context['expected'].replace(chr(39), '')}{shown and f', not {shown}'}"
         case "too_short":
@@ -74,7 +74,7 @@ def _place(loc: tuple[int | str, ...], written: Any) -> tuple[Where, Any]:
     where: list[int | str] = []
     value = written
     for part in loc:
-        if isinstance(value, dict) and part != "[key]":
+        if isinstance(value, dict) and part not in {"[key]", "[hosts]"}:
             where.append(part)
             value = value.get(str(part), _NOTHING)
         elif isinstance(value, list) and isinstance(part, int):

@@ -24,6 +24,7 @@ from watchdog.config.types import (
     Integer,
     Label,
     Listen,
+    PackHosts,
     Packs,
     Pattern,
     Resolver,
@@ -146,6 +147,14 @@ class AccountConfig(Block):
             raise ValueError("has an api_key without its api_email")
         if self.api_token is None and self.api_key is None:
             raise ValueError("has no credentials: give it an api_token_file (or api_token, or api_email with api_key)")
+        # Since 2026 a credential says what it is (Cloudflare's documentation, "Token formats").
+        if self.api_token is not None and self.api_token.get_secret_value().startswith("cfk_"):
+            raise ValueError(
+                "has a global API key as its api_token (it begins with cfk_): give it as api_key with api_email, or"
+                " better make an API token"
+            )
+        if self.api_key is not None and self.api_key.get_secret_value().startswith(("cfut_", "cfat_")):
+            raise ValueError("has an API token as its api_key (it begins with cfut_ or cfat_): give it as api_token")
         return self
 
 
@@ -232,12 +241,17 @@ class ZoneConfig(Block):
     )
     packs: Packs = Field(
         default="all",
-        description="`all`, or a list of the ids of the packs to watch, UUIDs with or without dashes.",
+        description='`all`, or a list of the packs to watch: each by its hosts, {hosts: [example.com, "*.example.com"]}'
+        ", or by its id, a UUID with or without dashes. Ids do not last: each renewal brings a new one.",
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy(),
         description="Any key of the global `restart` but max_per_hour, for this zone alone.",
     )
+
+    def named_packs(self) -> tuple[str | PackHosts, ...]:
+        """The packs that are named; none where all are meant."""
+        return () if self.packs == "all" else self.packs
 
     @model_validator(mode="after")
     def _can_be_found(self) -> "ZoneConfig":
@@ -508,7 +522,8 @@ class Config(Block):
                 account=zone.account,
                 label=zone.label,
                 id=zone.id or "",
-                packs=frozenset() if zone.packs == "all" else frozenset(zone.packs),
+                packs=frozenset(pack for pack in zone.named_packs() if isinstance(pack, str)),
+                hosts=frozenset(pack.hosts for pack in zone.named_packs() if isinstance(pack, PackHosts)),
             )
             for zone in self.zones
         ]

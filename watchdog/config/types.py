@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     PlainSerializer,
@@ -32,6 +34,7 @@ from watchdog.config.durations import PATTERN, format_duration, in_range, parse_
 from watchdog.config.secrets import Secret, header_safe
 from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
+from watchdog.model.names import canonical
 from watchdog.model.packs import pack_key
 from watchdog.model.reasons import ALERTS
 
@@ -91,10 +94,23 @@ def _pack_id(text: str) -> str:
     return pack_key(text)
 
 
-def _distinct(packs: tuple[str, ...]) -> tuple[str, ...]:
+def _distinct(packs: tuple["str | PackHosts", ...]) -> tuple["str | PackHosts", ...]:
     if len(set(packs)) < len(packs):
         raise ValueError("lists the same pack twice")
-    return tuple(sorted(packs))
+    return tuple(sorted(packs, key=str))
+
+
+def _host(text: str) -> str:
+    name = canonical(text)
+    if not is_domain(name.removeprefix("*.")):
+        raise ValueError('a host is a domain name such as "example.com" or "*.example.com"')
+    return name
+
+
+def _host_set(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(hosts)) < len(hosts):
+        raise ValueError("lists the same host twice")
+    return tuple(sorted(hosts))
 
 
 def _label(text: str) -> str:
@@ -264,9 +280,29 @@ PackId = Annotated[
     AfterValidator(_pack_id),
     WithJsonSchema({"type": "string", "pattern": f"^{_PACK_ID.pattern}$"}),
 ]
+Host = Annotated[str, AfterValidator(_host)]
+
+
+class PackHosts(BaseModel):
+    """A pack by its hosts, all of them: these last, where ids do not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1), AfterValidator(_host_set)] = Field(
+        description="All hosts of the pack, in any order."
+    )
+
+    def __str__(self) -> str:
+        return " ".join(self.hosts)
+
+
+PackName = Annotated[
+    Annotated[PackId, Tag("id")] | Annotated[PackHosts, Tag("[hosts]")],
+    Discriminator(lambda value: "[hosts]" if isinstance(value, dict | PackHosts) else "id"),
+]
 Packs = Annotated[
     Annotated[Literal["all"], Tag("all")]
-    | Annotated[tuple[PackId, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
+    | Annotated[tuple[PackName, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
 ]
 WebAddress = Annotated[Secret, AfterValidator(_address(frozenset({"https", "http"})))]

@@ -15,7 +15,11 @@ from watchdog.model.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The zone was seen whole. ``missing`` are ids the configuration asks for and Cloudflare does not have."""
+    """The zone was seen whole.
+
+    ``missing`` are the ids, or the hosts in one text, of packs that the configuration names and Cloudflare does not
+    have.
+    """
 
     zone: ZoneRef
     packs: tuple[Pack, ...]

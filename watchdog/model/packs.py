@@ -8,6 +8,8 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from watchdog.model.names import canonical
+
 PackKey = tuple[str, str]
 """Zone id and pack id."""
 
@@ -16,6 +18,8 @@ Identity = tuple[str, tuple[str, ...], str, str]
 
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
+UPLOADED = frozenset({"sni_custom", "mh_custom", "legacy_custom", "keyless"})
+"""Types of packs whose certificates their owner brought, and renews: Cloudflare does not."""
 VALIDATION_TIMED_OUT = "validation_timed_out"
 PENDING_VALIDATION = "pending_validation"
 
@@ -39,6 +43,8 @@ IN_PROGRESS = frozenset(
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
+UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
+"""Issued, and served to nobody: the backups that Cloudflare keeps, and what is in staging."""
 GOING_AWAY = frozenset({"pending_deletion", "deleted", "pending_cleanup", "deactivating", "inactive"})
 PENDING_EXPIRATION = "pending_expiration"
 EXPIRED = "expired"
@@ -53,18 +59,29 @@ class ZoneRef:
     """A zone to watch: where the configuration or the discovery says it is.
 
     ``account`` is the name of a credential, ``label`` what operators call the zone. ``id`` is empty until the name has
-    been looked up. ``packs`` is empty for all packs, else the ids to watch, as ``pack_key`` gives them.
+    been looked up. ``packs`` are the ids to watch, as ``pack_key`` gives them, and ``hosts`` the packs to watch by all
+    their hosts, sorted and ``canonical``; both are empty for all packs.
     """
 
     account: str
     label: str
     id: str = ""
     packs: frozenset[str] = frozenset()
+    hosts: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def key(self) -> tuple[str, str]:
         """What the zone is remembered under; it does not change when its id becomes known."""
         return (self.account, self.label)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its packs are watched."""
+        return not self.packs and not self.hosts
+
+    def names(self, pack: "Pack") -> bool:
+        """Whether the configuration names this pack, by its id or by its hosts."""
+        return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,11 @@ class Pack:
     def identity(self) -> Identity:
         """What stays the same if Cloudflare gives the pack another id."""
         return (self.zone_id, self.hosts, self.certificate_authority, self.type)
+
+
+def host_set(pack: Pack) -> tuple[str, ...]:
+    """The pack's hosts, sorted, in the form that names are compared in."""
+    return tuple(sorted(canonical(host) for host in pack.hosts))
 
 
 def pack_key(pack_id: str) -> str:

@@ -152,7 +152,7 @@ def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: dateti
 
 
 def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pack], now: datetime) -> None:
-    """Packs that were there and are not, and packs the configuration asks for that never were."""
+    """Packs that were there and are not, and packs the configuration names, by id or hosts, that never were."""
     zone, last_seen = seen.zone, known.zone.seen_at or now
     missing = {pack_key(pack_id): pack_id for pack_id in seen.missing}
     pinned = {
@@ -167,12 +167,14 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pa
             continue
         key = pack_key(pack_id)
         wanted = missing.pop(key, None) is not None or then.pack.identity in unfound
-        named = not zone.packs or key in zone.packs or then.pack.identity in pinned.values()
-        if (then.account, then.zone) != zone.key or not named:
+        if (then.account, then.zone) != zone.key:
             continue
+        named = zone.whole or zone.names(then.pack) or then.pack.identity in pinned.values()
         if then.decision == MISSING and not then.pack.status:  # it was never there
             if not wanted:  # and now it is, under the id Cloudflare gives it, or nobody asks for it
                 difference.forgotten.append(then.pack.key)
+        elif not named:
+            continue
         elif then.pack.identity in identities and then.pack.hosts:  # as the deployed one, or on the way there
             _let_go(difference, zone, then, now, last_seen)
         elif then.pack.status not in GOING_AWAY:
