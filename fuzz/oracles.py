@@ -38,7 +38,7 @@ from watchdog.diagnose.responses import MOST_VALUES, read
 from watchdog.diagnose.transport import parse
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, Remembered
-from watchdog.model.packs import Pack
+from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import pack_row
@@ -152,6 +152,9 @@ class _Observer:
         self.told.append(seconds)
 
     def credential_changed(self, _: str, change: Change) -> None:
+        pass
+
+    def zone_chosen(self, _: ZoneRef, says: str) -> None:
         pass
 
 

@@ -1,4 +1,4 @@
-"""The commands and their exit codes; no logic. Heavy things are imported by the command that uses them.
+"""The commands and their exit codes; nothing else. Heavy things are imported by the command that uses them.
 
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
 credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
@@ -9,18 +9,18 @@ it is entered (``_load``, ``_store``, …), so nothing is imported only to tell 
 
 import asyncio
 import errno
-import io
 import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from watchdog.tell import terminal
 
 if TYPE_CHECKING:
     from watchdog.config.permissions import Exposed, Warn
@@ -78,21 +78,12 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, o
 
 def main() -> None:
     """Run the command line, whatever the streams it was given can take."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open as long as the process
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    terminal.prepare()
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
     try:
         app()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:  # nobody reads it any more; left to the interpreter, that would change the exit code
-                _to_nowhere(stream.fileno())
+        terminal.finish()
 
 
 def _duration(text: str) -> str:
@@ -131,7 +122,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
-    with _store(loaded, exclusive=True, mending=True) as store, _progress(len(loaded.zones)) as watch:
+    with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
         result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     _report(result.inventory, output)
     if result.nothing_seen:
@@ -169,7 +160,7 @@ def check_config(
 
         if faults := asyncio.run(unusable(loaded)):
             _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
-    with _told():
+    with _printing():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
         print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
@@ -180,16 +171,16 @@ def check_config(
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """Show what is remembered of every pack. Needs no network."""
-    loaded = _load(config, speaks=False)
+    loaded = _load(config, online=False)
     from watchdog import commands
     from watchdog.clock import RealClock
 
     with _store(loaded, exclusive=False) as store:
-        found, loss = commands.remembered(store), commands.loss(loaded, store, RealClock().now())
-    _report(found, output)
-    if loss and output is Output.TABLE:
-        with _told():
-            print(f"\n{loss}")
+        remembered = commands.status(loaded, store, RealClock().now())
+    _report(remembered.inventory, output)
+    if remembered.lost and output is Output.TABLE:
+        with _printing():
+            print(f"\n{remembered.lost}")
 
 
 @app.command()
@@ -210,7 +201,7 @@ def explain(
             rows = asyncio.run(commands.explain(loaded, store, zone, pack))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
-    with _told():
+    with _printing():
         if output is Explanation.JSON:
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
@@ -232,11 +223,11 @@ def restart(
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
-            row = asyncio.run(commands.restart(loaded, store, zone, pack, force=force))
+            done = asyncio.run(commands.restart(loaded, store, zone, pack, force=force))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
-    with _told():
-        print(f"restarted: pack {row['pack_id']} of {row['zone']} is now {row['status']}, attempt {row['attempts']}")
+    with _printing():
+        print(f"restarted: pack {done.pack_id} of {done.zone} is now {done.status}, attempt {done.attempt}")
 
 
 @app.command()
@@ -283,13 +274,13 @@ def send_test(
     from watchdog.clock import RealClock
     from watchdog.notify.destinations import try_out
     from watchdog.notify.http import HttpSender
-    from watchdog.runtime import own_version
+    from watchdog.version import own_version
 
     async def attempts() -> "list[Tried]":
         return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
 
     tried = asyncio.run(attempts())
-    with _told():
+    with _printing():
         for each in tried:
             print(f"{'FAILED' if each.error else 'ok':8}{each.destination}{each.error and f': {each.error}'}")
     if any(each.error for each in tried):
@@ -301,28 +292,17 @@ def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from watchdog.config.load import json_schema
 
-    with _told():
+    with _printing():
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What is printed is written now. A reader who has seen enough (``| head``) is no failure; a full disk is one."""
+def _printing() -> Iterator[None]:
     try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _to_nowhere(sys.stdout.fileno())
-    except OSError as error:
-        _to_nowhere(sys.stdout.fileno())
-        _fail(IO_ERROR, f"what was found cannot be printed: {error.strerror}")
-
-
-def _to_nowhere(descriptor: int) -> None:
-    """Let what is still buffered go where it fails no more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        with terminal.printing():
+            yield
+    except terminal.CannotPrint as error:
+        _fail(IO_ERROR, str(error))
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
@@ -331,12 +311,12 @@ def _fail(code: int, sentence: str) -> NoReturn:
     sys.exit(code)
 
 
-def _load(path: Path, warn: "Warn" = lambda _: None, *, speaks: bool = True) -> "Config":
-    """The configuration; for a command that ``speaks`` to anybody also what the environment says of the way out."""
-    from watchdog.config.environment import faults
+def _load(path: Path, warn: "Warn" = lambda _: None, *, online: bool = True) -> "Config":
+    """The configuration; where the command goes ``online``, the environment must fit as well."""
+    from watchdog.config.environment import check_environment
     from watchdog.config.load import ConfigError, load
 
-    if speaks and (unusable := "\n".join(faults(os.environ))):
+    if online and (unusable := "\n".join(check_environment(os.environ))):
         _fail(CONFIG_ERROR, unusable)
     try:
         return load(path, os.environ, warn)
@@ -386,7 +366,7 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 def _report(found: "Inventory", output: Output) -> None:
     from watchdog.tell.tables import report
 
-    with _told():
+    with _printing():
         if output is Output.JSON:
             json.dump(found.rows(), sys.stdout, indent=2)
             print()
@@ -395,37 +375,14 @@ def _report(found: "Inventory", output: Output) -> None:
 
 
 def _check_online(config: "Config") -> None:
-    import tempfile
-
     from watchdog import commands
-    from watchdog.state.store import Store
 
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store.open(f"sqlite:///{folder}/nothing.db", exclusive=True)
-        try:
-            findings = asyncio.run(commands.check_online(config, store))
-        finally:
-            store.close()
-    with _told():
-        for finding in findings:
-            print(f"{'FAILED' if finding.error else 'ok':8}{finding.what}{finding.error and f': {finding.error}'}")
+    checks = asyncio.run(commands.check_online(config))
+    with _printing():
+        for check in checks:
+            print(f"{'FAILED' if check.error else 'ok':8}{check.what}{check.error and f': {check.error}'}")
         print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
-    if all(finding.unreachable for finding in findings) and findings:
+    if checks and all(check.unreachable for check in checks):
         sys.exit(UNAVAILABLE)
-    if any(finding.error for finding in findings):
+    if any(check.error for check in checks):
         sys.exit(NEEDS_A_PERSON)
-
-
-@contextmanager
-def _progress(zones: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    width = shutil.get_terminal_size().columns  # as in tell.tables
-    with Progress(console=Console(stderr=True, width=width), transient=True) as bar:
-        task = bar.add_task("looking at zones", total=zones or None)
-        yield lambda: bar.advance(task)

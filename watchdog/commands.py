@@ -1,13 +1,15 @@
-"""What is done once and not by the daemon: one pass, one restart, a check of the credentials, a look at the memory.
+"""What is done once and not by the daemon: one pass, one restart, an explanation, an online check, the status.
 
-Each command returns values; ``cli`` prints them and turns them into exit codes. They use the same components, the same
-cycle and the same state as the daemon.
+Each gives a value and prints nothing: ``cli`` prints it and turns it into an exit code. They use the same components,
+the same cycle and the same state as the daemon.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from watchdog.cloudflare.client import Client
@@ -20,6 +22,7 @@ from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import REASONS, Reason, meaning
@@ -37,8 +40,8 @@ MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OncePassed:
     """One pass over everything: its sum, what it found, and what that means for whoever started it."""
 
     report: PassReport
@@ -49,7 +52,7 @@ class Result:
 
 async def once(
     config: Config, store: Store, exposed: Iterable[Exposed] = (), *, dry_run: bool, watch: Callable[[], None]
-) -> Result:
+) -> OncePassed:
     """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of."""
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
@@ -68,22 +71,26 @@ async def once(
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
         )
-        return Result(report, found, nothing_seen, found.needs_a_person(runtime.components.clock.now()))
+        needs_a_person = found.needs_a_person(runtime.components.clock.now())
+        return OncePassed(report=report, inventory=found, nothing_seen=nothing_seen, needs_a_person=needs_a_person)
 
 
-def remembered(store: Store) -> Inventory:
-    """All that is stored; needs no network and no lock."""
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """All that is stored. ``lost``: what is to be known of a state that was lost lately, as sentences; else empty."""
+
+    inventory: Inventory
+    lost: str
+
+
+def status(config: Config, store: Store, now: datetime) -> Remembered:
+    """What is stored; needs no network and no lock."""
     snapshot = store.load()
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    return Inventory(packs, list(snapshot.zones.values()))
-
-
-def loss(config: Config, store: Store, now: datetime) -> str:
-    """What is to be known of a state that was lost lately, as sentences; else nothing."""
-    means = caution(store.lost, config.restart.backoff.initial, now)
-    if store.lost is None or not means:
-        return ""
-    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {means}"
+    lost = caution(store.lost, config.restart.backoff.initial, now)
+    if lost and store.lost is not None:
+        lost = f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {lost}"
+    return Remembered(Inventory(packs, list(snapshot.zones.values())), lost)
 
 
 class CannotBeDone(Exception):
@@ -94,7 +101,17 @@ class CannotBeDone(Exception):
         self.unreachable = unreachable
 
 
-async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *, force: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A restart that Cloudflare took: the pack as it is since, and how many restarts it has had in this trouble."""
+
+    zone: str
+    pack_id: str
+    status: str
+    attempt: int
+
+
+async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *, force: bool) -> Restarted:
     """Restart one pack now, through the same checks. ``force`` overrides backoff, budget, giving up and ``enabled``.
 
     Never anything but an advanced pack in ``validation_timed_out``. Raises ``CannotBeDone``.
@@ -117,8 +134,8 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
             raise CannotBeDone(text, unreachable=REASONS[outcome.reason].unreachable)
-        known = next(k for k in runtime.components.memory.packs_of(seen.zone) if k.pack.id == outcome.pack.id)
-        return pack_row(known, runtime.components.memory.history(outcome.pack))
+        attempt = runtime.components.memory.history(outcome.pack).attempts
+        return Restarted(seen.zone.label, outcome.pack.id, outcome.pack.status, attempt)
 
 
 async def explain(config: Config, store: Store, zone_name: str, pack_id: str) -> list[dict[str, Any]]:
@@ -148,7 +165,7 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
         **pack_row(known, history),
-        "next": next_step(known, history),
+        "next": next_step(known, history, now),
         "validation_method": pack.validation.method or None,
         "certificate_authority": pack.certificate_authority or None,
         "validation_errors": list(pack.validation_errors),
@@ -183,8 +200,8 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
 
 
 def _zone(runtime: Runtime, name: str) -> ZoneRef | None:
-    wanted = name.lower()
-    return next((zone for zone in runtime.components.watched.zones() if wanted in (zone.label.lower(), zone.id)), None)
+    wanted, zones = canonical(name), runtime.components.watched.zones()
+    return next((zone for zone in zones if wanted in (canonical(zone.label), zone.id)), None)
 
 
 def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:
@@ -209,8 +226,13 @@ class OnlineCheck:
     unreachable: bool = False
 
 
-async def check_online(config: Config, store: Store) -> list[OnlineCheck]:
-    """Verify each credential, and that each zone and pack can be read. Changes nothing."""
+async def check_online(config: Config) -> list[OnlineCheck]:
+    """Verify each credential, and that each zone and pack can be read. Changes nothing, and needs no state."""
+    with TemporaryDirectory() as folder, closing(Store.open(f"sqlite:///{folder}/none.db", exclusive=True)) as store:
+        return await _check_all(config, store)
+
+
+async def _check_all(config: Config, store: Store) -> list[OnlineCheck]:
     async with open_runtime(config, store, dry_run=True) as runtime:
         findings = await asyncio.gather(
             *(_check_account(runtime, client) for client in runtime.components.clients.values())

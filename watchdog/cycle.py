@@ -180,9 +180,9 @@ class Cycle:
     async def look(self, zone: ZoneRef) -> Observation:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
-        zone = replace(zone, id=zone.id or memory.zone_id(zone))
-        client, pinned = components.clients[zone.account], memory.pinned(zone)
-        observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), pinned=pinned)
+        client, last_id = components.clients[zone.account], memory.zone_id(zone)
+        pinned = memory.pinned(replace(zone, id=zone.id or last_id))
+        observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
         self._remember(observation)
         self.report.zones += 1
         if isinstance(observation, Seen):

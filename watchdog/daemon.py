@@ -25,13 +25,14 @@ from watchdog.model.text import clean, defect
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
-from watchdog.runtime import CannotReload, Runtime, inventory, open_runtime, own_version
+from watchdog.runtime import CannotReload, Runtime, inventory, open_runtime
 from watchdog.schedule.ticker import Ticker
 from watchdog.state.store import Store
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Account, Metrics, Snapshot
 from watchdog.tell.pages import Sources, application
 from watchdog.tell.systemd import Notifier
+from watchdog.version import own_version
 
 PATIENCE = timedelta(seconds=20)
 """How long a stop waits for what is under way; systemd's own patience (``TimeoutStopSec=30``) is longer."""
@@ -261,7 +262,7 @@ class Daemon:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
         self._notify.tell(STATUS=self.health.summary())
-        await self.pipeline.after_pass(inventory(components), report, self.health.standing())
+        await self.pipeline.after_pass(inventory(components), self.health.standing())
         if writer.error != self._state_error:
             self._state_error = writer.error
             if self._state_error:

@@ -5,34 +5,27 @@
 nothing that runs, then everything is swapped at once. This is the only place that knows the order.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from watchdog.building import Building, Lasting, Present
 from watchdog.clock import RealClock
-from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, SlidingWindow
 from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
-from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import Components, Configured, Diagnoser
-from watchdog.decide.backoff import Backoff
+from watchdog.config.schema import Config
+from watchdog.cycle import Components
 from watchdog.decide.budget import Budget, due_since
-from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
-from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
-from watchdog.observe.zones import Search, WatchedZones
 from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.intents import Intents
@@ -48,31 +41,8 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
-def own_version() -> str:
-    """The installed version, or ``unknown`` when run from a bare tree."""
-    try:
-        return version("certpack-watchdog")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 class CannotReload(Exception):
     """The new configuration is valid, but needs a restart of the daemon; ``str()`` names the settings."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lasting:
-    """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
-
-    store: Store
-    memory: Memory
-    intents: Intents
-    budget: Budget
-    http: Transport
-    address: SlidingWindow
-    telemetry: LogsAndMetrics
-    clock: Clock
-    dice: Random
 
 
 class Runtime:
@@ -106,7 +76,11 @@ class Runtime:
         differing = changes(self.config, config)
         if fixed := needs_restart(self.config, config):
             raise CannotReload(f"{', '.join(fixed)} cannot change while running: restart the daemon")
-        building = Building(config, self.lasting, self)
+        building = Building(
+            config,
+            self.lasting,
+            Present(config=self.config, components=self.components, passes=self.passes, pipeline=self.pipeline),
+        )
         configured, allowances = building.configured(), building.allowances()
         set_logging_up, switch_destinations = building.logging(), building.destinations()
 
@@ -117,161 +91,6 @@ class Runtime:
         set_logging_up()
         switch_destinations()
         return differing
-
-
-class Building:
-    """Makes the parts of one configuration: one method each, which changes nothing that runs.
-
-    ``before`` is the runtime that is to take them, whose standings, counts and turns they go on with.
-    """
-
-    def __init__(self, config: Config, lasting: Lasting, before: Runtime | None = None) -> None:
-        self._config = config
-        self._lasting = lasting
-        self._before = before
-
-    def configured(self) -> Configured:
-        """The parts of the flow."""
-        watched = self.watched()
-        return Configured(
-            agenda=self.agenda(watched),
-            watched=watched,
-            clients=self.clients(),
-            rules=self.rules(),
-            diagnoser=self.diagnoser(),
-        )
-
-    def watched(self) -> WatchedZones:
-        """The zones of the configuration, and what each account is to discover, asked anew every interval."""
-        searches = {
-            name: Search(tuple(account.discover.include), tuple(account.discover.exclude))
-            for name, account in self._config.accounts.items()
-            if account.discover is not None
-        }
-        watched = WatchedZones(tuple(self._config.zone_refs()), searches, self._config.schedule.interval)
-        if self._before is not None:
-            watched.inherit(self._before.components.watched)
-        return watched
-
-    def agenda(self, watched: WatchedZones) -> Agenda:
-        """The turns of the zones; empty where nothing is watched yet."""
-        schedule = self._config.schedule
-        if self._before is None:
-            return Agenda(schedule.interval, schedule.attention_interval)
-        agenda = self._before.components.agenda.rescheduled(schedule.interval, schedule.attention_interval)
-        self._before.passes.enrol_on(agenda, watched)
-        return agenda
-
-    def clients(self) -> Mapping[str, Client]:
-        """One client per account; all of them under the one limit of our address."""
-        leaving: dict[str, Client] = {}
-        if self._before is not None:
-            busy = self._before.passes.busy
-            leaving = {name: client for name, client in self._before.components.clients.items() if busy.get(name)}
-        return leaving | {name: self._client(name, account) for name, account in self._config.accounts.items()}
-
-    def rules(self) -> Callable[[ZoneRef], RestartRules]:
-        """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
-        config = self._config
-        usual = _rules(config.restart)
-        special = {
-            ref.key: _rules(zone.restart)
-            for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
-            if zone.restart != config.restart
-        }
-        return lambda zone: special.get(zone.key, usual)
-
-    def diagnoser(self) -> Diagnoser | None:
-        """Who finds out why validations fail; nobody where that is turned off."""
-        wanted = self._config.diagnosis
-        if self._before is not None and wanted == self._before.config.diagnosis:
-            return self._before.components.diagnoser
-        if not wanted.enabled:
-            return None
-        from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms and may be off
-
-        return PackDiagnoser(wanted.addresses, wanted.timeout, now=self._lasting.clock.now)
-
-    def allowances(self) -> list[tuple[Quota, Allowance]]:
-        """What the quotas that go on are allowed from now on."""
-        if self._before is None:
-            return []
-        clients = self._before.components.clients
-        return [
-            (clients[name].quota, _allowance(account))
-            for name, account in self._config.accounts.items()
-            if name in self._before.config.accounts
-        ]
-
-    def logging(self) -> Callable[[], None]:
-        """What sets the log up."""
-        return logs.prepare(self._config.log.level, self._config.log.format, self._lasting.clock)
-
-    def destinations(self) -> Callable[[], None]:
-        """What switches to the destinations of alerts."""
-        if self._before is None or self._before.pipeline is None:
-            return lambda: None
-        return self._before.pipeline.prepare(self._config)
-
-    def _client(self, name: str, account: AccountConfig) -> Client:
-        lasting = self._lasting
-        return Client(
-            lasting.http,
-            base_url=self._config.api.base_url,
-            timeout=self._config.api.timeout,
-            credential=self._credential(name, account),
-            quota=self._quota(name, account),
-            clock=lasting.clock,
-            dice=lasting.dice,
-            user_agent=f"certpack-watchdog/{own_version()}",
-            observer=lasting.telemetry,
-        )
-
-    def _credential(self, name: str, account: AccountConfig) -> Credential:
-        """The credential; the one there is, with its standing, where the account's secrets are the same."""
-        before = self._before.config.accounts.get(name) if self._before is not None else None
-        if self._before is not None and before is not None and _secrets(before) == _secrets(account):
-            return self._before.components.clients[name].credential
-        secret = account.api_token or account.api_key
-        if secret is None:
-            raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
-        value, clock = secret.get_secret_value(), self._lasting.clock
-        if account.api_email is None:
-            return Credential.from_token(name, value, clock, secret.reread)
-        return Credential.from_key(name, account.api_email, value, clock, secret.reread)
-
-    def _quota(self, name: str, account: AccountConfig) -> Quota:
-        """The account's quota: the one there is, with what it has counted and learned, or a new one."""
-        if self._before is not None and name in self._before.config.accounts:
-            return self._before.components.clients[name].quota
-        memory = self._lasting.memory
-        return Quota(
-            _allowance(account),
-            self._lasting.address,
-            self._lasting.clock,
-            book=partial(memory.book, name),
-            booked=memory.booked.get(name, ()),
-        )
-
-
-def _rules(restart: RestartPolicy) -> RestartRules:
-    backoff = restart.backoff
-    return RestartRules(
-        enabled=restart.enabled,
-        max_attempts=restart.max_attempts,
-        max_per_hour=restart.max_per_hour,
-        recheck=restart.recheck,
-        backoff=Backoff(backoff.initial, backoff.factor, backoff.max, backoff.jitter),
-    )
-
-
-def _secrets(account: AccountConfig) -> tuple[object, ...]:
-    return (account.api_token, account.api_email, account.api_key)
-
-
-def _allowance(account: AccountConfig) -> Allowance:
-    limit = account.rate_limit
-    return Allowance(limit.requests, limit.per.total_seconds(), limit.share)
 
 
 @asynccontextmanager

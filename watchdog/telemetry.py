@@ -69,6 +69,11 @@ class LogsAndMetrics:
         if change.event is not None:
             self.logs.write(change.event, account=account, error=change.why or None)
 
+    def zone_chosen(self, zone: ZoneRef, says: str) -> None:
+        """Of several zones of one name this one is watched."""
+        fields = {"account": zone.account, "zone": zone.label, "zone_id": zone.id, "choice": says}
+        self.logs.write(EventName.ZONE_CHOSEN, **fields)
+
     def exposed(self, files: Iterable[Exposed]) -> None:
         """Others can read these files, which hold credentials."""
         for each in files:

@@ -11,11 +11,36 @@ from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 
 ZONE, OTHER = "a.example", "b.example"
-CAA = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, ZONE, "CAA forbids the authority.", "Allow it.")
-LIKELY = Finding(FindingName.CAA_FORBIDS, Certainty.LIKELY, ZONE, "CAA may forbid the authority.", "Allow it.")
+CAA = Finding(
+    name=FindingName.CAA_FORBIDS,
+    certainty=Certainty.CERTAIN,
+    host=ZONE,
+    says="CAA forbids the authority.",
+    remedy="Allow it.",
+)
+LIKELY = Finding(
+    name=FindingName.CAA_FORBIDS,
+    certainty=Certainty.LIKELY,
+    host=ZONE,
+    says="CAA may forbid the authority.",
+    remedy="Allow it.",
+)
 TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "new-token")
-MISSING = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, ZONE, "The token is not there.", "Add it.", TOKEN)
-PLACED = Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", "All tokens are in DNS.", "Nothing.")
+MISSING = Finding(
+    name=FindingName.TOKEN_MISSING,
+    certainty=Certainty.LIKELY,
+    host=ZONE,
+    says="The token is not there.",
+    remedy="Add it.",
+    record=TOKEN,
+)
+PLACED = Finding(
+    name=FindingName.TOKENS_PLACED,
+    certainty=Certainty.CERTAIN,
+    host="",
+    says="All tokens are in DNS.",
+    remedy="Nothing.",
+)
 
 
 class Diagnoser:

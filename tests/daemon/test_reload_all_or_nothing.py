@@ -10,8 +10,8 @@ import structlog
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from watchdog import daemon as daemon_module
+from watchdog.building import Building
 from watchdog.cycle import Configured
-from watchdog.runtime import Building
 
 STEPS = sorted(name for name in vars(Building) if not name.startswith("_"))
 """Everything that is built: each public method of ``Building``."""

@@ -12,7 +12,9 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "t")
 STUCK = Pack("p", "z", "universal", "validation_timed_out", ("a.example",), validation=Validation("txt"))
 WAITING = replace(STUCK, type="advanced", status="pending_validation", validation=Validation("txt", (TOKEN,)))
-PLACED = Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", "All are there.", "Nothing.")
+PLACED = Finding(
+    name=FindingName.TOKENS_PLACED, certainty=Certainty.CERTAIN, host="", says="All are there.", remedy="Nothing."
+)
 
 
 def asked(ago: timedelta | None, *found: Finding, tokens: str = "") -> Diagnosis:

@@ -22,7 +22,6 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import EVENTS
 from watchdog.model.history import History
 from watchdog.model.reasons import Reason
-from watchdog.model.report import PassReport
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.notify.rules import Standing
@@ -163,12 +162,12 @@ class Household:
         self.clock = LoopClock()
         self._read = read
 
-    async def passes(self, *packs, zones=None, count=1, report=None, **more):
+    async def passes(self, *packs, zones=None, count=1, **more):
         """So many passes that find these packs, a minute apart."""
         for _ in range(count):
             seen = [each if each.error else replace(each, seen_at=self.clock.now()) for each in zones or [zone()]]
             found = inventory(*packs, zones=seen)
-            await self.pipeline.after_pass(found, report or PassReport(self.clock.now(), zones=1), **more)
+            await self.pipeline.after_pass(found, **more)
             await asyncio.sleep(60)
 
     def reload(self, alerts):
@@ -255,12 +254,12 @@ class Chain:
         length = fleet.runtime.config.schedule.attention_interval.total_seconds()
         end = fleet.clock.monotonic() + timedelta(**duration).total_seconds()
         while (began := fleet.clock.monotonic()) < end:
-            report = await fleet.look()
+            await fleet.look()
             components = fleet.components
             standing = Standing(
-                components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
+                state_error=components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
             )
-            await self.pipeline.after_pass(inventory_of(components), report, standing)
+            await self.pipeline.after_pass(inventory_of(components), standing)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 
 

@@ -94,7 +94,7 @@ class Observer:
     """Notes all that a client tells."""
 
     def __init__(self):
-        self.calls, self.limited, self.changes = [], [], []
+        self.calls, self.limited, self.changes, self.chosen = [], [], [], []
         self.called = self.calls.append
 
     def rate_limited(self, account, seconds):
@@ -102,6 +102,9 @@ class Observer:
 
     def credential_changed(self, _account, change):
         self.changes.append((change.event, str(change.after)))
+
+    def zone_chosen(self, zone, says):
+        self.chosen.append((zone.id, says))
 
 
 def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, requests=1_000_000):
@@ -118,6 +121,7 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         observer=(observer := Observer()),
     )
     client.calls, client.limited, client.changes = observer.calls, observer.limited, observer.changes
+    client.chosen = observer.chosen
     return client
 
 

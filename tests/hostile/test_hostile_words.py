@@ -34,7 +34,6 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.renewal import renewal
 from watchdog.model.report import next_step, pack_row
 from watchdog.notify.alertmanager import _alert
 from watchdog.notify.apprise import Service
@@ -93,7 +92,9 @@ def from_dns(evil):
     reply.answer.append(dns.rrset.from_text(ASKED, 60, dns.rdataclass.IN, "CAA", f"0 issue {quoted.split()[0]}"))
     message = parse(reply.to_wire())
     said = (*read(message, ASKED, "TXT", "r").values, *map(str, read(message, ASKED, "CAA", "r").caa))
-    return [Finding(FindingName.OTHER, Certainty.CERTAIN, "", text, text) for text in said]
+    return [
+        Finding(name=FindingName.OTHER, certainty=Certainty.CERTAIN, host="", says=text, remedy=text) for text in said
+    ]
 
 
 def a_row(evil):
@@ -102,7 +103,14 @@ def a_row(evil):
     found = from_cloudflare(evil)
     error = translate(Operation.GET_PACK, 400, (), prefix=evil, ray=evil)
     findings = (*validation_errors.said(found.validation_errors), *from_dns(evil))
-    placed = Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "says", "remedy", found.validation.tokens[0])
+    placed = Finding(
+        name=FindingName.TOKEN_MISSING,
+        certainty=Certainty.LIKELY,
+        host="",
+        says="says",
+        remedy="remedy",
+        record=found.validation.tokens[0],
+    )
     history = History(2, NOW, NOW, NOW, last_error=str(error))
     return replace(known, pack=found, diagnosis=Diagnosis(NOW, (*findings, placed))), history
 
@@ -164,7 +172,12 @@ def test_a_table_on_a_terminal_shows_markup_as_text_and_brings_no_escape_but_its
 @pytest.mark.parametrize("door", ["cloudflare", "state"])
 def test_an_explanation_is_lines_of_text(evil, door):
     known, history = a_row(evil)
-    row = {**pack_row(known, history), "next": next_step(known, history), "renewal": None, "validation_method": evil}
+    row = {
+        **pack_row(known, history),
+        "next": next_step(known, history, NOW),
+        "renewal": None,
+        "validation_method": evil,
+    }
     row |= {"certificate_authority": known.pack.certificate_authority}
     row["journal"] = [{"at": "now", "event": evil, "reason": evil, "detail": evil}]
     if door == "state":  # another process wrote it, whatever it was
@@ -196,7 +209,7 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
 
 
 def an_alert(evil):
-    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), renewal, NOW, NOW)
+    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), NOW, NOW)
     return next(alert for alert in found.alerts.values() if alert.reason is Reason.GAVE_UP)
 
 

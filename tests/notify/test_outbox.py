@@ -167,7 +167,7 @@ LIFE = textwrap.dedent(
         hook = f"  destinations: [{{name: hook, webhook: 'http://127.0.0.1:{port}/'}}]\\n"
         async with living(folder, None, hook) as runtime:
             packs = [gave_up()] if ailing else [pack("p1")]
-            await runtime.pipeline.after_pass(inventory(*packs), PassReport(runtime.clock.now()))
+            await runtime.pipeline.after_pass(inventory(*packs))
             print("considered", flush=True)
             await asyncio.sleep(60)
 

@@ -9,10 +9,9 @@ import pytest
 
 from tests.harness.alerting import HOOK, Network, gave_up, living
 from tests.harness.builders import inventory, pack, troubled, zone
-from tests.harness.time import START, in_simulated_time
+from tests.harness.time import in_simulated_time
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
-from watchdog.model.report import PassReport
 from watchdog.notify.rules import Standing
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
@@ -97,7 +96,7 @@ async def test_a_kill_while_a_destination_is_down_loses_nothing(tmp_path, networ
 async def test_what_was_accepted_and_not_noted_is_sent_again_under_the_same_id(tmp_path, network):
     network.slow["hook.test"] = 3
     async with living(tmp_path, network, kill=True) as runtime:
-        await runtime.pipeline.after_pass(inventory(gave_up()), PassReport(START))
+        await runtime.pipeline.after_pass(inventory(gave_up()))
         await asyncio.sleep(2)  # it is on the wire
     network.asked.clear()
     async with living(tmp_path, network):
@@ -206,20 +205,44 @@ async def test_an_alertmanager_hears_what_holds_as_soon_as_the_daemon_lives_agai
 # ── heartbeat ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+HEARTBEAT = "  heartbeat_url: http://hc.test/ping/s3cr3t\n"
+DARK = {"error": "list_packs: HTTP 502", "reason": "unseen"}
+
+
+def beats(network):
+    """What each ping said of its pass."""
+    return ["failed" if path.endswith("/fail") else "good" for path, _ in network.asked["hc.test"]]
+
+
 @in_simulated_time
-async def test_the_heartbeat_follows_every_pass_and_says_when_one_failed(tmp_path, network):
-    async with living(tmp_path, network, "  heartbeat_url: http://hc.test/ping/s3cr3t\n") as runtime:
+async def test_the_heartbeat_follows_every_pass_and_says_when_the_state_cannot_be_written(tmp_path, network):
+    async with living(tmp_path, network, HEARTBEAT) as runtime:
         await runtime.passes(pack("p1"))
-        nothing_due = PassReport(START)  # sees what was seen before, and is no more or less blind
-        await runtime.passes(pack("p1"), report=nothing_due)
-        await runtime.passes(pack("p1"), report=PassReport(START, zones=2, unseen=2))
-        await runtime.passes(pack("p1"), report=nothing_due)
         await runtime.passes(pack("p1"), standing=Standing(state_error="the disk is full"))
         network.down.add("hc.test")
         await runtime.passes(pack("p1"))
-    good, bad = "/ping/s3cr3t", "/ping/s3cr3t/fail"
-    assert [path for path, _ in network.asked["hc.test"]] == [good, good, bad, bad, bad]
+    assert beats(network) == ["good", "failed"]
     assert runtime.logs.lines[-1] == ("warning", "heartbeat_failed", {"error": "could not connect"})
+
+
+@in_simulated_time
+async def test_the_heartbeat_goes_by_what_all_zones_last_showed(tmp_path, network):
+    async with living(tmp_path, network, HEARTBEAT) as runtime:
+        await runtime.passes(pack("p1"), zones=[zone("a.example"), zone("b.example", **DARK)])
+        await runtime.passes(pack("p1"), zones=[zone("a.example", **DARK), zone("b.example", **DARK)])
+        await runtime.passes(pack("p1"), zones=[zone("a.example"), zone("b.example", **DARK)])
+    assert beats(network) == ["good", "failed", "good"]
+
+
+@in_simulated_time
+async def test_the_heartbeat_says_that_nothing_is_seen_where_no_zone_is_known_since_discovery_fails(tmp_path, network):
+    failing = Standing(discovery={"main": ("credential_refused", "list_zones: HTTP 403")})
+    async with living(tmp_path, network, HEARTBEAT) as runtime:
+        await runtime.pipeline.after_pass(inventory(zones=[]), failing)
+        await runtime.pipeline.delivered(timedelta(seconds=20))
+        await runtime.pipeline.after_pass(inventory(zones=[zone("a.example")]), failing)
+        await runtime.pipeline.delivered(timedelta(seconds=20))
+    assert beats(network) == ["failed", "good"]
 
 
 # ── the configuration and the disk ───────────────────────────────────────────────────────────────────────────────
@@ -351,7 +374,7 @@ async def test_a_single_pass_can_wait_until_all_is_delivered_but_not_for_ever(tm
     network.down.add("other.test")
     everything = TWO + "    - {name: am, alertmanager: 'http://am.test'}\n"
     async with living(tmp_path, network, "  heartbeat_url: http://hc.test/\n" + everything) as runtime:
-        await runtime.pipeline.after_pass(inventory(gave_up(zone="www.example.com")), PassReport(START))
+        await runtime.pipeline.after_pass(inventory(gave_up(zone="www.example.com")))
         await runtime.pipeline.delivered(timedelta(seconds=20))
         assert len(network.told()) == len(network.asked["hc.test"]) == 1
         assert "CertpackWatchdogGaveUp" in dict(network.firing())

@@ -13,7 +13,6 @@ from tests.harness.alerting import Receiver, gave_up, living
 from tests.harness.builders import inventory, pack, zone
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
 from watchdog.model.alerts import AlertLog, Phase, Route
-from watchdog.model.report import PassReport
 from watchdog.notify import alertmanager as kind
 from watchdog.notify.alertmanager import Alertmanager
 from watchdog.notify.http import HttpSender
@@ -116,7 +115,7 @@ def test_from_a_pack_that_gives_up_to_the_receiver_and_back(manager, hook, tmp_p
     async def life():
         async with living(tmp_path, None, alerts) as runtime:
             for packs, status in (([gave_up()], "firing"), ([pack("p1")], "resolved")):
-                await runtime.pipeline.after_pass(inventory(*packs, zones=[zone()]), PassReport(now()))
+                await runtime.pipeline.after_pass(inventory(*packs, zones=[zone()]))
                 await asyncio.to_thread(eventually, lambda: "CertpackWatchdogGaveUp" in notified(hook, status))  # noqa: B023
 
     began = time.monotonic()

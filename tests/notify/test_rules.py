@@ -7,23 +7,36 @@ import pytest
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
-from watchdog.model.packs import ManualRecord
+from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
 from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
-from watchdog.model.renewal import renewal
+from watchdog.model.renewal import VALIDATION_TAKES
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
 
-LONG_AGO = NOW - timedelta(days=1)
+DAY = timedelta(days=1)
+LONG_AGO = NOW - DAY
 RECORD = ManualRecord("TXT", "_acme-challenge.example.com", "token")
 MISSING = Finding(
-    FindingName.TOKEN_MISSING, Certainty.LIKELY, "example.com", "The token is missing.", "Add it.", RECORD
+    name=FindingName.TOKEN_MISSING,
+    certainty=Certainty.LIKELY,
+    host="example.com",
+    says="The token is missing.",
+    remedy="Add it.",
+    record=RECORD,
 )
-FORBIDS = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow pki.goog.")
+FORBIDS = Finding(
+    name=FindingName.CAA_FORBIDS,
+    certainty=Certainty.CERTAIN,
+    host="",
+    says="CAA forbids google.",
+    remedy="Allow pki.goog.",
+)
 
 
 def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
-    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), renewal, started_at, now)
+    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), started_at, now)
     return sorted(found.alerts.values(), key=lambda alert: alert.reason)
 
 
@@ -139,7 +152,7 @@ def test_a_pack_is_the_same_when_a_restart_changed_its_id():
 
 
 def test_a_pack_in_trouble_is_unwell_whatever_is_said_of_it():
-    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), renewal, LONG_AGO, NOW)
+    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), LONG_AGO, NOW)
     assert (found.alerts, list(found.unwell.values())) == ({}, [3])
 
 
@@ -183,7 +196,7 @@ def test_a_wait_that_ends_too_late_for_the_renewal_is_critical_at_once_and_names
     for alert in alerts:
         assert alert.severity is Severity.CRITICAL
         assert "comes too late" in alert.summary
-        assert "another one now" in alert.body
+        assert "another certificate authority now" in alert.body
 
 
 def test_an_expired_certificate_is_critical():
@@ -207,10 +220,65 @@ def test_a_certificate_that_another_pack_has_replaced_may_run_out():
     assert reasons(old, certificate(80, name="p2", status="pending_deployment")) == ["expired"]
 
 
-@pytest.mark.parametrize("status", ["backup_issued", "staging_active"])
-def test_an_undeployed_pack_replaces_none_and_may_run_out(status):
+@pytest.mark.parametrize("status", sorted(UNDEPLOYED))
+def test_a_pack_that_is_not_deployed_replaces_none(status):
     assert reasons(certificate(-1), certificate(80, name="p2", status=status)) == ["expired"]
-    assert reasons(certificate(-1, status=status)) == []
+
+
+@pytest.mark.parametrize("status", sorted(UNDEPLOYED))
+def test_a_pack_that_is_not_deployed_may_run_out(status):
+    assert reasons(certificate(-1, status=status), certificate(0.5, name="p2", status=status)) == []
+
+
+def line(alert, name):
+    """The line of an alert's body that begins so."""
+    return next(each for each in alert.body.split("\n") if each.startswith(f"{name}: "))
+
+
+def test_a_certificate_that_cloudflare_may_still_renew_is_said_with_until_when():
+    [alert] = held(certificate(10))
+    assert line(alert, "Next") == f"Next: Nothing: Cloudflare renews it by itself, until {rfc3339(NOW + 9 * DAY)}."
+    assert line(alert, "You").endswith(f"After {rfc3339(NOW + 9 * DAY - VALIDATION_TAKES)}, order another.")
+
+
+def test_once_it_is_too_late_for_a_renewal_no_deadline_is_named_and_nothing_is_called_well():
+    [alert] = held(certificate(0.5))
+    assert line(alert, "Next") == "Next: Nothing: Cloudflare renews no certificate in its last 24 hours."
+    assert line(alert, "You").startswith("You: order another certificate now")
+    assert "healthy" not in alert.body
+
+
+def test_what_has_run_out_was_valid_and_is_to_be_ordered_now():
+    [alert] = held(changed(certificate(-1), known={"decision": Decision(Do.LEAVE, Reason.EXPIRED)}))
+    assert "Its certificate was valid until" in alert.body
+    assert line(alert, "You").startswith("You: order another certificate now")
+
+
+@pytest.mark.parametrize("kind", sorted(UPLOADED))
+@pytest.mark.parametrize(
+    ("days_left", "severity"), [(31, None), (30, "warning"), (15, "warning"), (14, "critical"), (0.5, "critical")]
+)
+def test_an_uploaded_certificate_is_said_a_month_ahead_and_critical_for_two_weeks(kind, days_left, severity):
+    found = held(changed(certificate(days_left, 365), type=kind))
+    assert [(alert.reason, alert.severity) for alert in found] == ([("expiring", severity)] if severity else [])
+
+
+@pytest.mark.parametrize("days_left", [20, 10, -1])
+def test_an_uploaded_certificate_is_to_be_uploaded_anew_by_its_owner(days_left):
+    [alert] = held(changed(certificate(days_left, 365), type="sni_custom"))
+    assert line(alert, "You").startswith("You: upload a new certificate")
+    assert "order" not in alert.body
+    assert days_left < 0 or "renewed by its owner" in line(alert, "Next")
+
+
+@pytest.mark.parametrize(
+    ("days_left", "said"), [(10, "proxied"), (0.5, "advanced certificate"), (-1, "no TLS meanwhile")]
+)
+def test_a_universal_certificate_is_nudged_and_never_restarted(days_left, said):
+    [alert] = held(changed(certificate(days_left), type="universal"))
+    assert said in line(alert, "You")
+    assert "proxy of its records off and on" in line(alert, "You")
+    assert "restart" not in line(alert, "You")
 
 
 def test_what_is_going_away_may_run_out():
@@ -275,8 +343,14 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 
 def test_the_watchdogs_own_troubles_are_alerts():
-    discovery = {"main": (Reason.UNSEEN, "list_zones: HTTP 502")}
-    found = held(standing=Standing("the disk is full", "x.yaml:1: is wrong", LONG_AGO, discovery, "kept"))
+    standing = Standing(
+        state_error="the disk is full",
+        config_error="x.yaml:1: is wrong",
+        overdue_since=LONG_AGO,
+        discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")},
+        state_lost="kept",
+    )
+    found = held(standing=standing)
     assert [str(alert.reason) for alert in found] == [
         "config_refused",
         "pass_overdue",
@@ -305,7 +379,7 @@ def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_name
 
 def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():
     gave_up = decided(Reason.GAVE_UP)
-    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing("full"))]
+    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing(state_error="full"))]
     assert unwatched(alerts, inventory(gave_up)) == frozenset()
     assert unwatched(alerts, inventory()) == {alerts[0].fingerprint}
     assert unwatched(alerts, inventory(zones=[])) == {alerts[0].fingerprint, alerts[1].fingerprint}

@@ -13,7 +13,6 @@ from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason
-from watchdog.model.renewal import renewal
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.runtime import inventory
 from watchdog.simulator.scenario import pack_id
@@ -90,9 +89,7 @@ async def test_a_start_knows_that_a_renewal_is_late_before_any_zone_is_seen(tmp_
         world = runtime.fleet.world
     async with chain(tmp_path, {ZONE: []}, world=world) as again:
         now = again.fleet.clock.now()
-        held = active_alerts(
-            inventory(again.fleet.components), ALL_WELL, Limits(), renewal, now - timedelta(hours=1), now
-        )
+        held = active_alerts(inventory(again.fleet.components), ALL_WELL, Limits(), now - timedelta(hours=1), now)
     assert [str(alert.reason) for alert in held.alerts.values()] == ["expiring"]
 
 
@@ -105,6 +102,7 @@ TROUBLES = {
     "universal.example": timed_out(type="universal"),
     "refused.example": timed_out(story={"errors": [REFUSES]}),
     "held.example": timed_out(),
+    "limited.example": timed_out(expires_in="2d", story={"errors": ["The authority has rate limited these domains."]}),
     "records.example": timed_out(after="90d"),
     "pending.example": {
         "status": "pending_validation",
@@ -118,8 +116,25 @@ TROUBLES = {
 
 TOKEN = ManualRecord("TXT", "_acme-challenge.records.example", "new-token")
 FINDINGS = {
-    "held.example": [Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "", "CAA forbids google.", "Allow it.")],
-    "records.example": [Finding(FindingName.TOKEN_MISSING, Certainty.LIKELY, "", "No token.", "Add it.", TOKEN)],
+    "held.example": [
+        Finding(
+            name=FindingName.CAA_FORBIDS,
+            certainty=Certainty.CERTAIN,
+            host="",
+            says="CAA forbids google.",
+            remedy="Allow it.",
+        )
+    ],
+    "records.example": [
+        Finding(
+            name=FindingName.TOKEN_MISSING,
+            certainty=Certainty.LIKELY,
+            host="",
+            says="No token.",
+            remedy="Add it.",
+            record=TOKEN,
+        )
+    ],
 }
 
 

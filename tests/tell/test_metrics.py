@@ -140,7 +140,13 @@ def test_decisions_that_can_be_made_are_counted_from_zero(metrics):
 
 def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
     rules = RestartRules()
-    obstacle = Finding(FindingName.CAA_FORBIDS, Certainty.CERTAIN, "example.com", "It forbids.", "Allow it.")
+    obstacle = Finding(
+        name=FindingName.CAA_FORBIDS,
+        certainty=Certainty.CERTAIN,
+        host="example.com",
+        says="It forbids.",
+        remedy="Allow it.",
+    )
     axes = product(
         (*KNOWN_STATUSES, "quantum_entangled"),
         ("advanced", "universal"),
@@ -155,7 +161,7 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
     made = {
         decide(
             Case(
-                pack=replace(known.pack, status=status, type=kind),
+                pack=replace(known.pack, status=status, type=kind, expires_at=NOW + timedelta(days=1)),
                 history=history,
                 rules=rules,
                 now=NOW,

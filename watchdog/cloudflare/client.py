@@ -7,12 +7,12 @@ one zone (``holds``), or the account's allowance (``rate_limit``).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -45,7 +45,7 @@ from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, Quota, Urgenc
 from watchdog.cloudflare.transport import Headers, Transport, exchange
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
-from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
+from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
 
@@ -69,6 +69,9 @@ MOST_OWNERS = 3
 
 LONGEST_HINT = 3600.0
 """Seconds that a body of no 429 may ask to wait: a slip in it must not end all looks at a zone for ever."""
+
+LOOKED_UP_FOR = 86_400.0
+"""Seconds for which a name that was looked up is not looked up again because its zone is empty."""
 
 REREAD_EVERY = 30.0
 """Seconds after which the file of a credential that is stopped is read again, besides when it is refused."""
@@ -108,12 +111,8 @@ class Observer(Protocol):
     def credential_changed(self, account: str, change: Change) -> None:
         """A credential stands otherwise than before."""
 
-
-class Match(NamedTuple):
-    """The zone that has a name; ``says`` is a sentence where there was a choice, else empty."""
-
-    id: str
-    says: str = ""
+    def zone_chosen(self, zone: ZoneRef, says: str) -> None:
+        """Of several zones of one name this one is watched."""
 
 
 class Reservation:
@@ -160,6 +159,8 @@ class Client:
         self._headers, self._headers_with_body, self._edition = Headers(), Headers(), -1
         self._doubts = Doubts(self, self._holds, clock)
         self._slowed_down: set[str] = set()
+        self._found_at: dict[str, float] = {}  # by name: when its zone was last found
+        self._chosen: dict[str, str] = {}  # by name: the zone that was chosen of several
 
     # ── the calls ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,7 +226,7 @@ class Client:
                 self._hold_restarts(failed, zone_id)
             raise
 
-    async def find_zone(self, name: str) -> Match:
+    async def find_zone(self, name: str) -> str:
         """The id of the zone with exactly this name, in whatever form; of several, the active one.
 
         Raises ``NotFound`` when the credential sees none, ``Ambiguous`` when it sees several that could be meant.
@@ -235,16 +236,28 @@ class Client:
             listed, _ = await self._get(Operation.FIND_ZONE, path, Urgency.TROUBLED, self._zones, name)
             found = [zone for zone in zones.public(listed) if canonical(zone.name) == canonical(name)]
             if found:
-                chosen, says = zones.choose(found)
-                if chosen is None:
-                    raise Ambiguous(Operation.FIND_ZONE, "", f"find_zone: {says}")
-                return Match(chosen.id, says)
+                self._found_at[name] = self._clock.monotonic()
+                return self.choose(found).id
         raise NotFound(
             Operation.FIND_ZONE,
             "7003",
             f"find_zone: no zone is called {clean(both(name), 255)}, or the credential may not see it "
             "(it needs the permission Zone / Zone / Read)",
         )
+
+    def found_lately(self, name: str) -> bool:
+        """Whether this name was looked up within a day."""
+        return self._clock.monotonic() < self._found_at.get(name, float("-inf")) + LOOKED_UP_FOR
+
+    def choose(self, found: Sequence[wire.ZoneSeen]) -> wire.ZoneSeen:
+        """Of public zones of one name the one that is meant; a choice is told once. Raises ``Ambiguous``."""
+        chosen, says = zones.choose(found)
+        if chosen is None:
+            raise Ambiguous(Operation.FIND_ZONE, "", f"find_zone: {says}")
+        if says and self._chosen.get(chosen.name) != chosen.id:
+            self._chosen[chosen.name] = chosen.id
+            self._observer.zone_chosen(ZoneRef(self.account, chosen.name, chosen.id), says)
+        return chosen
 
     async def zone_facts(self, zone_id: str, name: str) -> ZoneFacts:
         """The zone's type, status and delegation id. ``NOTHING_KNOWN`` where no zone of this name has the id."""

@@ -10,8 +10,6 @@ import os
 import ssl
 import zlib
 from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -19,6 +17,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from watchdog.cloudflare.errors import CloudflareFault, NetworkFault, Operation
 from watchdog.model.text import clean
+from watchdog.proxy import proxy_of
 
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of one answer, packed or unpacked. A page of 50 packs is about 85 KB."""
@@ -54,20 +53,10 @@ def connect(base_url: str, connections: int) -> Transport:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=(_once_and_without_phrase,)
         )
 
-    address = _proxy_of(base_url)
+    address = proxy_of(base_url, os.environ)
     # The transport's own context is never used, as the session has one: one that trusts nobody is made in no time.
     unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return AiohttpTransport(verify=unused, client=session, proxy=httpx.Proxy(address) if address else None)
-
-
-def _proxy_of(base_url: str) -> str | None:
-    """The proxy that ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` name for this server."""
-    url = urlsplit(base_url)
-    if proxy_bypass(url.netloc):
-        return None
-    proxies = getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
-    return f"http://{named}" if named and "://" not in named else named
 
 
 async def _once_and_without_phrase(

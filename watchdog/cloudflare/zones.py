@@ -37,10 +37,10 @@ def choose(zones: Sequence[ZoneSeen]) -> Choice:
     if len(zones) == 1:
         return Choice(zones[0], "")
     if len(meant) > 1:
-        said = f"{len(zones)} zones are called {name}: {_list(zones)}; write the id of the one that is meant"
+        said = f"several zones are called {name}: {_list(zones)}; write the id of the one that is meant"
         return Choice(None, said)
     others = [zone for zone in zones if zone is not meant[0]]
-    said = f"of {len(zones)} zones called {name} this one is meant: {_list(meant)}; not {_list(others)}"
+    said = f"several zones are called {name}; watched is {_list(meant)}, not {_list(others)}"
     return Choice(meant[0], said)
 
 

@@ -12,7 +12,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TRUSTED = "SSL_CERT_FILE"
 
 
-def faults(environ: Mapping[str, str]) -> Iterator[str]:
+def check_environment(environ: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each that cannot be used. None repeats anything of a proxy, which may hold a password."""
     for name in environ:
         if name.lower() in _PROXIES and environ[name] and (fault := _of_proxy(environ[name])):

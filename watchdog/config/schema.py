@@ -147,6 +147,14 @@ class AccountConfig(Block):
             raise ValueError("has an api_key without its api_email")
         if self.api_token is None and self.api_key is None:
             raise ValueError("has no credentials: give it an api_token_file (or api_token, or api_email with api_key)")
+        # Since 2026 a credential says what it is (Cloudflare's documentation, "Token formats").
+        if self.api_token is not None and self.api_token.get_secret_value().startswith("cfk_"):
+            raise ValueError(
+                "has a global API key as its api_token (it begins with cfk_): give it as api_key with api_email, or"
+                " better make an API token"
+            )
+        if self.api_key is not None and self.api_key.get_secret_value().startswith(("cfut_", "cfat_")):
+            raise ValueError("has an API token as its api_key (it begins with cfut_ or cfat_): give it as api_token")
         return self
 
 

@@ -15,6 +15,7 @@ from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +158,20 @@ def knows_too_little(case: Case) -> Decision | None:
 
 
 def is_backing_off(case: Case) -> Decision | None:
-    """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
-    authority = case.pack.certificate_authority
-    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, case.rules.backoff, case.limit)
-    return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
+    """The wait that was drawn after the last restart, moved by what made it fail, is not over.
+
+    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, a person is needed
+    now: another authority has no such limit.
+    """
+    pack, failed_for = case.pack, case.failed_for
+    authority, backoff = pack.certificate_authority, case.rules.backoff
+    due = retry_delay.next_restart_at(case.history, failed_for, authority, backoff, case.limit)
+    if due is None or case.now >= due:
+        return None
+    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
+    too_late = window is not None and due > window.last_restart_at
+    limited = failed_for is Reason.CA_RATE_LIMITED and too_late
+    return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if limited else Reason.BACKING_OFF, due)
 
 
 def is_over_budget(case: Case) -> Decision | None:

@@ -179,7 +179,7 @@ async def _verdicts(
         )
     unanimous = len(against) == len(judged)
     sure = Certainty.CERTAIN if unanimous and certain else Certainty.LIKELY
-    forbids = Finding(FindingName.CAA_FORBIDS, sure, host, says, remedy, record)
+    forbids = Finding(name=FindingName.CAA_FORBIDS, certainty=sure, host=host, says=says, remedy=remedy, record=record)
     return [forbids] if unanimous else [forbids, await disagreement(lookups, zone, host, "which CAA records it has")]
 
 
@@ -190,7 +190,7 @@ def _admits(end: _Found, issuer: str, host: str) -> bool:
 def _restricts(host: str, issuer: str, end: _Found, verdict: Verdict) -> Finding:
     says = f"The CAA records at {end.owner} let {issuer} issue for {host} {verdict.restricts}."
     remedy = f"From {PARAMETERS_BIND_ALL:%Y-%m-%d} every authority heeds that; take the parameter off before."
-    return Finding(FindingName.CAA_RESTRICTS, Certainty.HINT, host, says, remedy)
+    return Finding(name=FindingName.CAA_RESTRICTS, certainty=Certainty.HINT, host=host, says=says, remedy=remedy)
 
 
 async def _remedy(
@@ -250,7 +250,7 @@ async def _failure(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, fai
     says = f"CAA records of {failures.failing(at, answer)} cannot be read: {answer.resolver} says"
     says += f" {failures.noted(answer)}. {await _consequence(lookups, pack, zone, at)}"
     remedy = "Make the name servers answer CAA questions, from everywhere; an empty answer is enough."
-    return Finding(FindingName.CAA_UNREACHABLE, Certainty.LIKELY, base, says, remedy)
+    return Finding(name=FindingName.CAA_UNREACHABLE, certainty=Certainty.LIKELY, host=base, says=says, remedy=remedy)
 
 
 def _late(pack: Pack, base: str, ends: list[_Found]) -> Finding:
@@ -258,7 +258,7 @@ def _late(pack: Pack, base: str, ends: list[_Found]) -> Finding:
     says = f"No resolver brought an answer in time when asked for the CAA records of {at}."
     says += f" {_refusal(pack)}"
     remedy = "See that the domain's name servers answer, quickly and also for types they do not have."
-    return Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)
+    return Finding(name=FindingName.DNS_TIMEOUT, certainty=Certainty.HINT, host=base, says=says, remedy=remedy)
 
 
 async def _consequence(lookups: Lookups, pack: Pack, zone: ZoneFacts, at: str) -> str:
@@ -282,4 +282,4 @@ def _lame(base: str, end: _Found) -> Finding:
     remedy = (
         f"See that every name server that {end.at} is delegated to serves it; no record counts as absent meanwhile."
     )
-    return Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)
+    return Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=base, says=says, remedy=remedy)

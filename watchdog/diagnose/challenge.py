@@ -106,7 +106,15 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     if not wanted:
         return []
     says = f"All {len(pack.validation.tokens)} tokens are in DNS, seen from every resolver."
-    return [Finding(FindingName.TOKENS_PLACED, Certainty.CERTAIN, "", says, "Nothing is left to be placed.")]
+    return [
+        Finding(
+            name=FindingName.TOKENS_PLACED,
+            certainty=Certainty.CERTAIN,
+            host="",
+            says=says,
+            remedy="Nothing is left to be placed.",
+        )
+    ]
 
 
 def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
@@ -117,12 +125,12 @@ def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
     if broken is not None:
         says = f"DNS fails for {failures.failing(name, broken)}: {broken.resolver} says {failures.noted(broken)}."
         remedy = "Mend the name servers that are responsible for this name."
-        return [Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, base, says, remedy)]
+        return [Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=base, says=says, remedy=remedy)]
     statuses = {answer.status for answer in answers}
     if ResponseStatus.TIMEOUT in statuses and statuses <= UNTOLD:
         says = f"No resolver brought an answer in time when asked for {name}."
         remedy = "See that the name servers that are responsible for this name answer, and quickly."
-        return [Finding(FindingName.DNS_TIMEOUT, Certainty.HINT, base, says, remedy)]
+        return [Finding(name=FindingName.DNS_TIMEOUT, certainty=Certainty.HINT, host=base, says=says, remedy=remedy)]
     return []
 
 
@@ -168,7 +176,15 @@ def _delegated_in_vain(wanted: _Name, pack: Pack, found: list[Finding]) -> list[
         f"Look for a TXT record at {wanted.name} in a zone of the same domain in another Cloudflare account (or in this"
         " one): it wins over the delegation, and shows nowhere else. Remove it there."
     )
-    return [Finding(FindingName.TXT_SHADOWS_DELEGATION, Certainty.HINT, wanted.base, says, remedy)]
+    return [
+        Finding(
+            name=FindingName.TXT_SHADOWS_DELEGATION,
+            certainty=Certainty.HINT,
+            host=wanted.base,
+            says=says,
+            remedy=remedy,
+        )
+    ]
 
 
 async def _by_http_first(
@@ -206,10 +222,28 @@ def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     if alias.endswith(_DELEGATED):
         says = f"{wanted.lies}{wanted.name} is delegated to {alias}, and not to {wanted.target}."
         remedy = "Change the CNAME record: its target is that of another host or zone, or of another account's zone."
-        return [Finding(FindingName.DELEGATION_WRONG, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
+        return [
+            Finding(
+                name=FindingName.DELEGATION_WRONG,
+                certainty=Certainty.LIKELY,
+                host=wanted.base,
+                says=says,
+                remedy=remedy,
+                record=wanted.delegation,
+            )
+        ]
     says = f"{wanted.lies}{wanted.name} is an alias of {alias}, where Cloudflare cannot place its tokens."
     remedy = "Remove the CNAME record, or point it at Cloudflare's delegation."
-    return [Finding(FindingName.DELEGATED_ELSEWHERE, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
+    return [
+        Finding(
+            name=FindingName.DELEGATED_ELSEWHERE,
+            certainty=Certainty.LIKELY,
+            host=wanted.base,
+            says=says,
+            remedy=remedy,
+            record=wanted.delegation,
+        )
+    ]
 
 
 async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding]:
@@ -221,7 +255,16 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding
             where = f": {', '.join(answer.values[:4])}" if answer.values else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."
             remedy = f"Take the NS records off {cut}, or place a delegation CNAME for {wanted.name} on those servers."
-            return [Finding(FindingName.NS_CUT, Certainty.LIKELY, wanted.base, says, remedy, wanted.delegation)]
+            return [
+                Finding(
+                    name=FindingName.NS_CUT,
+                    certainty=Certainty.LIKELY,
+                    host=wanted.base,
+                    says=says,
+                    remedy=remedy,
+                    record=wanted.delegation,
+                )
+            ]
     return []
 
 
@@ -254,7 +297,16 @@ def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool)
             remedy = "Nothing for now: the host is proxied, so Cloudflare tries its renewal by HTTP first."
         elif show and not seen:
             remedy += wanted.for_good
-        found.append(Finding(name, sure, wanted.base, wanted.lies + says, remedy, token if show and not seen else None))
+        found.append(
+            Finding(
+                name=name,
+                certainty=sure,
+                host=wanted.base,
+                says=wanted.lies + says,
+                remedy=remedy,
+                record=token if show and not seen else None,
+            )
+        )
     return found
 
 
@@ -267,7 +319,16 @@ def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list
         remedy = "Remove it: it does not count any more, and no delegation CNAME can stand beside it."
     else:
         name, says = FindingName.DELEGATION_MISSING, f"Neither a token nor a delegation is at {wanted.name}."
-        remedy = "Each restart brings new tokens to be placed by hand."
+        remedy = "Each new validation brings new tokens to be placed by hand."
     if wanted.delegation:
         remedy += " Add this CNAME record once, and validations need no hand any more."
-    return [Finding(name, Certainty.LIKELY, wanted.base, wanted.lies + says, remedy, wanted.delegation)]
+    return [
+        Finding(
+            name=name,
+            certainty=Certainty.LIKELY,
+            host=wanted.base,
+            says=wanted.lies + says,
+            remedy=remedy,
+            record=wanted.delegation,
+        )
+    ]

@@ -142,10 +142,16 @@ async def _nothing() -> list[Finding]:
 
 def _incomplete(why: str) -> Finding:
     says = f"The diagnosis is incomplete: {why}."
-    return Finding(FindingName.INCOMPLETE, Certainty.HINT, "", says, "Look again later; restarts go on without it.")
+    return Finding(
+        name=FindingName.INCOMPLETE,
+        certainty=Certainty.HINT,
+        host="",
+        says=says,
+        remedy="Look again later; restarts go on without it.",
+    )
 
 
 def _silent(resolver: str) -> Finding:
     says = f"The resolver {resolver} does not answer."
     remedy = "See that it can be reached from here (UDP and TCP, port 53), or configure another under diagnosis."
-    return Finding(FindingName.RESOLVER_SILENT, Certainty.HINT, "", says, remedy)
+    return Finding(name=FindingName.RESOLVER_SILENT, certainty=Certainty.HINT, host="", says=says, remedy=remedy)

@@ -54,7 +54,9 @@ async def check_existence(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: s
     if not alias and below(base, apex) and (base == apex or nowhere(await lookups.ask(apex, "CAA"))):
         says = f"The domain {apex} does not exist in DNS: every resolver says NXDOMAIN."
         remedy = f"See that {apex} is registered and delegated to its name servers."
-        return [Finding(FindingName.HOST_MISSING, Certainty.CERTAIN, base, says, remedy)]
+        return [
+            Finding(name=FindingName.HOST_MISSING, certainty=Certainty.CERTAIN, host=base, says=says, remedy=remedy)
+        ]
     return [_missing(pack, zone, base, alias)]
 
 
@@ -62,12 +64,20 @@ def _missing(pack: Pack, zone: ZoneFacts, base: str, alias: str) -> Finding:
     says = f"{base} is an alias of {alias}, which does not exist" if alias else f"{base} does not exist in DNS"
     if pack.validation.method == "http":
         remedy = f"Add an A, AAAA or CNAME record for {base}, or validate by TXT."
-        return Finding(FindingName.HOST_MISSING, Certainty.CERTAIN, base, f"{says}: it can serve no page.", remedy)
+        return Finding(
+            name=FindingName.HOST_MISSING,
+            certainty=Certainty.CERTAIN,
+            host=base,
+            says=f"{says}: it can serve no page.",
+            remedy=remedy,
+        )
     if zone.type in PLACED_BY_HAND:
         remedy = f"If {base} is still wanted, add its records at the domain's DNS provider; else take it off the pack."
-        return Finding(FindingName.HOST_MISSING, Certainty.LIKELY, base, f"{says}.", remedy)
+        return Finding(
+            name=FindingName.HOST_MISSING, certainty=Certainty.LIKELY, host=base, says=f"{says}.", remedy=remedy
+        )
     remedy = "Nothing, if it is meant to be so: a token can be placed below a name without records."
-    return Finding(FindingName.HOST_MISSING, Certainty.HINT, base, f"{says}.", remedy)
+    return Finding(name=FindingName.HOST_MISSING, certainty=Certainty.HINT, host=base, says=f"{says}.", remedy=remedy)
 
 
 async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str) -> Finding:
@@ -90,7 +100,7 @@ async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str)
             "If the domain was moved to other name servers, wait: some resolvers stay with the old ones until the NS"
             " records' time is over, often a day or two. Keep the old ones answering meanwhile, with the same records."
         )
-    return Finding(FindingName.RESOLVERS_DISAGREE, Certainty.HINT, host, says, remedy)
+    return Finding(name=FindingName.RESOLVERS_DISAGREE, certainty=Certainty.HINT, host=host, says=says, remedy=remedy)
 
 
 def nowhere(answers: tuple[Answer, ...]) -> bool:

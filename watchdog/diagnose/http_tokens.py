@@ -107,14 +107,16 @@ def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Findin
         )
         remedy = "Mend the name servers that are responsible for this name."
         says += f" {failures.noted(broken)}."
-        found = Finding(FindingName.DNS_FAILURE, Certainty.LIKELY, host, says, remedy)
+        found = Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy)
     return [found] if found is not None else []
 
 
 def _private(host: str, address: str) -> Finding:
     says = f"{host} has the address {address}, which is not public: no authority can read a page there."
     remedy = "Point the host at a public address, or validate by TXT."
-    return Finding(FindingName.HTTP_ADDRESS_PRIVATE, Certainty.LIKELY, host, says, remedy)
+    return Finding(
+        name=FindingName.HTTP_ADDRESS_PRIVATE, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy
+    )
 
 
 def _judge_page(host: str, address: str, token: HttpToken, page: Page) -> list[Finding]:
@@ -137,4 +139,4 @@ def _judge_page(host: str, address: str, token: HttpToken, page: Page) -> list[F
         says = f"The token page of {host} holds something else at {address}: {page.body[:80] or 'nothing'}"
     else:
         return []
-    return [Finding(name, Certainty.LIKELY, host, says, remedy)]
+    return [Finding(name=name, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy)]

@@ -101,7 +101,9 @@ def said(messages: Iterable[str]) -> tuple[Finding, ...]:
         text = f"Cloudflare said of the last validation: {clean(message)}"
         paused = reason is Reason.CA_RATE_LIMITED and re.search(_PAUSED, _even(message))
         remedy = _PAUSE_HELP if paused else REASONS[reason].validation_remedy
-        found.setdefault(reason, Finding(FindingName(reason), Certainty.LIKELY, "", text, remedy))
+        found.setdefault(
+            reason, Finding(name=FindingName(reason), certainty=Certainty.LIKELY, host="", says=text, remedy=remedy)
+        )
     return tuple(found.values())
 
 

@@ -24,23 +24,31 @@ def check_zone(pack: Pack, zone: ZoneFacts) -> list[Finding]:
         sure = Certainty.CERTAIN if because else Certainty.HINT
         says = f"The zone is {zone.status}{': ' + because if because else ''}. Only an active zone gets certificates."
         remedy = "Activate the zone: set the name servers Cloudflare names, or its verification record."
-        found.append(Finding(FindingName.ZONE_NOT_ACTIVE, sure, "", says, remedy))
+        found.append(Finding(name=FindingName.ZONE_NOT_ACTIVE, certainty=sure, host="", says=says, remedy=remedy))
     if zone.paused:
         sure = Certainty.LIKELY if method == "http" else Certainty.HINT
         says = "The zone is paused: Cloudflare answers its DNS questions and serves none of its pages."
-        found.append(Finding(FindingName.ZONE_PAUSED, sure, "", says, "Resume the zone, or validate by TXT."))
+        found.append(
+            Finding(
+                name=FindingName.ZONE_PAUSED,
+                certainty=sure,
+                host="",
+                says=says,
+                remedy="Resume the zone, or validate by TXT.",
+            )
+        )
     if method == "http":
         says = "Validation by HTTP can never prove a wildcard: there is no page to look at."
         remedy = "Change the pack's validation method to TXT, or order it without the wildcard."
         found += [
-            Finding(FindingName.HTTP_ON_WILDCARD, Certainty.CERTAIN, host, says, remedy)
+            Finding(name=FindingName.HTTP_ON_WILDCARD, certainty=Certainty.CERTAIN, host=host, says=says, remedy=remedy)
             for host in pack.hosts
             if host.startswith("*.")
         ]
     if method == "email":
         says = "The authority has sent an email to the domain's owner, and waits for the link in it to be followed."
         remedy = "Follow the link, or change the validation method to TXT. A restart sends new emails."
-        found.append(Finding(FindingName.EMAIL_WAITS, Certainty.HINT, "", says, remedy))
+        found.append(Finding(name=FindingName.EMAIL_WAITS, certainty=Certainty.HINT, host="", says=says, remedy=remedy))
     return found + _never_issued(pack)
 
 
@@ -62,7 +70,7 @@ def _never_issued(pack: Pack) -> list[Finding]:
         else:
             continue
         remedy = "Order the pack from another certificate authority, or without this host."
-        found.append(Finding(FindingName.CA_REFUSES, sure, host, says, remedy))
+        found.append(Finding(name=FindingName.CA_REFUSES, certainty=sure, host=host, says=says, remedy=remedy))
     return found
 
 

@@ -37,6 +37,7 @@ class EventName(StrEnum):
     RECHECK_SENT = "recheck_sent"
     RECHECK_FAILED = "recheck_failed"
     ZONE_UNSEEN = "zone_unseen"
+    ZONE_CHOSEN = "zone_chosen"
     # Cloudflare.
     API_ERROR = "api_error"
     RATE_LIMITED = "rate_limited"
@@ -96,6 +97,7 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.RECHECK_SENT: EventKind(INFO, (*_WHY, "method")),
     EventName.RECHECK_FAILED: EventKind(WARNING, (*_WHY, "method", "error")),
     EventName.ZONE_UNSEEN: EventKind(ERROR, (*_WHY, "error"), (DEBUG,)),
+    EventName.ZONE_CHOSEN: EventKind(INFO, (*_ZONE, "choice")),
     EventName.API_ERROR: EventKind(WARNING, ("account", "operation", "error_code", "error", "repeated")),
     EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds")),
     EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),

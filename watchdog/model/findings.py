@@ -79,7 +79,7 @@ class Limit:
     refill: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing found. ``host`` is empty where it holds for the whole pack.
 

@@ -80,4 +80,4 @@ def _letters(label: str) -> str:
         letters = label.removeprefix(PREFIX).encode("ascii").decode("punycode")
     except (UnicodeError, OverflowError):
         return label
-    return letters if letters.isprintable() and _ascii(letters) == label else label
+    return letters if letters.isprintable() and canonical(letters) == label else label

@@ -90,7 +90,8 @@ class Meaning:
     ``severities`` are those its alert can have, the mildest first; empty where there is no alert. ``pack`` and ``zone``
     are what that alert says of a pack that was decided so, and of a zone that is not seen for this very reason (empty
     where it says something else, or nothing); ``pack_remedy`` and ``zone_remedy`` what a person does then. The texts
-    about packs are templates of ``notify.pack_rules``. ``ended`` is how the end of the alert is told.
+    about packs are templates of ``notify.pack_rules``; those about the end of a certificate, which depend on its type
+    and on the time that is left, stand in ``notify.expiry_rules``. ``ended`` is how the end of the alert is told.
 
     ``validation_remedy`` is what a person does about a validation that failed for this reason.
     """
@@ -185,9 +186,6 @@ REASONS: Mapping[str, Meaning] = {
         decided="leave",
         next_step="Nothing: Cloudflare lets it run out. Order another if it is still wanted.",
         severities=(Severity.WARNING, Severity.CRITICAL),  # critical once a restart comes too late for the renewal
-        pack_remedy="see that it is validated before {last}; until then a restart still leads to a renewal. Where it"
-        " waits for its certificate authority, order it from another one now: the limits of the first do not hold"
-        " there. After that, order another.",
         ended="renewed",
     ),
     Reason.EXPIRED: Meaning(
@@ -195,7 +193,6 @@ REASONS: Mapping[str, Meaning] = {
         needs_a_person=True,
         next_step="Nothing: it has run out. Order another if it is still wanted.",
         severities=_CRITICAL,
-        pack_remedy="order another certificate now, if its hosts are still served: browsers refuse this one.",
         ended="renewed",
     ),
     Reason.RECORDS_NEEDED: Meaning(
@@ -208,8 +205,16 @@ REASONS: Mapping[str, Meaning] = {
     ),
     # ── why the last validation failed ───────────────────────────────────────────────────────────────────────────
     Reason.CA_RATE_LIMITED: Meaning(
+        decided="wait",
+        needs_a_person=True,
+        next_step="It waits for a limit of its certificate authority until it is too late for the renewal: order it"
+        " from another authority now.",
+        severities=_WARNING,
+        pack="waits for a limit of {authority} that ends too late for the renewal",
+        pack_remedy="order a pack for the same hosts from another certificate authority now: the limits of the first do"
+        " not hold there.",
         validation_remedy="Wait until the limit lets one more through, or order the pack from another certificate"
-        " authority: that helps at once."
+        " authority: that helps at once.",
     ),
     Reason.CA_REFUSES: Meaning(
         decided="leave",

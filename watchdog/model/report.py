@@ -11,8 +11,9 @@ from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen
-from watchdog.model.packs import VALIDATION_TIMED_OUT, ManualRecord
+from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.serving import Serving
 
 
@@ -83,14 +84,33 @@ def record_row(record: ManualRecord) -> dict[str, str]:
     return {"type": record.type, "name": record.name, "value": record.value}
 
 
-def next_step(known: Remembered, history: History) -> str:
-    """What the watchdog will do with a pack next, and when, as a sentence."""
+def next_step(known: Remembered, history: History, now: datetime) -> str:
+    """What the watchdog, or Cloudflare, will do with a pack next, and when, as a sentence."""
     at = next_restart_at(known, history)
     if known.decision.do is Do.WAIT and at is not None:
-        return f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+        step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
+        if known.decision.reason is Reason.CA_RATE_LIMITED:
+            return f"{step} That is too late for the renewal: order it from another certificate authority now."
+        return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
+    if known.decision.reason is Reason.HEALTHY:
+        return _renewed_by(known.pack, now) or REASONS[Reason.HEALTHY].next_step
     return REASONS[known.decision.reason].next_step
+
+
+def _renewed_by(pack: Pack, now: datetime) -> str:
+    """Who renews a certificate that is well and near its end; empty while there is time, and where nobody serves it."""
+    if pack.status in UNDEPLOYED or pack.expires_at is None or pack.expires_at - now > LONGEST_WINDOW:
+        return ""
+    if pack.type in UPLOADED:
+        return "Nothing: an uploaded certificate is renewed by its owner, not by Cloudflare."
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    if window is None or not window.used:
+        return ""
+    if now >= window.last_restart_at:
+        return "Nothing: Cloudflare renews no certificate in its last 24 hours."
+    return f"Nothing: Cloudflare renews it by itself, until {rfc3339(window.closes_at)}."
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:

@@ -1,24 +1,23 @@
-"""What is worth a word about one pack. Arithmetic only; ``rules`` asks it of every pack.
+"""Which alert holds about the trouble of one pack, and how an alert about a pack is written. Arithmetic only.
 
-A pack has at most one alert about its trouble, by what was decided of it, and at most one about its expiry.
+``rules`` asks it of every pack. A pack has at most one alert about its trouble, by what was decided of it; the other
+one it can have is about its expiry (``expiry_rules``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import EXPIRED, IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import IN_PROGRESS, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason, Severity
-from watchdog.model.renewal import LONGEST_WINDOW, PRESSING
-from watchdog.model.report import next_restart_at, next_step
+from watchdog.model.report import next_step
 from watchdog.model.text import clean, counted
 
-TROUBLE, EXPIRY = "trouble", "expiry"
-"""The two families of alerts about packs; the first part of their subjects."""
+TROUBLE = "trouble"
+"""The family of these alerts; the first part of their subjects."""
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
@@ -26,22 +25,6 @@ MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
 
 _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
-
-
-class Window(Protocol):
-    """A renewal window, as ``model.renewal`` reckons it."""
-
-    @property
-    def last_restart_at(self) -> datetime:
-        """A restart after this comes too late for the renewal."""
-
-    @property
-    def used(self) -> float:
-        """The part of the window that is gone."""
-
-
-RenewalWindow = Callable[[datetime | None, datetime | None, datetime], Window | None]
-"""From expiry, upload and now to the window, if there is a certificate."""
 
 
 def subject(pack: Pack) -> str:
@@ -56,14 +39,15 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
     if reason is Reason.HEALTHY:
         return None
     if text := REASONS[reason].pack:
-        return _about(known, history, reason, text.format_map(_facts(known, history)))
+        return _trouble(known, history, reason, text.format_map(_facts(known, history)), now)
     stage = _waits_for_records(known, history)
     if stage:
         text = f"needs records placed after {counted(stage, 'restart')}"
-        return _about(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
+        return _trouble(known, history, Reason.RECORDS_NEEDED, text, now, stage=stage)
     waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
     if waits and now - known.since >= pending_for:
-        return _about(known, history, Reason.PENDING_TOO_LONG, f"{known.pack.status} since {rfc3339(known.since)}")
+        text = f"{known.pack.status} since {rfc3339(known.since)}"
+        return _trouble(known, history, Reason.PENDING_TOO_LONG, text, now)
     return None
 
 
@@ -96,53 +80,27 @@ def _waits_for_records(known: Remembered, history: History) -> int:
     return history.attempts if found.at >= last else history.attempts - 1
 
 
-def expiry(known: Remembered, history: History, renewal: RenewalWindow, now: datetime) -> Alert | None:
-    """The one alert about the end of the pack's certificate, if that is near or past."""
-    pack = known.pack
-    if pack.status != EXPIRED and (pack.expires_at is None or pack.expires_at - now > LONGEST_WINDOW):
-        return None
-    if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
-        at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
-        return _about(known, history, Reason.EXPIRED, f"expired{at}", family=EXPIRY)
-    window = renewal(pack.expires_at, pack.uploaded_at, now)
-    if pack.expires_at is None or window is None:
-        return None
-    following, late = next_restart_at(known, history), now >= window.last_restart_at
-    waits_too_long = following is not None and following > window.last_restart_at and not late
-    if window.used < PRESSING and not waits_too_long:
-        return None
-    text = f"expires at {rfc3339(pack.expires_at)}, and "
-    if late:
-        text += "it is too late for Cloudflare to renew it"
-    elif waits_too_long and following is not None:
-        text += f"its next restart, at {rfc3339(following)}, comes too late for the renewal"
-    else:
-        text += "is not renewed yet"
-    severity = Severity.CRITICAL if late or waits_too_long else Severity.WARNING
-    last = rfc3339(window.last_restart_at)
-    return _about(known, history, Reason.EXPIRING, text, severity=severity, family=EXPIRY, last=last)
-
-
-def _about(
+def pack_alert(
     known: Remembered,
     history: History,
     reason: Reason,
     what: str,
+    now: datetime,
     *,
-    stage: int = 0,
+    family: str,
+    remedy: str,
     severity: Severity | None = None,
-    family: str = TROUBLE,
-    last: str = "",
+    stage: int = 0,
 ) -> Alert:
+    """An alert about a pack; ``what`` is said of it, ``remedy`` is what a person does."""
     pack = known.pack
-    remedy = REASONS[reason].pack_remedy.format_map(_facts(known, history) | {"last": last})
     return Alert(
         reason=reason,
         severity=severity or REASONS[reason].severities[0],
         subject=f"{family}/{subject(pack)}",
         summary=f"{_who(known)}: {what}",
         since=history.trouble_since or known.since,
-        body="\n".join(_body(known, history, remedy)),
+        body="\n".join(_body(known, history, remedy, now)),
         account=known.account,
         zone=known.zone,
         zone_id=pack.zone_id,
@@ -152,6 +110,11 @@ def _about(
         restarts=history.attempts,
         stage=stage,
     )
+
+
+def _trouble(known: Remembered, history: History, reason: Reason, what: str, now: datetime, *, stage: int = 0) -> Alert:
+    remedy = REASONS[reason].pack_remedy.format_map(_facts(known, history))
+    return pack_alert(known, history, reason, what, now, family=TROUBLE, remedy=remedy, stage=stage)
 
 
 def _who(known: Remembered) -> str:
@@ -169,7 +132,7 @@ def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
     return found.records if found is not None and (last is None or found.at >= last) else ()
 
 
-def _body(known: Remembered, history: History, remedy: str) -> Iterator[str]:
+def _body(known: Remembered, history: History, remedy: str, now: datetime) -> Iterator[str]:
     pack = known.pack
     hosts = ", ".join(pack.hosts[:MOST_HOSTS]) + (", …" if len(pack.hosts) > MOST_HOSTS else "")
     yield f"Pack {pack.id} ({pack.certificate_authority or 'unknown authority'}) for {hosts or 'no host'}."
@@ -177,7 +140,10 @@ def _body(known: Remembered, history: History, remedy: str) -> Iterator[str]:
     tried = f"; {counted(history.attempts, 'restart')}, the last at {rfc3339(last)}" if last is not None else ""
     yield f"{pack.status or 'No status'} since {rfc3339(known.since)}{tried}."
     expiry = pack.expires_at
-    yield f"Its certificate is valid until {rfc3339(expiry)}." if expiry is not None else "It has no certificate yet."
+    if expiry is None:
+        yield "It has no certificate yet."
+    else:
+        yield f"Its certificate {'is' if now < expiry else 'was'} valid until {rfc3339(expiry)}."
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"
@@ -191,6 +157,6 @@ def _body(known: Remembered, history: History, remedy: str) -> Iterator[str]:
     yield from (f"  {record.name} {record.type} {record.value}" for record in records[:MOST_RECORDS])
     if len(records) > MOST_RECORDS:
         yield f"  and {len(records) - MOST_RECORDS} more"
-    yield f"Next: {next_step(known, history)}"
+    yield f"Next: {next_step(known, history, now)}"
     yield f"You: {remedy}"
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

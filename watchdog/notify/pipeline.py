@@ -19,14 +19,13 @@ from watchdog.config.schema import Config
 from watchdog.model.alerts import AlertLog, Message
 from watchdog.model.clock import Clock
 from watchdog.model.events import EventName
-from watchdog.model.renewal import renewal
-from watchdog.model.report import Inventory, PassReport
+from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
@@ -69,7 +68,6 @@ class Pipeline:
         self._started_at = clock.now()
         self._log = AlertLog()
         self._last_id = 0
-        self._blind = False
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
@@ -116,11 +114,10 @@ class Pipeline:
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def after_pass(self, inventory: Inventory, report: PassReport, standing: Standing = ALL_WELL) -> None:
+    async def after_pass(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
         """A pass is over: ping the heartbeat, then send what is to be sent."""
-        if report.zones:  # a pass in which no zone was due says nothing new of what can be seen
-            self._blind = report.unseen == report.zones
-        self._destinations.pass_completed(failed=self._blind or bool(standing.state_error))
+        blind = nothing_seen(inventory.zones, standing)
+        self._destinations.pass_completed(failed=blind or bool(standing.state_error))
         await self.consider(inventory, standing)
 
     async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
@@ -137,7 +134,7 @@ class Pipeline:
         routes = dict(self._destinations.routes())
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten]:
-            found = active_alerts(inventory, standing, limits, renewal, self._started_at, now)
+            found = active_alerts(inventory, standing, limits, self._started_at, now)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             decided = deduplicate(

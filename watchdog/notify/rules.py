@@ -16,14 +16,15 @@ from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.serving import Serving
-from watchdog.notify.pack_rules import TROUBLE, RenewalWindow, expiry, subject, trouble
+from watchdog.notify.expiry_rules import expiry
+from watchdog.notify.pack_rules import TROUBLE, subject, trouble
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
 incidents are often shorter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How the watchdog itself stands.
 
@@ -66,7 +67,6 @@ def active_alerts(
     inventory: Inventory,
     standing: Standing,
     limits: Limits,
-    renewal: RenewalWindow,
     started_at: datetime,
     now: datetime,
 ) -> ActiveAlerts:
@@ -83,7 +83,7 @@ def active_alerts(
             unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
         if ailing := trouble(known, history, limits.pending_for, now):
             _keep(found, ailing)
-        if ending := expiry(known, history, renewal, now):
+        if ending := expiry(known, history, now):
             expiring.append((known.pack, ending))
     if expiring:
         serving = Serving((known.pack for known, _ in inventory.packs), now + LONGEST_WINDOW)
@@ -91,6 +91,12 @@ def active_alerts(
             if serving.uses(pack):
                 _keep(found, alert)
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+
+
+def nothing_seen(zones: Sequence[ZoneMemory], standing: Standing) -> bool:
+    """Whether every zone that was ever looked at was not seen at its last look; or no zone is known for that reason."""
+    looked_at = [zone for zone in zones if zone.tried_at is not None]
+    return all(zone.error for zone in looked_at) if looked_at else not zones and bool(standing.discovery)
 
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:

@@ -3,13 +3,16 @@
 A configured zone stands for itself whatever discovery says. A discovery that fails leaves the zones it found last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError
+from watchdog.cloudflare.errors import Ambiguous, CloudflareError
+from watchdog.cloudflare.wire import ZoneSeen
+from watchdog.cloudflare.zones import public
+from watchdog.model.names import canonical, forms
 from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
@@ -17,16 +20,23 @@ from watchdog.model.text import clean
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to discover in one account: zone names that match one of ``include`` and none of ``exclude`` (globs)."""
+    """What to discover in one account: zone names that match one of ``include`` and none of ``exclude`` (globs).
+
+    Names and globs are compared in both forms of a name, so a glob may be written in either.
+    """
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
 
     def wants(self, name: str) -> bool:
         """Whether a zone of this name is to be watched."""
-        return any(fnmatchcase(name, glob) for glob in self.include) and not any(
-            fnmatchcase(name, glob) for glob in self.exclude
-        )
+        names = forms(name)
+        return _matches(names, self.include) and not _matches(names, self.exclude)
+
+
+def _matches(names: Sequence[str], globs: Iterable[str]) -> bool:
+    written = [glob.rstrip(".").lower() for glob in globs]
+    return any(fnmatchcase(name, glob) for name in names for glob in written)
 
 
 class WatchedZones:
@@ -37,18 +47,30 @@ class WatchedZones:
         self._searches = searches
         self._every = every
         self.found: dict[str, tuple[ZoneRef, ...]] = {}
+        self._inactive: dict[str, set[str]] = {}  # by account: ids of found zones that Cloudflare does not serve
         self._due: dict[str, datetime] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
 
     def zones(self) -> tuple[ZoneRef, ...]:
-        """Every zone to watch, each once: the configured in their order, then the discovered."""
+        """Every zone to watch, each once: the configured in their order, then the discovered.
+
+        A discovered zone that is not active stands back where one of its name is active in another account.
+        """
         zones = {zone.key: zone for zone in self.configured}
+        names = {(zone.account, canonical(zone.label)) for zone in self.configured}
         ids = {zone.id for zone in self.configured if zone.id}
+        inactive = set[str]().union(*self._inactive.values())
+        active = {canonical(zone.label) for found in self.found.values() for zone in found if zone.id not in inactive}
         for found in self.found.values():
             for zone in found:
-                if zone.key not in zones and zone.id not in ids:
-                    zones[zone.key] = zone
-                    ids.add(zone.id)
+                name = canonical(zone.label)
+                if (zone.account, name) in names or (zone.id and zone.id in ids):
+                    continue
+                if zone.id in inactive and name in active:
+                    continue
+                zones[zone.key] = zone
+                names.add((zone.account, name))
+                ids.add(zone.id)
         return tuple(zones.values())
 
     def inherit(self, other: "WatchedZones") -> None:
@@ -58,11 +80,14 @@ class WatchedZones:
             for account, zones in other.found.items()
             if account in self._searches
         }
+        self._inactive = {account: ids for account, ids in other._inactive.items() if account in self.found}  # noqa: SLF001
 
     async def refresh(self, account: str, client: Client, now: datetime) -> bool:
         """Discover the zones of one account if that is due; True when it was done.
 
-        A failure is kept, with its reason, in ``failures``; it is tried again when the next discovery is due.
+        A failure is kept, with its reason, in ``failures``; it is tried again when the next discovery is due. Of zones
+        of one name the one that is meant is found; where that cannot be told, the name without an id, which a look then
+        tells as ambiguous.
         """
         search = self._searches.get(account)
         if search is None or now < self._due.get(account, now):
@@ -74,7 +99,19 @@ class WatchedZones:
             self.failures[account] = (error.reason, str(error))
             return False
         self.failures.pop(account, None)
-        self.found[account] = tuple(
-            ZoneRef(account, clean(zone.name, 255), zone.id) for zone in seen if search.wants(zone.name)
-        )
+        by_name: dict[str, list[ZoneSeen]] = {}
+        for zone in public(seen):
+            if search.wants(zone.name):
+                by_name.setdefault(canonical(zone.name), []).append(zone)
+        found = [_meant(account, client, zones) for zones in by_name.values()]
+        self.found[account] = tuple(found)
+        self._inactive[account] = {zone.id for zone in seen if zone.status not in ("active", "")}
         return True
+
+
+def _meant(account: str, client: Client, zones: Sequence[ZoneSeen]) -> ZoneRef:
+    try:
+        zone = client.choose(zones)
+    except Ambiguous:
+        return ZoneRef(account, clean(zones[0].name, 255))
+    return ZoneRef(account, clean(zone.name, 255), zone.id)

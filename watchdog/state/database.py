@@ -5,11 +5,12 @@ in the other files of this room, in SQLAlchemy's Core and no dialect, so that a 
 them again. No file system and no SQL of a single dialect here. The errors are for everyone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,10 +77,25 @@ class Database(Protocol):
         """Let it go; a second call does nothing."""
 
 
-def execute_each(connection: sa.Connection, statement: sa.Executable, rows: Sequence[Row]) -> None:
-    """Run one statement for each of ``rows``; not at all for none, which would be a row of nothing."""
+def execute_each(connection: sa.Connection, statement: sa.ClauseElement, rows: Sequence[Row]) -> None:
+    """Run one statement for each of ``rows``, which name the same columns; not at all for none."""
     if rows:
-        connection.execute(statement, rows)
+        # Core compiles it, once, and the driver gets the rows as they are: Core itself would take every value of every
+        # row in its hands, in a first pass over a large fleet for longer than SQLite needs to store them.
+        said, order = _compiled(statement, connection.dialect, tuple(rows[0]))
+        connection.exec_driver_sql(said, list(map(order, rows)))
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    statement: sa.ClauseElement, dialect: sa.Dialect, names: tuple[str, ...]
+) -> tuple[str, Callable[[Row], Any]]:
+    """The text of a statement, and how a row is handed over with it; its values are as they lie in the database."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    places: list[str] | None = getattr(compiled, "positiontup", None)
+    if places is None:
+        return compiled.string, dict
+    return compiled.string, itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
 
 
 def upsert_each(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, unless_older: str = "") -> None:
@@ -102,15 +118,16 @@ def _delete(table: sa.Table) -> sa.Delete:
 
 
 @cache
-def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.Executable:
+def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseElement:
     """The one statement for which Core has no word of its own: both dialects that are thought of spell it alike."""
     insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     new, names = insert.excluded, [column.name for column in table.columns if not column.primary_key]
     where = None
     if unless_older:
-        where = sa.func.coalesce(new[unless_older], -1) >= sa.func.coalesce(table.c[unless_older], -1)
+        never: sa.ColumnClause[int] = sa.literal_column("-1")
+        where = sa.func.coalesce(new[unless_older], never) >= sa.func.coalesce(table.c[unless_older], never)
     values = {name: new[name] for name in names}
-    statement: sa.Executable = insert.on_conflict_do_update(
+    statement: sa.ClauseElement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_=values, where=where
     )
     return statement

@@ -193,7 +193,7 @@ class Metrics:
         serving = Serving((known.pack for known, _ in packs), soon)
         for known, history in packs:
             if known.pack.status in GOING_AWAY:
-                continue  # remembered for a while, but its certificate is nobody's worry any more
+                continue  # remembered for a while, but nobody's worry any more
             values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
             shown = known.pack.expires_at is not None and (troubled or snapshot.per_pack == "all")

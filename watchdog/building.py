@@ -1,0 +1,214 @@
+"""The parts that one configuration asks for, each made by one method, which changes nothing that runs.
+
+``runtime`` is the only one who builds: at the start, and at each reload to swap all parts at once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+from watchdog.cloudflare.client import Client
+from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.rate_limit import Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.transport import Transport
+from watchdog.config.schema import AccountConfig, Config, RestartPolicy
+from watchdog.cycle import Components, Configured, Diagnoser
+from watchdog.decide.backoff import Backoff
+from watchdog.decide.budget import Budget
+from watchdog.decide.checks import RestartRules
+from watchdog.model.clock import Clock
+from watchdog.model.packs import ZoneRef
+from watchdog.observe.zones import Search, WatchedZones
+from watchdog.passes import Passes
+from watchdog.schedule.agenda import Agenda
+from watchdog.state.intents import Intents
+from watchdog.state.memory import Memory
+from watchdog.state.store import Store
+from watchdog.telemetry import LogsAndMetrics
+from watchdog.tell import logs
+from watchdog.version import own_version
+
+if TYPE_CHECKING:
+    from watchdog.notify.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
+
+    store: Store
+    memory: Memory
+    intents: Intents
+    budget: Budget
+    http: Transport
+    address: SlidingWindow
+    telemetry: LogsAndMetrics
+    clock: Clock
+    dice: Random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """What runs now, of the configuration before."""
+
+    config: Config
+    components: Components
+    passes: Passes
+    pipeline: "Pipeline | None"
+
+
+class Building:
+    """Makes the parts of one configuration: one method each, which changes nothing that runs.
+
+    ``before`` is what runs and is to take them: they go on with its standings, counts and turns.
+    """
+
+    def __init__(self, config: Config, lasting: Lasting, before: Present | None = None) -> None:
+        self._config = config
+        self._lasting = lasting
+        self._before = before
+
+    def configured(self) -> Configured:
+        """The parts of the flow."""
+        watched = self.watched()
+        return Configured(
+            agenda=self.agenda(watched),
+            watched=watched,
+            clients=self.clients(),
+            rules=self.rules(),
+            diagnoser=self.diagnoser(),
+        )
+
+    def watched(self) -> WatchedZones:
+        """The zones of the configuration, and what each account is to discover, asked anew every interval."""
+        searches = {
+            name: Search(tuple(account.discover.include), tuple(account.discover.exclude))
+            for name, account in self._config.accounts.items()
+            if account.discover is not None
+        }
+        watched = WatchedZones(tuple(self._config.zone_refs()), searches, self._config.schedule.interval)
+        if self._before is not None:
+            watched.inherit(self._before.components.watched)
+        return watched
+
+    def agenda(self, watched: WatchedZones) -> Agenda:
+        """The turns of the zones; empty where nothing is watched yet."""
+        schedule = self._config.schedule
+        if self._before is None:
+            return Agenda(schedule.interval, schedule.attention_interval)
+        agenda = self._before.components.agenda.rescheduled(schedule.interval, schedule.attention_interval)
+        self._before.passes.enrol_on(agenda, watched)
+        return agenda
+
+    def clients(self) -> Mapping[str, Client]:
+        """One client per account; all of them under the one limit of our address."""
+        leaving: dict[str, Client] = {}
+        if self._before is not None:
+            busy = self._before.passes.busy
+            leaving = {name: client for name, client in self._before.components.clients.items() if busy.get(name)}
+        return leaving | {name: self._client(name, account) for name, account in self._config.accounts.items()}
+
+    def rules(self) -> Callable[[ZoneRef], RestartRules]:
+        """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
+        config = self._config
+        usual = _rules(config.restart)
+        special = {
+            ref.key: _rules(zone.restart)
+            for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
+            if zone.restart != config.restart
+        }
+        return lambda zone: special.get(zone.key, usual)
+
+    def diagnoser(self) -> Diagnoser | None:
+        """Who finds out why validations fail; nobody where that is turned off."""
+        wanted = self._config.diagnosis
+        if self._before is not None and wanted == self._before.config.diagnosis:
+            return self._before.components.diagnoser
+        if not wanted.enabled:
+            return None
+        from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms and may be off
+
+        return PackDiagnoser(wanted.addresses, wanted.timeout, now=self._lasting.clock.now)
+
+    def allowances(self) -> list[tuple[Quota, Allowance]]:
+        """What the quotas that go on are allowed from now on."""
+        if self._before is None:
+            return []
+        clients = self._before.components.clients
+        return [
+            (clients[name].quota, _allowance(account))
+            for name, account in self._config.accounts.items()
+            if name in self._before.config.accounts
+        ]
+
+    def logging(self) -> Callable[[], None]:
+        """What sets the log up."""
+        return logs.prepare(self._config.log.level, self._config.log.format, self._lasting.clock)
+
+    def destinations(self) -> Callable[[], None]:
+        """What switches to the destinations of alerts."""
+        if self._before is None or self._before.pipeline is None:
+            return lambda: None
+        return self._before.pipeline.prepare(self._config)
+
+    def _client(self, name: str, account: AccountConfig) -> Client:
+        lasting = self._lasting
+        return Client(
+            lasting.http,
+            base_url=self._config.api.base_url,
+            timeout=self._config.api.timeout,
+            credential=self._credential(name, account),
+            quota=self._quota(name, account),
+            clock=lasting.clock,
+            dice=lasting.dice,
+            user_agent=f"certpack-watchdog/{own_version()}",
+            observer=lasting.telemetry,
+        )
+
+    def _credential(self, name: str, account: AccountConfig) -> Credential:
+        """The credential; the one there is, with its standing, where the account's secrets are the same."""
+        before = self._before.config.accounts.get(name) if self._before is not None else None
+        if self._before is not None and before is not None and _secrets(before) == _secrets(account):
+            return self._before.components.clients[name].credential
+        secret = account.api_token or account.api_key
+        if secret is None:
+            raise ValueError(f"account {name} has no credential")  # the schema sees to it that it has
+        value, clock = secret.get_secret_value(), self._lasting.clock
+        if account.api_email is None:
+            return Credential.from_token(name, value, clock, secret.reread)
+        return Credential.from_key(name, account.api_email, value, clock, secret.reread)
+
+    def _quota(self, name: str, account: AccountConfig) -> Quota:
+        """The account's quota: the one there is, with what it has counted and learned, or a new one."""
+        if self._before is not None and name in self._before.config.accounts:
+            return self._before.components.clients[name].quota
+        memory = self._lasting.memory
+        return Quota(
+            _allowance(account),
+            self._lasting.address,
+            self._lasting.clock,
+            book=partial(memory.book, name),
+            booked=memory.booked.get(name, ()),
+        )
+
+
+def _rules(restart: RestartPolicy) -> RestartRules:
+    backoff = restart.backoff
+    return RestartRules(
+        enabled=restart.enabled,
+        max_attempts=restart.max_attempts,
+        max_per_hour=restart.max_per_hour,
+        recheck=restart.recheck,
+        backoff=Backoff(backoff.initial, backoff.factor, backoff.max, backoff.jitter),
+    )
+
+
+def _secrets(account: AccountConfig) -> tuple[object, ...]:
+    return (account.api_token, account.api_email, account.api_key)
+
+
+def _allowance(account: AccountConfig) -> Allowance:
+    limit = account.rate_limit
+    return Allowance(limit.requests, limit.per.total_seconds(), limit.share)

@@ -1,0 +1,70 @@
+"""The streams of a command: what is printed is written at once, whoever reads it, and progress is shown to a person."""
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class CannotPrint(Exception):
+    """What was found cannot be written; ``str()`` says why."""
+
+
+def prepare() -> None:
+    """Make the standard streams take any text, whatever this process was started with."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish() -> None:
+    """Write what is left; where nobody reads it any more, the interpreter would change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _to_nowhere(stream.fileno())
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """What is printed is written now. A reader who has seen enough (``| head``) is no failure.
+
+    Raises ``CannotPrint`` where a disk is full.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout.fileno())
+    except OSError as error:
+        _to_nowhere(sys.stdout.fileno())
+        raise CannotPrint(f"what was found cannot be printed: {error.strerror}") from error
+
+
+@contextmanager
+def progress(zones: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, which moves at each call of what is given; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415  only a terminal needs it
+    from rich.progress import Progress  # noqa: PLC0415
+
+    width = shutil.get_terminal_size().columns  # as in tables
+    with Progress(console=Console(stderr=True, width=width), transient=True) as bar:
+        task = bar.add_task("looking at zones", total=zones or None)
+        yield lambda: bar.advance(task)
+
+
+def _to_nowhere(descriptor: int) -> None:
+    """Let what is still buffered go where it fails no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -1,0 +1,11 @@
+"""Which version runs; for the log, the metrics and the user agent."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def own_version() -> str:
+    """The installed version, or ``unknown`` when run from a bare tree."""
+    try:
+        return version("certpack-watchdog")
+    except PackageNotFoundError:
+        return "unknown"
