@@ -223,7 +223,7 @@ class Cycle:
     def decide(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> Decision:
         """What is to be done with one pack."""
         components, memory = self.components, self.components.memory
-        rules, history = components.rules(zone), memory.history(pack)
+        rules, history, then = components.rules(zone), memory.history(pack), memory.known(pack)
         said = pack.validation_errors if components.diagnoser is not None else ()
         failed_for = validation_errors.main_reason(said) if said else None
         return decide(
@@ -236,6 +236,7 @@ class Cycle:
                 failed_for=failed_for,
                 findings=diagnosis.findings if diagnosis else (),
                 lost_at=memory.lost_at,
+                decided_for=then.decision.reason if then is not None else None,
                 limit=validation_errors.limit_of(said) if failed_for is Reason.CA_RATE_LIMITED else None,
             )
         )
@@ -467,6 +468,8 @@ def _after(outcome: RestartOutcome, history: History) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
+    if REASONS[outcome.reason].final:
+        return Decision(Do.LEAVE, outcome.reason)
     waits = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
     return Decision(Do.WAIT, outcome.reason, history.next_restart_at if waits else None)
 

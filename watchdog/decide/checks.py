@@ -36,6 +36,7 @@ class Case:
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
     the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
     that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
+    ``decided_for`` is the reason of the decision before this one.
     """
 
     pack: Pack
@@ -47,6 +48,7 @@ class Case:
     findings: tuple[Finding, ...] = ()
     lost_at: datetime | None = None
     limit: Limit | None = None
+    decided_for: Reason | None = None
 
 
 OBSTACLES = frozenset(
@@ -121,6 +123,12 @@ def is_not_restartable(case: Case) -> Decision | None:
 def is_disabled(case: Case) -> Decision | None:
     """The configuration says hands off."""
     return LEAVE[Reason.DISABLED] if not case.rules.enabled else None
+
+
+def was_ordered_by_cloudflare(case: Case) -> Decision | None:
+    """Cloudflare refused its restart as that of a pack nobody here ordered, and it has been timed out ever since."""
+    ordered = case.decided_for is Reason.ORDERED_BY_CLOUDFLARE
+    return LEAVE[Reason.ORDERED_BY_CLOUDFLARE] if ordered else None
 
 
 def gave_up_before(case: Case) -> Decision | None:

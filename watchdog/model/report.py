@@ -115,7 +115,9 @@ def _renewed_by(pack: Pack, now: datetime) -> str:
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:
     """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
-    if known.pack.status != VALIDATION_TIMED_OUT or history.gave_up_at is not None:
+    if known.pack.status != VALIDATION_TIMED_OUT or REASONS[known.decision.reason].final:
+        return None
+    if history.gave_up_at is not None:
         return None
     return known.decision.until or history.next_restart_at
 
