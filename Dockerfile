@@ -11,7 +11,10 @@ RUN python3 -m venv /build \
  && /build/bin/pip install --no-deps --require-hashes -r requirements/build.txt \
  && python3 -m venv /opt/certpack-watchdog \
  && /opt/certpack-watchdog/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.example.yaml ./
+COPY deploy deploy
+COPY docs docs
+COPY systemd systemd
 COPY watchdog watchdog
 RUN /build/bin/hatchling build -t wheel -d /dist \
  && /opt/certpack-watchdog/bin/pip install --no-deps --no-index --find-links /dist certpack-watchdog \

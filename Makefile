@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
-DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor
 
 HISTORIES ?= 300
 SEEDS ?= 10000
@@ -15,6 +15,7 @@ FUZZ_SECONDS ?= 60
 FUZZ ?= configuration envelope headers dns request
 
 UV_VERSION := 0.13.9
+NEWEST := $(VENV)/newest
 
 # Compiled once, and not into the tree; where an image turns that off, every process would compile all of it anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -23,7 +24,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit coverage histories soak lint fuzz bench longlife lock packages clean
+.PHONY: help demo test test-all test-real unit coverage histories soak lint fuzz bench longlife generated newest lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,7 +48,7 @@ unit: $(VENV)/.installed ## the unit tests alone
 coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
-test-real: $(VENV)/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
+test-real: $(VENV)/.installed $(VENV)/.manifests packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
 	$(PYTEST) -m "real or process" -vv -n 2 --dist loadfile $(TEST_ARGS) </dev/null
 
 lint: $(VENV)/.installed ## ruff, mypy and import-linter
@@ -64,8 +65,18 @@ bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (B
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
 	$(BIN)/python bench/quota.py
 
+newest: $(VENV)/.locked ## the unit tests with the newest versions that pyproject.toml allows, as pipx takes them, in an environment of their own
+	@$(PIP) install --quiet uv==$(UV_VERSION)
+	@$(PYTHON) -m venv --clear $(NEWEST)
+	@$(BIN)/uv pip install --quiet --python $(NEWEST) --upgrade -e . --group dev </dev/null
+	@$(BIN)/uv pip list --python $(NEWEST) --outdated
+	$(IN_MEMORY) PYTHONPYCACHEPREFIX=$(CURDIR)/$(NEWEST)/compiled $(NEWEST)/bin/python -m pytest -n 2 -m "not real and not process" $(TEST_ARGS) </dev/null
+
 longlife: $(VENV)/.installed ## 10,000 passes of the whole daemon in simulated time: nothing it holds may grow
 	$(BIN)/python bench/longlife.py $(LONGLIFE_ARGS)
+
+generated: $(VENV)/.installed ## the manual page, the editors' schema and the PrometheusRule anew, from what they are made from
+	$(BIN)/python -m tools.generate
 
 lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (LOCK_FLAGS=--upgrade for newer versions)
 	@$(PIP) install --quiet uv==$(UV_VERSION)
@@ -89,6 +100,10 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
 	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/fuzz.txt </dev/null
+	@touch $@
+
+$(VENV)/.manifests: $(VENV)/.installed requirements/manifests.txt
+	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/manifests.txt </dev/null
 	@touch $@
 
 packages:

@@ -41,7 +41,7 @@ from watchdog.model.history import UNTROUBLED, Remembered
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
-from watchdog.model.report import pack_row
+from watchdog.model.report import Inventory
 from watchdog.state import packs
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.pages import Sources, application
@@ -119,7 +119,7 @@ def is_sound(pack: Pack) -> None:
         decision=Decision(Do.LEAVE, Reason.HEALTHY),
     )
     packs.pack_row(known)
-    msgspec.json.encode(pack_row(known, UNTROUBLED))
+    msgspec.json.encode(Inventory([(known, UNTROUBLED)], (), NOW).rows())
     hash(pack)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +37,6 @@ app = typer.Typer(
     help="Restarts timed-out validations of Cloudflare certificate packs, with backoff, a memory and metrics.",
     epilog="Try it without an account: certpack-watchdog demo",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -76,6 +76,23 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everyth
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, or JSON.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from watchdog.version import own_version
+
+        print(f"certpack-watchdog {own_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line, whatever the streams it was given can take."""
     terminal.prepare()
@@ -93,6 +110,12 @@ def _duration(text: str) -> str:
         parse_duration(text or "1s")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def _url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s\"'{}]+", text):
+        raise typer.BadParameter("a URL is needed, such as https://wiki.example/runbooks/")
     return text
 
 
@@ -193,7 +216,6 @@ def explain(
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = _load(config)
     from watchdog import commands
-    from watchdog.model.reasons import REASONS
     from watchdog.tell.explain import explained
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
@@ -206,7 +228,7 @@ def explain(
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
-    if any(REASONS[row["reason"]].needs_a_person for row in rows):
+    if any(row["needs_person"] for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 
@@ -294,6 +316,24 @@ def schema() -> None:
 
     with _printing():
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def files(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it is missing; nothing is overwritten.")],
+    runbooks: Annotated[
+        str, typer.Option(help="The URL of your copy of docs/runbooks, for rules and messages.", callback=_url)
+    ] = "",
+) -> None:
+    """Lay out the files to install: the unit, an example, rules, a dashboard, manifests, the documentation."""
+    from watchdog.shipped import CannotLayOut, lay_out
+
+    try:
+        count = lay_out(folder, runbooks)
+    except CannotLayOut as error:
+        _fail(IO_ERROR, str(error))
+    with _printing():
+        print(f"{folder}: {count} files; begin with docs/deploy.md and config.example.yaml")
 
 
 @contextmanager

@@ -90,7 +90,7 @@ async def test_a_pack_that_does_not_plainly_read_as_timed_out_is_left_alone(stag
     [
         ({"kind": "json_error", "status": 404, "code": 1408}, Reason.NOT_FOUND),
         ({"kind": "json_error", "status": 403, "code": 9103}, Reason.CREDENTIAL_REFUSED),
-        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.UNSEEN),
+        ({"kind": "json_error", "status": 403, "code": 10000}, Reason.CREDENTIAL_REFUSED),
         ({"kind": "json_error", "status": 400, "code": 1234}, Reason.UNSEEN),
         ({"kind": "html_error", "status": 503}, Reason.UNSEEN),
         ({"kind": "rate_limited", "retry_after": 60}, Reason.UNSEEN),
@@ -388,20 +388,20 @@ async def test_an_attempt_that_cannot_be_withdrawn_counts(staged):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "reason"),
     [
-        {"status": 400, "code": 1499, "message": "has not timed out"},
-        {"status": 403, "code": 1450},
-        {"status": 404, "code": 1408},
-        {"status": 422},
+        ({"status": 400, "code": 1499, "message": "has not timed out"}, Reason.REFUSED),
+        ({"status": 403, "code": 1450}, Reason.ORDERED_BY_CLOUDFLARE),
+        ({"status": 404, "code": 1408}, Reason.REFUSED),
+        ({"status": 422}, Reason.REFUSED),
     ],
 )
 @in_simulated_time
-async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault):
+async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault, reason):
     async with staged() as stage:
         spoil(stage, "PATCH", kind="json_error", **fault)
         outcome = await stage.restart()
-        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, Reason.REFUSED, 1)
+        assert (outcome.sent, outcome.reason, outcome.attempt) == (Sent.REFUSED, reason, 1)
         assert stage.asked == ["GET", "PATCH"]
         await stage.memory.writer.flush()
         assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])

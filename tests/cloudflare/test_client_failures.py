@@ -436,8 +436,6 @@ async def test_a_token_that_is_a_few_seconds_old_is_waited_for():
 async def test_a_credential_that_is_denied_and_not_verified_is_stopped():
     sky = Sky(timed_out())
     sky.world.add_fault(Fault(**BLIP, status=403))
-    await sky.client.quota.acquire(Urgency.ACT)
-    sky.client._accounts["1" * 32] = None  # noqa: SLF001 - it has seen a zone before
     await raised_by(sky.client.get_pack(ZONE, PACK), CredentialRefused)
     assert sky.client.changes == [("credential_doubted", "doubted"), ("credential_stopped", "stopped")]
     asked = len(sky.asked)
@@ -500,8 +498,18 @@ async def test_where_nothing_else_is_served_a_zone_that_stays_denied_is_the_cred
     for _ in range(3):
         reasons.append((await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)).reason)
         await sky.clock.sleep(timedelta(minutes=5))
-    assert reasons == [Reason.UNSEEN, Reason.UNSEEN, Reason.CREDENTIAL_REFUSED]
+    assert reasons == [Reason.CREDENTIAL_REFUSED] * 3
     assert not sky.client.credential.stopped
+
+
+@in_simulated_time
+async def test_where_nothing_else_is_served_a_zone_that_left_is_the_credentials_matter_at_the_third_look():
+    sky = Sky(timed_out(faults=[{**GONE, "zone": "example.com"}]))
+    reasons = []
+    for _ in range(3):
+        reasons.append((await raised_by(sky.client.list_packs(ZONE, Urgency.CALM), AccessDenied)).reason)
+        await sky.clock.sleep(timedelta(minutes=5))
+    assert reasons == [Reason.UNSEEN, Reason.UNSEEN, Reason.CREDENTIAL_REFUSED]
 
 
 @in_simulated_time
@@ -624,6 +632,19 @@ async def test_a_429_that_names_a_time_or_leaves_little_or_says_nothing_holds_ev
     await raised_by(client.restart_validation(ZONE, PACK), RateLimited)
     assert len(client.limited) == 1
     assert client.quota.blocked_for > 0
+
+
+@in_simulated_time
+async def test_an_exhausted_list_of_zones_holds_that_list_and_no_restart():
+    headers = {"ratelimit": '"list_zones";r=0;t=60', "retry-after": "60"}
+    client = by_hand(answer(status=429, errors=SLOW_DOWN, headers=headers), answer({"id": PACK}), answer([]))
+    await raised_by(client.list_zones(), RateLimited)
+    began = asyncio.get_running_loop().time()
+    await client.restart_validation(ZONE, PACK)
+    assert asyncio.get_running_loop().time() == began
+    await raised_by(client.list_zones(), Held)
+    await asyncio.sleep(60)
+    await client.list_zones()
 
 
 @in_simulated_time

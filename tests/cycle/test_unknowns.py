@@ -54,16 +54,29 @@ async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_i
 @pytest.mark.repeats
 @pytest.mark.parametrize("status", [400, 403])
 @in_simulated_time
-async def test_a_zone_without_certificate_manager_is_told_and_its_restarts_count_as_attempts(start, status):
+async def test_a_pack_of_a_zone_without_certificate_manager_is_tried_once_and_left(start, status):
     zones = {ZONE: {"acm": False, "packs": [timed_out()]}, "b.example": [timed_out("succeeds")]}
     scenario = {"unknowns": {"acm_missing_status": status}}
     config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}}
     async with start(zones, scenario=scenario, config=config) as fleet:
-        await fleet.watch(hours=3)
-        assert [round(at) for at in fleet.patches(ZONE)] == [0, 15, 45]
-        assert "Advanced Certificate Manager is not enabled" in fleet.row(ZONE)["last_error"]
-        assert fleet.row(ZONE)["reason"] == "gave_up"
+        await fleet.watch(hours=30)
+        row = fleet.row(ZONE)
+        assert [round(at) for at in fleet.patches(ZONE)] == [0]
+        assert "Advanced Certificate Manager is not enabled" in row["last_error"]
+        assert (row["reason"], row["attempts"], row["next_restart_at"]) == ("ordered_by_cloudflare", 1, None)
         assert len(fleet.patches("b.example")) == 1
+
+
+@in_simulated_time
+async def test_a_pack_that_cloudflare_ordered_is_left_across_a_start_too(start):
+    zones = {ZONE: {"acm": False, "packs": [timed_out()]}}
+    async with start(zones) as fleet:
+        await fleet.watch(hours=1)
+        world = fleet.world
+    async with start(zones, world=world) as again:
+        await again.watch(hours=30)
+        assert again.row(ZONE)["reason"] == "ordered_by_cloudflare"
+        assert len(again.patches(ZONE)) == 1
 
 
 @in_simulated_time

@@ -12,7 +12,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName, placed, to_place
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import ManualRecord, Pack
-from watchdog.model.reasons import VALIDATION_REASONS, Reason
+from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RULES = RestartRules(max_attempts=3)
@@ -60,6 +60,24 @@ def test_a_rate_limit_is_waited_out_before_any_restart():
     tried = History(attempts=1, last_restart_at=NOW - timedelta(hours=23), next_restart_at=NOW - timedelta(hours=22))
     held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried))
     assert held == Decision(Do.WAIT, Reason.BACKING_OFF, NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [
+        (timedelta(days=3), Reason.BACKING_OFF),  # the wait of a day ends in time for the renewal
+        (timedelta(days=2, minutes=5), Reason.BACKING_OFF),
+        (timedelta(days=2, minutes=4, seconds=59), Reason.CA_RATE_LIMITED),
+        (timedelta(days=1), Reason.CA_RATE_LIMITED),
+        (None, Reason.BACKING_OFF),
+    ],
+)
+def test_a_limit_that_is_waited_for_until_it_is_too_late_for_the_renewal_needs_a_person_now(left, reason):
+    first = History(trouble_since=NOW)
+    pack = replace(PACK, expires_at=None if left is None else NOW + left)
+    decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack))
+    assert decided == Decision(Do.WAIT, reason, NOW + timedelta(days=1))
+    assert REASONS[Reason.CA_RATE_LIMITED].needs_a_person
 
 
 findings = st.lists(

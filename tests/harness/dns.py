@@ -78,7 +78,7 @@ class Responder:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
-        unchecked = bool(query.flags & dns.flags.CD)
+        unchecked = bool(query.flags & dns.flags.CD and query.ednsflags & dns.flags.DO)  # as systemd-resolved has it
         self.asked[name, kind, "unchecked" if unchecked else transport] += 1
         odd = self._odd(name, kind)
         if odd == "drop":

@@ -12,7 +12,7 @@ from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import ALERTS, Reason
+from watchdog.model.reasons import ALERTS
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.runtime import inventory
 from watchdog.simulator.scenario import pack_id
@@ -100,8 +100,11 @@ TROUBLES = {
     "missing.example": {},
     "other-stage.example": {"status": "issuance_timed_out"},
     "universal.example": timed_out(type="universal"),
+    "worker.example": timed_out(),
+    "twin.example": {},
     "refused.example": timed_out(story={"errors": [REFUSES]}),
     "held.example": timed_out(),
+    "limited.example": timed_out(expires_in="2d", story={"errors": ["The authority has rate limited these domains."]}),
     "records.example": timed_out(after="90d"),
     "pending.example": {
         "status": "pending_validation",
@@ -137,21 +140,20 @@ FINDINGS = {
 }
 
 
-NOBODY_FINDS_YET = {Reason.AMBIGUOUS_ZONE, Reason.ORDERED_BY_CLOUDFLARE}
-
-
 @in_simulated_time
 async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keeps_its_fingerprint(tmp_path):
-    zones = {name: [{"hosts": [name], **start}] for name, start in TROUBLES.items()}
+    zones = {name: {"packs": [{"hosts": [name], **start}]} for name, start in TROUBLES.items()}
+    zones["worker.example"]["acm"] = False
     config = {
         "schedule": {"attention_interval": "10m"},
         "restart": {"max_attempts": 1},
         "alerts": {"pending_for": "2h"},
-        "per_zone": {"missing.example": {"id": "f" * 32}},
+        "per_zone": {"missing.example": {"id": "f" * 32}, "twin.example": {"id": None}},
     }
     faults = [{"kind": "reset", "zone": "unseen.example", "after": "1m"}]
     tokens = [{"name": "main", "value": "token-of-main"}, {"name": "other", "value": "token-of-other", "revoked": True}]
-    scenario, found = {"faults": faults, "tokens": tokens}, {}
+    twin = {"name": "twin.example", "id": "e" * 32}
+    scenario, found = {"faults": faults, "tokens": tokens, "zones": [twin]}, {}
 
     def gather(runtime):
         for row in runtime.pipeline.rows()()["alerts"]:
@@ -181,7 +183,7 @@ async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keep
         await runtime.watch(hours=1)
         gather(runtime)
         before, world = dict(found), runtime.fleet.world
-    assert {reason for reason, _ in found.values()} == set(ALERTS) - NOBODY_FINDS_YET
+    assert {reason for reason, _ in found.values()} == set(ALERTS)
     async with chain(tmp_path, zones, other=others, world=world, config=config) as again:
         gather(again)
     assert found == before

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt")
+LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt", "manifests.txt")
 
 
 def text(path: str) -> str:
@@ -47,7 +47,7 @@ def test_no_lock_file_names_an_index(lock: str) -> None:
 
 
 def test_the_locks_agree_with_each_other_and_hold_all_that_pyproject_asks_for() -> None:
-    runtime, dev, build, _ = (set(pinned(lock)) for lock in LOCKS)
+    runtime, dev, build, *_ = (set(pinned(lock)) for lock in LOCKS)
     assert runtime | build <= dev
     project = tomllib.loads(text("pyproject.toml"))
 

@@ -1,4 +1,4 @@
-"""What goes in comes out: every value, exactly, also through a second opening."""
+"""What goes in comes out: every value, exactly, also for another process."""
 
 import dataclasses
 import sqlite3
@@ -52,6 +52,13 @@ entries = st.builds(
 )
 
 
+@pytest.fixture
+def other(store, url, kit):  # noqa: ARG001 - which made it
+    """The same state, as another process has it open."""
+    with kit.opened(url, exclusive=False) as other:
+        yield other
+
+
 def key_of(memory):
     return (memory.pack.zone_id, memory.pack.id)
 
@@ -79,12 +86,12 @@ def test_a_naive_time_is_refused():
     st.lists(remembered, unique_by=key_of),
     st.dictionaries(st.tuples(texts, texts), histories),
 )
-def test_what_is_saved_is_what_is_loaded(tmp_path_factory, kit, zones, packs, histories):
-    url = f"sqlite:///{tmp_path_factory.mktemp('state') / 'state.db'}"
-    with kit.opened(url) as store:
-        store.save(Changes(zones=zones, packs=packs, histories=histories), kit.now)
-    with kit.opened(url) as store:
-        snapshot = store.load()
+def test_what_is_saved_is_what_another_process_loads(store, other, kit, zones, packs, histories):
+    with store.writing() as connection:
+        for table in (schema.zones, schema.packs, schema.histories):
+            connection.execute(table.delete())
+    store.save(Changes(zones=zones, packs=packs, histories=histories), kit.now)
+    snapshot = other.load()
     assert snapshot.zones == {zone.key: zone for zone in zones}
     assert snapshot.packs == {key_of(pack): pack for pack in packs}
     assert snapshot.histories == {key: history for key, history in histories.items() if history != UNTROUBLED}
@@ -212,6 +219,6 @@ def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
     assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
 
 
-def test_ten_thousand_packs_are_one_short_transaction(store, kit):
-    store.save(Changes(packs=[pack(kit, f"p{n}") for n in range(10_000)]), kit.now)
-    assert len(store.load().packs) == 10_000
+def test_a_batch_of_many_packs_is_written_whole(store, kit):
+    store.save(Changes(packs=[pack(kit, f"p{n}") for n in range(2_000)]), kit.now)
+    assert len(store.load().packs) == 2_000

@@ -156,12 +156,13 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
         (None, *VALIDATION_REASONS),
         ((), (obstacle,)),
         (None, NOW),
+        (None, Reason.ORDERED_BY_CLOUDFLARE),
     )
     known, _ = pack()
     made = {
         decide(
             Case(
-                pack=replace(known.pack, status=status, type=kind),
+                pack=replace(known.pack, status=status, type=kind, expires_at=NOW + timedelta(days=1)),
                 history=history,
                 rules=rules,
                 now=NOW,
@@ -169,9 +170,10 @@ def test_the_decisions_counted_from_zero_are_those_the_policy_can_make():
                 failed_for=failed_for,
                 findings=findings,
                 lost_at=lost_at,
+                decided_for=decided_for,
             )
         )
-        for status, kind, history, rules, free_at, failed_for, findings, lost_at in axes
+        for status, kind, history, rules, free_at, failed_for, findings, lost_at, decided_for in axes
     }
     assert {(decision.do, decision.reason) for decision in made} == set(DECISIONS)
 

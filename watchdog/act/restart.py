@@ -15,6 +15,7 @@ from watchdog.cloudflare.errors import (
     CloudflareError,
     CredentialRefused,
     Held,
+    NotEnabled,
     PassingFault,
     RateLimited,
     TurnedAway,
@@ -72,7 +73,8 @@ async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservat
         unknown = outcome(pack, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
         return replace(unknown, said_undone=isinstance(error, PassingFault))
     except CloudflareError as error:
-        return outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
+        reason = error.reason if isinstance(error, NotEnabled) else Reason.REFUSED
+        return outcome(pack, Sent.REFUSED, reason, str(error))
 
 
 async def settle(outcome: RestartOutcome, client: Client) -> RestartOutcome:

@@ -41,7 +41,7 @@ from watchdog.cloudflare.errors import (
     translate,
 )
 from watchdog.cloudflare.holds import FIRST, Holds
-from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, Quota, Urgency, retry_after
+from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, LONGEST_BLOCK, Quota, Urgency, retry_after
 from watchdog.cloudflare.transport import Headers, Transport, exchange
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
@@ -474,11 +474,13 @@ class Client:
         """Wait as long as it says: with everything, or where it is no matter of the allowance with this call alone."""
         asked = retry_after(headers)
         asked = limited.retry_after if asked is None else asked
-        if not limited.everything or (asked is None and self.quota.has_plenty(headers)):
+        another = self.quota.names_others_alone(headers)
+        if not limited.everything or another or (asked is None and self.quota.has_plenty(headers)):
             self._slowed_down.add(of)
-            if len(self._slowed_down) < SLOWED_DOWN_EVERYWHERE:
+            if another or len(self._slowed_down) < SLOWED_DOWN_EVERYWHERE:
                 limited.everything = False
-                self._holds.hold(limited.operation, of, limited, BLOCKED_WITHOUT_A_WORD)
+                seconds = BLOCKED_WITHOUT_A_WORD if asked is None else min(asked, LONGEST_BLOCK)
+                self._holds.hold(limited.operation, of, limited, seconds)
                 return
         limited.everything = True
         self._observer.rate_limited(self.account, self.quota.block(headers, limited.retry_after))

@@ -18,7 +18,7 @@ from watchdog.cloudflare.holds import LONGEST, Holds
 from watchdog.model.clock import Clock
 from watchdog.model.reasons import Reason
 
-AGAIN_AFTER = (1.0, 3.0, 8.0)
+AGAIN_AFTER = (1.0, 2.0, 5.0)
 """Seconds before a GET that was denied is made again, and again. Good tokens are denied under concurrency, new ones for
 some seconds after they were made (see ``docs/cloudflare.md``)."""
 
@@ -108,7 +108,8 @@ class Doubts:
         self._client.credential.could_not_read(of)
         others = bool(of and self._client.credential.readable(but=of))
         in_a_row = self._holds.refusals(denied.operation, of) + 1
-        if in_a_row >= DENIED_IN_A_ROW or isinstance(denied, PermissionMissing):
+        certain = isinstance(denied, PermissionMissing) or (not others and not denied.lasts)
+        if certain or in_a_row >= DENIED_IN_A_ROW:
             denied.reason = Reason.NOT_FOUND if others else Reason.CREDENTIAL_REFUSED
         self._holds.hold(denied.operation, of, denied, longest=LONGEST if others else FORBIDDEN_FOR)
 
@@ -152,7 +153,7 @@ class Doubts:
             await self._client.reread()
             if credential.edition != edition:
                 return
-            self._vouched_for = await self._ask_about_it(of)
+            self._vouched_for = await self._ask_about_it(denied, of)
             self._found_out_at = self._clock.monotonic()
         if self._vouched_for is None:
             self._unsure_of.add(of)
@@ -165,11 +166,12 @@ class Doubts:
             self._client.note(Sign.REFUSED, text)
             raise CredentialRefused(denied.operation, denied.code, text)
 
-    async def _ask_about_it(self, of: str) -> bool | None:
+    async def _ask_about_it(self, denied: AccessDenied, of: str) -> bool | None:
         """Whether Cloudflare vouches for the credential; ``None`` where it cannot be asked, or does not answer.
 
         A token is verified; else a zone is asked for that was readable lately, ``but`` the one that was denied.
         """
+        unknown = False
         if self._client.may_verify():
             for last in (False, True):
                 try:
@@ -183,9 +185,11 @@ class Doubts:
                     return None
             if self._client.verifies_surely():
                 return False
-        return await self._served_elsewhere(of)
+            unknown = True
+        return await self._served_elsewhere(of, unknown=unknown and not denied.lasts)
 
-    async def _served_elsewhere(self, of: str) -> bool | None:
+    async def _served_elsewhere(self, of: str, *, unknown: bool) -> bool | None:
+        """As above; ``unknown`` where a token is not known to its user, and what was denied is no zone that left."""
         other = self._client.credential.readable(but=of)
         try:
             if not other:
@@ -193,7 +197,7 @@ class Doubts:
                 return True
             await self._client.read(other)
         except AccessDenied:  # a global key may see the zones of its user; a token need not
-            return None if self._client.credential.is_token and not other else False
+            return None if self._client.credential.is_token and not other and not unknown else False
         except CredentialRefused:
             return False
         except CloudflareError:

@@ -169,6 +169,8 @@ class Refused(CloudflareError):
 class NotEnabled(Refused):
     """The zone has no Advanced Certificate Manager. Its advanced packs are Cloudflare's own orders, if it has any."""
 
+    reason = Reason.ORDERED_BY_CLOUDFLARE
+
 
 class TurnedAway(Refused):
     """Cloudflare's edge refused before the API saw the request: nothing was done."""

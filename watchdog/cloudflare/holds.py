@@ -48,7 +48,7 @@ class Holds:
     ) -> None:
         """It was refused with ``error``: hold it for ``first`` seconds, doubled by each refusal in a row."""
         in_a_row = self.refusals(operation, of) + 1
-        seconds = min(longest, first * 2 ** min(in_a_row - 1, 30))
+        seconds = max(first, min(longest, first * 2 ** min(in_a_row - 1, 30)))
         now = self._clock.monotonic()
         self._held = {key: held for key, held in self._held.items() if now < held.until + LONGEST}
         self._held[operation, of] = _Hold(now + seconds, Held(error), in_a_row)

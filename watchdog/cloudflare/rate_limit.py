@@ -282,6 +282,11 @@ class Quota:
         left = list(_items(headers.get("ratelimit", ""), "r", "t"))
         return bool(left) and all(r >= PLENTY * sizes.get(name, self._configured.requests) for name, r, _ in left)
 
+    def names_others_alone(self, headers: Mapping[str, str]) -> bool:
+        """Whether these headers name policies, and the account's allowance is none of them."""
+        names = {name for name, _, _ in _items(headers.get("ratelimit", ""), "r", "t")}
+        return bool(names) and DEFAULT not in names
+
     def _learn(self, headers: Mapping[str, str], now: float, operation: str) -> None:
         sizes = {name: (q, w) for name, q, w in _items(headers.get("ratelimit-policy", ""), "q", "w") if q > 0 < w}
         said = list(_items(headers.get("ratelimit", ""), "r", "t"))

@@ -17,6 +17,9 @@ from watchdog.config.document import Where
 from watchdog.config.durations import format_duration
 from watchdog.config.schema import PER_ACCOUNT, Config
 
+ID = "urn:certpack-watchdog:configuration"
+"""The schema's own name. It is no address: nothing fetches it."""
+
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -77,7 +80,7 @@ def _schema() -> dict[str, Any]:
                 "description": f"A file that holds the `{secret}`, alone; white space around it is stripped."
                 " A relative path starts at the folder of the configuration.",
             }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "certpack-watchdog"} | schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, "title": "certpack-watchdog"} | schema
 
 
 def _as_written(node: Any, *, names: bool = False) -> Any:

@@ -15,6 +15,7 @@ from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import renewal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Case:
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
     the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
     that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
+    ``decided_for`` is the reason of the decision before this one.
     """
 
     pack: Pack
@@ -46,6 +48,7 @@ class Case:
     findings: tuple[Finding, ...] = ()
     lost_at: datetime | None = None
     limit: Limit | None = None
+    decided_for: Reason | None = None
 
 
 OBSTACLES = frozenset(
@@ -122,6 +125,12 @@ def is_disabled(case: Case) -> Decision | None:
     return LEAVE[Reason.DISABLED] if not case.rules.enabled else None
 
 
+def was_ordered_by_cloudflare(case: Case) -> Decision | None:
+    """Cloudflare refused its restart as that of a pack nobody here ordered, and it has been timed out ever since."""
+    ordered = case.decided_for is Reason.ORDERED_BY_CLOUDFLARE
+    return LEAVE[Reason.ORDERED_BY_CLOUDFLARE] if ordered else None
+
+
 def gave_up_before(case: Case) -> Decision | None:
     """Given up, and nothing has changed since."""
     return Decision(Do.GIVE_UP, Reason.GAVE_UP) if case.history.gave_up_at is not None else None
@@ -157,10 +166,20 @@ def knows_too_little(case: Case) -> Decision | None:
 
 
 def is_backing_off(case: Case) -> Decision | None:
-    """The wait that was drawn after the last restart, moved by what made it fail, is not over."""
-    authority = case.pack.certificate_authority
-    due = retry_delay.next_restart_at(case.history, case.failed_for, authority, case.rules.backoff, case.limit)
-    return Decision(Do.WAIT, Reason.BACKING_OFF, due) if due is not None and case.now < due else None
+    """The wait that was drawn after the last restart, moved by what made it fail, is not over.
+
+    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, a person is needed
+    now: another authority has no such limit.
+    """
+    pack, failed_for = case.pack, case.failed_for
+    authority, backoff = pack.certificate_authority, case.rules.backoff
+    due = retry_delay.next_restart_at(case.history, failed_for, authority, backoff, case.limit)
+    if due is None or case.now >= due:
+        return None
+    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
+    too_late = window is not None and due > window.last_restart_at
+    limited = failed_for is Reason.CA_RATE_LIMITED and too_late
+    return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if limited else Reason.BACKING_OFF, due)
 
 
 def is_over_budget(case: Case) -> Decision | None:

@@ -17,6 +17,7 @@ CHAIN: tuple[Callable[[Case], Decision | None], ...] = (
     # From here on the pack is in validation_timed_out.
     checks.is_not_restartable,
     checks.is_disabled,
+    checks.was_ordered_by_cloudflare,
     checks.gave_up_before,
     checks.is_refused_by_its_ca,
     checks.is_held_by_diagnosis,

@@ -319,7 +319,7 @@ def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list
         remedy = "Remove it: it does not count any more, and no delegation CNAME can stand beside it."
     else:
         name, says = FindingName.DELEGATION_MISSING, f"Neither a token nor a delegation is at {wanted.name}."
-        remedy = "Each restart brings new tokens to be placed by hand."
+        remedy = "Each new validation brings new tokens to be placed by hand."
     if wanted.delegation:
         remedy += " Add this CNAME record once, and validations need no hand any more."
     return [

@@ -10,7 +10,7 @@ from enum import StrEnum
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
 from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
 
 CAUTIOUS_FOR = timedelta(hours=1)
 """After the state was lost, nothing is restarted for at least so long: the budget of an hour may just have been spent,
@@ -119,6 +119,15 @@ class Remembered:
     seen_at: datetime
     decision: Decision
     diagnosis: Diagnosis | None = None
+
+
+def next_restart_at(known: Remembered, history: History) -> datetime | None:
+    """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
+    if known.pack.status != VALIDATION_TIMED_OUT or REASONS[known.decision.reason].final:
+        return None
+    if history.gave_up_at is not None:
+        return None
+    return known.decision.until or history.next_restart_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Reason(StrEnum):
     GAVE_UP = "gave_up"
     OTHER_STAGE_TIMED_OUT = "other_stage_timed_out"
     NOT_RESTARTABLE = "not_restartable"  # timed out, but not an advanced pack
-    ORDERED_BY_CLOUDFLARE = "ordered_by_cloudflare"  # advanced, but not the zone's own to restart: code 1450
+    ORDERED_BY_CLOUDFLARE = "ordered_by_cloudflare"  # advanced, in a zone without the right to restart it: code 1450
     EXPIRING = "expiring"
     EXPIRED = "expired"
     RECORDS_NEEDED = "records_needed"  # a restart made new tokens, and a person places them
@@ -84,20 +84,22 @@ class Meaning:
     """What one reason means, for the program and for people. All texts are sentences or parts of one.
 
     ``decided`` is the kind of decision about a pack that has this reason (a value of ``decisions.Do``); empty where
-    none is stored under it. ``needs_a_person``: nothing the watchdog may do will mend it. ``unreachable``: it may be
-    Cloudflare or the credential that is missing rather than the zone. ``next_step`` is what the watchdog does next.
+    none is stored under it. ``needs_a_person``: nothing the watchdog may do will mend it. ``final``: no restart follows
+    by itself while it lasts. ``unreachable``: it may be Cloudflare or the credential that is missing rather than the
+    zone. ``next_step`` is what the watchdog does next.
 
     ``severities`` are those its alert can have, the mildest first; empty where there is no alert. ``pack`` and ``zone``
     are what that alert says of a pack that was decided so, and of a zone that is not seen for this very reason (empty
     where it says something else, or nothing); ``pack_remedy`` and ``zone_remedy`` what a person does then. The texts
-    about packs are templates of ``notify.pack_rules``; those about the end of a certificate, which depend on its type
-    and on the time that is left, stand in ``notify.expiry_rules``. ``ended`` is how the end of the alert is told.
+    about packs are templates of ``trouble``; those about the end of a certificate, which depend on its type
+    and on the time that is left, stand in ``ending``. ``ended`` is how the end of the alert is told.
 
     ``validation_remedy`` is what a person does about a validation that failed for this reason.
     """
 
     decided: Literal["restart", "wait", "give_up", "leave", ""] = ""
     needs_a_person: bool = False
+    final: bool = False
     unreachable: bool = False
     next_step: str = "It is looked at again soon."
     severities: tuple[Severity, ...] = ()
@@ -148,6 +150,7 @@ REASONS: Mapping[str, Meaning] = {
     Reason.GAVE_UP: Meaning(
         decided="give_up",
         needs_a_person=True,
+        final=True,
         next_step="Nothing until its status changes, or a person runs `certpack-watchdog restart`.",
         severities=_CRITICAL,
         pack="gave up after {restarts}",
@@ -173,14 +176,15 @@ REASONS: Mapping[str, Meaning] = {
         " is rechecked every 8 hours. Turning Universal SSL off and on is last: there is no TLS meanwhile.",
     ),
     Reason.ORDERED_BY_CLOUDFLARE: Meaning(
+        decided="leave",
         needs_a_person=True,
-        next_step="Nothing: Cloudflare ordered this pack itself, and restarts it for no one without Advanced"
-        " Certificate Manager.",
+        final=True,
+        next_step="Nothing: Cloudflare refuses its restart, since the zone has no Advanced Certificate Manager.",
         severities=_WARNING,
-        pack="timed out, and Cloudflare, which ordered it itself, lets nobody restart it (code 1450)",
-        pack_remedy="remove the Worker's custom domain (or whatever else the pack was ordered for) and add it again:"
-        " that orders a new pack. With Advanced Certificate Manager, `certpack-watchdog restart {zone} {pack} --force`"
-        " works too.",
+        pack="timed out, and without Advanced Certificate Manager Cloudflare lets nobody restart it (code 1450)",
+        pack_remedy="Cloudflare orders such packs itself, as for a Worker's custom domain: remove what it was ordered"
+        " for and add it again, which orders a new one. Or enable Advanced Certificate Manager, then run"
+        " `certpack-watchdog restart {zone} {pack} --force`.",
     ),
     Reason.EXPIRING: Meaning(
         decided="leave",
@@ -205,12 +209,21 @@ REASONS: Mapping[str, Meaning] = {
     ),
     # ── why the last validation failed ───────────────────────────────────────────────────────────────────────────
     Reason.CA_RATE_LIMITED: Meaning(
+        decided="wait",
+        needs_a_person=True,
+        next_step="It waits for a limit of its certificate authority until it is too late for the renewal: order it"
+        " from another authority now.",
+        severities=_WARNING,
+        pack="waits for a limit of {authority} that ends too late for the renewal",
+        pack_remedy="order a pack for the same hosts from another certificate authority now: the limits of the first do"
+        " not hold there.",
         validation_remedy="Wait until the limit lets one more through, or order the pack from another certificate"
-        " authority: that helps at once."
+        " authority: that helps at once.",
     ),
     Reason.CA_REFUSES: Meaning(
         decided="leave",
         needs_a_person=True,
+        final=True,
         next_step="Nothing: the certificate authority will refuse again. Order it from another one.",
         severities=_WARNING,
         pack="{authority} will not issue for these names",
