@@ -347,20 +347,22 @@ def _printing() -> Iterator[None]:
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
+    if terminal.reads_priorities(sys.stderr):
+        sentence = "\n".join(terminal.priority("error") + line for line in sentence.splitlines())
     with suppress(OSError):
         print(sentence, file=sys.stderr)
     sys.exit(code)
 
 
 def _load(path: Path, warn: "Warn" = lambda _: None, *, online: bool = True) -> "Config":
-    """The configuration; where the command goes ``online``, the environment must fit as well."""
+    """The configuration; where the command goes ``online``, with its secrets, and the environment must fit as well."""
     from watchdog.config.environment import check_environment
     from watchdog.config.load import ConfigError, load
 
     if online and (unusable := "\n".join(check_environment(os.environ))):
         _fail(CONFIG_ERROR, unusable)
     try:
-        return load(path, os.environ, warn)
+        return load(path, os.environ, warn, with_secrets=online)
     except ConfigError as error:
         _fail(CONFIG_ERROR, str(error))
 
