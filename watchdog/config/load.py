@@ -41,9 +41,7 @@ class ConfigError(DocumentError):
     """The configuration is refused. ``problems`` are all its faults, in the order of the file, one line each."""
 
 
-def load(
-    path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None, *, with_secrets: bool = True
-) -> Config:
+def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None, *, with_secrets: bool = True) -> Config:
     """Read the configuration, or raise ``ConfigError`` with everything that is wrong with it.
 
     ``warn`` hears of every file, this one or a secret's, that holds a credential and can be read by others. Without

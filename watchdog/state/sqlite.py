@@ -32,7 +32,7 @@ _SENTENCES = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_BUSY: f"is locked by another process for more than {_BUSY:.0f} s",
     sqlite3.SQLITE_READONLY: "cannot be written by this user, or lies on a read-only file system",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read it, and to run also to write it and its directory",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read it, a daemon to write its directory too",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
 }
 _DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
