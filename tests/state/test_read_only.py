@@ -31,7 +31,7 @@ def url(folder):
 
 
 def write(store):
-    line = JournalLine(T0, "gave_up", "main", "example.com", "z1", "p1", "gave_up", "attempts=8")
+    line = JournalLine(at=T0, event="gave_up", account="main", zone="example.com", zone_id="z1", pack_id="p1")
     store.save(Changes(journal=[line]), NOW)
 
 
