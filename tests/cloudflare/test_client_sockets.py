@@ -182,6 +182,14 @@ async def test_the_whole_way_to_a_served_simulator_works():
 
 
 @in_real_time
+async def test_a_restart_is_accepted_whatever_the_size_of_its_answers_headers():
+    said = response(BODY, 200, "Content-Security-Policy: " + "x" * 30_000)
+    async with serving(saying(said)) as server, calling(server.base) as client:
+        await client.restart_validation(ZONE, PACK)
+        assert server.methods == ["PATCH"]
+
+
+@in_real_time
 async def test_one_connection_serves_many_calls():
     async with serving(saying(response())) as server, calling(server.base) as client:
         for _ in range(10):

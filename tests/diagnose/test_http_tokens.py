@@ -56,6 +56,11 @@ def test_the_right_token_is_no_finding_and_the_page_is_asked_by_the_hosts_name(r
     assert f"host: {HOST}".encode() in asked.lower()
 
 
+def test_a_header_of_many_kilobytes_beside_the_right_token_is_no_finding(resolver):
+    found, _ = visit(resolver, page("200 OK", b"ca3-token\n", "content-security-policy: " + "x" * 30_000))
+    assert found == ()
+
+
 def test_a_reason_phrase_that_is_no_text_is_ignored(resolver):
     found, _ = visit(resolver, page("200 OK", b"ca3-token\n").replace(b"OK", b"Zeit\xfcberschreitung"))
     assert found == ()

@@ -78,7 +78,7 @@ class Responder:
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
-        unchecked = bool(query.flags & dns.flags.CD)
+        unchecked = bool(query.flags & dns.flags.CD and query.ednsflags & dns.flags.DO)  # as systemd-resolved has it
         self.asked[name, kind, "unchecked" if unchecked else transport] += 1
         odd = self._odd(name, kind)
         if odd == "drop":
@@ -196,12 +196,20 @@ SHORT = timedelta(seconds=0.3)
 PATIENT = timedelta(seconds=10)
 """For one that answers, however busy this machine is."""
 TXT = Validation("txt")
-FULL = ZoneFacts("example.com", "full", "active")
-PARTIAL = ZoneFacts("example.com", "partial", "active", delegation="0123456789abcdef")
+FULL = ZoneFacts(name="example.com", type="full", status="active")
+PARTIAL = ZoneFacts(name="example.com", type="partial", status="active", delegation="0123456789abcdef")
 
 
 def pack(*hosts: str, ca: str = "lets_encrypt", status: str = "validation_timed_out", **more: object) -> Pack:
-    whole = Pack("p", "z", "advanced", status, tuple(sorted(hosts)), ca, validation=TXT)
+    whole = Pack(
+        id="p",
+        zone_id="z",
+        type="advanced",
+        status=status,
+        hosts=tuple(sorted(hosts)),
+        certificate_authority=ca,
+        validation=TXT,
+    )
     return replace(whole, **more)
 
 

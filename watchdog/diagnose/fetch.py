@@ -14,6 +14,9 @@ from watchdog.model.text import clean
 MOST_BYTES = 4096
 """Bytes read of a page: tokens are short, and what comes instead of one is told by its beginning."""
 
+LONGEST_HEADER = 65_536
+"""Bytes of one header field: security policies are longer than the 8,190 that aiohttp (3.14.5) takes by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -34,7 +37,12 @@ async def fetch(address: str, port: int, host: str, target: str) -> Page:
     try:
         async with (
             aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False, headers=headers
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                headers=headers,
+                max_line_size=LONGEST_HEADER,
+                max_field_size=LONGEST_HEADER,
             ) as session,
             session.get(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=None)) as response,
         ):

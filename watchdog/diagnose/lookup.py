@@ -207,6 +207,7 @@ class Lookups:
         query.flags |= dns.flags.AD  # do say whether the signatures are good (RFC 6840, 5.7); some only look if asked
         if not checking:
             query.flags |= dns.flags.CD
+            query.want_dnssec()  # systemd-resolved (252) passes CD on to its servers only beside DO
         async with asyncio.timeout(self._timeout):
             try:
                 async with asyncio.timeout(self._timeout / 2):
