@@ -22,7 +22,7 @@ class Notifier:
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog_seconds = int(usec) / 1e6 if usec.isdigit() else None
 
-    def tell(self, **states: str | int) -> None:
+    def send(self, **states: str | int) -> None:
         """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
         if not self._address:
             return
