@@ -101,7 +101,7 @@ class Daemon:
         ticker: Callable[[timedelta, Callable[[], None]], Ticking] = Ticker,
         sender: HttpSender | None = None,
     ) -> None:
-        """``ticker`` makes another than APScheduler's, which goes by real time; ``sender`` another way to where alerts go."""
+        """``ticker`` makes another than APScheduler's, which goes by real time; ``sender`` sends alerts another way."""
         self._runtime = runtime
         self._metrics = metrics
         self._path = path

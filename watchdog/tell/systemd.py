@@ -1,6 +1,6 @@
-"""What systemd is told, by its notification protocol (``sd_notify(3)``): a datagram to ``$NOTIFY_SOCKET``.
+"""States sent to systemd by its notification protocol (``sd_notify(3)``): datagrams to ``$NOTIFY_SOCKET``.
 
-The protocol is these few lines, so no library is needed. Nothing is told when nobody asked.
+The protocol is these few lines, so no library is needed. Nothing is sent where nobody asked.
 """
 
 import contextlib
