@@ -3,8 +3,8 @@
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
 credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
 file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong, or a newer version wrote
-the state. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room that raises
-it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
+the state. Errors are one sentence on stderr, never a traceback. Each failure gets its code where what raises it is
+called (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
 """
 
 import asyncio

@@ -201,7 +201,7 @@ class RestartPolicy(Block):
 
     enabled: Boolean = Field(
         default=True,
-        description="Whether anything is restarted. With false everything is watched and told, and nothing changed.",
+        description="Whether anything is restarted. With false all is watched and reported, and nothing changed.",
     )
     backoff: Backoff = Field(
         default=Backoff(),

@@ -18,7 +18,7 @@ from watchdog.config.document import Where
 _LONGEST = 16 * 1024
 
 Opened = Callable[[Path, os.stat_result], None]
-"""Is told of every file that holds a secret, with its status as it was when it was read."""
+"""Called with every file that holds a secret, with its status as it was when it was read."""
 
 
 class Secret(SecretStr):
