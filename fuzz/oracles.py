@@ -110,7 +110,14 @@ def is_sound(pack: Pack) -> None:
     assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
     renewal(pack.expires_at, pack.uploaded_at, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
-    known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
+    known = Remembered(
+        account="main",
+        zone="example.com",
+        pack=pack,
+        since=NOW,
+        seen_at=NOW,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
     packs.pack_row(known)
     msgspec.json.encode(Inventory([(known, UNTROUBLED)], (), NOW).rows())
     hash(pack)

@@ -66,7 +66,10 @@ async def once(
             await passes.stop(timedelta(0))
         found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
-        blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
+        blind = [
+            ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
+            for name, (reason, error) in failures
+        ]
         found = replace(found, zones=[*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
@@ -161,7 +164,7 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     cycle = runtime.passes.cycle
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
-    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis), now, diagnosis)
+    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
@@ -220,7 +223,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    decision = cycle.decide(zone, pack, diagnosis)
+    decision = cycle.decide(zone, pack, diagnosis, cycle.now())
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None

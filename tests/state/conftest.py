@@ -22,15 +22,25 @@ NOW = Anchor(T0, 0.0, "boot")
 
 
 def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
-    return Intent(account, "example.com", "z1", pack_id, attempt, at, at + timedelta(minutes=15))
+    return Intent(
+        account=account,
+        zone="example.com",
+        zone_id="z1",
+        pack_id=pack_id,
+        attempt=attempt,
+        at=at,
+        next_restart_at=at + timedelta(minutes=15),
+    )
 
 
 def make_pack(pack_id="p1"):
-    return Pack(pack_id, "z1", "advanced", "validation_timed_out", ("example.com",))
+    return Pack(id=pack_id, zone_id="z1", type="advanced", status="validation_timed_out", hosts=("example.com",))
 
 
 def after(intent):
-    return History(intent.attempt, T0, intent.at, intent.next_restart_at)
+    return History(
+        attempts=intent.attempt, trouble_since=T0, last_restart_at=intent.at, next_restart_at=intent.next_restart_at
+    )
 
 
 @contextmanager

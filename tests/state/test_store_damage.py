@@ -20,7 +20,7 @@ from watchdog.state.migrations.upgrade import HEAD
 from watchdog.state.store import Store
 
 NAME = "state.db.damaged-20260301T120000Z"
-HISTORIES = {("z1", f"p{n}"): History(1) for n in range(400)}
+HISTORIES = {("z1", f"p{n}"): History(attempts=1) for n in range(400)}
 JUNK = b"certificates: none\n" * 500
 
 
@@ -92,7 +92,7 @@ def test_damage_that_comes_while_it_is_open_is_kept_in_mind_and_can_be_set_aside
     assert store.damage is None
     confuse(path)
     with pytest.raises(StateDamaged):
-        store.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
+        store.save(Changes(histories={("z1", "p1"): History(attempts=2)}), kit.now)
     assert "is damaged" in str(store.damage)
     store.set_aside(kit.t0)
     again = mended()
@@ -236,13 +236,39 @@ def spoil(whole, dice):
 @pytest.mark.process  # no process, but seconds
 def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path, mended, kit):
     store = mended()
-    packs = [Pack(f"p{n}", "z1", "advanced", "active", (f"h{n}.example",), "google", kit.t0) for n in range(40)]
-    known = [Remembered("main", "z", pack, kit.t0, kit.t0, Decision(Do.LEAVE, Reason.HEALTHY)) for pack in packs]
+    packs = [
+        Pack(
+            id=f"p{n}",
+            zone_id="z1",
+            type="advanced",
+            status="active",
+            hosts=(f"h{n}.example",),
+            certificate_authority="google",
+            expires_at=kit.t0,
+        )
+        for n in range(40)
+    ]
+    known = [
+        Remembered(
+            account="main",
+            zone="z",
+            pack=pack,
+            since=kit.t0,
+            seen_at=kit.t0,
+            decision=Decision(Do.LEAVE, Reason.HEALTHY),
+        )
+        for pack in packs
+    ]
     found = {("z1", f"p{n}"): Diagnosis(kit.t0, (), "tokens") for n in range(9)}
-    lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p1", detail="x" * 90) for _ in range(40)]
+    lines = [
+        JournalLine(
+            at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p1", detail="x" * 90
+        )
+        for _ in range(40)
+    ]
     store.save(
         Changes(
-            zones=[ZoneMemory("main", "z", "z1", kit.t0, kit.t0)],
+            zones=[ZoneMemory(account="main", label="z", id="z1", seen_at=kit.t0, tried_at=kit.t0)],
             packs=known,
             histories=HISTORIES,
             diagnoses=found,

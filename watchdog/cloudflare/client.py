@@ -270,7 +270,9 @@ class Client:
                 delegation = await self._get(
                     Operation.DELEGATION_ID, path, Urgency.TROUBLED, wire.delegation_id, zone_id
                 )
-                return ZoneFacts(zone.name, zone.type, zone.status, zone.paused, delegation)
+                return ZoneFacts(
+                    name=zone.name, type=zone.type, status=zone.status, paused=zone.paused, delegation=delegation
+                )
         return NOTHING_KNOWN
 
     async def recheck_validation(self, zone_id: str, pack_id: str, method: str) -> None:

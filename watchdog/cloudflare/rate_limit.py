@@ -134,7 +134,7 @@ class SlidingWindow:
         self._ended.append(now)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Policy:
     """What Cloudflare said of one policy. ``left`` is what it said is left, less what was sent since.
 

@@ -38,7 +38,7 @@ class Sent(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What was tried for one pack since it was last well.
 
@@ -108,7 +108,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
@@ -130,7 +130,7 @@ def next_restart_at(known: Remembered, history: History) -> datetime | None:
     return known.decision.until or history.next_restart_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneMemory:
     """One zone: the id its name stands for, when it was last seen whole, and why not since.
 
@@ -152,7 +152,7 @@ class ZoneMemory:
         return (self.account, self.label)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A restart that is about to be sent, as it is stored before the PATCH leaves.
 
@@ -168,7 +168,7 @@ class Intent:
     next_restart_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLine:
     """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
 

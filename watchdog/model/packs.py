@@ -84,7 +84,7 @@ class ZoneRef:
         return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFacts:
     """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
 
@@ -135,7 +135,7 @@ class Validation:
 NO_VALIDATION = Validation()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """One certificate pack at one look.
 

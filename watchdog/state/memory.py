@@ -143,12 +143,12 @@ class Memory:
 
     def of(self, zone: ZoneRef) -> Known:
         """All that a look at this zone is held against."""
-        before = self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label)
+        before = self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label)
         return Known(before, self._packs.get(zone.id, {}), self._histories)
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""
-        return self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label, zone.id)
+        return self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label, id=zone.id)
 
     def zone_id(self, zone: ZoneRef) -> str:
         """The id this zone had when it was last seen; empty when it never was."""
@@ -219,7 +219,17 @@ class Memory:
             self.writer.changes.diagnoses[pack.key] = diagnosis
         elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
             return False
-        self._put(Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis))
+        self._put(
+            Remembered(
+                account=zone.account,
+                zone=zone.label,
+                pack=pack,
+                since=since,
+                seen_at=now,
+                decision=decision,
+                diagnosis=diagnosis,
+            )
+        )
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
 
     def give_up(self, pack: Pack, now: datetime) -> None:
@@ -250,7 +260,14 @@ class Memory:
             pack_id = event.pack.id if event.pack else ""
             self.writer.changes.journal.append(
                 JournalLine(
-                    event.at, event.name, *event.zone.key, event.zone.id, pack_id, event.reason or "", event.detail
+                    at=event.at,
+                    event=event.name,
+                    account=event.zone.account,
+                    zone=event.zone.label,
+                    zone_id=event.zone.id,
+                    pack_id=pack_id,
+                    reason=event.reason or "",
+                    detail=event.detail,
                 )
             )
 
