@@ -9,7 +9,15 @@ from tests.state.conftest import T0
 from watchdog.model.history import JournalLine, JournalQuery
 from watchdog.state.changes import Changes
 
-LINE = JournalLine(T0, "pack_changed", "main", "a.example", "z1", "aaaa1111", "", "status=active")
+LINE = JournalLine(
+    at=T0,
+    event="pack_changed",
+    account="main",
+    zone="a.example",
+    zone_id="z1",
+    pack_id="aaaa1111",
+    detail="status=active",
+)
 LINES = [
     LINE,
     replace(LINE, at=T0 + timedelta(hours=1), zone="Shop_1.Example", zone_id="z2", pack_id="bbbb2222"),
@@ -19,8 +27,8 @@ LINES = [
 
 
 @pytest.fixture
-def found(store):
-    store.save(Changes(journal=LINES))
+def found(store, kit):
+    store.save(Changes(journal=LINES), kit.now)
 
     def numbers(**query):
         """Which of the lines, newest first."""

@@ -29,7 +29,16 @@ FLEET = inventory(
     troubled("cccc4444", zone="c.example", account="partner", decision=GAVE_UP),
     zones=[zone("a.example"), zone("b.example"), zone("c.example", "partner"), LOST],
 )
-LINE = JournalLine(NOW, "restart_sent", "main", "b.example", "id-of-b.example", "bbbb3333", "restarted", "attempt=1")
+LINE = JournalLine(
+    at=NOW,
+    event="restart_sent",
+    account="main",
+    zone="b.example",
+    zone_id="id-of-b.example",
+    pack_id="bbbb3333",
+    reason="restarted",
+    detail="attempt=1",
+)
 
 
 class Journal:

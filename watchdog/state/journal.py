@@ -24,7 +24,6 @@ _OF_PACK = (
     .order_by(_j.at.desc(), _j.id.desc())
     .limit(sa.bindparam("most"))
 )
-_COLUMNS = (_j.id, _j.at, _j.event, _j.account, _j.zone, _j.zone_id, _j.pack_id, _j.reason, _j.detail)
 _NEWEST = sa.select(sa.func.max(_j.id)).scalar_subquery()
 _PRUNE = sa.delete(schema.journal).where(
     sa.or_(_j.at < sa.bindparam("before"), _j.id <= _NEWEST - sa.bindparam("rows"))
@@ -47,7 +46,7 @@ def select(connection: sa.Connection, query: JournalQuery) -> list[tuple[int, Jo
 
     Walks the table from its end: 20 ms at most for the ``ROWS`` it may have.
     """
-    wanted = sa.select(*_COLUMNS).order_by(_j.id.desc()).limit(query.most)
+    wanted = sa.select(schema.journal).order_by(_j.id.desc()).limit(query.most)
     if query.since is not None:
         wanted = wanted.where(_j.at >= to_micros(query.since))
     for column, value in ((_j.account, query.account), (_j.zone_id, query.zone_id)):
@@ -58,22 +57,7 @@ def select(connection: sa.Connection, query: JournalQuery) -> list[tuple[int, Jo
             wanted = wanted.where(sa.func.lower(column).like(_like(pattern), escape="\\"))
     if query.before is not None:
         wanted = wanted.where(_j.id < query.before)
-    return [
-        (
-            number,
-            JournalLine(
-                at=from_micros(at),
-                event=event,
-                account=account,
-                zone=zone,
-                zone_id=zone_id,
-                pack_id=pack_id,
-                reason=reason,
-                detail=detail,
-            ),
-        )
-        for number, at, event, account, zone, zone_id, pack_id, reason, detail in connection.execute(wanted)
-    ]
+    return [(row["id"], value_of(JournalLine, row)) for row in connection.execute(wanted).mappings()]
 
 
 def _like(pattern: str) -> str:
