@@ -42,7 +42,7 @@ from watchdog.model.history import UNTROUBLED, Remembered
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
-from watchdog.model.report import pack_row
+from watchdog.model.report import Inventory
 from watchdog.state import packs
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.pages import Sources, application
@@ -111,9 +111,16 @@ def is_sound(pack: Pack) -> None:
     assert pack.expires_at is None or pack.expires_at.tzinfo is UTC
     renewal(pack.expires_at, pack.uploaded_at, NOW)
     assert timedelta(days=pack.validity_days) >= timedelta(0)
-    known = Remembered("main", "example.com", pack, NOW, NOW, Decision(Do.LEAVE, Reason.HEALTHY))
+    known = Remembered(
+        account="main",
+        zone="example.com",
+        pack=pack,
+        since=NOW,
+        seen_at=NOW,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
     packs.pack_row(known)
-    msgspec.json.encode(pack_row(known, UNTROUBLED))
+    msgspec.json.encode(Inventory([(known, UNTROUBLED)], (), NOW).rows())
     hash(pack)
 
 

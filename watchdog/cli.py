@@ -216,7 +216,6 @@ def explain(
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = _load(config)
     from watchdog import commands
-    from watchdog.model.reasons import REASONS
     from watchdog.tell.explain import explained
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
@@ -229,7 +228,7 @@ def explain(
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
-    if any(REASONS[row["reason"]].needs_a_person for row in rows):
+    if any(row["needs_person"] for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 

@@ -7,7 +7,7 @@ the same cycle and the same state as the daemon.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,7 @@ from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
 from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import renewal
-from watchdog.model.report import Inventory, PassReport, next_step, pack_row
+from watchdog.model.report import Inventory, PassReport, next_step
 from watchdog.observe.poll import poll_zone
 from watchdog.runtime import Runtime, caution, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
@@ -64,14 +64,14 @@ async def once(
             report = await passes.run_pass(WHOLE_PASS)
         finally:
             await passes.stop(timedelta(0))
-        found = inventory(runtime.components)
+        found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
-        found = Inventory(found.packs, [*found.zones, *blind])
+        found = replace(found, zones=[*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones
         )
-        needs_a_person = found.needs_a_person(runtime.components.clock.now())
+        needs_a_person = found.needs_a_person()
         return OncePassed(report=report, inventory=found, nothing_seen=nothing_seen, needs_a_person=needs_a_person)
 
 
@@ -90,7 +90,8 @@ def status(config: Config, store: Store, now: datetime) -> Remembered:
     lost = caution(store.lost, config.restart.backoff.initial, now)
     if lost and store.lost is not None:
         lost = f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {lost}"
-    return Remembered(Inventory(packs, list(snapshot.zones.values())), lost)
+    found = Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for)
+    return Remembered(found, lost)
 
 
 class CannotBeDone(Exception):
@@ -153,18 +154,19 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
         wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
         if not wanted and pack_id:
             raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
-        return [await _explained(cycle, seen.zone, pack) for pack in wanted]
+        return [await _explained(runtime, seen.zone, pack) for pack in wanted]
 
 
-async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+    cycle = runtime.passes.cycle
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
-    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis), now, diagnosis)
+    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
     known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     entries = await memory.journal_of(pack, MOST_ENTRIES)
     return {
-        **pack_row(known, history),
+        **_row(runtime, zone, pack),
         "next": next_step(known, history, now),
         "validation_method": pack.validation.method or None,
         "certificate_authority": pack.certificate_authority or None,
@@ -181,6 +183,14 @@ async def _explained(cycle: Cycle, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
             for entry in entries
         ],
     }
+
+
+def _row(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
+    """The row as everywhere; what else the zone has may stand in for this pack."""
+    memory = runtime.components.memory
+    rows = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
+    now, pending_for = runtime.components.clock.now(), runtime.config.alerts.pending_for
+    return Inventory(list(rows.values()), (), now, pending_for).row(*rows[pack.id])
 
 
 async def _find(runtime: Runtime, name: str) -> ZoneRef:
@@ -210,7 +220,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    decision = cycle.decide(zone, pack, diagnosis)
+    decision = cycle.decide(zone, pack, diagnosis, cycle.now())
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None

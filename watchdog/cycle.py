@@ -165,8 +165,8 @@ class Cycle:
             slots.polling.release()
         if not isinstance(observation, Seen):
             return False
-        zone = observation.zone
-        if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack)]:
+        zone, now = observation.zone, self.now()
+        if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack, now)]:
             async with asyncio.TaskGroup() as together:
                 diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
                 for ready in asyncio.as_completed(diagnoses):
@@ -209,20 +209,20 @@ class Cycle:
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settled(self, zone: ZoneRef, pack: Pack) -> bool:
+    def _settled(self, zone: ZoneRef, pack: Pack, now: datetime) -> bool:
         """Decide for a pack that needs neither a diagnosis nor a restart, which is nearly every pack."""
         try:
-            decision = self.decide(zone, pack)
+            decision = self.decide(zone, pack, None, now)
             if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision) or self._wants_recheck(zone, pack):
                 return False
-            self.conclude(zone, pack, decision)
+            self._conclude(zone, pack, decision, None, now)
         except Exception as surprise:  # noqa: BLE001  a fault of ours with one pack must not stop the next
             self._surprised(zone, pack, surprise)
         return True
 
-    def decide(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None) -> Decision:
+    def decide(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> Decision:
         """What is to be done with one pack."""
-        components, memory, now = self.components, self.components.memory, self.now()
+        components, memory = self.components, self.components.memory
         rules, history, then = components.rules(zone), memory.history(pack), memory.known(pack)
         said = pack.validation_errors if components.diagnoser is not None else ()
         failed_for = validation_errors.main_reason(said) if said else None
@@ -247,9 +247,11 @@ class Cycle:
         due = due_since(history, now)
         return components.budget.free_at(zone.account, pack.key, due=due, per_hour=per_hour, now=now, fresh=fresh)
 
-    def conclude(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None = None) -> None:
+    def _conclude(
+        self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime
+    ) -> None:
         """Remember and record what was decided, where it is no restart: that is recorded by its outcome."""
-        memory, now = self.components.memory, self.now()
+        memory = self.components.memory
         history, then = memory.history(pack), memory.known(pack)
         self.report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
@@ -313,9 +315,10 @@ class Cycle:
             if isinstance(diagnosis, Exception):
                 raise diagnosis  # noqa: TRY301  one way to be surprised
             async with slots.acting:
-                decision = self.decide(zone, pack, diagnosis)
+                now = self.now()
+                decision = self.decide(zone, pack, diagnosis, now)
                 if decision.do is not Do.RESTART:
-                    self.conclude(zone, pack, decision, diagnosis)
+                    self._conclude(zone, pack, decision, diagnosis, now)
                     await self._recheck(zone, pack, decision, diagnosis)
                 elif not self.stopping:
                     await self.restart(zone, pack, diagnosis)
@@ -341,9 +344,10 @@ class Cycle:
             if isinstance(fresh, RestartOutcome):
                 return self._restarted(zone, pack, fresh, diagnosis)
             self._remember(Seen(zone, (fresh,)), partial=True)
-            decision = self.decide(zone, fresh, diagnosis)
+            now = self.now()
+            decision = self.decide(zone, fresh, diagnosis, now)
             if decision.do is not Do.RESTART and not (force and fresh.restartable):
-                self.conclude(zone, fresh, decision, diagnosis if fresh.restartable else None)
+                self._conclude(zone, fresh, decision, diagnosis if fresh.restartable else None, now)
                 return RestartOutcome(pack=fresh, reason=decision.reason if fresh.restartable else Reason.MOVED_ON)
             intended = await self._intend(zone, fresh)
             if isinstance(intended, RestartOutcome):
@@ -359,7 +363,15 @@ class Cycle:
         before = components.memory.history(pack)
         wait = components.rules(zone).backoff.drawn(before.attempts + 1, components.dice.random())
         after = before.intended(now, wait)
-        intent = Intent(zone.account, zone.label, zone.id, pack.id, after.attempts, now, now + wait)
+        intent = Intent(
+            account=zone.account,
+            zone=zone.label,
+            zone_id=zone.id,
+            pack_id=pack.id,
+            attempt=after.attempts,
+            at=now,
+            next_restart_at=now + wait,
+        )
         # Before the first await: two restarts must not share the last place in the budget.
         place = components.budget.take(zone.account, now)
         try:

@@ -24,6 +24,7 @@ from watchdog.decide.budget import Budget, due_since
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName, rfc3339
 from watchdog.model.history import Sent, cautious_until
+from watchdog.model.needs import PENDING_FOR
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.passes import AT_ONCE, Passes
@@ -173,9 +174,9 @@ def caution(loss: Quarantined | None, initial: timedelta, now: datetime) -> str:
     return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
-def inventory(components: Components) -> Inventory:
-    """All watched zones and their packs, as they are remembered now."""
+def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
+    """All watched zones and their packs, as they are remembered now. ``pending_for`` as ``Inventory`` has it."""
     memory = components.memory
     zones = [memory.zone(zone) for zone in components.watched.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
-    return Inventory(packs, zones)
+    return Inventory(packs, zones, components.clock.now(), pending_for)

@@ -169,7 +169,18 @@ async def test_a_restart_that_another_process_has_just_made_is_not_made_again(st
         theirs = History(1, now, now, now + WAIT)
         command = Store.open(stage.url, exclusive=False)
         command.intend(
-            Intent("main", "example.com", ZONE, PACK, 1, now, now + WAIT), UNTROUBLED, theirs, anchor(stage.clock)
+            Intent(
+                account="main",
+                zone="example.com",
+                zone_id=ZONE,
+                pack_id=PACK,
+                attempt=1,
+                at=now,
+                next_restart_at=now + WAIT,
+            ),
+            UNTROUBLED,
+            theirs,
+            anchor(stage.clock),
         )
         command.close()
         outcome = await stage.restart()

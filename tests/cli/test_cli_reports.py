@@ -13,7 +13,8 @@ from watchdog.simulator.scenario import pack_id, zone_id
 
 ROW = [
     *("account", "zone", "zone_id", "pack_id", "type", "hosts", "status", "since", "decision", "reason", "attempts"),
-    *("last_restart_at", "next_restart_at", "expires_at", "last_error", "findings", "records"),
+    *("last_restart_at", "next_restart_at", "expires_at", "last_error", "needs_person", "severity", "why", "next_step"),
+    *("silenced_until", "findings", "records"),
 ]
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 FLEET = [

@@ -51,7 +51,19 @@ async def test_a_memory_forgets_zones_and_accounts_that_are_gone(tmp_path):
     memory, now = Memory(store, worker), datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(MANY):
         zone = ZoneRef(f"a{number}", f"z{number}", f"id{number}")
-        seen = Seen(zone, (Pack("p", zone.id, "advanced", "active", ("h",), "google"),))
+        seen = Seen(
+            zone,
+            (
+                Pack(
+                    id="p",
+                    zone_id=zone.id,
+                    type="advanced",
+                    status="active",
+                    hosts=("h",),
+                    certificate_authority="google",
+                ),
+            ),
+        )
         memory.apply(compare(memory.of(zone), seen, now))
     await memory.tidy([ZoneRef(f"a{MANY - 1}", f"z{MANY - 1}")], now + FORGET_AFTER + MINUTE)
     assert list(memory.zones) == [(f"a{MANY - 1}", f"z{MANY - 1}")]
@@ -144,7 +156,12 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
     async with start({"a.example": [{"status": "active"}]}, config={"alerts": alerts}) as fleet:
         said = []
         destinations = Destinations(
-            None, fleet.clock, fleet.runtime.telemetry.logs, lambda *told: said.append(told), None, None
+            http=None,
+            clock=fleet.clock,
+            logs=fleet.runtime.telemetry.logs,
+            count=lambda *told: said.append(told),
+            forget=None,
+            log=None,
         )
         destinations.prepare(fleet.runtime.config)([])
         failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")

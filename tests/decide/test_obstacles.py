@@ -16,7 +16,14 @@ from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RULES = RestartRules(max_attempts=3)
-PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
+PACK = Pack(
+    id="p",
+    zone_id="z",
+    type="advanced",
+    status="validation_timed_out",
+    hosts=("a.example",),
+    certificate_authority="google",
+)
 
 
 def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record: ManualRecord | None = None) -> Finding:

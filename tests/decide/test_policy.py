@@ -17,7 +17,14 @@ from watchdog.model.reasons import Reason
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 RULES = RestartRules(max_attempts=3)
-PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",), "google")
+PACK = Pack(
+    id="p",
+    zone_id="z",
+    type="advanced",
+    status="validation_timed_out",
+    hosts=("a.example",),
+    certificate_authority="google",
+)
 
 
 def case(

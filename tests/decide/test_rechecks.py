@@ -10,7 +10,14 @@ from watchdog.model.packs import ManualRecord, Pack, Validation
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "t")
-STUCK = Pack("p", "z", "universal", "validation_timed_out", ("a.example",), validation=Validation("txt"))
+STUCK = Pack(
+    id="p",
+    zone_id="z",
+    type="universal",
+    status="validation_timed_out",
+    hosts=("a.example",),
+    validation=Validation("txt"),
+)
 WAITING = replace(STUCK, type="advanced", status="pending_validation", validation=Validation("txt", (TOKEN,)))
 PLACED = Finding(
     name=FindingName.TOKENS_PLACED, certainty=Certainty.CERTAIN, host="", says="All are there.", remedy="Nothing."

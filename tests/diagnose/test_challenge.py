@@ -53,7 +53,7 @@ def test_a_delegation_to_another_zones_target_is_wrong_and_the_right_record_is_n
 
 def test_without_a_known_target_any_delegation_to_cloudflare_is_taken_for_right(resolver):
     resolver.records[NAME] = ["CNAME www.example.com.ffffffffffffffff.dcv.cloudflare.com."]
-    assert diagnose(waiting(), resolver, facts=ZoneFacts("example.com", "partial", "active")) == ()
+    assert diagnose(waiting(), resolver, facts=ZoneFacts(name="example.com", type="partial", status="active")) == ()
 
 
 def test_an_alias_to_elsewhere_hides_the_tokens(resolver):
@@ -305,4 +305,7 @@ def test_a_zone_of_its_own_between_the_name_and_ours_cuts_it_off(resolver):
 
 def test_that_the_zone_itself_lies_in_another_zone_cuts_nothing_off(resolver):
     resolver.records |= {"a.example.com": ["SOA", "A 192.0.2.1"]}
-    assert diagnose(pack("a.example.com"), resolver, facts=ZoneFacts("a.example.com", "full", "active")) == ()
+    assert (
+        diagnose(pack("a.example.com"), resolver, facts=ZoneFacts(name="a.example.com", type="full", status="active"))
+        == ()
+    )

@@ -143,19 +143,24 @@ validations = st.builds(
 )
 packs = st.builds(
     Pack,
-    text,
-    text,
-    text,
-    st.sampled_from(["validation_timed_out", "pending_validation", "active"]),
-    names_of_hosts.map(tuple),
-    st.sampled_from(["google", "lets_encrypt", "ssl_com", "new"]),
-    st.none(),
-    st.lists(text).map(tuple),
-    st.integers(0, 400),
-    validations,
+    id=text,
+    zone_id=text,
+    type=text,
+    status=st.sampled_from(["validation_timed_out", "pending_validation", "active"]),
+    hosts=names_of_hosts.map(tuple),
+    certificate_authority=st.sampled_from(["google", "lets_encrypt", "ssl_com", "new"]),
+    expires_at=st.none(),
+    validation_errors=st.lists(text).map(tuple),
+    validity_days=st.integers(0, 400),
+    validation=validations,
 )
 facts = st.builds(
-    ZoneFacts, text | st.just("x.test"), st.sampled_from(["full", "partial", ""]), text, st.booleans(), text
+    ZoneFacts,
+    name=text | st.just("x.test"),
+    type=st.sampled_from(["full", "partial", ""]),
+    status=text,
+    paused=st.booleans(),
+    delegation=text,
 )
 
 

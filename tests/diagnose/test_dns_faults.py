@@ -138,7 +138,7 @@ def test_a_host_that_does_not_exist_is_certain_to_fail_only_where_nobody_can_pla
 
 @pytest.mark.parametrize("host", ["gone.test", "a.gone.test", "*.gone.test"])
 def test_a_domain_that_does_not_exist_is_certain_to_fail(resolver, host):
-    facts = ZoneFacts("gone.test", "full", "active")
+    facts = ZoneFacts(name="gone.test", type="full", status="active")
     assert ("host_missing", "certain", host.removeprefix("*.")) in names(diagnose(pack(host), resolver, facts=facts))
 
 

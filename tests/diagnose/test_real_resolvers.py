@@ -204,7 +204,7 @@ def looked_through(*resolvers: tuple[str, int]):
     def looked(*hosts: str, zone: str = "", kind: str = "full", **more: object) -> tuple[Finding, ...]:
         async def story() -> tuple[Finding, ...]:
             diagnoser = PackDiagnoser(resolvers, timedelta(seconds=4), now=lambda: NOW)
-            facts = ZoneFacts(zone, kind, "active", delegation="0123456789abcdef")
+            facts = ZoneFacts(name=zone, type=kind, status="active", delegation="0123456789abcdef")
             found = await diagnoser.diagnose(pack(*hosts, **more), facts)
             await diagnoser.close()
             return found

@@ -30,8 +30,16 @@ class Terminal(StringIO):
 
 def pack(pack_id="p1", status="active", *, zone="example.com", account="main", decision=HEALTHY, history=UNTROUBLED):
     """One pack with its history; its certificate expires in 60 days."""
-    found = Pack(pack_id, f"id-of-{zone}", "advanced", status, (zone,), "google", NOW + timedelta(days=60))
-    return Remembered(account, zone, found, NOW, NOW, decision), history
+    found = Pack(
+        id=pack_id,
+        zone_id=f"id-of-{zone}",
+        type="advanced",
+        status=status,
+        hosts=(zone,),
+        certificate_authority="google",
+        expires_at=NOW + timedelta(days=60),
+    )
+    return Remembered(account=account, zone=zone, pack=found, since=NOW, seen_at=NOW, decision=decision), history
 
 
 def troubled(pack_id="p1", *, decision=WAITING, history=TROUBLED, **more):
@@ -44,7 +52,7 @@ def zone(name="example.com", account="main", *, error="", reason=""):
 
 def inventory(*packs, zones=None):
     zones = [zone()] if zones is None else zones
-    return Inventory(list(packs), list(zones))
+    return Inventory(list(packs), list(zones), NOW)
 
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

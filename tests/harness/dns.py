@@ -196,12 +196,20 @@ SHORT = timedelta(seconds=0.3)
 PATIENT = timedelta(seconds=10)
 """For one that answers, however busy this machine is."""
 TXT = Validation("txt")
-FULL = ZoneFacts("example.com", "full", "active")
-PARTIAL = ZoneFacts("example.com", "partial", "active", delegation="0123456789abcdef")
+FULL = ZoneFacts(name="example.com", type="full", status="active")
+PARTIAL = ZoneFacts(name="example.com", type="partial", status="active", delegation="0123456789abcdef")
 
 
 def pack(*hosts: str, ca: str = "lets_encrypt", status: str = "validation_timed_out", **more: object) -> Pack:
-    whole = Pack("p", "z", "advanced", status, tuple(sorted(hosts)), ca, validation=TXT)
+    whole = Pack(
+        id="p",
+        zone_id="z",
+        type="advanced",
+        status=status,
+        hosts=tuple(sorted(hosts)),
+        certificate_authority=ca,
+        validation=TXT,
+    )
     return replace(whole, **more)
 
 

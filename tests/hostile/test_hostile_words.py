@@ -34,7 +34,7 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.report import next_step, pack_row
+from watchdog.model.report import next_step
 from watchdog.notify.alertmanager import _alert
 from watchdog.notify.apprise import Service
 from watchdog.notify.messages import messages
@@ -173,7 +173,7 @@ def test_a_table_on_a_terminal_shows_markup_as_text_and_brings_no_escape_but_its
 def test_an_explanation_is_lines_of_text(evil, door):
     known, history = a_row(evil)
     row = {
-        **pack_row(known, history),
+        **inventory((known, history)).row(known, history),
         "next": next_step(known, history, NOW),
         "renewal": None,
         "validation_method": evil,

@@ -8,7 +8,7 @@ from watchdog.model.packs import Pack, pack_key
 from watchdog.model.text import clean
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-PACK = Pack("p", "z", "advanced", "validation_timed_out", ("a.example",))
+PACK = Pack(id="p", zone_id="z", type="advanced", status="validation_timed_out", hosts=("a.example",))
 TRIED = History(attempts=2, trouble_since=NOW, last_restart_at=NOW, next_restart_at=NOW + timedelta(hours=1))
 
 

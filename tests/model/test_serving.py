@@ -10,7 +10,15 @@ from watchdog.model.serving import Serving
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-OLD = Pack("p1", "z", "universal", "active", ("a.example",), "google", NOW)
+OLD = Pack(
+    id="p1",
+    zone_id="z",
+    type="universal",
+    status="active",
+    hosts=("a.example",),
+    certificate_authority="google",
+    expires_at=NOW,
+)
 NEW = replace(OLD, id="p2", expires_at=NOW + 80 * DAY)
 
 

@@ -39,7 +39,7 @@ class Run:
     def __init__(self, channel, *messages):
         self.clock = LoopClock()
         self.told, self.gone = [], []
-        self.queue = MessageQueue("ops", channel, self.clock, self._gone, self.told.append)
+        self.queue = MessageQueue("ops", channel, clock=self.clock, forget=self._gone, report=self.told.append)
         for waiting in messages:
             self.queue.put(waiting)
 

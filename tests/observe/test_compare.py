@@ -24,12 +24,16 @@ STUCK = "validation_timed_out"
 
 
 def pack(name="p1", status="active", hosts=("*.example.com", "example.com"), ca="google"):
-    return Pack(name, "z1", "advanced", status, hosts, ca)
+    return Pack(id=name, zone_id="z1", type="advanced", status=status, hosts=hosts, certificate_authority=ca)
+
+
+def remembered_as(pack, zone):
+    return Remembered(account=zone.account, zone=zone.label, pack=pack, since=T0, seen_at=T0, decision=HEALTHY)
 
 
 def known(*packs, histories=(), zone=ZONE):
     """What was known after a good look at ``T0`` that found these packs; ``histories`` by pack."""
-    remembered = {each.id: Remembered(*zone.key, each, T0, T0, HEALTHY) for each in packs}
+    remembered = {each.id: remembered_as(each, zone) for each in packs}
     before = ZoneMemory(*zone.key, zone.id, T0, T0)
     return Known(before, remembered, {each.key: history for each, history in dict(histories).items()})
 
@@ -143,7 +147,7 @@ def test_a_partial_look_says_nothing_of_the_packs_it_did_not_look_at():
 
 PINNED = replace(ZONE, packs=frozenset({pack_key(UUID)}))
 NOWHERE = replace(
-    known(Pack(pack_key(UUID), "z1", type="", status="", hosts=())).packs[pack_key(UUID)], decision=MISSING
+    known(Pack(id=pack_key(UUID), zone_id="z1", type="", status="", hosts=())).packs[pack_key(UUID)], decision=MISSING
 )
 
 

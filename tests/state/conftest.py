@@ -22,11 +22,19 @@ NOW = Anchor(T0, 0.0, "boot")
 
 
 def make_intent(pack_id="p1", *, attempt=1, at=T0, account="main"):
-    return Intent(account, "example.com", "z1", pack_id, attempt, at, at + timedelta(minutes=15))
+    return Intent(
+        account=account,
+        zone="example.com",
+        zone_id="z1",
+        pack_id=pack_id,
+        attempt=attempt,
+        at=at,
+        next_restart_at=at + timedelta(minutes=15),
+    )
 
 
 def make_pack(pack_id="p1"):
-    return Pack(pack_id, "z1", "advanced", "validation_timed_out", ("example.com",))
+    return Pack(id=pack_id, zone_id="z1", type="advanced", status="validation_timed_out", hosts=("example.com",))
 
 
 def after(intent):

@@ -23,7 +23,14 @@ T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ZONE = ZoneRef("main", "example.com", "z1")
 WAIT = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
-STUCK = Pack("p1", "z1", "advanced", "validation_timed_out", ("example.com",), "google")
+STUCK = Pack(
+    id="p1",
+    zone_id="z1",
+    type="advanced",
+    status="validation_timed_out",
+    hosts=("example.com",),
+    certificate_authority="google",
+)
 WAITING = Decision(Do.WAIT, Reason.BACKING_OFF)
 
 
@@ -36,7 +43,19 @@ def look(memory, *packs, now=T0):
 def next_restart(memory, now=T0, pack=STUCK):
     before = memory.history(pack)
     after = before.intended(now, WAIT)
-    return Intent("main", "example.com", "z1", pack.id, after.attempts, now, now + WAIT), before, after
+    return (
+        Intent(
+            account="main",
+            zone="example.com",
+            zone_id="z1",
+            pack_id=pack.id,
+            attempt=after.attempts,
+            at=now,
+            next_restart_at=now + WAIT,
+        ),
+        before,
+        after,
+    )
 
 
 async def restarted(memory, now=T0, pack=STUCK):
@@ -144,7 +163,18 @@ async def test_two_processes_do_not_restart_one_pack_at_the_same_time(mind):
 async def test_a_pack_that_recovered_in_memory_alone_can_be_restarted_afresh(mind):
     async with mind() as memory:
         await restarted(memory)
-        look(memory, Pack("p1", "z1", "advanced", "active", ("example.com",), "google"), now=T0 + HOUR)
+        look(
+            memory,
+            Pack(
+                id="p1",
+                zone_id="z1",
+                type="advanced",
+                status="active",
+                hosts=("example.com",),
+                certificate_authority="google",
+            ),
+            now=T0 + HOUR,
+        )
         await restarted(memory, T0 + 2 * HOUR)
         assert memory.history(STUCK).attempts == 1
     async with mind() as memory:
@@ -179,7 +209,9 @@ async def test_a_refresh_gives_the_restarts_of_the_hour_each_once_whoever_made_t
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(memory)
         await command.refresh()
-        await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
+        await restarted(
+            command, T0, Pack(id="p2", zone_id="z1", type="advanced", status="validation_timed_out", hosts=())
+        )
         assert await memory.refresh() == [("main", T0)] * 2
 
 
@@ -188,7 +220,9 @@ async def test_a_refresh_keeps_what_could_not_be_written_yet(mind, kit):
     async with mind() as memory, mind(exclusive=False) as command:
         await restarted(memory)
         await command.refresh()
-        await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
+        await restarted(
+            command, T0, Pack(id="p2", zone_id="z1", type="advanced", status="validation_timed_out", hosts=())
+        )
         memory.give_up(STUCK, T0 + HOUR)
         with kit.no_room():
             await memory.refresh()
@@ -215,7 +249,9 @@ async def test_a_refresh_prefers_a_restart_made_elsewhere_to_older_words_of_its_
 @in_simulated_time
 async def test_a_refresh_that_overlaps_a_restart_loses_neither_its_attempt_nor_its_place_in_the_budget(mind):
     async with mind() as memory, mind(exclusive=False) as command:
-        await restarted(command, T0, Pack("p2", "z1", "advanced", "validation_timed_out", ()))
+        await restarted(
+            command, T0, Pack(id="p2", zone_id="z1", type="advanced", status="validation_timed_out", hosts=())
+        )
         budget = Budget()
         budget.take("main", T0)  # as the cycle does before it stores the intent
         restarts, _ = await asyncio.gather(memory.refresh(), restarted(memory))
@@ -269,7 +305,7 @@ async def test_what_cannot_be_written_is_kept_with_its_reason_and_written_later(
             await memory.writer.flush()
             assert "cannot be read or written" in memory.writer.error
             assert not await memory.writer.writable()
-            look(memory, STUCK, Pack("p2", "z1", "advanced", "active", ()), now=T0 + HOUR)
+            look(memory, STUCK, Pack(id="p2", zone_id="z1", type="advanced", status="active", hosts=()), now=T0 + HOUR)
             memory.journal([line(1)])
             await memory.writer.flush()
         assert await memory.writer.writable()
@@ -301,7 +337,9 @@ async def test_a_long_time_without_a_disk_does_not_fill_the_memory(mind, kit, mo
 @in_simulated_time
 async def test_a_pack_forgotten_while_the_disk_took_nothing_and_seen_again_is_kept(mind, kit):
     week = timedelta(days=8)
-    gone = Pack("p1", "z1", "advanced", "deleted", ("example.com",), "google")
+    gone = Pack(
+        id="p1", zone_id="z1", type="advanced", status="deleted", hosts=("example.com",), certificate_authority="google"
+    )
     async with mind() as memory:
         look(memory, gone)
         await memory.writer.flush()
@@ -326,7 +364,9 @@ async def test_old_journal_lines_go_and_young_ones_stay(mind):
 async def test_much_is_written_without_waiting_for_the_clock(mind):
     async with mind() as memory:
         await memory.writer.save(T0)
-        look(memory, *(Pack(f"p{n}", "z1", "advanced", "active", ()) for n in range(2_000)))
+        look(
+            memory, *(Pack(id=f"p{n}", zone_id="z1", type="advanced", status="active", hosts=()) for n in range(2_000))
+        )
         await memory.writer.save(T0)
         async with mind(exclusive=False) as other:
             assert len(list(other.packs_of(ZONE))) == 2_000

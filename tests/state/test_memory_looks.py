@@ -24,7 +24,7 @@ UUID = "3822ff90-ea29-44df-9e55-21300bb9419b"
 
 
 def pack(name="p1", status="active", hosts=("*.example.com", "example.com"), ca="google"):
-    return Pack(name, "z1", "advanced", status, hosts, ca)
+    return Pack(id=name, zone_id="z1", type="advanced", status=status, hosts=hosts, certificate_authority=ca)
 
 
 def look(memory, *packs, zone=ZONE, now=T0, missing=(), decision=HEALTHY, partial=False):

@@ -236,10 +236,36 @@ def spoil(whole, dice):
 @pytest.mark.process  # no process, but seconds
 def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path, mended, kit):
     store = mended()
-    packs = [Pack(f"p{n}", "z1", "advanced", "active", (f"h{n}.example",), "google", kit.t0) for n in range(40)]
-    known = [Remembered("main", "z", pack, kit.t0, kit.t0, Decision(Do.LEAVE, Reason.HEALTHY)) for pack in packs]
+    packs = [
+        Pack(
+            id=f"p{n}",
+            zone_id="z1",
+            type="advanced",
+            status="active",
+            hosts=(f"h{n}.example",),
+            certificate_authority="google",
+            expires_at=kit.t0,
+        )
+        for n in range(40)
+    ]
+    known = [
+        Remembered(
+            account="main",
+            zone="z",
+            pack=pack,
+            since=kit.t0,
+            seen_at=kit.t0,
+            decision=Decision(Do.LEAVE, Reason.HEALTHY),
+        )
+        for pack in packs
+    ]
     found = {("z1", f"p{n}"): Diagnosis(kit.t0, (), "tokens") for n in range(9)}
-    lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p1", detail="x" * 90) for _ in range(40)]
+    lines = [
+        JournalLine(
+            at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p1", detail="x" * 90
+        )
+        for _ in range(40)
+    ]
     store.save(
         Changes(
             zones=[ZoneMemory("main", "z", "z1", kit.t0, kit.t0)],

@@ -269,7 +269,12 @@ def test_a_writer_that_does_not_end_is_a_sentence(store, path, kit):
 
 def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_room(store, kit):
     pragma(store, f"max_page_count = {pragma(store, 'page_count')}")
-    lines = [JournalLine(kit.t0, "pack_changed", "main", "z", "z1", "p", detail="x" * 500) for _ in range(100)]
+    lines = [
+        JournalLine(
+            at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p", detail="x" * 500
+        )
+        for _ in range(100)
+    ]
     with pytest.raises(StateError, match="cannot be written: the disk is full"):
         store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
     assert store.load().histories == {}

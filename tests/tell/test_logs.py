@@ -142,7 +142,7 @@ def test_only_what_is_severe_enough_is_written(lines, level):
 
 
 def test_text_from_outside_is_one_clean_line(lines):
-    hostile = Pack(HOSTILE, ZONE.id, "advanced", HOSTILE, (HOSTILE,))
+    hostile = Pack(id=HOSTILE, zone_id=ZONE.id, type="advanced", status=HOSTILE, hosts=(HOSTILE,))
     facts = (("error", HOSTILE), ("changes", [HOSTILE]))
     (line,) = lines(
         lambda logs: logs.happened(Event(name=EventName.PACK_CHANGED, at=NOW, zone=ZONE, pack=hostile, facts=facts))

@@ -176,7 +176,9 @@ class Client:
             zone = next((zone for zone in listed if zone.id == zone_id), None)
             if zone is not None:
                 delegation = await self._get(endpoints.delegation_id(zone_id))
-                return ZoneFacts(zone.name, zone.type, zone.status, zone.paused, delegation)
+                return ZoneFacts(
+                    name=zone.name, type=zone.type, status=zone.status, paused=zone.paused, delegation=delegation
+                )
         return NOTHING_KNOWN
 
     async def list_zones(self) -> list[wire.ZoneSeen]:

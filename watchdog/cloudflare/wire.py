@@ -81,7 +81,7 @@ class _OnePack(msgspec.Struct):
     result: _Pack
 
 
-class ZoneSeen(msgspec.Struct, frozen=True):
+class ZoneSeen(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of ``GET /zones``."""
 
     id: str
@@ -148,18 +148,20 @@ def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
     items = list(_dicts(_list_in(envelope)))
     if not all(isinstance(item.get("id"), str) and isinstance(item.get("name"), str) for item in items):
         raise msgspec.ValidationError("a zone without an id or a name")
-    found = [
-        ZoneSeen(
-            plain(item["id"], 80),
-            clean(item["name"], 255),
-            _word(_text(item.get("type"))),
-            _word(_text(item.get("status"))),
-            item.get("paused") is True,
-            *_account(item),
-        )
-        for item in items
-    ]
-    return found, _page_info(envelope)
+    return [_zone(item) for item in items], _page_info(envelope)
+
+
+def _zone(item: dict[str, Any]) -> ZoneSeen:
+    account, account_name = _account(item)
+    return ZoneSeen(
+        id=plain(item["id"], 80),
+        name=clean(item["name"], 255),
+        type=_word(_text(item.get("type"))),
+        status=_word(_text(item.get("status"))),
+        paused=item.get("paused") is True,
+        account=account,
+        account_name=account_name,
+    )
 
 
 def _account(item: dict[str, Any]) -> tuple[str, str]:
@@ -298,19 +300,19 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         uploaded_at = _utc(uploaded_at) if uploaded_at.year in YEARS else None
     errors, status = read.validation_errors, _word(read.status)
     return Pack(
-        plain(read.id, 80),
-        zone_id,
-        _word(read.type),
-        status,
-        _hosts(read.hosts),
-        _word(read.certificate_authority),
-        expires_at,
-        tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
-        _days(read.validity_days),
-        common(read.validation_method)
+        id=plain(read.id, 80),
+        zone_id=zone_id,
+        type=_word(read.type),
+        status=status,
+        hosts=_hosts(read.hosts),
+        certificate_authority=_word(read.certificate_authority),
+        expires_at=expires_at,
+        validation_errors=tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
+        validity_days=_days(read.validity_days),
+        validation=common(read.validation_method)
         if status in HEALTHY
         else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
-        uploaded_at,
+        uploaded_at=uploaded_at,
     )
 
 

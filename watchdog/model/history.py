@@ -10,7 +10,7 @@ from enum import StrEnum
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
 from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import REASONS, Reason
 
 CAUTIOUS_FOR = timedelta(hours=1)
 """After the state was lost, nothing is restarted for at least so long: the budget of an hour may just have been spent,
@@ -108,7 +108,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
@@ -119,6 +119,15 @@ class Remembered:
     seen_at: datetime
     decision: Decision
     diagnosis: Diagnosis | None = None
+
+
+def next_restart_at(known: Remembered, history: History) -> datetime | None:
+    """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
+    if known.pack.status != VALIDATION_TIMED_OUT or REASONS[known.decision.reason].final:
+        return None
+    if history.gave_up_at is not None:
+        return None
+    return known.decision.until or history.next_restart_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,7 @@ class ZoneMemory:
         return (self.account, self.label)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A restart that is about to be sent, as it is stored before the PATCH leaves.
 
@@ -159,7 +168,7 @@ class Intent:
     next_restart_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLine:
     """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
 

@@ -43,8 +43,6 @@ IN_PROGRESS = frozenset(
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
-UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
-"""Issued, and served to nobody: the backups that Cloudflare keeps, and what is in staging."""
 GOING_AWAY = frozenset({"pending_deletion", "deleted", "pending_cleanup", "deactivating", "inactive"})
 PENDING_EXPIRATION = "pending_expiration"
 EXPIRED = "expired"
@@ -84,7 +82,7 @@ class ZoneRef:
         return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFacts:
     """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
 
@@ -135,7 +133,7 @@ class Validation:
 NO_VALIDATION = Validation()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """One certificate pack at one look.
 

@@ -91,8 +91,8 @@ class Meaning:
     ``severities`` are those its alert can have, the mildest first; empty where there is no alert. ``pack`` and ``zone``
     are what that alert says of a pack that was decided so, and of a zone that is not seen for this very reason (empty
     where it says something else, or nothing); ``pack_remedy`` and ``zone_remedy`` what a person does then. The texts
-    about packs are templates of ``notify.pack_rules``; those about the end of a certificate, which depend on its type
-    and on the time that is left, stand in ``notify.expiry_rules``. ``ended`` is how the end of the alert is told.
+    about packs are templates of ``trouble``; those about the end of a certificate, which depend on its type
+    and on the time that is left, stand in ``ending``. ``ended`` is how the end of the alert is told.
 
     ``validation_remedy`` is what a person does about a validation that failed for this reason.
     """

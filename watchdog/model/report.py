@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
-from watchdog.model.history import History, Remembered, ZoneMemory
+from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.observation import Seen
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
-from watchdog.model.serving import Serving
+from watchdog.model.text import sentence
+from watchdog.model.trouble import Need
 
 
 @dataclass
@@ -44,8 +47,8 @@ class PassReport:
         }
 
 
-def pack_row(known: Remembered, history: History) -> dict[str, Any]:
-    """One pack as JSON. Times are RFC 3339 in UTC, or null."""
+def pack_row(known: Remembered, history: History, need: Need | None, now: datetime) -> dict[str, Any]:
+    """One pack as JSON, with the gravest ``need`` it has. Times are RFC 3339 in UTC, or null."""
     pack, decision = known.pack, known.decision
     return {
         "account": known.account,
@@ -63,6 +66,11 @@ def pack_row(known: Remembered, history: History) -> dict[str, Any]:
         "next_restart_at": _time(next_restart_at(known, history)),
         "expires_at": _time(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
+        "needs_person": need is not None and need.of_a_person,
+        "severity": need.severity if need is not None else None,
+        "why": need.what if need is not None else None,
+        "next_step": sentence(need.remedy) if need is not None else next_step(known, history, now),
+        "silenced_until": None,
         "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
         "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
@@ -113,15 +121,6 @@ def _renewed_by(pack: Pack, now: datetime) -> str:
     return f"Nothing: Cloudflare renews it by itself, until {rfc3339(window.closes_at)}."
 
 
-def next_restart_at(known: Remembered, history: History) -> datetime | None:
-    """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
-    if known.pack.status != VALIDATION_TIMED_OUT or REASONS[known.decision.reason].final:
-        return None
-    if history.gave_up_at is not None:
-        return None
-    return known.decision.until or history.next_restart_at
-
-
 def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
     """One zone as JSON."""
     return {
@@ -136,45 +135,51 @@ def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inventory:
-    """All packs with their histories, and all zones, at one moment. Rows are only made when somebody reads them."""
+    """All packs with their histories, and all zones, at one moment. Rows are only made when somebody reads them.
+
+    ``pending_for`` is how long a pack may wait for its validation before that is worth a word.
+    """
 
     packs: Sequence[tuple[Remembered, History]] = field(repr=False)  # asyncio prints a task's result, even unasked
     zones: Sequence[ZoneMemory] = field(repr=False)
+    at: datetime
+    pending_for: timedelta = PENDING_FOR
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What these packs ask of a person."""
+        return Needs(self.packs, self.at, self.pending_for)
 
     def rows(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
         counts = Counter((known.account, known.zone) for known, _ in self.packs)
         return {
-            "packs": [pack_row(known, history) for known, history in self.packs],
+            "packs": [self.row(known, history) for known, history in self.packs],
             "zones": [zone_row(zone, counts[zone.key]) for zone in self.zones],
         }
 
+    def row(self, known: Remembered, history: History) -> dict[str, Any]:
+        """One pack as JSON."""
+        return pack_row(known, history, self.needs.of(known, history), self.at)
+
     def noteworthy(self) -> list[dict[str, Any]]:
-        """The rows of the packs that are not simply healthy."""
-        return [pack_row(known, history) for known, history in self.packs if known.decision.reason != Reason.HEALTHY]
+        """The rows of the packs that are not simply healthy, or that need a person all the same."""
+        return [
+            self.row(known, history)
+            for known, history in self.packs
+            if known.decision.reason != Reason.HEALTHY or self.needs.of(known, history) is not None
+        ]
 
     def lost(self) -> list[ZoneMemory]:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]
 
-    def needs_a_person(self, now: datetime) -> bool:
-        """Whether there is a pack or a zone that nothing the watchdog may do will mend.
-
-        A certificate that has run out is such a one while visitors may be served it, and only then.
-        """
-        if self.lost():
-            return True
-        serving = Serving((known.pack for known, _ in self.packs), now)
-        return any(_needs_a_person(known, serving, now) for known, _ in self.packs)
-
-
-def _needs_a_person(known: Remembered, serving: Serving, now: datetime) -> bool:
-    reason, ends = known.decision.reason, known.pack.expires_at
-    if reason is Reason.EXPIRED or (ends is not None and ends <= now):
-        return serving.uses(known.pack) or (reason is not Reason.EXPIRED and REASONS[reason].needs_a_person)
-    return REASONS[reason].needs_a_person
+    def needs_a_person(self) -> bool:
+        """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
+        found = (self.needs.of(known, history) for known, history in self.packs)
+        return bool(self.lost()) or any(need is not None and need.of_a_person for need in found)
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

@@ -35,6 +35,15 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
+def sentence(text: str) -> str:
+    """``text``, which begins small, as a sentence of its own.
+
+    >>> sentence("mend what is named above.")
+    'Mend what is named above.'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def defect(fault: Exception) -> str:
     """What is said of a fault of our own."""
     return f"this is a defect of certpack-watchdog, please report it: {clean(f'{type(fault).__name__}: {fault}')}"

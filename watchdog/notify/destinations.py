@@ -57,6 +57,7 @@ class Destinations:
 
     def __init__(
         self,
+        *,
         http: HttpSender,
         clock: Clock,
         logs: Logs,
@@ -164,7 +165,7 @@ class Destinations:
             refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
             return Refresh(name, RESEND, refresh, self._report)
         channel = channel_of(destination, self._http, self._clock)
-        return MessageQueue(name, channel, self._clock, self._forget, self._report)
+        return MessageQueue(name, channel, clock=self._clock, forget=self._forget, report=self._report)
 
     def _heartbeat(self, url: Secret) -> Delivery:
         lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731

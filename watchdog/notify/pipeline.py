@@ -71,7 +71,9 @@ class Pipeline:
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
-        self._destinations = Destinations(http, clock, logs, count, self._forget, lambda: self._log)
+        self._destinations = Destinations(
+            http=http, clock=clock, logs=logs, count=count, forget=self._forget, log=lambda: self._log
+        )
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -66,6 +66,7 @@ class MessageQueue(Delivery):
         self,
         name: str,
         channel: Channel,
+        *,
         clock: Clock,
         forget: Callable[[Message], Awaitable[None]],
         report: Report,

@@ -11,13 +11,12 @@ from itertools import chain
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.packs import GOING_AWAY, Pack
+from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
+from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import REASONS, Reason, meaning
-from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
-from watchdog.model.serving import Serving
-from watchdog.notify.expiry_rules import expiry
-from watchdog.notify.pack_rules import TROUBLE, subject, trouble
+from watchdog.model.trouble import TROUBLE
+from watchdog.notify.pack_alerts import pack_alert, subject
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
@@ -50,7 +49,7 @@ class Limits:
     ``interval`` is how often every zone is looked at.
     """
 
-    pending_for: timedelta = timedelta(hours=24)
+    pending_for: timedelta = PENDING_FOR
     interval: timedelta = timedelta(minutes=15)
     runbooks: str = RUNBOOKS
 
@@ -75,21 +74,12 @@ def active_alerts(
     unwell: dict[str, int] = {}
     for alert in chain(_own(standing, now), _of_zones(inventory.zones, standing, limits, started_at, now)):
         _keep(found, alert)
-    expiring: list[tuple[Pack, Alert]] = []
+    needs = Needs(inventory.packs, now, limits.pending_for)
     for known, history in inventory.packs:
-        if known.pack.status in GOING_AWAY and known.decision.reason is not Reason.NOT_FOUND:
-            continue
-        if history.trouble_since is not None:
+        for need in needs.all_of(known, history):
+            _keep(found, pack_alert(known, history, need, now))
+        if history.trouble_since is not None and worth_a_look(known):
             unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
-        if ailing := trouble(known, history, limits.pending_for, now):
-            _keep(found, ailing)
-        if ending := expiry(known, history, now):
-            expiring.append((known.pack, ending))
-    if expiring:
-        serving = Serving((known.pack for known, _ in inventory.packs), now + LONGEST_WINDOW)
-        for pack, alert in expiring:
-            if serving.uses(pack):
-                _keep(found, alert)
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 

@@ -40,8 +40,7 @@ def compare(known: Known, observation: Observation, now: datetime, *, partial: b
     if isinstance(observation, Unseen):
         return _unseen(known.zone, observation, now)
     difference, listed = Difference(), {pack.id: pack for pack in observation.packs}
-    moved = listed.keys() != known.packs.keys() or any(pack.status in GOING_AWAY for pack in observation.packs)
-    if moved and not partial:
+    if known.packs and not partial and _moved(known, listed):
         _succeed(known, difference, observation.zone, listed, now)
     for pack in observation.packs:
         then = known.packs.get(pack.id)
@@ -58,6 +57,11 @@ def compare(known: Known, observation: Observation, now: datetime, *, partial: b
     if observation.missing or not known.packs.keys() <= listed.keys():
         _miss(known, difference, observation, listed, now)
     return difference
+
+
+def _moved(known: Known, listed: dict[str, Pack]) -> bool:
+    """Whether a pack came, went or is going, so that one may stand in the place of another."""
+    return listed.keys() != known.packs.keys() or any(pack.status in GOING_AWAY for pack in listed.values())
 
 
 def _unseen(before: ZoneMemory, unseen: Unseen, now: datetime) -> Difference:
@@ -91,7 +95,7 @@ def _follow(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now
 
 def _inherit(known: Known, difference: Difference, pack: Pack) -> None:
     """A pack of another id but of the same identity as one that was restarted: its attempts count on."""
-    if not known.histories or not pack.hosts or pack.status in UNDEPLOYED | GOING_AWAY:
+    if not known.packs or not known.histories or not pack.hosts or pack.status in UNDEPLOYED | GOING_AWAY:
         return
     if _history(known, difference, pack) != UNTROUBLED:
         return
@@ -183,7 +187,9 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pa
             decision = MISSING if wanted else GONE
             difference.packs.append(replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision))
     for pack_id in missing.values():
-        nowhere = Pack(pack_id, zone.id, type="", status="", hosts=())
-        difference.packs.append(Remembered(zone.account, zone.label, nowhere, now, now, MISSING))
+        nowhere = Pack(id=pack_id, zone_id=zone.id, type="", status="", hosts=())
+        difference.packs.append(
+            Remembered(account=zone.account, zone=zone.label, pack=nowhere, since=now, seen_at=now, decision=MISSING)
+        )
         error = f"pack {pack_id} of the configuration is not among the packs of this zone"
         difference.events.append(Event.zone_unseen(zone, now, Reason.NOT_FOUND, error, pack=nowhere))

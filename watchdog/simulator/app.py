@@ -61,7 +61,11 @@ async def _handle(world: World, request: HttpRequest, body: bytes, send: Send) -
         answer = spoil(fault, _right(world, request, body, token))
     kind = fault.kind if fault else ""
     status, text = 0 if kind == "reset" else answer.status, body.decode(errors="replace")
-    world.ledger.append(Request(now, request.method, path, request.url.query, text, status, name))
+    world.ledger.append(
+        Request(
+            at=now, method=request.method, path=path, query=request.url.query, body=text, status=status, credential=name
+        )
+    )
     ray, policy = f"{len(world.ledger):016x}-SIM", _policy(world, request.method, path, allowance)
     headers = {"cf-ray": ray, **policy, **answer.headers}
     if fault is not None and fault.delay:
@@ -92,7 +96,14 @@ def _right(world: World, request: HttpRequest, body: bytes, token: Token | None)
     try:
         admitted = credentials.admit(world, token, request.headers, path)
         content_type = request.headers.get("content-type", "")
-        call = endpoints.Call(request.method, path, request.query_params, content_type, body, admitted)
+        call = endpoints.Call(
+            method=request.method,
+            path=path,
+            query=request.query_params,
+            content_type=content_type,
+            body=body,
+            token=admitted,
+        )
         return endpoints.answer(world, call)
     except Refused as refused:
         return refused.answer

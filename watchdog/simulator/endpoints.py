@@ -30,7 +30,7 @@ _Row = TypeVar("_Row")
 _METHODS = frozenset({"http", "cname", "txt", "email"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request of a valid credential; ``path`` begins after ``/client/v4``."""
 

@@ -27,7 +27,7 @@ class Certificate:
     expires_at: datetime
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Life:
     """One pack. ``begun`` counts the validations begun in the simulation; the last has its tokens from ``nonce``.
 

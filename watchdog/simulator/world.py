@@ -20,7 +20,7 @@ from watchdog.simulator.limits import Limits
 from watchdog.simulator.scenario import Fault, PackStart, Scenario, Token, ZoneStart, pack_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One line of the ledger. ``status`` is 0 where no answer came; ``credential`` is a name, ``""`` if not known."""
 
@@ -90,7 +90,9 @@ class World:
     def order(self, zone: ZoneStart, start: PackStart) -> Life:
         """Begin a pack that somebody ordered, under an id of its own."""
         unused = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
-        life = Life(start.id or unused, zone, start, self.scenario, self.dice, self.clock.now())
+        life = Life(
+            id=start.id or unused, zone=zone, start=start, scenario=self.scenario, dice=self.dice, born=self.clock.now()
+        )
         self._lives[zone.id][life.id] = life
         return life
 
@@ -172,7 +174,14 @@ class World:
         lives: dict[str, Life] = {}
         second = self.scenario.unknowns.failed_renewal == "second_pack"
         for number, start in enumerate(zone.packs):
-            life = Life(start.id or pack_id(zone.name, number), zone, start, self.scenario, self.dice, born)
+            life = Life(
+                id=start.id or pack_id(zone.name, number),
+                zone=zone,
+                start=start,
+                scenario=self.scenario,
+                dice=self.dice,
+                born=born,
+            )
             lives[life.id] = life
             if second and life.certificates and life.status != "active":
                 self._second(life, lives)

@@ -5,7 +5,7 @@ in the other files of this room, in SQLAlchemy's Core and no dialect, so that a 
 them again. No file system and no SQL of a single dialect here. The errors are for everyone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache, lru_cache
@@ -17,9 +17,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from watchdog.state.quarantine import Quarantined
-
-Row = Mapping[str, Any]
-"""The values of one row, by the names of its columns."""
+from watchdog.state.schema import Row
 
 
 class StateError(Exception):

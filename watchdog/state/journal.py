@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from watchdog.model.history import JournalLine
 from watchdog.state import schema
-from watchdog.state.database import Row, execute_each
-from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.database import execute_each
+from watchdog.state.schema import row_of, to_micros, value_of
 
 ROWS = 200_000
 """At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
@@ -19,7 +19,7 @@ ROWS = 200_000
 _j = schema.journal.c
 _APPEND = sa.insert(schema.journal)
 _OF_PACK = (
-    sa.select(_j.at, _j.event, _j.account, _j.zone, _j.reason, _j.detail)
+    sa.select(schema.journal)
     .where(_j.zone_id == sa.bindparam("zone"), _j.pack_id == sa.bindparam("pack"))
     .order_by(_j.at.desc(), _j.id.desc())
     .limit(sa.bindparam("most"))
@@ -32,40 +32,15 @@ _PRUNE = sa.delete(schema.journal).where(
 
 def append(connection: sa.Connection, lines: Iterable[JournalLine]) -> None:
     """Write ``lines`` in their order."""
-    execute_each(connection, _APPEND, [_row(line) for line in lines])
+    execute_each(connection, _APPEND, list(map(row_of, lines)))
 
 
 def of_pack(connection: sa.Connection, zone_id: str, pack_id: str, most: int) -> list[JournalLine]:
     """The newest lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
     rows = connection.execute(_OF_PACK, {"zone": zone_id, "pack": pack_id, "most": most})
-    return [
-        JournalLine(
-            at=from_micros(at),
-            event=event,
-            account=account,
-            zone=zone,
-            zone_id=zone_id,
-            pack_id=pack_id,
-            reason=reason,
-            detail=detail,
-        )
-        for at, event, account, zone, reason, detail in rows
-    ]
+    return [value_of(JournalLine, row) for row in rows.mappings()]
 
 
 def prune(connection: sa.Connection, before: datetime) -> int:
     """Forget lines older than ``before``, and those beyond ``ROWS``; gives their number."""
     return connection.execute(_PRUNE, {"before": to_micros(before), "rows": ROWS}).rowcount
-
-
-def _row(line: JournalLine) -> Row:
-    return {
-        "at": to_micros(line.at),
-        "event": line.event,
-        "account": line.account,
-        "zone": line.zone,
-        "zone_id": line.zone_id,
-        "pack_id": line.pack_id,
-        "reason": line.reason,
-        "detail": line.detail,
-    }

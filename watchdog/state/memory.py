@@ -214,7 +214,17 @@ class Memory:
             self.writer.changes.diagnoses[pack.key] = diagnosis
         elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
             return False
-        self._put(Remembered(zone.account, zone.label, pack, since, now, decision, diagnosis))
+        self._put(
+            Remembered(
+                account=zone.account,
+                zone=zone.label,
+                pack=pack,
+                since=since,
+                seen_at=now,
+                decision=decision,
+                diagnosis=diagnosis,
+            )
+        )
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
 
     def give_up(self, pack: Pack, now: datetime) -> None:
@@ -245,7 +255,14 @@ class Memory:
             pack_id = event.pack.id if event.pack else ""
             self.writer.changes.journal.append(
                 JournalLine(
-                    event.at, event.name, *event.zone.key, event.zone.id, pack_id, event.reason or "", event.detail
+                    at=event.at,
+                    event=event.name,
+                    account=event.zone.account,
+                    zone=event.zone.label,
+                    zone_id=event.zone.id,
+                    pack_id=pack_id,
+                    reason=event.reason or "",
+                    detail=event.detail,
                 )
             )
 

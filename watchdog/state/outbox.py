@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
 from watchdog.state import schema
-from watchdog.state.database import Row, delete_each, upsert_each
-from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.database import delete_each, upsert_each
+from watchdog.state.schema import Row, from_micros, to_micros
 from watchdog.state.store import Store
 
 _ENTRIES = sa.select(schema.alert_log)

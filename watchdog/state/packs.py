@@ -18,8 +18,18 @@ from watchdog.model.packs import ManualRecord, Pack, PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state import schema
 from watchdog.state.changes import Changes
-from watchdog.state.database import Row, delete_each, upsert_each
-from watchdog.state.schema import from_micros, maybe_from_micros, maybe_to_micros, texts_from, texts_to, to_micros
+from watchdog.state.database import delete_each, upsert_each
+from watchdog.state.schema import (
+    Row,
+    from_micros,
+    maybe_from_micros,
+    maybe_to_micros,
+    row_of,
+    texts_from,
+    texts_to,
+    to_micros,
+    value_of,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,18 +46,7 @@ _findings = msgspec.json.Decoder(list[tuple[str, str, str, str, str, tuple[str, 
 
 def load_zones(connection: sa.Connection) -> dict[tuple[str, str], ZoneMemory]:
     """Every zone."""
-    zones = (
-        ZoneMemory(
-            account=account,
-            label=label,
-            id=zone_id,
-            seen_at=maybe_from_micros(seen_at),
-            tried_at=maybe_from_micros(tried_at),
-            reason=reason,
-            error=error,
-        )
-        for account, label, zone_id, seen_at, tried_at, reason, error in connection.execute(_ZONES)
-    )
+    zones = (value_of(ZoneMemory, row) for row in connection.execute(_ZONES).mappings())
     return {zone.key: zone for zone in zones}
 
 
@@ -89,7 +88,7 @@ def load_packs(connection: sa.Connection) -> dict[PackKey, Remembered]:
 
 def save(connection: sa.Connection, changes: Changes) -> None:
     """What was seen and found, and what of it is forgotten."""
-    upsert_each(connection, schema.zones, [_zone_row(zone) for zone in changes.zones])
+    upsert_each(connection, schema.zones, list(map(row_of, changes.zones)))
     upsert_each(connection, schema.packs, [pack_row(known) for known in changes.packs])
     found = changes.diagnoses.items()
     upsert_each(connection, schema.diagnoses, [_diagnosis_row(key, each) for key, each in found if each is not None])
@@ -123,18 +122,6 @@ def _decision(do: str, reason: str, until: int | None) -> Decision:
         return Decision(Do(do), Reason(reason), maybe_from_micros(until))
     except ValueError:  # written by a newer program with more words; the next pass decides afresh
         return Decision(Do.LEAVE, Reason.UNSEEN)
-
-
-def _zone_row(zone: ZoneMemory) -> Row:
-    return {
-        "account": zone.account,
-        "label": zone.label,
-        "id": zone.id,
-        "seen_at": maybe_to_micros(zone.seen_at),
-        "tried_at": maybe_to_micros(zone.tried_at),
-        "reason": zone.reason,
-        "error": zone.error,
-    }
 
 
 def pack_row(known: Remembered) -> Row:

@@ -4,9 +4,7 @@ Functions over the connection of a transaction that ``store`` has begun; what th
 processes may act on one pack: the stored history decides which of them came first.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,8 +12,8 @@ from watchdog.model.history import UNTROUBLED, History, Intent
 from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
-from watchdog.state.database import Row, delete_each, execute_each, upsert_each
-from watchdog.state.schema import from_micros, maybe_from_micros, maybe_to_micros, to_micros
+from watchdog.state.database import delete_each, execute_each, upsert_each
+from watchdog.state.schema import Row, from_micros, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)
 """Two notes of one restart may differ by this much where the clock was set between them."""
@@ -30,11 +28,7 @@ _WITHDRAW = sa.delete(schema.intents).where(_i.id == sa.bindparam("intent"))
 _LATER = sa.select(_i.id).where(
     _i.zone_id == sa.bindparam("zone"), _i.pack_id == sa.bindparam("pack"), _i.id > sa.bindparam("intent")
 )
-_OPEN = (
-    sa.select(_i.id, _i.account, _i.zone, _i.zone_id, _i.pack_id, _i.attempt, _i.at, _i.next_restart_at)
-    .where(_i.outcome.is_(None))
-    .order_by(_i.id)
-)
+_OPEN = sa.select(schema.intents).where(_i.outcome.is_(None)).order_by(_i.id)
 _SINCE = sa.select(_i.account, _i.at).where(_i.at > sa.bindparam("since")).order_by(_i.at, _i.id)
 _SETTLED_BEFORE = sa.delete(schema.intents).where(_i.outcome.is_not(None), _i.at < sa.bindparam("before"))
 # A history outlives its pack while it is recent itself: the backoff of a pack that was never listed counts too.
@@ -55,18 +49,19 @@ class Stale(Exception):
 
 def load_histories(connection: sa.Connection) -> dict[PackKey, History]:
     """Every history. Packs without one are ``UNTROUBLED``."""
-    return dict(map(_history, connection.execute(_HISTORIES)))
+    rows = connection.execute(_HISTORIES).mappings()
+    return {(row["zone_id"], row["pack_id"]): value_of(History, row) for row in rows}
 
 
 def history_of(connection: sa.Connection, key: PackKey) -> History:
     """One pack's history as it is stored now."""
-    row = connection.execute(_HISTORY, {"zone": key[0], "pack": key[1]}).first()
-    return UNTROUBLED if row is None else _history(row)[1]
+    row = connection.execute(_HISTORY, {"zone": key[0], "pack": key[1]}).mappings().first()
+    return UNTROUBLED if row is None else value_of(History, row)
 
 
 def save(connection: sa.Connection, changes: Changes) -> None:
     """Histories and outcomes. A batch may be older than a restart that another process counted: that count stays."""
-    troubled = [_history_row(key, history) for key, history in changes.histories.items() if history != UNTROUBLED]
+    troubled = [_keyed(key, history) for key, history in changes.histories.items() if history != UNTROUBLED]
     upsert_each(connection, schema.histories, troubled, unless_older="last_restart_at")
     well = [key for key, history in changes.histories.items() if history == UNTROUBLED]
     delete_each(connection, schema.histories, well + changes.forgotten)
@@ -83,7 +78,7 @@ def intend(connection: sa.Connection, intent: Intent, expected: History, after: 
     stored = history_of(connection, key)
     if not _count_the_same(stored, expected):
         raise Stale(stored)
-    result = connection.execute(_INTEND, _intent_row(intent))
+    result = connection.execute(_INTEND, row_of(intent) | {"error": ""})
     _put(connection, key, after)
     return int(result.inserted_primary_key[0])  # type: ignore[index]  # there always is one after one insert
 
@@ -101,21 +96,7 @@ def withdraw(connection: sa.Connection, intent_id: int, history: History) -> Non
 
 def open_intents(connection: sa.Connection) -> list[tuple[int, Intent]]:
     """Those whose outcome is not known, oldest first."""
-    return [
-        (
-            intent_id,
-            Intent(
-                account=account,
-                zone=zone,
-                zone_id=zone_id,
-                pack_id=pack_id,
-                attempt=attempt,
-                at=from_micros(at),
-                next_restart_at=from_micros(following),
-            ),
-        )
-        for intent_id, account, zone, zone_id, pack_id, attempt, at, following in connection.execute(_OPEN)
-    ]
+    return [(row["id"], value_of(Intent, row)) for row in connection.execute(_OPEN).mappings()]
 
 
 def since(connection: sa.Connection, at: datetime) -> list[tuple[str, datetime]]:
@@ -133,7 +114,7 @@ def _put(connection: sa.Connection, key: PackKey, history: History) -> None:
     if history == UNTROUBLED:
         delete_each(connection, schema.histories, [key])
     else:
-        upsert_each(connection, schema.histories, [_history_row(key, history)])
+        upsert_each(connection, schema.histories, [_keyed(key, history)])
 
 
 def _count_the_same(stored: History, expected: History) -> bool:
@@ -144,39 +125,5 @@ def _count_the_same(stored: History, expected: History) -> bool:
     return abs(stored.last_restart_at - expected.last_restart_at) < SAME
 
 
-def _history(row: Sequence[Any]) -> tuple[PackKey, History]:
-    zone_id, pack_id, attempts, trouble, last, following, gave_up, error = row
-    return (zone_id, pack_id), History(
-        attempts=attempts,
-        trouble_since=maybe_from_micros(trouble),
-        last_restart_at=maybe_from_micros(last),
-        next_restart_at=maybe_from_micros(following),
-        gave_up_at=maybe_from_micros(gave_up),
-        last_error=error,
-    )
-
-
-def _history_row(key: PackKey, history: History) -> Row:
-    return {
-        "zone_id": key[0],
-        "pack_id": key[1],
-        "attempts": history.attempts,
-        "trouble_since": maybe_to_micros(history.trouble_since),
-        "last_restart_at": maybe_to_micros(history.last_restart_at),
-        "next_restart_at": maybe_to_micros(history.next_restart_at),
-        "gave_up_at": maybe_to_micros(history.gave_up_at),
-        "last_error": history.last_error,
-    }
-
-
-def _intent_row(intent: Intent) -> Row:
-    return {
-        "account": intent.account,
-        "zone": intent.zone,
-        "zone_id": intent.zone_id,
-        "pack_id": intent.pack_id,
-        "attempt": intent.attempt,
-        "at": to_micros(intent.at),
-        "next_restart_at": to_micros(intent.next_restart_at),
-        "error": "",
-    }
+def _keyed(key: PackKey, history: History) -> Row:
+    return {"zone_id": key[0], "pack_id": key[1], **row_of(history)}

@@ -1,14 +1,27 @@
 """The tables, and how times and lists of texts lie in them.
 
-No connection and no statement: what a row means is said by the module that reads and writes it. A time is an integer of
+No connection and no statement: what a row means is said by the module that reads and writes it. Where the fields of a
+value bear the names of the columns, ``row_of`` and ``value_of`` are all there is to say. A time is an integer of
 microseconds since 1970 in UTC (exact, small, sorts as it should), a tuple of texts a JSON array. A change here needs a
 new revision in ``migrations``; a test holds the two together.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+
+Row = Mapping[str, Any]
+"""The values of one row, by the names of its columns."""
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+_Value = TypeVar("_Value", bound=_Dataclass)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -192,3 +205,17 @@ meta = sa.Table(
 )
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, and the highest
 number ever given to a message."""
+
+_TIMES = {column.name for table in metadata.tables.values() for column in table.columns if column.type is _MICROS}
+
+
+def row_of(value: _Dataclass) -> dict[str, Any]:
+    """A value whose fields bear the names of the columns."""
+    row = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+    return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
+
+
+def value_of(kind: type[_Value], row: sa.RowMapping) -> _Value:
+    """The inverse of ``row_of``; columns that are no fields are left out."""
+    columns = ((name, row[name]) for name in kind.__dataclass_fields__)
+    return kind(**{name: maybe_from_micros(each) if name in _TIMES else each for name, each in columns})

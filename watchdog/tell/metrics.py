@@ -17,11 +17,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
-from watchdog.model.history import Sent
+from watchdog.model.history import Sent, next_restart_at
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW
-from watchdog.model.report import Inventory, PassReport, next_restart_at
+from watchdog.model.report import Inventory, PassReport
 from watchdog.model.serving import Serving
 
 PREFIX = "certpack_watchdog_"

@@ -1,4 +1,4 @@
-"""Which alert holds about the end of one pack's certificate, and what a person does then. Arithmetic only.
+"""What the end of one pack's certificate asks of a person. Arithmetic only; ``needs`` asks it of every pack.
 
 What can be done depends on who renews it. Cloudflare renews the certificates that were ordered through it, until 24
 hours before their end; a universal one cannot be restarted, only nudged; one that was uploaded is renewed by nobody
@@ -8,20 +8,18 @@ but its owner, who needs more time for that.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
-from watchdog.model.history import History, Remembered
+from watchdog.model.history import History, Remembered, next_restart_at
 from watchdog.model.packs import EXPIRED, PENDING_EXPIRATION, UNIVERSAL, UPLOADED, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import LONGEST_WINDOW, PRESSING, RenewalWindow, renewal
-from watchdog.model.report import next_restart_at
-from watchdog.notify.pack_rules import pack_alert
+from watchdog.model.trouble import Need
 
 UPLOADED_PRESSING = timedelta(days=14)
-"""How long before its end the alert about an uploaded certificate is critical; it begins ``LONGEST_WINDOW`` before."""
+"""How long before its end the need of an uploaded certificate is critical; it begins ``LONGEST_WINDOW`` before."""
 
 EXPIRY = "expiry"
-"""The family of these alerts; the first part of their subjects."""
+"""The family of these needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,39 +64,36 @@ _RUNNING_OUT = _Remedies(
 )
 
 
-def expiry(known: Remembered, history: History, now: datetime) -> Alert | None:
-    """The one alert about the end of the pack's certificate, if that is near or past."""
+def ending(known: Remembered, history: History, now: datetime) -> Need | None:
+    """What the end of the pack's certificate asks, if that is near or past, and if visitors are served it."""
     pack = known.pack
     if pack.status != EXPIRED and (pack.expires_at is None or pack.expires_at - now > LONGEST_WINDOW):
         return None
     if pack.status == EXPIRED or (pack.expires_at is not None and pack.expires_at <= now):
         at = f" at {rfc3339(pack.expires_at)}" if pack.expires_at is not None else ""
         remedy = _remedies(pack).over
-        return pack_alert(known, history, Reason.EXPIRED, f"expired{at}", now, family=EXPIRY, remedy=remedy)
+        what = f"expired{at}"
+        return Need(reason=Reason.EXPIRED, severity=Severity.CRITICAL, family=EXPIRY, what=what, remedy=remedy)
     if pack.type in UPLOADED:
-        return _uploaded(known, history, now)
+        return _uploaded(pack.expires_at, now)
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     return None if window is None else _ordered(known, history, window, now)
 
 
-def _uploaded(known: Remembered, history: History, now: datetime) -> Alert | None:
-    end = known.pack.expires_at
+def _uploaded(end: datetime | None, now: datetime) -> Need | None:
     if end is None:
         return None
     late = end - now <= UPLOADED_PRESSING
-    return pack_alert(
-        known,
-        history,
-        Reason.EXPIRING,
-        f"expires at {rfc3339(end)}, and Cloudflare does not renew what was uploaded",
-        now,
-        family=EXPIRY,
+    return Need(
+        reason=Reason.EXPIRING,
         severity=Severity.CRITICAL if late else Severity.WARNING,
+        family=EXPIRY,
+        what=f"expires at {rfc3339(end)}, and Cloudflare does not renew what was uploaded",
         remedy=_UPLOADED.late if late else _UPLOADED.early.format(end=rfc3339(end)),
     )
 
 
-def _ordered(known: Remembered, history: History, window: RenewalWindow, now: datetime) -> Alert | None:
+def _ordered(known: Remembered, history: History, window: RenewalWindow, now: datetime) -> Need | None:
     end, last = known.pack.expires_at, window.last_restart_at
     if end is None:
         return None
@@ -117,14 +112,11 @@ def _ordered(known: Remembered, history: History, window: RenewalWindow, now: da
     remedy = remedies.late if late else remedies.early.format(last=rfc3339(last), end=rfc3339(end))
     if waits_too_long:
         remedy += " Or order it from another certificate authority now: the limits of the first do not hold there."
-    return pack_alert(
-        known,
-        history,
-        Reason.EXPIRING,
-        text,
-        now,
-        family=EXPIRY,
+    return Need(
+        reason=Reason.EXPIRING,
         severity=Severity.CRITICAL if late or waits_too_long else Severity.WARNING,
+        family=EXPIRY,
+        what=text,
         remedy=remedy,
     )
 

@@ -1,0 +1,99 @@
+"""What the trouble of one pack asks of a person, by what was decided of it. Arithmetic only.
+
+``needs`` asks it of every pack. The other thing that a pack may ask is about the end of its certificate (``ending``).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchdog.model.events import rfc3339
+from watchdog.model.findings import Certainty
+from watchdog.model.history import History, Remembered
+from watchdog.model.packs import IN_PROGRESS, VALIDATION_TIMED_OUT
+from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.text import clean, counted
+
+TROUBLE = "trouble"
+"""The family of these needs."""
+
+_HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a pack asks of a person, from which alerts, rows and pages are made.
+
+    ``family`` is what it is about: two needs of one family are two sides of one trouble. ``what`` is said of the pack
+    ("gave up after 3 restarts"), ``remedy`` is what a person does; it begins small and ends with a full stop. A higher
+    ``stage`` of the same need is worse than a lower one.
+    """
+
+    reason: Reason
+    severity: Severity
+    family: str
+    what: str
+    remedy: str
+    stage: int = 0
+
+    @property
+    def gravity(self) -> tuple[int, int]:
+        """Compares: what is higher is worse."""
+        return (self.severity.rank, self.stage)
+
+    @property
+    def of_a_person(self) -> bool:
+        """Whether somebody has to look at it, today or now."""
+        return self.severity.rank >= Severity.WARNING.rank
+
+
+def trouble(known: Remembered, history: History, pending_for: timedelta, now: datetime) -> Need | None:
+    """What the pack's trouble asks, if it has any."""
+    reason = known.decision.reason
+    if reason is Reason.HEALTHY:
+        return None
+    if text := REASONS[reason].pack:
+        return _need(known, history, reason, text.format_map(_facts(known, history)))
+    stage = _waits_for_records(known, history)
+    if stage:
+        text = f"needs records placed after {counted(stage, 'restart')}"
+        return _need(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
+    waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
+    if waits and now - known.since >= pending_for:
+        text = f"{known.pack.status} since {rfc3339(known.since)}"
+        return _need(known, history, Reason.PENDING_TOO_LONG, text)
+    return None
+
+
+def _facts(known: Remembered, history: History) -> dict[str, str]:
+    """What the texts of ``REASONS`` about packs may name."""
+    pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
+    certain = next((finding.says.rstrip(".") for finding in found if finding.certainty is Certainty.CERTAIN), "")
+    status = clean(pack.status, 60) or "none"
+    return {
+        "restarts": counted(history.attempts, "restart"),
+        "obstacle": certain or status,
+        "authority": pack.certificate_authority or "the certificate authority",
+        "status": status,
+        "type": pack.type or "none",
+        "zone": known.zone,
+        "pack": pack.id,
+    }
+
+
+def _waits_for_records(known: Remembered, history: History) -> int:
+    """After how many restarts a person is to place records; 0 while there is nothing to place.
+
+    Records found before the last restart are of tokens that it has spent, so they say nothing of it.
+    """
+    found, last = known.diagnosis, history.last_restart_at
+    if found is None or last is None or not found.records:
+        return 0
+    if known.pack.status != VALIDATION_TIMED_OUT and known.pack.status not in IN_PROGRESS:
+        return 0
+    return history.attempts if found.at >= last else history.attempts - 1
+
+
+def _need(known: Remembered, history: History, reason: Reason, what: str, *, stage: int = 0) -> Need:
+    found = REASONS[reason]
+    remedy = found.pack_remedy.format_map(_facts(known, history))
+    return Need(reason=reason, severity=found.severities[0], family=TROUBLE, what=what, remedy=remedy, stage=stage)
