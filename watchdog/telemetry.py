@@ -1,4 +1,4 @@
-"""Where everything that happens is told: the log always, the metrics where there are any, a progress bar for ``once``.
+"""Where everything that happens goes: to the log always, to the metrics where there are any, to a progress bar.
 
 The one telemetry of the cycle and of the clients. It decides nothing and raises nothing of its own.
 """

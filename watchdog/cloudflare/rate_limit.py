@@ -146,7 +146,7 @@ class Reservation:
         return self._left >= 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Policy:
     """What Cloudflare said of one policy. ``left`` is what it said is left, less what was sent since.
 
