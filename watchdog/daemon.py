@@ -116,6 +116,7 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=metrics.notified,
+            journal=runtime.components.memory.journal,
             http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self.answers = Answers(runtime, self.health, self.pipeline, metrics)

@@ -187,7 +187,7 @@ class JournalQuery:
     """Which lines of the journal somebody wants, at ``most`` so many; what is left empty chooses nothing.
 
     ``zone`` is the label, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a pack's id
-    begins. ``before`` is the number of the last line that was given, to go on from.
+    begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
     """
 
     since: datetime | None = None

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from watchdog.model.history import JournalLine, JournalQuery
+from watchdog.model.packs import pack_key
 from watchdog.state import schema
 from watchdog.state.database import execute_each
 from watchdog.state.schema import row_of, to_micros, value_of
@@ -44,7 +45,7 @@ def of_pack(connection: sa.Connection, zone_id: str, pack_id: str, most: int) ->
 def select(connection: sa.Connection, query: JournalQuery) -> list[tuple[int, JournalLine]]:
     """The lines that are wanted with their numbers, newest first.
 
-    Walks the table from its end: 20 ms at most for the ``ROWS`` it may have.
+    Walks the table from its end, which has ``ROWS`` at most.
     """
     wanted = sa.select(schema.journal).order_by(_j.id.desc()).limit(query.most)
     if query.since is not None:
@@ -52,9 +53,11 @@ def select(connection: sa.Connection, query: JournalQuery) -> list[tuple[int, Jo
     for column, value in ((_j.account, query.account), (_j.zone_id, query.zone_id)):
         if value:
             wanted = wanted.where(column == value)
-    for column, pattern in ((_j.zone, query.zone), (_j.pack_id, f"{query.pack}*" if query.pack else "")):
-        if pattern:
-            wanted = wanted.where(sa.func.lower(column).like(_like(pattern), escape="\\"))
+    if query.zone:
+        wanted = wanted.where(sa.func.lower(_j.zone).like(_like(query.zone), escape="\\"))
+    if query.pack:
+        pack = sa.func.replace(sa.func.lower(_j.pack_id), "-", "")
+        wanted = wanted.where(pack.like(_like(f"{pack_key(query.pack)}*"), escape="\\"))
     if query.before is not None:
         wanted = wanted.where(_j.id < query.before)
     return [(row["id"], value_of(JournalLine, row)) for row in connection.execute(wanted).mappings()]
