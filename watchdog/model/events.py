@@ -83,6 +83,7 @@ _WHY = (*_PACK, "reason")
 _NEXT = (*_WHY, "attempt", "next_restart_at")
 _OUTCOME = (*_NEXT, "status", "outcome", "error")
 _FOUND = ("found", "records")
+_MESSAGE = ("message_id", "reason", "severity", "kind", "zones", "fingerprints", "destinations", "title")
 
 EVENTS: dict[EventName, EventKind] = {
     EventName.PACK_CHANGED: EventKind(INFO, (*_PACK, "before", "status"), (WARNING,)),
@@ -103,8 +104,8 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
     EventName.CREDENTIAL_STOPPED: EventKind(ERROR, ("account", "error")),
     EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),
-    EventName.ALERT_SENT: EventKind(INFO, ("destination", "title")),
-    EventName.ALERT_FAILED: EventKind(WARNING, ("destination", "title", "error", "next_at", "dropped"), (ERROR,)),
+    EventName.ALERT_SENT: EventKind(INFO, _MESSAGE),
+    EventName.ALERT_FAILED: EventKind(WARNING, (*_MESSAGE, "error", "next_at", "dropped"), (ERROR,)),
     EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),
     EventName.STARTED: EventKind(INFO, ("version", "zones", "listen", "state", "dry_run")),
     EventName.PASS_COMPLETED: EventKind(

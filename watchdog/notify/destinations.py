@@ -180,16 +180,22 @@ class Destinations:
     def _report(self, attempt: DeliveryAttempt) -> None:
         """Count a try, and log it: of what is sent again every minute only what is new."""
         self._count(attempt.destination, attempt.outcome)
-        name, title = attempt.destination, attempt.title or None
+        name, message = attempt.destination, attempt.message
+        title = message.title if message is not None else attempt.title or None
+        fields: dict[str, object] = {
+            **(message.facts() if message is not None else {}),
+            "destinations": [name],
+            "title": title,
+        }
         if attempt.outcome is DeliveryOutcome.ACCEPTED:
             self._failing.pop(name, None)
             if title:
-                self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
+                self._logs.write(EventName.ALERT_SENT, **fields)
         elif title or self._failing.get(name) != attempt.error:
             self._failing[name] = attempt.error
             dropped = True if attempt.outcome is DeliveryOutcome.DROPPED else None
-            fields = {"title": title, "error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
-            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
+            fields |= {"error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
+            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", **fields)
 
 
 def route_of(destination: Destination) -> Route:
