@@ -14,8 +14,12 @@ from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import CRITICAL_WITHIN, EARLY, GAPS, deduplicate
 from watchdog.notify.lifecycle import LONGEST_CALM
 
-
 MINUTE = timedelta(minutes=1)
+
+
+def needs_records(name="p1"):
+    """A warning."""
+    return alert(name, Reason.RECORDS_NEEDED)
 
 
 def test_an_alert_is_said_when_it_starts_every_day_while_it_lasts_and_when_it_is_over():
@@ -173,11 +177,6 @@ def test_five_hundred_packs_that_turn_critical_within_an_hour_are_four_messages_
 
 
 # ── criticals that are new ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def needs_records(name="p1"):
-    """A warning."""
-    return alert(name, Reason.RECORDS_NEEDED)
 
 
 def test_a_new_critical_does_not_wait_for_what_its_group_said_before():

@@ -50,7 +50,7 @@ async def test_a_pack_that_gives_up_is_told_once_and_its_recovery_too(tmp_path, 
 async def test_the_log_says_of_each_message_what_it_told_of_which_zones_and_where(tmp_path, network):
     async with living(tmp_path, network) as runtime:
         await runtime.passes(gave_up())
-        await runtime.passes(pack("p1"), count=3)
+        await runtime.passes(pack("p1"), count=7)
     told = network.told()
     facts = [
         {
