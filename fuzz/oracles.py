@@ -18,7 +18,8 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.client import ApiCall, Client
+from watchdog.cloudflare.calls import ApiCall
+from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
 from watchdog.cloudflare.rate_limit import (

@@ -3,8 +3,8 @@
 Exit codes: 0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the
 credentials, 74 the machine refuses: the state (or the report) cannot be opened or written, the address is taken, no
 file descriptor is left; 75 another instance holds the state, 78 the configuration is wrong, or a newer version wrote
-the state. Errors are one sentence on stderr, never a traceback. Each failure gets its code where the room that raises
-it is entered (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
+the state. Errors are one sentence on stderr, never a traceback. Each failure gets its code where what raises it is
+called (``_load``, ``_store``, …), so nothing is imported only to tell errors apart.
 """
 
 import asyncio
@@ -346,20 +346,22 @@ def _printing() -> Iterator[None]:
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
+    if terminal.reads_priorities(sys.stderr):
+        sentence = "\n".join(terminal.priority("error") + line for line in sentence.splitlines())
     with suppress(OSError):
         print(sentence, file=sys.stderr)
     sys.exit(code)
 
 
 def _load(path: Path, warn: "Warn" = lambda _: None, *, online: bool = True) -> "Config":
-    """The configuration; where the command goes ``online``, the environment must fit as well."""
+    """The configuration; where the command goes ``online``, with its secrets, and the environment must fit as well."""
     from watchdog.config.environment import check_environment
     from watchdog.config.load import ConfigError, load
 
     if online and (unusable := "\n".join(check_environment(os.environ))):
         _fail(CONFIG_ERROR, unusable)
     try:
-        return load(path, os.environ, warn)
+        return load(path, os.environ, warn, with_secrets=online)
     except ConfigError as error:
         _fail(CONFIG_ERROR, str(error))
 

@@ -66,7 +66,10 @@ async def once(
             await passes.stop(timedelta(0))
         found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
-        blind = [ZoneMemory(name, "(discovery)", reason=reason, error=error) for name, (reason, error) in failures]
+        blind = [
+            ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
+            for name, (reason, error) in failures
+        ]
         found = replace(found, zones=[*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(
             zone.error and meaning(zone.reason).unreachable for zone in found.zones

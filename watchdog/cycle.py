@@ -343,7 +343,8 @@ class Cycle:
             fresh = await restart.reread(pack, client, reservation)
             if isinstance(fresh, RestartOutcome):
                 return self._restarted(zone, pack, fresh, diagnosis)
-            self._remember(Seen(zone, (fresh,)), partial=True)
+            if fresh.status != pack.status:  # else the look has told all of it
+                self._remember(Seen(zone, (fresh,)), partial=True)
             now = self.now()
             decision = self.decide(zone, fresh, diagnosis, now)
             if decision.do is not Do.RESTART and not (force and fresh.restartable):

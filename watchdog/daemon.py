@@ -57,7 +57,7 @@ async def watch(
     exposed: Iterable[Exposed] = (),
     dry_run: bool,
 ) -> None:
-    """``run``: the daemon, until it is told to stop. ``exposed`` is what the configuration warned of.
+    """``run``: the daemon, until it is asked to stop. ``exposed`` is what the configuration warned of.
 
     Raises ``ListenError``, ``StateDamaged``, and ``OSError`` where the listener can go on no more.
     """
@@ -89,7 +89,7 @@ class Ticking(Protocol):
 
 
 class Daemon:
-    """Passes by the ticker until told to stop."""
+    """Passes by the ticker until asked to stop."""
 
     def __init__(
         self,
@@ -99,9 +99,9 @@ class Daemon:
         environ: Mapping[str, str],
         *,
         ticker: Callable[[timedelta, Callable[[], None]], Ticking] = Ticker,
-        post: HttpSender | None = None,
+        sender: HttpSender | None = None,
     ) -> None:
-        """``ticker`` makes another than APScheduler's, which goes by real time; ``post`` is another way to people."""
+        """``ticker`` makes another than APScheduler's, which goes by real time; ``sender`` sends alerts another way."""
         self._runtime = runtime
         self._metrics = metrics
         self._path = path
@@ -115,7 +115,7 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=metrics.notified,
-            http=post or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
@@ -176,7 +176,7 @@ class Daemon:
             state=config.state.url,
             dry_run=runtime.components.dry_run or None,
         )
-        self._notify.tell(READY=1, STATUS="Started; the first pass is under way.")
+        self._notify.send(READY=1, STATUS="Started; the first pass is under way.")
         self._ticker.start()
 
     def sources(self) -> Sources:
@@ -220,7 +220,7 @@ class Daemon:
         if self._listening is not None and self._listening.done():
             self._listening.result()  # with no listener nobody would know how we are; a new start may have one
         if self.health.healthy()[0]:
-            self._notify.tell(WATCHDOG=1)
+            self._notify.send(WATCHDOG=1)
         if self.health.newly_overdue():
             await self._alert()
         if self._reload_asked:
@@ -261,7 +261,7 @@ class Daemon:
     async def _after_pass(self, report: PassReport) -> None:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
-        self._notify.tell(STATUS=self.health.summary())
+        self._notify.send(STATUS=self.health.summary())
         await self.pipeline.after_pass(inventory(components), self.health.standing())
         if writer.error != self._state_error:
             self._state_error = writer.error
@@ -284,7 +284,7 @@ class Daemon:
     def reload(self) -> None:
         """Take the configuration anew, or go on with the one there is. ``systemctl reload`` waits for READY."""
         self._reload_asked = False
-        self._notify.tell(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
+        self._notify.send(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
         exposed: list[Exposed] = []
         try:
             changes = self._runtime.apply(load(self._path, self._environ, exposed.append))
@@ -298,8 +298,8 @@ class Daemon:
             self._log(EventName.CONFIG_RELOADED, changes=[str(change) for change in changes])
             self._runtime.telemetry.exposed(exposed)
         finally:
-            self._notify.tell(READY=1)
-        self._notify.tell(STATUS=self.health.summary())
+            self._notify.send(READY=1)
+        self._notify.send(STATUS=self.health.summary())
 
     def _refuse(self, error: str) -> None:
         self.health.refusal = error
@@ -311,7 +311,7 @@ class Daemon:
 
     async def _stop(self) -> None:
         self._log(EventName.STOPPING)
-        self._notify.tell(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
+        self._notify.send(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
         self._ticker.stop()
         await self._runtime.passes.stop(PATIENCE)
         if self._pass is not None:

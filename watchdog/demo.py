@@ -69,7 +69,7 @@ STORIES: Mapping[str, tuple[str, list[dict[str, Any]]]] = {
     "stuck.example": ("timed out in another stage, which no restart can mend", [_pack(status="deployment_timed_out")]),
     "deleted.example": ("somebody deletes the pack while it is being tried", [_pack("times_out", deleted_after="10s")]),
     "universal.example": ("timed out, but not an advanced pack", [_pack(type="universal")]),
-    "slots-off.example": ("restarts are disabled for this zone", [_pack()]),
+    "hands-off.example": ("restarts are disabled for this zone", [_pack()]),
     "novel.example": ("a status that nobody knows", [_pack(status="quantum_entangled")]),
     "flaky.example": (
         "every third answer is an HTML page, that to the restart too, though it took effect",
@@ -108,7 +108,7 @@ def configuration(base_url: str, folder: Path, listen: str, speed: float) -> str
 
     zones = "\n".join(
         f"  - {{name: {name}, id: {zone_id(name)!r}, account: {'partner' if name.startswith('partner') else 'main'}"
-        + (", restart: {enabled: false}}" if name.startswith("slots-off") else "}")
+        + (", restart: {enabled: false}}" if name.startswith("hands-off") else "}")
         for name in STORIES
     )
     return f"""
@@ -160,16 +160,16 @@ class CannotSimulate(Exception):
 
 async def simulate(port: int, path: Path | None) -> None:
     """Serve the simulator until interrupted: the scenario of a file, or the demo's. Raises ``CannotSimulate``."""
-    told = scenario() if path is None else _read(path)
+    story = scenario() if path is None else _read(path)
     async with AsyncExitStack() as stack:
         try:
-            base_url = await stack.enter_async_context(serve(World(told, RealClock()), port=port))
+            base_url = await stack.enter_async_context(serve(World(story, RealClock()), port=port))
         except OSError as error:
             raise CannotSimulate(f"--port: cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
         print(f"A simulated Cloudflare answers at {base_url}")
-        for token in told.tokens:
+        for token in story.tokens:
             print(f"  credential {token.name}: {token.value or f'{token.email} with key {token.key}'}")
-        for zone in told.zones:
+        for zone in story.zones:
             print(f"  zone {zone.id} {zone.name}: {len(zone.packs)} packs")
         sys.stdout.flush()
         await asyncio.Event().wait()

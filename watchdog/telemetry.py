@@ -1,4 +1,4 @@
-"""Where everything that happens is told: the log always, the metrics where there are any, a progress bar for ``once``.
+"""Where everything that happens goes: to the log always, to the metrics where there are any, to a progress bar.
 
 The one telemetry of the cycle and of the clients. It decides nothing and raises nothing of its own.
 """
@@ -6,7 +6,7 @@ The one telemetry of the cycle and of the clients. It decides nothing and raises
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from watchdog.cloudflare.client import ApiCall
+from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock

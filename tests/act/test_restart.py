@@ -166,7 +166,7 @@ async def test_without_a_disk_nothing_is_sent(staged):
 async def test_a_restart_that_another_process_has_just_made_is_not_made_again(staged):
     async with staged() as stage:
         now = stage.clock.now()
-        theirs = History(1, now, now, now + WAIT)
+        theirs = History(attempts=1, trouble_since=now, last_restart_at=now, next_restart_at=now + WAIT)
         command = Store.open(stage.url, exclusive=False)
         command.intend(
             Intent(
@@ -422,7 +422,9 @@ async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_att
         recalled = await reborn.recall(anchor(stage.clock))
         (found,) = recalled.open_intents
         assert (found[1].pack_id, found[1].attempt, found[1].at) == (PACK, 1, sent_at)
-        assert reborn.history(stage.pack) == History(1, sent_at, sent_at, sent_at + WAIT)
+        assert reborn.history(stage.pack) == History(
+            attempts=1, trouble_since=sent_at, last_restart_at=sent_at, next_restart_at=sent_at + WAIT
+        )
         assert recalled.restarts == [("main", sent_at)]
         Intents(stage.store, reborn).settle(found[0], Sent.UNKNOWN, "the process ended", stage.clock.now())
         await reborn.writer.flush()

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def test_a_bomb_of_aliases_is_refused_before_it_goes_off(tmp_path: Path) -> None
 def test_depth_is_bounded_with_and_without_aliases(tmp_path: Path) -> None:
     assert read_document(written(tmp_path, f"a: {'[' * 40}{']' * 40}")).data
     assert "nested deeper than 40 levels" in refusal(tmp_path, f"a: {'[' * 41}{']' * 41}")
-    assert "nested deeper than 40 levels" in refusal(tmp_path, f"a: {'[' * 100_000}")
+    deepest = refusal(tmp_path, f"a: {'[' * 100_000}")
+    assert re.search("nested deeper than 40 levels|exceeded maximum nesting depth", deepest)  # PyYAML 6.0.4 has its own
     ladder = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 1000))]
     assert "nested deeper than 40 levels once its aliases are expanded" in refusal(tmp_path, "\n".join(ladder))
 

@@ -28,6 +28,17 @@ async def test_the_first_restart_goes_at_the_first_look(start):
         assert (fleet.row(ZONE)["reason"], fleet.row(ZONE)["status"]) == ("restarted", "initializing")
 
 
+@in_simulated_time
+async def test_a_status_is_told_once_though_the_pack_is_read_again_before_the_restart(start):
+    night = {"story": {"outcomes": ["times_out", "succeeds"], "renews_after": "20m", "stages": {"timing_out": "40m"}}}
+    async with start({ZONE: [{"status": "active", **night}]}) as fleet:
+        await fleet.watch(minutes=75)
+        told = [dict(event.facts)["status"] for event in fleet.events("pack_changed")]
+        assert len(fleet.patches()) == 1
+        assert told.count("validation_timed_out") == 1
+        assert told[-1] == "active"
+
+
 @pytest.mark.repeats
 @in_simulated_time
 async def test_each_wait_is_twice_the_one_before_until_the_longest(start):

@@ -177,7 +177,13 @@ class Household:
 def gave_up(name="p1", attempts=8, **more):
     """A pack that was given up."""
     since = NOW - timedelta(hours=3)
-    history = History(attempts, since, NOW - timedelta(hours=1), None, NOW)
+    history = History(
+        attempts=attempts,
+        trouble_since=since,
+        last_restart_at=NOW - timedelta(hours=1),
+        next_restart_at=None,
+        gave_up_at=NOW,
+    )
     return pack(name, "validation_timed_out", decision=GAVE_UP, history=history, **more)
 
 

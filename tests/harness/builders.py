@@ -47,7 +47,9 @@ def troubled(pack_id="p1", *, decision=WAITING, history=TROUBLED, **more):
 
 
 def zone(name="example.com", account="main", *, error="", reason=""):
-    return ZoneMemory(account, name, f"id-of-{name}", NOW, NOW, reason, error)
+    return ZoneMemory(
+        account=account, label=name, id=f"id-of-{name}", seen_at=NOW, tried_at=NOW, reason=reason, error=error
+    )
 
 
 def inventory(*packs, zones=None):

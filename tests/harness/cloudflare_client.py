@@ -121,7 +121,7 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         observer=(observer := Observer()),
     )
     client.calls, client.limited, client.changes = observer.calls, observer.limited, observer.changes
-    client.chosen = observer.chosen
+    client.chosen, client.http = observer.chosen, http
     return client
 
 
@@ -168,9 +168,7 @@ class Answers(httpx.AsyncBaseTransport):
 def by_hand(*answers, **options):
     """A client on answers made by hand."""
     http = Answers(*answers)
-    client = make_client(http, LoopClock(), **options)
-    client.http = http
-    return client
+    return make_client(http, LoopClock(), **options)
 
 
 def answer(result=None, status=200, *, errors=(), headers=None, **envelope):

@@ -174,7 +174,7 @@ async def live(folder, marks, length, seed=1):
         return bells[0]
 
     async with open_runtime(config, store, clock=clock, metrics=metrics, http=churn, dice=dice) as runtime:
-        daemon = Daemon(runtime, metrics, path, {}, ticker=ticker, post=HttpSender("test", People(clock)))
+        daemon = Daemon(runtime, metrics, path, {}, ticker=ticker, sender=HttpSender("test", People(clock)))
         running = asyncio.create_task(daemon.run())
         for passes in range(1, marks[-1] + 1):
             await asyncio.sleep(length.total_seconds())

@@ -111,7 +111,7 @@ def a_row(evil):
         remedy="remedy",
         record=found.validation.tokens[0],
     )
-    history = History(2, NOW, NOW, NOW, last_error=str(error))
+    history = History(attempts=2, trouble_since=NOW, last_restart_at=NOW, next_restart_at=NOW, last_error=str(error))
     return replace(known, pack=found, diagnosis=Diagnosis(NOW, (*findings, placed))), history
 
 
@@ -256,7 +256,7 @@ def test_systemd_is_told_one_state(evil, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5)
-        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).tell(STATUS=evil, WATCHDOG=1)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).send(STATUS=evil, WATCHDOG=1)
         told = manager.recv(65536).decode()
     status, kept_alive = told.split("\n")
     assert status.startswith("STATUS=")

@@ -59,7 +59,12 @@ def diagnosed(row, *findings, at=NOW):
 
 def restarted(times, minutes_ago=10):
     last = NOW - timedelta(minutes=minutes_ago)
-    return History(times, NOW - timedelta(hours=3), last, last + timedelta(minutes=15))
+    return History(
+        attempts=times,
+        trouble_since=NOW - timedelta(hours=3),
+        last_restart_at=last,
+        next_restart_at=last + timedelta(minutes=15),
+    )
 
 
 def certificate(days_left, validity=90, status="active", **more):

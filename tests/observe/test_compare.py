@@ -34,12 +34,12 @@ def remembered_as(pack, zone):
 def known(*packs, histories=(), zone=ZONE):
     """What was known after a good look at ``T0`` that found these packs; ``histories`` by pack."""
     remembered = {each.id: remembered_as(each, zone) for each in packs}
-    before = ZoneMemory(*zone.key, zone.id, T0, T0)
+    before = ZoneMemory(account=zone.account, label=zone.label, id=zone.id, tried_at=T0, seen_at=T0)
     return Known(before, remembered, {each.key: history for each, history in dict(histories).items()})
 
 
 def tried(attempts=3, at=T0):
-    return History(attempts, at, at, at + HOUR)
+    return History(attempts=attempts, trouble_since=at, last_restart_at=at, next_restart_at=at + HOUR)
 
 
 def look(before, *packs, zone=ZONE, missing=(), partial=False):
@@ -56,7 +56,7 @@ def test_a_healthy_fleet_is_seen_without_a_word():
     for before in (known(), known(*packs)):
         difference = look(before, *packs)
         assert (difference.events, difference.histories, difference.packs, difference.forgotten) == ([], {}, [], [])
-        assert difference.zone == ZoneMemory("main", "example.com", "z1", NOW, NOW)
+        assert difference.zone == ZoneMemory(account="main", label="example.com", id="z1", seen_at=NOW, tried_at=NOW)
 
 
 def test_a_status_that_changes_is_told():
@@ -102,7 +102,15 @@ BLIND = Unseen(ZONE, Reason.UNSEEN, "list_packs: HTTP 502")
 
 def test_a_zone_that_cannot_be_seen_keeps_what_is_known_and_says_why():
     difference = compare(known(pack()), BLIND, NOW)
-    assert difference.zone == ZoneMemory("main", "example.com", "z1", T0, NOW, "unseen", "list_packs: HTTP 502")
+    assert difference.zone == ZoneMemory(
+        account="main",
+        label="example.com",
+        id="z1",
+        seen_at=T0,
+        tried_at=NOW,
+        reason="unseen",
+        error="list_packs: HTTP 502",
+    )
     assert (difference.packs, difference.forgotten, difference.histories) == ([], [], {})
 
 

@@ -399,7 +399,7 @@ def test_the_stories_of_the_demo_raise_their_alerts_in_a_real_prometheus(real):
         ("CertpackUnknownStatus", "novel.example"),
         ("CertpackZoneNeverSeen", "partner.example"),
         ("CertpackInTroubleLong", "universal.example"),
-        ("CertpackInTroubleLong", "slots-off.example"),
+        ("CertpackInTroubleLong", "hands-off.example"),
         ("CertpackGaveUp", ""),
     }
 

@@ -38,7 +38,9 @@ def make_pack(pack_id="p1"):
 
 
 def after(intent):
-    return History(intent.attempt, T0, intent.at, intent.next_restart_at)
+    return History(
+        attempts=intent.attempt, trouble_since=T0, last_restart_at=intent.at, next_restart_at=intent.next_restart_at
+    )
 
 
 @contextmanager

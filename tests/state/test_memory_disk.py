@@ -79,7 +79,7 @@ def line(number=0):
 async def test_an_intent_counts_at_once_in_the_process_on_disk_and_in_the_budget(mind):
     async with mind() as memory:
         await restarted(memory)
-        after = History(1, T0, T0, T0 + WAIT)
+        after = History(attempts=1, trouble_since=T0, last_restart_at=T0, next_restart_at=T0 + WAIT)
         assert memory.history(STUCK) == after
         async with mind(exclusive=False) as other:
             assert other.history(STUCK) == after
@@ -106,7 +106,13 @@ async def test_a_restart_whose_outcome_was_not_written_is_left_open_and_counted(
         assert memory.history(STUCK).attempts == 1
 
 
-@pytest.mark.parametrize("before", [UNTROUBLED, History(2, T0 - HOUR, T0 - HOUR, T0 - HOUR + WAIT)])
+@pytest.mark.parametrize(
+    "before",
+    [
+        UNTROUBLED,
+        History(attempts=2, trouble_since=T0 - HOUR, last_restart_at=T0 - HOUR, next_restart_at=T0 - HOUR + WAIT),
+    ],
+)
 @in_simulated_time
 async def test_a_withdrawn_restart_leaves_everything_as_it_was(mind, before):
     async with mind() as memory:
@@ -193,7 +199,9 @@ async def test_what_another_process_restarted_is_taken_over_with_the_next_refres
         await restarted(command)
         assert memory.history(STUCK).attempts == 0
         assert await memory.refresh() == [("main", T0)]
-        assert memory.history(STUCK) == History(1, T0, T0, T0 + WAIT)
+        assert memory.history(STUCK) == History(
+            attempts=1, trouble_since=T0, last_restart_at=T0, next_restart_at=T0 + WAIT
+        )
 
 
 @in_simulated_time

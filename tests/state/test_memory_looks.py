@@ -48,7 +48,7 @@ def told(events):
 
 def tried(memory, one, attempts=3, at=T0):
     """The pack was restarted before."""
-    history = History(attempts, at, at, at + HOUR)
+    history = History(attempts=attempts, trouble_since=at, last_restart_at=at, next_restart_at=at + HOUR)
     memory._set_history(one.key, history)  # noqa: SLF001 - what ``intend`` does, without a disk
     return history
 

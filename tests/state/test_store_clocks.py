@@ -14,7 +14,7 @@ MINUTE = timedelta(minutes=1)
 
 def tried(kit, at=None):
     at = at or kit.t0
-    return History(1, at, at, at + 15 * MINUTE)
+    return History(attempts=1, trouble_since=at, last_restart_at=at, next_restart_at=at + 15 * MINUTE)
 
 
 def later(kit, seconds, step=timedelta(0), boot="boot"):

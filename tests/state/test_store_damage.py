@@ -20,7 +20,7 @@ from watchdog.state.migrations.upgrade import HEAD
 from watchdog.state.store import Store
 
 NAME = "state.db.damaged-20260301T120000Z"
-HISTORIES = {("z1", f"p{n}"): History(1) for n in range(400)}
+HISTORIES = {("z1", f"p{n}"): History(attempts=1) for n in range(400)}
 JUNK = b"certificates: none\n" * 500
 
 
@@ -92,7 +92,7 @@ def test_damage_that_comes_while_it_is_open_is_kept_in_mind_and_can_be_set_aside
     assert store.damage is None
     confuse(path)
     with pytest.raises(StateDamaged):
-        store.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
+        store.save(Changes(histories={("z1", "p1"): History(attempts=2)}), kit.now)
     assert "is damaged" in str(store.damage)
     store.set_aside(kit.t0)
     again = mended()
@@ -268,7 +268,7 @@ def test_whatever_is_wrong_with_the_file_a_start_or_the_one_after_it_works(path,
     ]
     store.save(
         Changes(
-            zones=[ZoneMemory("main", "z", "z1", kit.t0, kit.t0)],
+            zones=[ZoneMemory(account="main", label="z", id="z1", seen_at=kit.t0, tried_at=kit.t0)],
             packs=known,
             histories=HISTORIES,
             diagnoses=found,

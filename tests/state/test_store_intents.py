@@ -88,7 +88,7 @@ def test_withdrawing_to_no_history_deletes_it_and_twice_does_nothing(store, kit)
     intent = kit.intent()
     number = store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
     store.withdraw(number, UNTROUBLED, kit.now)
-    store.withdraw(number, History(9), kit.now)
+    store.withdraw(number, History(attempts=9), kit.now)
     assert store.load().histories == {}
 
 
@@ -151,7 +151,14 @@ def test_a_batch_made_before_another_process_restarted_does_not_take_its_attempt
         command.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
         daemon.save(Changes(histories={("z1", "p1"): History(trouble_since=kit.t0)}), kit.now)
         assert daemon.history_of("z1", "p1") == kit.after(intent)
-        given_up = History(1, kit.t0, kit.t0, None, kit.t0, "gave up")
+        given_up = History(
+            attempts=1,
+            trouble_since=kit.t0,
+            last_restart_at=kit.t0,
+            next_restart_at=None,
+            gave_up_at=kit.t0,
+            last_error="gave up",
+        )
         daemon.save(Changes(histories={("z1", "p1"): given_up}), kit.now)
         assert daemon.history_of("z1", "p1") == given_up
 
@@ -159,9 +166,9 @@ def test_a_batch_made_before_another_process_restarted_does_not_take_its_attempt
 def test_a_change_by_another_process_is_noticed_once_and_ones_own_never(url, kit):
     with kit.opened(url) as daemon, kit.opened(url, exclusive=False) as command:
         assert not daemon.changed_elsewhere()
-        daemon.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
+        daemon.save(Changes(histories={("z1", "p1"): History(attempts=1)}), kit.now)
         assert not daemon.changed_elsewhere()
-        command.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
+        command.save(Changes(histories={("z1", "p1"): History(attempts=2)}), kit.now)
         assert daemon.changed_elsewhere()
         assert not daemon.changed_elsewhere()
         command.load()

@@ -37,8 +37,18 @@ packs = st.builds(
 remembered = st.builds(
     Remembered, account=texts, zone=texts, pack=packs, since=times, seen_at=times, decision=decisions
 )
-zones = st.builds(ZoneMemory, texts, texts, texts, maybe, maybe, texts, texts)
-histories = st.builds(History, st.integers(0, 2**40), maybe, maybe, maybe, maybe, texts)
+zones = st.builds(
+    ZoneMemory, account=texts, label=texts, id=texts, seen_at=maybe, tried_at=maybe, reason=texts, error=texts
+)
+histories = st.builds(
+    History,
+    attempts=st.integers(0, 2**40),
+    trouble_since=maybe,
+    last_restart_at=maybe,
+    next_restart_at=maybe,
+    gave_up_at=maybe,
+    last_error=texts,
+)
 entries = st.builds(
     JournalLine,
     at=times,
@@ -129,24 +139,27 @@ def pack(kit, pack_id="p1", *, seen_at=None, status="active"):
 
 
 def test_a_second_look_replaces_the_first(store, kit):
-    store.save(Changes(packs=[pack(kit)], zones=[ZoneMemory("main", "example.com")]), kit.now)
-    store.save(Changes(packs=[pack(kit, status="expired")], zones=[ZoneMemory("main", "example.com", "z1")]), kit.now)
+    store.save(Changes(packs=[pack(kit)], zones=[ZoneMemory(account="main", label="example.com")]), kit.now)
+    store.save(
+        Changes(packs=[pack(kit, status="expired")], zones=[ZoneMemory(account="main", label="example.com", id="z1")]),
+        kit.now,
+    )
     snapshot = store.load()
     assert [memory.pack.status for memory in snapshot.packs.values()] == ["expired"]
     assert [zone.id for zone in snapshot.zones.values()] == ["z1"]
 
 
 def test_a_forgotten_pack_takes_its_history_along(store, kit):
-    store.save(Changes(packs=[pack(kit), pack(kit, "p2")], histories={("z1", "p1"): History(3)}), kit.now)
+    store.save(Changes(packs=[pack(kit), pack(kit, "p2")], histories={("z1", "p1"): History(attempts=3)}), kit.now)
     store.save(Changes(forgotten=[("z1", "p1")]), kit.now)
     assert set(store.load().packs) == {("z1", "p2")}
     assert store.history_of("z1", "p1") == UNTROUBLED
 
 
 def test_a_recovered_pack_has_no_history_left(store, kit):
-    store.save(Changes(histories={("z1", "p1"): History(3), ("z1", "p2"): History(1)}), kit.now)
+    store.save(Changes(histories={("z1", "p1"): History(attempts=3), ("z1", "p2"): History(attempts=1)}), kit.now)
     store.save(Changes(histories={("z1", "p1"): UNTROUBLED}), kit.now)
-    assert store.load().histories == {("z1", "p2"): History(1)}
+    assert store.load().histories == {("z1", "p2"): History(attempts=1)}
 
 
 def test_what_repeats_is_kept_in_memory_once(store, kit):
@@ -177,15 +190,15 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
     store.save(
         Changes(
             zones=[
-                ZoneMemory("main", "y", tried_at=young),
-                ZoneMemory("main", "o", tried_at=old),
-                ZoneMemory("a", "n"),
+                ZoneMemory(account="main", label="y", tried_at=young),
+                ZoneMemory(account="main", label="o", tried_at=old),
+                ZoneMemory(account="a", label="n"),
             ],
             histories={
-                ("z1", "never-listed"): History(1, last_restart_at=young),
-                ("z1", "just-troubled"): History(0, trouble_since=young),
-                ("z1", "long-gone"): History(1, trouble_since=old, last_restart_at=old),
-                ("z1", "timeless"): History(1),
+                ("z1", "never-listed"): History(attempts=1, last_restart_at=young),
+                ("z1", "just-troubled"): History(attempts=0, trouble_since=young),
+                ("z1", "long-gone"): History(attempts=1, trouble_since=old, last_restart_at=old),
+                ("z1", "timeless"): History(attempts=1),
             },
             journal=[
                 JournalLine(at=at, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p")
@@ -204,7 +217,7 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
 
 def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
     long_ago = kit.t0 - timedelta(days=365)
-    tried = History(8, trouble_since=long_ago, last_restart_at=long_ago, gave_up_at=long_ago)
+    tried = History(attempts=8, trouble_since=long_ago, last_restart_at=long_ago, gave_up_at=long_ago)
     store.save(Changes(packs=[pack(kit, seen_at=long_ago)], histories={("z1", "p1"): tried}), kit.now)
     assert store.prune(kit.t0, kit.t0) == 0
     assert set(store.load().packs) == {("z1", "p1")}

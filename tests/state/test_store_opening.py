@@ -89,14 +89,14 @@ def test_a_refused_opening_lets_the_lock_go(url, path, kit):
 
 
 def test_a_look_at_the_state_works_beside_a_daemon(url, store, kit):
-    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
+    store.save(Changes(histories={("z1", "p1"): History(attempts=1)}), kit.now)
     with kit.opened(url, exclusive=False) as looking:
-        store.save(Changes(histories={("z1", "p1"): History(2)}), kit.now)
-        assert looking.load().histories == {("z1", "p1"): History(2)}
+        store.save(Changes(histories={("z1", "p1"): History(attempts=2)}), kit.now)
+        assert looking.load().histories == {("z1", "p1"): History(attempts=2)}
 
 
 def test_what_is_created_is_for_its_owner_alone(store, path, kit):
-    store.save(Changes(histories={("z1", "p1"): History(1)}), kit.now)
+    store.save(Changes(histories={("z1", "p1"): History(attempts=1)}), kit.now)
     names = {"state.db", "state.db-wal", "state.db-shm", "state.db.lock"}
     assert {entry.name for entry in path.parent.iterdir()} == names
     for name in names:
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(url, path):
 
 def test_a_damaged_database_is_a_sentence_when_its_pages_are_read(url, path, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", f"p{n}"): History(n) for n in range(1, 2000)}), kit.now)
+        store.save(Changes(histories={("z1", f"p{n}"): History(attempts=n) for n in range(1, 2000)}), kit.now)
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096 * 3)
@@ -276,12 +276,12 @@ def test_a_database_that_may_not_grow_refuses_whole_and_works_again_with_more_ro
         for _ in range(100)
     ]
     with pytest.raises(StateError, match="cannot be written: the disk is full"):
-        store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
+        store.save(Changes(histories={("z1", "p1"): History(attempts=1)}, journal=lines), kit.now)
     assert store.load().histories == {}
     assert store.journal_of("z1", "p", 10) == []
     pragma(store, "max_page_count = 100000")
-    store.save(Changes(histories={("z1", "p1"): History(1)}, journal=lines), kit.now)
-    assert store.load().histories == {("z1", "p1"): History(1)}
+    store.save(Changes(histories={("z1", "p1"): History(attempts=1)}, journal=lines), kit.now)
+    assert store.load().histories == {("z1", "p1"): History(attempts=1)}
 
 
 def test_a_disk_that_takes_no_byte_is_not_ready_and_is_again_when_it_does(store, kit):

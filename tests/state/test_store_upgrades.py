@@ -99,7 +99,7 @@ def next_release(tmp_path):
 
 def an_old_state(url, kit):
     with kit.opened(url) as store:
-        store.save(Changes(histories={("z1", "p1"): History(3)}), kit.now)
+        store.save(Changes(histories={("z1", "p1"): History(attempts=3)}), kit.now)
 
 
 def look(path, question):
@@ -136,7 +136,7 @@ def test_a_copy_of_the_older_state_is_kept_and_named_to_whoever_goes_back(url, p
     assert str(refused.value).endswith(f": run that version, or put {kept} in its place, a copy from before")
     kept.replace(path)
     with kit.opened(url) as store:
-        assert store.history_of("z1", "p1") == History(3)
+        assert store.history_of("z1", "p1") == History(attempts=3)
 
 
 @pytest.mark.process
@@ -146,7 +146,7 @@ def test_a_release_that_dies_in_its_revision_leaves_the_old_state_whole(url, pat
     assert died.returncode == -signal.SIGKILL
     assert look(path, "SELECT version_num FROM alembic_version") == [(upgrade.HEAD,)]
     with kit.opened(url) as store:
-        assert store.history_of("z1", "p1") == History(3)
+        assert store.history_of("z1", "p1") == History(attempts=3)
 
 
 def revised(path, revision):
@@ -206,7 +206,11 @@ def test_a_state_of_the_release_before_is_taken_over_as_it_is(url, path, kit):
     with kit.opened(url) as store:
         assert store.load() == Snapshot(
             anchor=Anchor(at, 5.5, "boot"),
-            zones={("main", "a.example"): ZoneMemory("main", "a.example", "z1", at, at + 5 * step)},
+            zones={
+                ("main", "a.example"): ZoneMemory(
+                    account="main", label="a.example", id="z1", seen_at=at, tried_at=at + 5 * step
+                )
+            },
             packs={
                 ("z1", "p1"): Remembered(
                     account="main",
@@ -242,7 +246,16 @@ def test_a_state_of_the_release_before_is_taken_over_as_it_is(url, path, kit):
                     ),
                 )
             },
-            histories={("z1", "p1"): History(2, at, at + step, at + 2 * step, None, "HTTP 500")},
+            histories={
+                ("z1", "p1"): History(
+                    attempts=2,
+                    trouble_since=at,
+                    last_restart_at=at + step,
+                    next_restart_at=at + 2 * step,
+                    gave_up_at=None,
+                    last_error="HTTP 500",
+                )
+            },
         )
         assert [number for number, _ in store.open_intents()] == [7]
         assert [line.detail for line in store.journal_of("z1", "p1", 9)] == ["attempt=2"]

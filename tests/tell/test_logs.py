@@ -281,3 +281,39 @@ def test_a_full_disk_stops_nothing(logging_to):
     logging_to(stream).happened(SENT)
     with suppress(OSError):
         stream.close()
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch, logging_to):
+    """``journal(tell, fits=…)``: what ``tell(logs)`` writes to a stream that is, or is not, systemd's journal."""
+
+    def read(tell, *, fits=True, form="json"):
+        path = tmp_path / "journal"
+        with path.open("w") as stream:
+            status = os.fstat(stream.fileno())
+            monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + (not fits)}")
+            tell(logging_to(stream, "debug", form))
+        return path.read_text().splitlines()
+
+    return read
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_journal_is_told_the_priority_of_each_line(journal, form):
+    def tell(logs):
+        logs.write(EventName.STARTED)
+        logs.write(EventName.ALERT_FAILED)
+        logs.write(EventName.GAVE_UP)
+        logging.getLogger("a.library").error("gone")
+
+    assert [line[:3] for line in journal(tell, form=form)] == ["<6>", "<4>", "<3>", "<3>"]
+
+
+def test_behind_its_priority_a_line_is_what_it_is_elsewhere(journal):
+    (line,) = journal(lambda logs: logs.happened(SENT))
+    assert json.loads(line.removeprefix("<6>"))["event"] == "restart_sent"
+
+
+def test_a_stream_that_is_not_the_journal_gets_no_priorities(journal):
+    (line,) = journal(lambda logs: logs.write(EventName.STOPPED), fits=False)
+    assert json.loads(line)["event"] == "stopped"

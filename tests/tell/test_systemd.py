@@ -19,7 +19,7 @@ def manager(tmp_path):
 
 def test_states_arrive_as_one_datagram_of_lines(manager):
     listening, address = manager
-    Notifier({"NOTIFY_SOCKET": address}).tell(READY=1, STATUS="Watching 3 packs.")
+    Notifier({"NOTIFY_SOCKET": address}).send(READY=1, STATUS="Watching 3 packs.")
     assert listening.recv(4096) == b"READY=1\nSTATUS=Watching 3 packs."
 
 
@@ -28,13 +28,13 @@ def test_an_at_sign_means_the_abstract_namespace():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0{name}")
         listening.settimeout(5)
-        Notifier({"NOTIFY_SOCKET": f"@{name}"}).tell(STOPPING=1)
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).send(STOPPING=1)
         assert listening.recv(4096) == b"STOPPING=1"
 
 
 def test_a_text_cannot_smuggle_in_another_state(manager):
     listening, address = manager
-    Notifier({"NOTIFY_SOCKET": address}).tell(STATUS="fine\nMAINPID=1")
+    Notifier({"NOTIFY_SOCKET": address}).send(STATUS="fine\nMAINPID=1")
     assert listening.recv(4096) == b"STATUS=fine MAINPID=1"
 
 
@@ -42,7 +42,7 @@ def test_a_text_cannot_smuggle_in_another_state(manager):
     "environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}, {"NOTIFY_SOCKET": "vsock:2:1"}]
 )
 def test_a_manager_that_is_not_there_is_no_failure(environ):
-    Notifier(environ).tell(READY=1)
+    Notifier(environ).send(READY=1)
 
 
 def test_a_manager_that_reads_nothing_holds_nobody_up_for_long(manager):
@@ -53,7 +53,7 @@ def test_a_manager_that_reads_nothing_holds_nobody_up_for_long(manager):
             while crowd.sendto(b"x", address):
                 pass
     began = time.monotonic()
-    Notifier({"NOTIFY_SOCKET": address}).tell(WATCHDOG=1)
+    Notifier({"NOTIFY_SOCKET": address}).send(WATCHDOG=1)
     assert time.monotonic() - began < 5
 
 

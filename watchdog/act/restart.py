@@ -9,7 +9,7 @@ Each step takes values and gives one; none raises anything that Cloudflare cause
 
 from dataclasses import replace
 
-from watchdog.cloudflare.client import Client, Reservation
+from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import (
     AccessDenied,
     CloudflareError,
@@ -21,6 +21,7 @@ from watchdog.cloudflare.errors import (
     TurnedAway,
     Unsettled,
 )
+from watchdog.cloudflare.rate_limit import Reservation
 from watchdog.model.history import Intent, Sent
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack

@@ -134,7 +134,19 @@ class SlidingWindow:
         self._ended.append(now)
 
 
-@dataclass(slots=True)
+class Reservation:
+    """Requests of the quota that were reserved ahead."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self) -> bool:
+        """Use one, if one is left."""
+        self._left -= 1
+        return self._left >= 0
+
+
+@dataclass(slots=True, kw_only=True)
 class _Policy:
     """What Cloudflare said of one policy. ``left`` is what it said is left, less what was sent since.
 

@@ -22,7 +22,7 @@ Where = tuple[str | int, ...]
 """The way to a value: keys and list indexes from the top."""
 
 Report = Callable[[Where, str, str], None]
-"""Is told of a fault: where it is, what is wrong, and a hint (or nothing)."""
+"""Called with a fault: where it is, what is wrong, and a hint (or nothing)."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand zones with a dozen packs each stay below it."""
@@ -31,7 +31,7 @@ MAX_DEPTH = 40
 MAX_VALUES = 500_000
 """Keys and values after aliases are expanded; more than a file of ``MAX_BYTES`` holds without aliases of aliases."""
 MOST_PROBLEMS = 100
-"""Faults told of one file. Whoever made more has taken another file for this one, or mends these first."""
+"""Faults reported of one file. Whoever made more has taken another file for this one, or mends these first."""
 LONGEST_NUMBER = 64
 """Characters; longer runs of digits stay text, as turning them into numbers takes quadratic time."""
 
@@ -144,7 +144,7 @@ def read_document(path: Path) -> Document:
     return _Reading(file, text).document()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Anchored:
     """A value that aliases may repeat, with what a repetition costs. ``open`` while it is still being read."""
 

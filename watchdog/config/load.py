@@ -29,7 +29,7 @@ from watchdog.config.messages import describe
 from watchdog.config.permissions import Warn, exposure
 from watchdog.config.references import resolve
 from watchdog.config.schema import Config
-from watchdog.config.secrets import Opened, Secret, read_secret, secret_blocks
+from watchdog.config.secrets import Opened, Secret, leave_unread, read_secret, secret_blocks
 from watchdog.config.variables import Expansion, TooLarge
 
 __all__ = ["ConfigError", "Problem", "json_schema", "load"]
@@ -41,10 +41,11 @@ class ConfigError(DocumentError):
     """The configuration is refused. ``problems`` are all its faults, in the order of the file, one line each."""
 
 
-def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None) -> Config:
+def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None, *, with_secrets: bool = True) -> Config:
     """Read the configuration, or raise ``ConfigError`` with everything that is wrong with it.
 
-    ``warn`` hears of every file, this one or a secret's, that holds a credential and can be read by others.
+    ``warn`` hears of every file, this one or a secret's, that holds a credential and can be read by others. Without
+    ``with_secrets`` no secret is read or checked, and none is known: for those who only read the state.
     """
     try:
         problems = _Problems(read_document(path))
@@ -62,7 +63,9 @@ def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None) ->
         if exposed := exposure(file, status, environ, os.geteuid()):
             warn(exposed)
 
-    if any(_inline(block, secrets) for _, block, secrets in secret_blocks(written, Config)):
+    if not with_secrets:
+        leave_unread(written, Config)
+    elif any(_inline(block, secrets) for _, block, secrets in secret_blocks(written, Config)):
         with suppress(OSError):
             opened(path, path.stat())
     data = _with_variables(written, environ, problems)

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from watchdog.config.durations import format_duration
+from watchdog.config.secrets import Secret
 from watchdog.config.types import (
     AccountName,
     AlertReason,
@@ -113,6 +114,10 @@ class Discover(Block):
     )
 
 
+def _begins(secret: Secret | None, *beginnings: str) -> bool:
+    return secret is not None and not secret.unread and secret.get_secret_value().startswith(beginnings)
+
+
 class AccountConfig(Block):
     """One credential: an API token, or the older pair of email and Global API Key."""
 
@@ -148,12 +153,12 @@ class AccountConfig(Block):
         if self.api_token is None and self.api_key is None:
             raise ValueError("has no credentials: give it an api_token_file (or api_token, or api_email with api_key)")
         # Since 2026 a credential says what it is (Cloudflare's documentation, "Token formats").
-        if self.api_token is not None and self.api_token.get_secret_value().startswith("cfk_"):
+        if _begins(self.api_token, "cfk_"):
             raise ValueError(
                 "has a global API key as its api_token (it begins with cfk_): give it as api_key with api_email, or"
                 " better make an API token"
             )
-        if self.api_key is not None and self.api_key.get_secret_value().startswith(("cfut_", "cfat_")):
+        if _begins(self.api_key, "cfut_", "cfat_"):
             raise ValueError("has an API token as its api_key (it begins with cfut_ or cfat_): give it as api_token")
         return self
 
@@ -196,7 +201,7 @@ class RestartPolicy(Block):
 
     enabled: Boolean = Field(
         default=True,
-        description="Whether anything is restarted. With false everything is watched and told, and nothing changed.",
+        description="Whether anything is restarted. With false all is watched and reported, and nothing changed.",
     )
     backoff: Backoff = Field(
         default=Backoff(),

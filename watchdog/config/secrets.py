@@ -18,7 +18,7 @@ from watchdog.config.document import Where
 _LONGEST = 16 * 1024
 
 Opened = Callable[[Path, os.stat_result], None]
-"""Is told of every file that holds a secret, with its status as it was when it was read."""
+"""Called with every file that holds a secret, with its status as it was when it was read."""
 
 
 class Secret(SecretStr):
@@ -28,12 +28,44 @@ class Secret(SecretStr):
         super().__init__(value)
         self.file = file
 
+    @property
+    def unread(self) -> bool:
+        """Whether nobody has looked what it is, since it is not needed."""
+        return False
+
     def reread(self) -> str:
         """What the file holds now; the same as before where there is no file.
 
         Raises ``ValueError``, a sentence that repeats nothing of the file.
         """
         return self.get_secret_value() if self.file is None else read_secret(self.file)
+
+
+class UnreadSecret(Secret):
+    """Stands where the configuration has a secret, for those who need none. Asking for its value is a defect."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    @property
+    def unread(self) -> bool:
+        """It is."""
+        return True
+
+    def get_secret_value(self) -> str:
+        """Never: raises ``LookupError``."""
+        raise LookupError("this secret was not read")
+
+
+def leave_unread(data: Any, kind: Any) -> None:
+    """Put an ``UnreadSecret`` in the place of every secret in ``data``, of which ``secret_blocks`` says what it is."""
+    for _, block, secrets in secret_blocks(data, kind):
+        for name in secrets:
+            given = [key for key in (name, f"{name}_file") if block.get(key) is not None]
+            for key in given:
+                del block[key]
+            if given:
+                block[name] = UnreadSecret()
 
 
 def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str:

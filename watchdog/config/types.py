@@ -65,7 +65,8 @@ def _bare(value: Any) -> Any:
 
 
 def _secret(secret: Secret) -> Secret:
-    header_safe(secret.get_secret_value())
+    if not secret.unread:
+        header_safe(secret.get_secret_value())
     return secret
 
 
@@ -134,6 +135,8 @@ def _address(schemes: frozenset[str] | None) -> Callable[[Secret], Secret]:
     """A check of a URL that is a secret, so that nothing of it may be repeated; ``None`` for any scheme."""
 
     def check(secret: Secret) -> Secret:
+        if secret.unread:
+            return secret
         text = secret.get_secret_value()
         if not text.isprintable() or any(character.isspace() for character in text):
             raise ValueError("has white space, a line break or control characters inside")

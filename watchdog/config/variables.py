@@ -26,11 +26,11 @@ class TooLarge(Exception):
 
 @dataclass(slots=True)
 class Expansion:
-    """Fills in the variables of one file. ``report`` is told what is wrong; ``room`` is how much may still come in."""
+    """Fills in the variables of one file. ``report`` takes what is wrong; ``left`` is how much may still come in."""
 
     environ: Mapping[str, str]
     report: Report
-    room: int = field(default=MAX_BYTES)
+    left: int = field(default=MAX_BYTES)
 
     def value(self, value: Any, where: Where) -> Any:
         """The value at ``where`` with every variable in it filled in. Raises ``TooLarge``."""
@@ -59,7 +59,7 @@ class Expansion:
         if held is None and default is None:
             self.report(where, f"the environment has no variable {name}", "")
         text = held or default or ""
-        self.room -= len(text)
-        if self.room < 0:
+        self.left -= len(text)
+        if self.left < 0:
             raise TooLarge(f"is larger than {MAX_MIB} MiB once its variables are filled in")
         return text

@@ -18,7 +18,7 @@ LONGEST_HEADER = 65_536
 """Bytes of one header field: security policies are longer than the 8,190 that aiohttp (3.14.5) takes by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What came. ``status`` is 0 when nothing did, and ``error`` says why."""
 
@@ -48,13 +48,13 @@ async def fetch(address: str, port: int, host: str, target: str) -> Page:
         ):
             body = await _beginning(response.content)
             return Page(
-                response.status,
-                clean(body.decode("utf-8", "replace"), 2000),
-                clean(response.headers.get("location", ""), 200),
-                response.headers.get("cf-mitigated", "").lower() == "challenge",
+                status=response.status,
+                body=clean(body.decode("utf-8", "replace"), 2000),
+                location=clean(response.headers.get("location", ""), 200),
+                challenged=response.headers.get("cf-mitigated", "").lower() == "challenge",
             )
     except (aiohttp.ClientError, OSError, ValueError) as fault:
-        return Page(0, error=clean(fault) or type(fault).__name__)
+        return Page(status=0, error=clean(fault) or type(fault).__name__)
 
 
 async def _beginning(stream: aiohttp.StreamReader) -> bytes:

@@ -93,7 +93,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
             async with asyncio.timeout(patience.total_seconds()):
                 page = await fetch(address, reach.port, host, target)
         except TimeoutError:
-            page = Page(0, error=f"no answer within {patience.total_seconds():g} s")
+            page = Page(status=0, error=f"no answer within {patience.total_seconds():g} s")
         found += _judge_page(host, address, token, page)
     return found
 

@@ -38,7 +38,7 @@ class Sent(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What was tried for one pack since it was last well.
 
@@ -130,7 +130,7 @@ def next_restart_at(known: Remembered, history: History) -> datetime | None:
     return known.decision.until or history.next_restart_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneMemory:
     """One zone: the id its name stands for, when it was last seen whole, and why not since.
 

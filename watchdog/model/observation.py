@@ -50,7 +50,7 @@ class Known:
     histories: Mapping[PackKey, History]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Difference:
     """What a look changes in what is known. ``zone`` is ``None`` where it says nothing of the zone as a whole.
 

@@ -53,7 +53,7 @@ def compare(known: Known, observation: Observation, now: datetime, *, partial: b
     if partial:
         return difference
     zone = observation.zone
-    difference.zone = ZoneMemory(zone.account, zone.label, zone.id, seen_at=now, tried_at=now)
+    difference.zone = ZoneMemory(account=zone.account, label=zone.label, id=zone.id, seen_at=now, tried_at=now)
     if observation.missing or not known.packs.keys() <= listed.keys():
         _miss(known, difference, observation, listed, now)
     return difference
@@ -68,7 +68,9 @@ def _unseen(before: ZoneMemory, unseen: Unseen, now: datetime) -> Difference:
     """The zone keeps the id that was found for its name; the same failure again is not worth a line."""
     zone, reason, error = unseen.zone, unseen.reason, unseen.error
     event = Event.zone_unseen(zone, now, reason, error, again=before.reason == reason)
-    return Difference(replace(before, id=zone.id or before.id, tried_at=now, reason=reason, error=error), [event])
+    return Difference(
+        zone=replace(before, id=zone.id or before.id, tried_at=now, reason=reason, error=error), events=[event]
+    )
 
 
 def _first_sight(zone: ZoneRef, pack: Pack, now: datetime) -> list[Event]:

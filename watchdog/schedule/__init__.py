@@ -1,1 +1,1 @@
-"""When: a ticker that only rings, and an agenda that says whose turn it is. Neither runs any work."""
+"""When: a ticker that only ticks, and an agenda that says whose turn it is. Neither runs any work."""

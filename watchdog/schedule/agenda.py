@@ -18,7 +18,7 @@ START_STEP = timedelta(seconds=1)
 """Zones start at most this far apart, so a small fleet is seen at once and a large one over its whole interval."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Turn:
     zone: ZoneRef
     due: datetime
@@ -51,7 +51,7 @@ class Agenda:
         for place, zone in enumerate(fresh):
             urgent = zone.key in troubled
             period = self.attention if urgent else self.interval
-            entry = _Turn(zone, now if urgent else now + place * step, period)
+            entry = _Turn(zone=zone, due=now if urgent else now + place * step, period=period)
             self._entries[zone.key] = entry
             self._queue(entry)
         for key, zone in wanted.items():

@@ -9,7 +9,7 @@ JSON = "application/json"
 _JSONS = frozenset({JSON, "application/problem+json"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What goes back: a payload to be written as JSON, or a text of another type."""
 
@@ -36,7 +36,7 @@ class Refused(Exception):
 def success(result: Any, *, messages: tuple[tuple[int, str], ...] = (), result_info: Any = None) -> Answer:
     """A good answer."""
     payload = {"success": True, "errors": [], "messages": _coded(messages), "result": result}
-    return Answer(200, payload if result_info is None else {**payload, "result_info": result_info})
+    return Answer(status=200, payload=payload if result_info is None else {**payload, "result_info": result_info})
 
 
 def failure(
@@ -47,7 +47,7 @@ def failure(
     if chain:
         coded[0]["error_chain"] = _coded(chain)
     payload = {"success": False, "errors": coded, "messages": [], "result": None}
-    return Answer(status, payload, headers={} if wait is None else {"Retry-After": str(wait)})
+    return Answer(status=status, payload=payload, headers={} if wait is None else {"Retry-After": str(wait)})
 
 
 def too_many(wait: int | None) -> Answer:

@@ -83,25 +83,27 @@ def spoil(fault: Fault, right: Answer) -> Answer:
             page = (
                 f"<!DOCTYPE html>\n<html><head><title>{fault.status}</title></head><body>{fault.message}</body></html>"
             )
-            return Answer(fault.status, text=page, content_type="text/html; charset=UTF-8")
+            return Answer(status=fault.status, text=page, content_type="text/html; charset=UTF-8")
         case "text_error":
-            return Answer(fault.status, text=f"error code: {fault.status}", content_type="text/plain; charset=UTF-8")
+            return Answer(
+                status=fault.status, text=f"error code: {fault.status}", content_type="text/plain; charset=UTF-8"
+            )
         case "rate_limited":
             return too_many(fault.retry_after)
         case "null_body":
-            return Answer(fault.status)
+            return Answer(status=fault.status)
         case "empty_body":
-            return Answer(fault.status, content_type="text/plain; charset=UTF-8")
+            return Answer(status=fault.status, content_type="text/plain; charset=UTF-8")
         case "edge_error":
             return _edge_error(fault)
         case "huge":
             messages = [{"code": 10000, "message": "x" * _HUGE}]
-            return Answer(right.status, {**right.payload, "messages": messages}, headers=right.headers)
+            return Answer(status=right.status, payload={**right.payload, "messages": messages}, headers=right.headers)
         case "missing_fields" | "nulls" | "unknown_words" | "odd_primary":
             result = right.payload["result"]
             spoiled = [_spoil_one(fault, one) for one in result] if isinstance(result, list) else None
             result = _spoil_one(fault, result) if spoiled is None else spoiled
-            return Answer(right.status, {**right.payload, "result": result}, headers=right.headers)
+            return Answer(status=right.status, payload={**right.payload, "result": result}, headers=right.headers)
         case _:
             return right
 
@@ -119,7 +121,7 @@ def _edge_error(fault: Fault) -> Answer:
     }
     if fault.retry_after is not None:
         payload["retry_after"] = fault.retry_after
-    return Answer(fault.status, payload, content_type="application/problem+json")
+    return Answer(status=fault.status, payload=payload, content_type="application/problem+json")
 
 
 def _spoil_one(fault: Fault, one: Any) -> Any:

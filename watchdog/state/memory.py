@@ -143,12 +143,12 @@ class Memory:
 
     def of(self, zone: ZoneRef) -> Known:
         """All that a look at this zone is held against."""
-        before = self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label)
+        before = self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label)
         return Known(before, self._packs.get(zone.id, {}), self._histories)
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""
-        return self.zones.get(zone.key) or ZoneMemory(zone.account, zone.label, zone.id)
+        return self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label, id=zone.id)
 
     def zone_id(self, zone: ZoneRef) -> str:
         """The id this zone had when it was last seen; empty when it never was."""

@@ -4,11 +4,13 @@ What only SQLite has is here and in ``location``, ``lock`` and ``quarantine``: P
 for damage, error codes. Called by ``store`` alone.
 """
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
@@ -30,7 +32,7 @@ _SENTENCES = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_BUSY: f"is locked by another process for more than {_BUSY:.0f} s",
     sqlite3.SQLITE_READONLY: "cannot be written by this user, or lies on a read-only file system",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read and write it and its directory",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: this user must be able to read it, a daemon to write its directory too",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
 }
 _DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
@@ -40,13 +42,14 @@ _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, ms
 class SQLite:
     """An open state file. Made by ``open_database``; to be used in one thread at a time, though not always the same."""
 
-    def __init__(self, path: Path, lock: InstanceLock | None) -> None:
+    def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str]) -> None:
+        """``options`` are those of SQLite's own URIs."""
         self._path = path
         self._lock = lock
         self.lost = last_loss(path)
         self.damage: StateDamaged | None = None
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
+            sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query={"uri": "true", **options}),
             # The driver begins no transaction of its own accord: ours begin with what ``_transaction`` says.
             connect_args={"timeout": _BUSY, "check_same_thread": False, "isolation_level": None},
             poolclass=sa.NullPool,
@@ -209,11 +212,19 @@ def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None)
         raise
 
 
+def _access(path: Path) -> Mapping[str, str]:
+    """The options with which a user who may only read the state can open it beside a daemon, or after it."""
+    if os.access(path, os.W_OK):
+        return {}
+    # Nobody has it open without its log of writes, and to make one takes more than reading.
+    return {"mode": "ro"} if path.with_name(f"{path.name}-wal").exists() else {"immutable": "1"}
+
+
 def _opened(path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> SQLite:
     """Once. What is damaged is out of the way when this raises, if it may be mended."""
     if lock is not None:
         create(path)
-    database = SQLite(path, lock)
+    database = SQLite(path, lock, {} if lock is not None else _access(path))
     try:
         database.prepare(migrate=lock is not None, check=mend_at is not None)
     except BaseException as error:

@@ -18,6 +18,7 @@ from watchdog.model.clock import Clock
 from watchdog.model.events import EVENTS, Event, EventName, shown
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
+from watchdog.tell import terminal
 
 LONGEST = 2_000
 """Characters of one field: every fault of a small configuration, or one error with its remedy."""
@@ -60,6 +61,8 @@ def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -
         if console
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
+    if terminal.reads_priorities(stream):
+        renderer = _with_priority(renderer)
     last: list[Any] = [_cleaned, _for_people if console else _in_order, renderer]
     ours: dict[str, Any] = {
         "processors": [*shared, *last],
@@ -81,6 +84,15 @@ def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -
         logging.root.setLevel(max(number, logging.WARNING))
 
     return install
+
+
+def _with_priority(render: Callable[..., str]) -> Callable[..., str]:
+    """So that ``journalctl -p err`` finds what is an error."""
+
+    def rendered(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        return terminal.priority(event["level"]) + render(logger, method, event)
+
+    return rendered
 
 
 class _Unfailing:

@@ -1,6 +1,6 @@
-"""What systemd is told, by its notification protocol (``sd_notify(3)``): a datagram to ``$NOTIFY_SOCKET``.
+"""States sent to systemd by its notification protocol (``sd_notify(3)``): datagrams to ``$NOTIFY_SOCKET``.
 
-The protocol is these few lines, so no library is needed. Nothing is told when nobody asked.
+The protocol is these few lines, so no library is needed. Nothing is sent where nobody asked.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ class Notifier:
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog_seconds = int(usec) / 1e6 if usec.isdigit() else None
 
-    def tell(self, **states: str | int) -> None:
+    def send(self, **states: str | int) -> None:
         """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
         if not self._address:
             return

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""Levels of the log as syslog, and so the journal, counts them."""
 
 
 class CannotPrint(Exception):
@@ -30,6 +34,25 @@ def finish() -> None:
             stream.flush()
         except OSError:
             _to_nowhere(stream.fileno())
+
+
+def reads_priorities(stream: TextIO) -> bool:
+    """Whether the stream ends in systemd's journal, which says so by its device and inode (systemd.exec(5))."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or none of the system's
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def priority(level: str) -> str:
+    """What the journal takes for the priority of a line that begins with it, and keeps to itself.
+
+    >>> priority("error")
+    '<3>'
+    """
+    return f"<{_PRIORITIES[level]}>"
 
 
 @contextmanager

@@ -377,7 +377,7 @@ class Life:
                 self.runtime = runtime
                 runtime.components.telemetry = Ears(runtime.components.telemetry, history, self)
                 self.daemon = Daemon(
-                    runtime, self.metrics, history.path, {}, ticker=Ticker, post=HttpSender("test", history.people)
+                    runtime, self.metrics, history.path, {}, ticker=Ticker, sender=HttpSender("test", history.people)
                 )
                 await self.daemon.run()
         except StateDamaged:
