@@ -15,9 +15,6 @@ from fnmatch import fnmatchcase
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason, Severity
 
-_ZONES_SHOWN = 10
-"""Zones that one log line names."""
-
 RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""
 
@@ -189,29 +186,6 @@ class Message:
     at: datetime
     total: int = 1
     notices: tuple[Notice, ...] = field(default=(), repr=False)
-
-    @property
-    def public_id(self) -> str:
-        """What it is called outside: in webhooks and in the log."""
-        return f"{self.at:%Y%m%dT%H%M%S}-{self.id}"
-
-    @property
-    def kind(self) -> Kind | None:
-        """What is new, of that alert of which the most is; ``None`` of a test."""
-        kinds = {notice.kind for notice in self.notices}
-        return next((kind for kind in Kind if kind in kinds), None)
-
-    def facts(self) -> dict[str, object]:
-        """What a log line says of it: enough to find it again by zone, by alert and at its destination."""
-        zones = dict.fromkeys(notice.alert.zone for notice in self.notices if notice.alert.zone)
-        return {
-            "message_id": self.public_id,
-            "reason": self.reason,
-            "severity": self.severity,
-            "kind": self.kind,
-            "zones": list(zones)[:_ZONES_SHOWN] or None,
-            "fingerprints": list(dict.fromkeys(notice.alert.fingerprint for notice in self.notices)) or None,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,16 +43,16 @@ class DeliveryOutcome(StrEnum):
 class DeliveryAttempt:
     """One try at one destination.
 
-    ``message`` is what was tried; where all that fires was, ``title`` says what is new of that, and is empty where
-    nothing is. ``next_at`` is when it is tried again, if it is.
+    ``title`` is empty where nothing new was sent; ``message`` is what was, where it was one. ``next_at`` is when it is
+    tried again, if it is.
     """
 
     destination: str
     outcome: DeliveryOutcome
-    message: Message | None = None
     title: str = ""
     error: str = ""
     next_at: datetime | None = None
+    message: Message | None = None
 
 
 Report = Callable[[DeliveryAttempt], None]
@@ -185,14 +185,17 @@ class MessageQueue(Delivery):
         await self._forget(message)
 
     def _note(
-        self,
-        outcome: DeliveryOutcome,
-        message: Message | None = None,
-        error: str = "",
-        next_at: datetime | None = None,
+        self, outcome: DeliveryOutcome, message: Message | None = None, error: str = "", next_at: datetime | None = None
     ) -> None:
         self._report(
-            DeliveryAttempt(destination=self._name, outcome=outcome, message=message, error=error, next_at=next_at)
+            DeliveryAttempt(
+                destination=self._name,
+                outcome=outcome,
+                title=message.title if message is not None else "",
+                error=error,
+                next_at=next_at,
+                message=message,
+            )
         )
 
 

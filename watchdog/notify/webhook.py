@@ -53,7 +53,7 @@ def payload(message: Message) -> dict[str, Any]:
     """The body. ``alerts`` are the gravest of ``total``."""
     return {
         "version": 1,
-        "id": message.public_id,
+        "id": f"{message.at:%Y%m%dT%H%M%S}-{message.id}",
         "status": message.status,
         "reason": message.reason,
         "severity": message.severity,
