@@ -233,7 +233,7 @@ class Quota:
         Each needs a booking before it is used.
         """
         number = min(number, self._window.limit)
-        if not self._waiting and self._wait(urgency, number, operation) <= 0:
+        if not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0:
             self._start(number, operation)
             return number
         began = self._clock.monotonic()
@@ -323,8 +323,8 @@ class Quota:
     def _of(self, operation: str) -> tuple[_Policy, ...]:
         return self._named.get(operation) or (self._policies[DEFAULT],)
 
-    def _wait(self, urgency: Urgency, number: int = 1, operation: str = "") -> float:
-        now, more = self._clock.monotonic(), min(number, self._window.limit) - 1
+    def _wait(self, urgency: Urgency, number: int, operation: str, now: float) -> float:
+        more = min(number, self._window.limit) - 1
         window, address = self._window.wait(now, self._reserve(urgency) + more), self._address.wait(now, more)
         wait = max(self._blocked_until - now, window, address)
         for policy in self._of(operation):
@@ -356,17 +356,17 @@ class Quota:
             self._timer.cancel()
             self._timer = None
         later: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
-        nap = math.inf
+        nap, now = math.inf, self._clock.monotonic()  # one moment for all, or none would wait for what others wait for
         while self._waiting:
             waiter = self._waiting[0]
             urgency, _, number, operation, granted = waiter
             if granted.done():  # cancelled while it waited
                 heapq.heappop(self._waiting)
                 continue
-            wait = self._wait(urgency, number, operation)
+            wait = self._wait(urgency, number, operation, now)
             if wait > 0:
                 nap = min(nap, wait if math.isfinite(wait) else _LONGEST_NAP)
-                if wait <= self._wait(urgency, number):  # it waits for what all wait for
+                if wait <= self._wait(urgency, number, "", now):  # it waits for what all wait for
                     break
                 later.append(heapq.heappop(self._waiting))  # for its own policy: the next may go before
                 continue
