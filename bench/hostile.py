@@ -21,8 +21,8 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.client import _bounded
 from watchdog.cloudflare.errors import CloudflareError, Operation
+from watchdog.cloudflare.transport import _bounded
 from watchdog.config.load import ConfigError, load
 from watchdog.diagnose.transport import TooLargeError, parse
 

@@ -18,18 +18,15 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.client import ApiCall, Client
+from watchdog.cloudflare.calls import ApiCall
+from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
-from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
-from watchdog.cloudflare.rate_limit import (
-    LONGEST_BLOCK,
-    LONGEST_WINDOW,
-    PER_ADDRESS,
-    Allowance,
-    Quota,
-    SlidingWindow,
-    Urgency,
-)
+from watchdog.cloudflare.envelope import complaints, problem, success
+from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation
+from watchdog.cloudflare.policies import LONGEST_WINDOW
+from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, PER_ADDRESS, Quota, Urgency
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.translate import translate
 from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
@@ -77,8 +74,8 @@ def configuration(content: bytes) -> None:
         assert isinstance(config, Config)
         return
     assert 0 < len(problems) <= MOST_PROBLEMS + 1
-    for problem in problems:
-        is_plain(str(problem), 1000)
+    for each in problems:
+        is_plain(str(each), 1000)
 
 
 def envelope(body: bytes) -> None:
@@ -91,11 +88,11 @@ def envelope(body: bytes) -> None:
         for zone in wire.zones(body)[0]:
             for text in (zone.id, zone.name, zone.type, zone.status):
                 is_plain(text, 255)
-    for simple in (wire.delegation_id, wire.token_status, wire.success):
+    for simple in (wire.delegation_id, wire.token_status, success):
         with contextlib.suppress(msgspec.MsgspecError):
             is_plain(str(simple(body)), 80)
     said = body[:400].decode("utf-8", "replace")
-    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=said, problem=wire.problem(body))
+    error = translate(Operation.GET_PACK, 400, complaints(body), prefix=said, problem=problem(body))
     is_label(error, 400)
 
 

@@ -115,6 +115,7 @@ class Daemon:
             clock=self._clock,
             logs=runtime.telemetry.logs,
             count=metrics.notified,
+            journal=runtime.components.memory.journal,
             http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
         self._ticker = ticker(self._length, self._tick)

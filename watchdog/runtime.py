@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import RealClock
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, SlidingWindow
+from watchdog.cloudflare.rate_limit import PER_ADDRESS
+from watchdog.cloudflare.sliding_window import SlidingWindow
 from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config

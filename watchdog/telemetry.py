@@ -6,7 +6,7 @@ The one telemetry of the cycle and of the clients. It decides nothing and raises
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from watchdog.cloudflare.client import ApiCall
+from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, make_client, timed_out
 from tests.harness.time import LoopClock, in_simulated_time
-from watchdog.cloudflare.client import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.credential import PROBE_EVERY, Credential, Sign
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -26,6 +25,7 @@ from watchdog.cloudflare.errors import (
     Unsettled,
 )
 from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Urgency
+from watchdog.cloudflare.retries import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.transport import MOST_BYTES
 from watchdog.model.reasons import Reason
 from watchdog.simulator.scenario import Fault, pack_id, zone_id

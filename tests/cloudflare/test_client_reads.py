@@ -6,9 +6,9 @@ import pytest
 
 from tests.harness.cloudflare_client import SECRET, ZONE, Sky, answer, by_hand, make_client, timed_out
 from tests.harness.time import in_simulated_time
-from watchdog.cloudflare.client import MOST_PAGES
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import AccessDenied, Ambiguous, CloudflareFault, NotFound
+from watchdog.cloudflare.paging import MOST_PAGES
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN, pack_key
 from watchdog.simulator.scenario import pack_id, zone_id

@@ -22,12 +22,13 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, make_client, timed_out
-from watchdog.cloudflare.client import GET_TRIES, MOST_PAGES, PER_PAGE
 from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.envelope import MOST_ON_PAGE
 from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
+from watchdog.cloudflare.paging import MOST_PAGES, PER_PAGE
 from watchdog.cloudflare.rate_limit import Urgency
+from watchdog.cloudflare.retries import GET_TRIES
 from watchdog.cloudflare.transport import MOST_BYTES, connect
-from watchdog.cloudflare.wire import MOST_ON_PAGE
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
@@ -528,7 +529,7 @@ async def test_a_cookie_is_never_sent_back():
 async def test_two_accounts_on_one_pool_keep_their_credentials_apart():
     async with serving(saying(response())) as server, calling(server.base) as client:
         credential = Credential.from_key("old", "ops@example.com", "the-key", ImpatientClock())
-        other = make_client(client._http, ImpatientClock(), base_url=server.base, credential=credential)  # noqa: SLF001 - the pool they share
+        other = make_client(client.http, ImpatientClock(), base_url=server.base, credential=credential)
         for each in (client, other, client):
             await each.get_pack(ZONE, PACK)
         assert server.connections == 1

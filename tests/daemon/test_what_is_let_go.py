@@ -162,6 +162,7 @@ async def test_what_last_failed_at_a_destination_goes_with_it(start):
             count=lambda *told: said.append(told),
             forget=None,
             log=None,
+            journal=None,
         )
         destinations.prepare(fleet.runtime.config)([])
         failed = DeliveryAttempt(destination="hook", outcome=DeliveryOutcome.FAILED, title="a title", error="no")

@@ -157,8 +157,8 @@ class Logs:
 class Household:
     """One life of the daemon's pipeline."""
 
-    def __init__(self, pipeline, network, logs, counted, read):
-        self.pipeline, self.network, self.logs, self.counted = pipeline, network, logs, counted
+    def __init__(self, pipeline, network, logs, counted, kept, read):
+        self.pipeline, self.network, self.logs, self.counted, self.kept = pipeline, network, logs, counted, kept
         self.clock = LoopClock()
         self._read = read
 
@@ -204,7 +204,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
             await disk.wait()
         return await asyncio.get_running_loop().run_in_executor(worker, question)
 
-    logs, counted = Logs(), []
+    logs, counted, kept = Logs(), [], []
     http = HttpSender("certpack-watchdog/test", network)
     pipeline = Pipeline(
         read(alerts),
@@ -214,10 +214,11 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         logs=logs,
         count=lambda *tried: counted.append(tuple(map(str, tried))),
         http=http,
+        journal=kept.extend,
     )
     await pipeline.start()
     try:
-        yield Household(pipeline, network, logs, counted, read)
+        yield Household(pipeline, network, logs, counted, kept, read)
     finally:
         if kill:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -14,7 +14,8 @@ import httpx
 from tests.harness.time import LoopClock
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.simulator.app import ConnectionCut, create_app
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
@@ -121,7 +122,7 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         observer=(observer := Observer()),
     )
     client.calls, client.limited, client.changes = observer.calls, observer.limited, observer.changes
-    client.chosen = observer.chosen
+    client.chosen, client.http = observer.chosen, http
     return client
 
 
@@ -168,9 +169,7 @@ class Answers(httpx.AsyncBaseTransport):
 def by_hand(*answers, **options):
     """A client on answers made by hand."""
     http = Answers(*answers)
-    client = make_client(http, LoopClock(), **options)
-    client.http = http
-    return client
+    return make_client(http, LoopClock(), **options)
 
 
 def answer(result=None, status=200, *, errors=(), headers=None, **envelope):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -501,3 +502,41 @@ async def test_an_alert_that_gives_way_to_another_leaves_no_incident_open(tmp_pa
         "[warning] ca_refuses",
         "[resolved] ca_refuses",
     ]
+
+
+@in_simulated_time
+async def test_the_line_of_a_message_says_whom_it_told_what_about_which_alerts(tmp_path, network):
+    packs = [gave_up(f"p{number}", zone=f"{number}.example") for number in range(12)]
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(*packs, zones=[zone(f"{number}.example") for number in range(12)])
+    ((_, _, line),) = runtime.logs.lines
+    assert {name: line[name] for name in ("message_id", "reason", "severity", "kind", "destinations")} == {
+        "message_id": 1,
+        "reason": "gave_up",
+        "severity": "critical",
+        "kind": "started",
+        "destinations": ["hook"],
+    }
+    assert (len(line["zones"]), len(line["fingerprints"])) == (10, 12)
+
+
+@in_simulated_time
+async def test_the_journal_says_of_each_zone_that_people_were_told(tmp_path, network):
+    known, history = gave_up("p2", zone="a.example")
+    other = replace(known, pack=replace(known.pack, hosts=("other.a.example",)))
+    packs = [gave_up("p1", zone="a.example"), (other, history), gave_up("p3", zone="b.example")]
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(*packs, zones=[zone("a.example"), zone("b.example")])
+    kept = [(event.name, event.zone.label, event.pack and event.pack.id, event.reason) for event in runtime.kept]
+    assert kept == [("alert_sent", "a.example", None, "gave_up"), ("alert_sent", "b.example", "p3", "gave_up")]
+
+
+@in_simulated_time
+async def test_the_journal_says_once_that_people_could_not_be_told_and_again_when_they_never_will(tmp_path, network):
+    network.down.add("hook.test")
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(gave_up())
+        await asyncio.sleep(4 * 86400)
+        await runtime.passes(pack("p1"), count=2)
+    failed = [event for event in runtime.kept if event.name == "alert_failed"]
+    assert ["dropped=True" in event.detail for event in failed][:2] == [False, True]

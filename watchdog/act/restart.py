@@ -9,7 +9,7 @@ Each step takes values and gives one; none raises anything that Cloudflare cause
 
 from dataclasses import replace
 
-from watchdog.cloudflare.client import Client, Reservation
+from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import (
     AccessDenied,
     CloudflareError,
@@ -21,13 +21,15 @@ from watchdog.cloudflare.errors import (
     TurnedAway,
     Unsettled,
 )
+from watchdog.cloudflare.rate_limit import Reservation
 from watchdog.model.history import Intent, Sent
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
 NOTHING_DONE = (AccessDenied, CredentialRefused, Held, RateLimited, TurnedAway)
-"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is."""
+"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is. A pack that it does not find
+is none of these: were that no attempt, a PATCH that is always answered so would be sent at every look, for ever."""
 
 
 def refused(pack: Pack, client: Client) -> RestartOutcome | None:

@@ -10,11 +10,13 @@ more rarely. ``client`` alone calls this, once for each GET that was denied.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol, TypeVar
 
-from watchdog.cloudflare.credential import Credential, Sign
+from watchdog.cloudflare.calls import Decoded
+from watchdog.cloudflare.credential import Sign
 from watchdog.cloudflare.errors import AccessDenied, CloudflareError, CredentialRefused, PermissionMissing
-from watchdog.cloudflare.holds import LONGEST, Holds
+from watchdog.cloudflare.holds import DENIED_IN_A_ROW, FORBIDDEN_FOR, LONGEST, Holds
+from watchdog.cloudflare.introspection import Introspection
+from watchdog.cloudflare.trust import Trust
 from watchdog.model.clock import Clock
 from watchdog.model.reasons import Reason
 
@@ -28,62 +30,28 @@ VERIFIED_FOR = 60.0
 UNSURE_OF = 8
 """Zones that are denied, with none served between, after which it is the credential that nobody can ask about."""
 
-DENIED_IN_A_ROW = 3
-"""Looks in a row at which a zone must be denied before that is told as more than a look that failed. The holds between
-them make that three minutes."""
-
-FORBIDDEN_FOR = 900.0
-"""Seconds after which a call is tried again that needs a permission that is missing."""
-
-
-Decoded = TypeVar("Decoded")
-
-
-class Asker(Protocol):
-    """What a doubt needs of the client. Its calls are made even with a credential that is stopped."""
-
-    credential: Credential
-
-    def note(self, sign: Sign, why: str = "") -> None:
-        """One sign more of how the credential stands."""
-
-    async def reread(self) -> None:
-        """Look whether the credential's file has another one by now; that is used from then on."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait for about so long."""
-
-    def may_verify(self) -> bool:
-        """Whether there is an address where Cloudflare may know this credential by."""
-
-    def verifies_surely(self) -> bool:
-        """Whether a token that is not known there is known nowhere."""
-
-    async def verify(self) -> str:
-        """What Cloudflare says of the token."""
-
-    async def read(self, zone_id: str) -> None:
-        """Read a little of this zone."""
-
-    async def see_zones(self) -> None:
-        """List a few zones."""
-
 
 class Doubts:
     """What was found out of one credential lately, and how to find out more."""
 
-    def __init__(self, client: Asker, holds: Holds, clock: Clock) -> None:
-        self._client = client
+    def __init__(
+        self,
+        *,
+        trust: Trust,
+        introspection: Introspection,
+        holds: Holds,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """``pause`` waits for about so many seconds."""
+        self._trust = trust
+        self._introspection = introspection
         self._holds = holds
         self._clock = clock
+        self._pause = pause
         self._finding_out: asyncio.Event | None = None
         self._found_out_at = float("-inf")
         self._vouched_for: bool | None = None
-        self._unsure_of: set[str] = set()
-
-    def served(self) -> None:
-        """A call succeeded."""
-        self._unsure_of.clear()
 
     async def denied(self, denied: AccessDenied, call: Callable[[], Awaitable[Decoded]], of: str) -> Decoded:
         """Find out whose matter it is that a GET was denied: nobody's, the credential's, or that of what was asked for.
@@ -93,7 +61,7 @@ class Doubts:
         """
         since, known = self._clock.monotonic(), self._holds.refusals(denied.operation, of) >= DENIED_IN_A_ROW
         try:
-            if self._client.credential.stopped:  # this was the probe
+            if self._trust.credential.stopped:  # this was the probe
                 await self._find_out(denied, of, since)
             elif denied.lasts and not known and not isinstance(denied, PermissionMissing):
                 await self._find_out(denied, of, since - VERIFIED_FOR)
@@ -105,8 +73,8 @@ class Doubts:
         raise denied
 
     def _hold_denied(self, denied: AccessDenied, of: str) -> None:
-        self._client.credential.could_not_read(of)
-        others = bool(of and self._client.credential.readable(but=of))
+        self._trust.credential.could_not_read(of)
+        others = bool(of and self._trust.credential.readable(but=of))
         in_a_row = self._holds.refusals(denied.operation, of) + 1
         certain = isinstance(denied, PermissionMissing) or (not others and not denied.lasts)
         if certain or in_a_row >= DENIED_IN_A_ROW:
@@ -123,10 +91,10 @@ class Doubts:
                     await other.wait()
             return await call()
         self._finding_out = over = asyncio.Event()
-        edition = self._client.credential.edition
+        edition = self._trust.credential.edition
         try:
             for seconds in AGAIN_AFTER:
-                await self._client.pause(seconds)
+                await self._pause(seconds)
                 try:
                     return await call()
                 except AccessDenied as again:
@@ -135,7 +103,7 @@ class Doubts:
         finally:
             self._finding_out = None
             over.set()
-        if self._client.credential.edition != edition:
+        if self._trust.credential.edition != edition:
             return await call()
         raise denied
 
@@ -144,26 +112,26 @@ class Doubts:
 
         Whatever was served since clears it; else Cloudflare is asked about it. An answer holds for a minute.
         """
-        credential, now = self._client.credential, self._clock.monotonic()
+        credential, now = self._trust.credential, self._clock.monotonic()
         if credential.served_at >= since:
             return
         if now >= self._found_out_at + VERIFIED_FOR:
-            self._client.note(Sign.DENIED, str(denied))
+            self._trust.note(Sign.DENIED, str(denied))
             edition = credential.edition
-            await self._client.reread()
+            await self._trust.reread()
             if credential.edition != edition:
                 return
             self._vouched_for = await self._ask_about_it(denied, of)
             self._found_out_at = self._clock.monotonic()
         if self._vouched_for is None:
-            self._unsure_of.add(of)
+            self._trust.unsure_of.add(of)
         if self._vouched_for:
-            self._unsure_of.clear()
-            self._client.note(Sign.CLEARED)
-        elif self._vouched_for is False or len(self._unsure_of) >= UNSURE_OF:
+            self._trust.unsure_of.clear()
+            self._trust.note(Sign.CLEARED)
+        elif self._vouched_for is False or len(self._trust.unsure_of) >= UNSURE_OF:
             self._found_out_at = float("-inf")
             text = f"{denied}; asked again and elsewhere, Cloudflare does not take this credential"
-            self._client.note(Sign.REFUSED, text)
+            self._trust.note(Sign.REFUSED, text)
             raise CredentialRefused(denied.operation, denied.code, text)
 
     async def _ask_about_it(self, denied: AccessDenied, of: str) -> bool | None:
@@ -172,32 +140,32 @@ class Doubts:
         A token is verified; else a zone is asked for that was readable lately, ``but`` the one that was denied.
         """
         unknown = False
-        if self._client.may_verify():
+        if self._introspection.may_verify():
             for last in (False, True):
                 try:
-                    return {"active": True, "disabled": False, "expired": False}.get(await self._client.verify())
+                    return {"active": True, "disabled": False, "expired": False}.get(await self._introspection.verify())
                 except AccessDenied:
                     if not last:
-                        await self._client.pause(AGAIN_AFTER[1])
+                        await self._pause(AGAIN_AFTER[1])
                 except CredentialRefused:
                     break
                 except CloudflareError:
                     return None
-            if self._client.verifies_surely():
+            if self._introspection.verifies_surely():
                 return False
             unknown = True
         return await self._served_elsewhere(of, unknown=unknown and not denied.lasts)
 
     async def _served_elsewhere(self, of: str, *, unknown: bool) -> bool | None:
         """As above; ``unknown`` where a token is not known to its user, and what was denied is no zone that left."""
-        other = self._client.credential.readable(but=of)
+        other = self._trust.credential.readable(but=of)
         try:
             if not other:
-                await self._client.see_zones()
+                await self._introspection.see_zones()
                 return True
-            await self._client.read(other)
+            await self._introspection.read(other)
         except AccessDenied:  # a global key may see the zones of its user; a token need not
-            return None if self._client.credential.is_token and not other and not unknown else False
+            return None if self._trust.credential.is_token and not other and not unknown else False
         except CredentialRefused:
             return False
         except CloudflareError:

@@ -6,11 +6,13 @@ a zone or a pack is made by a constructor of ``Event`` and nowhere else; what th
 ``tell.logs`` under a name of this vocabulary.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
+from watchdog.model.alerts import Message, Notice
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, Sent
@@ -83,6 +85,7 @@ _WHY = (*_PACK, "reason")
 _NEXT = (*_WHY, "attempt", "next_restart_at")
 _OUTCOME = (*_NEXT, "status", "outcome", "error")
 _FOUND = ("found", "records")
+_MESSAGE = ("message_id", "reason", "severity", "kind", "zones", "fingerprints", "destinations", "title")
 
 EVENTS: dict[EventName, EventKind] = {
     EventName.PACK_CHANGED: EventKind(INFO, (*_PACK, "before", "status"), (WARNING,)),
@@ -103,8 +106,8 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
     EventName.CREDENTIAL_STOPPED: EventKind(ERROR, ("account", "error")),
     EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),
-    EventName.ALERT_SENT: EventKind(INFO, ("destination", "title")),
-    EventName.ALERT_FAILED: EventKind(WARNING, ("destination", "title", "error", "next_at", "dropped"), (ERROR,)),
+    EventName.ALERT_SENT: EventKind(INFO, _MESSAGE),
+    EventName.ALERT_FAILED: EventKind(WARNING, (*_MESSAGE, "error", "next_at", "dropped"), (ERROR,)),
     EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),
     EventName.STARTED: EventKind(INFO, ("version", "zones", "listen", "state", "dry_run")),
     EventName.PASS_COMPLETED: EventKind(
@@ -240,6 +243,35 @@ class Event:
         name = EventName.RECHECK_FAILED if error else EventName.RECHECK_SENT
         facts = (("method", pack.validation.method), ("error", error))
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=EVENTS[name].level, facts=facts)
+
+    @classmethod
+    def alerted(cls, message: Message, at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:
+        """People were told of each of these zones, or could not be told: once a zone, however many packs it has."""
+        name = EventName.ALERT_FAILED if error else EventName.ALERT_SENT
+        level = EVENTS[name].level if not dropped else ERROR
+        events = []
+        for notices in _by_zone(message.notices).values():
+            alert, packs = notices[0].alert, {notice.alert.pack_id for notice in notices}
+            zone = ZoneRef(alert.account, alert.zone, alert.zone_id)
+            single = alert.pack_id and len(packs) == 1
+            pack = Pack(id=alert.pack_id, zone_id=alert.zone_id, type="", status="", hosts=()) if single else None
+            facts = (
+                ("severity", alert.severity),
+                ("kind", notices[0].kind),
+                ("destinations", message.destination),
+                ("message_id", message.id or None),
+                ("dropped", dropped or None),
+                ("error", error),
+            )
+            events.append(cls(name=name, at=at, zone=zone, pack=pack, reason=alert.reason, level=level, facts=facts))
+        return events
+
+
+def _by_zone(notices: Iterable[Notice]) -> dict[tuple[str, str], list[Notice]]:
+    zones: dict[tuple[str, str], list[Notice]] = {}
+    for notice in notices:
+        zones.setdefault((notice.alert.account, notice.alert.zone), []).append(notice)
+    return zones
 
 
 def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:

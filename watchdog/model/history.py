@@ -180,3 +180,20 @@ class JournalLine:
     pack_id: str = ""
     reason: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalQuery:
+    """Which lines of the journal somebody wants, at ``most`` so many; what is left empty chooses nothing.
+
+    ``zone`` is the label, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a pack's id
+    begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
+    """
+
+    since: datetime | None = None
+    account: str = ""
+    zone: str = ""
+    zone_id: str = ""
+    pack: str = ""
+    before: int | None = None
+    most: int = 50

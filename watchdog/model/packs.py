@@ -43,8 +43,6 @@ IN_PROGRESS = frozenset(
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
-UNDEPLOYED = frozenset({"backup_issued", "staging_active", "staging_deployment", "holding_deployment"})
-"""Issued, and served to nobody: the backups that Cloudflare keeps, and what is in staging."""
 GOING_AWAY = frozenset({"pending_deletion", "deleted", "pending_cleanup", "deactivating", "inactive"})
 PENDING_EXPIRATION = "pending_expiration"
 EXPIRED = "expired"

@@ -10,7 +10,7 @@ from typing import Any
 from watchdog.model.decisions import Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
-from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.observation import Seen
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
@@ -132,6 +132,20 @@ def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
         "last_look_at": _time(zone.tried_at),
         "reason": zone.reason or None,
         "last_error": zone.error or None,
+    }
+
+
+def event_row(line: JournalLine) -> dict[str, Any]:
+    """One line of the journal as JSON; what it does not concern is null."""
+    return {
+        "at": rfc3339(line.at),
+        "event": line.event,
+        "account": line.account or None,
+        "zone": line.zone or None,
+        "zone_id": line.zone_id or None,
+        "pack_id": line.pack_id or None,
+        "reason": line.reason or None,
+        "detail": line.detail or None,
     }
 
 

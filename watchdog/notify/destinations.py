@@ -15,7 +15,7 @@ from watchdog.config.schema import Config, Destination
 from watchdog.config.secrets import Secret
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
-from watchdog.model.events import EventName
+from watchdog.model.events import Event, EventName
 from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
@@ -26,6 +26,9 @@ from watchdog.notify.messages import trial_message
 from watchdog.notify.pagerduty import PagerDuty
 from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
 from watchdog.notify.webhook import Webhook
+
+_ZONES_SHOWN = 10
+"""Zones that a line of the log names; its fingerprints are those of all alerts that the message carries."""
 
 HEARTBEAT = "(heartbeat)"
 """The heartbeat's place among the destinations: none can have this name."""
@@ -64,14 +67,19 @@ class Destinations:
         count: Callable[[str, str], None],
         forget: Callable[[Message], Awaitable[None]],
         log: Callable[[], AlertLog],
+        journal: Callable[[list[Event]], None],
     ) -> None:
-        """``count`` counts tries, ``forget`` takes each message that need not be kept; ``log`` is the alert log."""
+        """``count`` counts tries, ``forget`` takes each message that need not be kept; ``log`` is the alert log.
+
+        ``journal`` keeps what people were told, and what they could not be.
+        """
         self._http = http
         self._clock = clock
         self._logs = logs
         self._count = count
         self._forget = forget
         self._log = log
+        self._journal = journal
         self._running: dict[str, _Running] = {}
         self._routes: dict[str, Route] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,16 +188,38 @@ class Destinations:
     def _report(self, attempt: DeliveryAttempt) -> None:
         """Count a try, and log it: of what is sent again every minute only what is new."""
         self._count(attempt.destination, attempt.outcome)
-        name, title = attempt.destination, attempt.title or None
+        name, title, message = attempt.destination, attempt.title or None, attempt.message
+        told = {**_told(message), "destinations": [name], "title": title}
         if attempt.outcome is DeliveryOutcome.ACCEPTED:
             self._failing.pop(name, None)
             if title:
-                self._logs.write(EventName.ALERT_SENT, destination=name, title=title)
-        elif title or self._failing.get(name) != attempt.error:
-            self._failing[name] = attempt.error
-            dropped = True if attempt.outcome is DeliveryOutcome.DROPPED else None
-            fields = {"title": title, "error": attempt.error, "next_at": attempt.next_at, "dropped": dropped}
-            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", destination=name, **fields)
+                self._logs.write(EventName.ALERT_SENT, **told)
+            if message is not None:
+                self._journal(Event.alerted(message, self._clock.now()))
+            return
+        again = self._failing.get(name) == attempt.error
+        dropped = attempt.outcome is DeliveryOutcome.DROPPED
+        self._failing[name] = attempt.error
+        if title or not again:
+            fields = {"error": attempt.error, "next_at": attempt.next_at, "dropped": dropped or None}
+            self._logs.write(EventName.ALERT_FAILED, "error" if dropped else "warning", **told, **fields)
+        if message is not None and (dropped or not again):
+            self._journal(Event.alerted(message, self._clock.now(), attempt.error, dropped=dropped))
+
+
+def _told(message: Message | None) -> dict[str, object]:
+    """What a line says of a message."""
+    if message is None:
+        return {}
+    alerts = [notice.alert for notice in message.notices]
+    return {
+        "message_id": message.id,
+        "reason": message.reason,
+        "severity": message.severity,
+        "kind": message.notices[0].kind if message.notices else None,
+        "zones": list(dict.fromkeys(alert.zone for alert in alerts if alert.zone))[:_ZONES_SHOWN] or None,
+        "fingerprints": [alert.fingerprint for alert in alerts] or None,
+    }
 
 
 def route_of(destination: Destination) -> Route:

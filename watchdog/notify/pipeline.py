@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from watchdog.config.schema import Config
 from watchdog.model.alerts import AlertLog, Message
 from watchdog.model.clock import Clock
-from watchdog.model.events import EventName
+from watchdog.model.events import Event, EventName
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
@@ -58,8 +58,12 @@ class Pipeline:
         logs: Logs,
         count: Callable[[str, str], None] = lambda _destination, _outcome: None,
         http: HttpSender,
+        journal: Callable[[list[Event]], None] = lambda _events: None,
     ) -> None:
-        """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries."""
+        """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries.
+
+        ``journal`` keeps what people were told, for looking back.
+        """
         self._config = config
         self._store = store
         self._ask = ask
@@ -72,7 +76,13 @@ class Pipeline:
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
         self._destinations = Destinations(
-            http=http, clock=clock, logs=logs, count=count, forget=self._forget, log=lambda: self._log
+            http=http,
+            clock=clock,
+            logs=logs,
+            count=count,
+            forget=self._forget,
+            log=lambda: self._log,
+            journal=journal,
         )
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -43,7 +43,8 @@ class DeliveryOutcome(StrEnum):
 class DeliveryAttempt:
     """One try at one destination.
 
-    ``title`` is empty where nothing new was sent. ``next_at`` is when it is tried again, if it is.
+    ``title`` is empty where nothing new was sent; ``message`` is what was, where it was one. ``next_at`` is when it is
+    tried again, if it is.
     """
 
     destination: str
@@ -51,6 +52,7 @@ class DeliveryAttempt:
     title: str = ""
     error: str = ""
     next_at: datetime | None = None
+    message: Message | None = None
 
 
 Report = Callable[[DeliveryAttempt], None]
@@ -142,7 +144,7 @@ class MessageQueue(Delivery):
             self._tries = 0 if first else HOPELESS_TRIES
             self._overtaken = 0 if first else self._overtaken + 1
             self._messages.remove(message)
-            self._note(DeliveryOutcome.ACCEPTED, message.title)
+            self._note(DeliveryOutcome.ACCEPTED, message)
             await self._forget(message)
             return
         self._tries += 1
@@ -151,7 +153,7 @@ class MessageQueue(Delivery):
             await self._drop(str(refusal))
             return
         wait = max(wait_after(self._tries), min(refusal.retry_after, LONGEST_WAIT))
-        self._note(DeliveryOutcome.FAILED, message.title, str(refusal), self._clock.now() + wait)
+        self._note(DeliveryOutcome.FAILED, message, str(refusal), self._clock.now() + wait)
         self.settled.set()
         if not self._ending:
             await self._clock.sleep(wait)
@@ -179,14 +181,21 @@ class MessageQueue(Delivery):
         self._tries = self._overtaken = 0
         self._first_is_next = True
         message = self._messages.popleft()
-        self._note(DeliveryOutcome.DROPPED, message.title, why)
+        self._note(DeliveryOutcome.DROPPED, message, why)
         await self._forget(message)
 
     def _note(
-        self, outcome: DeliveryOutcome, title: str = "", error: str = "", next_at: datetime | None = None
+        self, outcome: DeliveryOutcome, message: Message | None = None, error: str = "", next_at: datetime | None = None
     ) -> None:
         self._report(
-            DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error, next_at=next_at)
+            DeliveryAttempt(
+                destination=self._name,
+                outcome=outcome,
+                title=message.title if message is not None else "",
+                error=error,
+                next_at=next_at,
+                message=message,
+            )
         )
 
 

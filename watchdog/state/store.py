@@ -15,7 +15,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from watchdog.model.clock import Anchor
-from watchdog.model.history import History, Intent, JournalLine
+from watchdog.model.history import History, Intent, JournalLine, JournalQuery
 from watchdog.state import bookings, clocks, journal, packs, restarts, schema, sqlite
 from watchdog.state.changes import Changes, Snapshot
 from watchdog.state.database import Database, StateDamaged, StateError
@@ -134,6 +134,11 @@ class Store:
         """The newest ``limit`` lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
         with self.reading() as connection:
             return journal.of_pack(connection, zone_id, pack_id, limit)
+
+    def journal(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
+        """The lines of the journal that are wanted with their numbers, newest first."""
+        with self.reading() as connection:
+            return journal.select(connection, query)
 
     def changed_elsewhere(self) -> bool:
         """Whether another process has written since this was last asked, or since the opening."""

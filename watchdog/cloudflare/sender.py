@@ -1,0 +1,160 @@
+"""One request, sent once: when it may go, what its answer says, and who is told.
+
+It goes when the credential is taken and the quota has room. Anything but a success is raised as a ``CloudflareError``.
+What an answer says of more than itself is passed on here, and nowhere else: the credential's standing to ``trust``, a
+429 to ``throttling``, the headers to the quota, the call to the observer. Nothing here sends a request again.
+"""
+
+from datetime import timedelta
+
+import httpx
+import msgspec
+
+from watchdog.cloudflare import envelope
+from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
+from watchdog.cloudflare.errors import (
+    CloudflareError,
+    CloudflareFault,
+    CredentialRefused,
+    Operation,
+    RateLimited,
+)
+from watchdog.cloudflare.holds import Holds
+from watchdog.cloudflare.rate_limit import Quota, Reservation
+from watchdog.cloudflare.throttling import Throttling
+from watchdog.cloudflare.translate import translate
+from watchdog.cloudflare.transport import Headers, Transport, exchange
+from watchdog.cloudflare.trust import Trust
+from watchdog.model.clock import Clock
+from watchdog.model.text import clean
+
+
+class Sender:
+    """Sends the requests of one credential."""
+
+    def __init__(
+        self,
+        http: Transport,
+        *,
+        base_url: str,
+        timeout: timedelta,
+        user_agent: str,
+        trust: Trust,
+        quota: Quota,
+        holds: Holds,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.credential = trust.credential
+        self._http = http
+        self._base = base_url.rstrip("/")
+        self._timeout = timeout.total_seconds()
+        self._user_agent = user_agent
+        self._trust = trust
+        self._quota = quota
+        self._holds = holds
+        self._throttling = Throttling(self.credential.name, quota, holds, observer)
+        self._clock = clock
+        self._observer = observer
+        self._headers, self._headers_with_body, self._edition = Headers(), Headers(), -1
+
+    async def send(self, request: ApiRequest[Decoded], reservation: Reservation | None = None) -> Decoded:
+        """Send it once, and decode its answer. Raises ``CloudflareError``.
+
+        ``reservation`` are requests of the quota that were reserved ahead: one of them is used, if one is left.
+        """
+        await self._admit(request, reservation)
+        began, edition = self._clock.monotonic(), self.credential.edition
+        status = 0
+        headers: httpx.Headers | None = None
+        error: CloudflareError | None = None
+        try:
+            status, headers, body = await exchange(
+                self._http, request.operation, self._http_request(request), self._timeout
+            )
+            decoded = self._read(request, status, headers, body)
+            self._holds.succeeded(request.operation, request.of)
+            self._throttling.served()
+            self._trust.served(request.operation, request.of, edition)
+            return decoded
+        except CloudflareError as failed:
+            error = failed
+            if isinstance(failed, CredentialRefused) and request.operation is not Operation.VERIFY_TOKEN:
+                await self._trust.refused(failed, edition)
+            elif isinstance(failed, RateLimited) and headers is not None:
+                self._throttling.slow_down(failed, headers, request.of)
+            raise
+        finally:
+            self._quota.release(headers, request.operation)
+            call = ApiCall(
+                account=self.credential.name,
+                operation=request.operation,
+                status=status,
+                seconds=self._clock.monotonic() - began,
+                error=error,
+            )
+            self._observer.called(call)
+
+    async def _admit(self, request: ApiRequest[Decoded], reservation: Reservation | None) -> None:
+        """Wait until it may be sent. Raises, and gives its turn back, where it is not to be sent at all."""
+        probe = request.about_credential or self.credential.stopped
+        if not request.about_credential:
+            await self._trust.admit(request.operation)
+        if reservation is None or not reservation.take():
+            await self._quota.acquire(request.urgency, request.operation)
+        else:
+            await self._quota.use_a_booking()
+            if self._quota.blocked_for:  # since they were taken
+                self._quota.release()
+                said = f"{request.operation}: not sent: Cloudflare has just told this credential to wait"
+                raise RateLimited(request.operation, "", said, sent=False)
+        if self.credential.stopped and not probe:  # it was refused while this call waited
+            self._quota.release()
+            raise self._trust.refusal(request.operation)
+
+    def _http_request(self, request: ApiRequest[Decoded]) -> httpx.Request:
+        if self._edition != self.credential.edition:
+            self._edition = self.credential.edition
+            self._headers = Headers(
+                {
+                    "user-agent": self._user_agent,
+                    "accept": "application/json",
+                    "accept-encoding": "gzip, deflate",
+                    **self.credential.headers(),
+                }
+            )
+            self._headers_with_body = Headers({**self._headers, "content-type": "application/json"})
+        headers = self._headers if request.content is None else self._headers_with_body
+        return httpx.Request(request.method, self._base + request.path, headers=headers, content=request.content)
+
+    def _read(self, request: ApiRequest[Decoded], status: int, headers: httpx.Headers, body: bytes) -> Decoded:
+        """What the answer holds, with the secret taken out wherever it was repeated."""
+        hide = self.credential.taken_out_of
+        ray = hide(headers.get("cf-ray", "").encode()).decode()
+        body = hide(body)
+        if not 200 <= status < 300:
+            raise _refusal(request.operation, status, ray, body)
+        prefix = ""
+        try:
+            return request.decode(body)
+        except msgspec.ValidationError as strange:
+            prefix, code = str(strange), "malformed"
+        except msgspec.MsgspecError:
+            code = "not_json"
+        operation, complaints = request.operation, envelope.complaints(body)
+        if complaints:
+            raise translate(operation, status, complaints, ray=ray)
+        said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
+        raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}")
+
+
+def _refusal(operation: Operation, status: int, ray: str, body: bytes) -> CloudflareError:
+    complaints = envelope.complaints(body)
+    return translate(
+        operation,
+        status,
+        complaints,
+        prefix=clean(body[:400].decode("utf-8", "replace"), 120),
+        ray=ray,
+        problem=None if complaints else envelope.problem(body),
+    )
