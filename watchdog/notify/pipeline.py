@@ -150,7 +150,14 @@ class Pipeline:
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             decided = deduplicate(
-                before, found.alerts, found.unwell, gone, now, settings.repeat_every, listening=bool(routes)
+                before,
+                found.alerts,
+                found.unwell,
+                gone,
+                now,
+                settings.repeat_every,
+                settings.critical_within,
+                listening=bool(routes),
             )
             people = decided.notices
             incidents = (*people, *replaced(before, decided))

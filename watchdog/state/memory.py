@@ -134,7 +134,7 @@ class Memory:
 
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
-        return self._histories.get(pack.key, UNTROUBLED)
+        return self._histories.get(pack.key, UNTROUBLED) if self._histories else UNTROUBLED
 
     @property
     def lost_at(self) -> datetime | None:
