@@ -189,10 +189,9 @@ class Pipeline:
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
-    def rows(self) -> Callable[[], dict[str, Any]]:
-        """A snapshot of what fires, as JSON."""
-        log, silenced = self._log, self._silenced
-        return lambda: firing_json(log.entries.values(), silenced)
+    def rows(self) -> dict[str, Any]:
+        """What fires, as JSON; in any thread."""
+        return firing_json(self._log.entries.values(), self._silenced)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
@@ -201,6 +200,10 @@ class Pipeline:
     def destinations(self) -> tuple[str, ...]:
         """The names of all destinations."""
         return self._destinations.names
+
+    def backlog(self) -> dict[str, tuple[int, str]]:
+        """By destination: how many messages wait for it, and why the last try failed (empty: it did not)."""
+        return self._destinations.backlog()
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
