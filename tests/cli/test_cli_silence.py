@@ -45,13 +45,6 @@ def test_a_silence_is_added_listed_shown_and_expired(silence, command):
     assert silence("list").out == "no silence holds\n"
 
 
-def test_a_silenced_pack_is_restarted_all_the_same(silence, command):
-    silence("add", "late.example", "--for", "1h", "--comment", "quiet")
-    silence.world.packs[LATE].status = "validation_timed_out"
-    done = command("restart", "late.example", LATE, "--force", "-c", silence.config)
-    assert done.code == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -1,16 +1,21 @@
-"""What is silenced is not told: not when it starts, nor when it gets worse or lasts. Then it is told, if it still holds."""
+"""What is silenced is not told: not its start, nor that it gets worse or lasts. What still holds then is told then."""
 
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.harness.alerting import HOOK, Network, gave_up, living
+from tests.harness.alerting import HOOK, Network, chain, gave_up, living
 from tests.harness.builders import DAY, NOW, T0, alert, inventory, pack
+from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from watchdog import silencing
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.silences import Silence, Silences
 from watchdog.notify.dedup import deduplicate
+from watchdog.simulator.scenario import pack_id
+from watchdog.state.store import Store
 
+ZONE = "a.example"
 MINUTE = timedelta(minutes=1)
 
 
@@ -113,3 +118,28 @@ async def test_nobody_is_told_of_a_silenced_zone_and_the_alerts_of_the_api_say_u
         await runtime.passes(gave_up())
         assert len(network.titles()) == 1
         assert [name for name, _ in network.firing()] == ["CertpackWatchdogGaveUp"]
+
+
+@in_simulated_time
+async def test_a_silenced_pack_is_restarted_all_the_same_and_told_of_when_the_silence_ends_by_itself(tmp_path):
+    config = {"restart": {"max_attempts": 2, "backoff": {"jitter": 0.0}}}
+    async with chain(tmp_path, {ZONE: [timed_out(hosts=[ZONE])]}, config=config) as runtime:
+        fleet = runtime.fleet
+        await fleet.look()
+        store = Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=False)
+        silencing.add(store, ZONE, pack_id(ZONE, 0)[:4], timedelta(hours=3), "quiet night", fleet.clock.now())
+        store.close()
+        await runtime.watch(hours=2)
+        assert len(fleet.patches()) == 2
+        assert fleet.row(ZONE)["silenced_until"] == "2026-11-24T15:00:00Z"
+        assert fleet.metric("silences", account="main") == 1
+        assert [event.name for event in fleet.telemetry.events if "silence" in event.name] == ["silence_added"]
+        assert runtime.network.titles() == []
+        await runtime.watch(minutes=61)
+        assert fleet.metric("silences", account="main") == 0
+        assert fleet.row(ZONE)["silenced_until"] is None
+        assert [event.name for event in fleet.telemetry.events if "silence" in event.name] == [
+            "silence_added",
+            "silence_ended",
+        ]
+        assert runtime.network.titles() == ["[critical] gave_up: a.example: gave up after 2 restarts"]

@@ -1,9 +1,8 @@
-"""Silences on disk: added and expired beside a daemon, which minds them from its next pass on, and ends them in time."""
+"""Silences on disk: added and expired beside a daemon, which minds them from its next pass on."""
 
 from datetime import timedelta
 
-import pytest
-
+from tests.harness.time import in_simulated_time
 from watchdog.model.silences import Silence
 
 HOUR = timedelta(hours=1)
@@ -30,6 +29,7 @@ def test_the_journal_says_when_a_silence_was_added_and_when_it_ended(kit, store)
     assert "comment=moving" in lines[0].detail
 
 
+@in_simulated_time
 async def test_a_daemon_minds_what_another_process_adds_and_expires(kit, mind, url):
     async with mind() as memory:
         with kit.opened(url, exclusive=False) as beside:
@@ -43,6 +43,7 @@ async def test_a_daemon_minds_what_another_process_adds_and_expires(kit, mind, u
             assert memory.silences == ()
 
 
+@in_simulated_time
 async def test_a_silence_ends_by_itself_once(kit, mind, store):
     store.add_silence(a_silence(kit))
     store.close()
@@ -53,10 +54,10 @@ async def test_a_silence_ends_by_itself_once(kit, mind, store):
         assert memory.writer.error == ""
 
 
-@pytest.mark.parametrize("later", [timedelta(0), HOUR])
-async def test_a_start_recalls_silences_and_does_not_say_again_that_they_were_added(kit, mind, store, later):
+@in_simulated_time
+async def test_a_start_recalls_silences_and_does_not_say_again_that_they_were_added(kit, mind, store):
     store.add_silence(a_silence(kit, until=kit.t0 + 3 * HOUR))
     store.close()
     async with mind() as memory:
         assert len(memory.silences) == 1
-        assert await memory.follow_silences(kit.t0 + later) == []
+        assert await memory.follow_silences(kit.t0 + HOUR) == []
