@@ -395,7 +395,7 @@ async def test_a_defect_in_what_is_worth_a_word_ends_nothing(tmp_path, network):
 async def test_whoever_asks_is_told_what_fires(tmp_path, network):
     async with living(tmp_path, network) as runtime:
         await runtime.passes(gave_up())
-        [row] = runtime.pipeline.rows()()["alerts"]
+        [row] = runtime.pipeline.rows()["alerts"]
         assert (row["reason"], row["severity"], row["last_said_at"]) == ("gave_up", "critical", "2026-11-24T12:00:00Z")
         assert runtime.pipeline.firing()["gave_up", "critical"] == 1
         assert runtime.pipeline.firing()["expired", "critical"] == 0

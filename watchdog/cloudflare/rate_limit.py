@@ -80,6 +80,11 @@ class Quota:
         self.waited = 0.0
 
     @property
+    def allowance(self) -> Allowance:
+        """What is allowed: as configured, or as Cloudflare has since said."""
+        return self._policies.allowance
+
+    @property
     def remaining(self) -> int | None:
         """Requests left of the allowance, for everyone, as Cloudflare said within the last window; else ``None``."""
         return self._policies.remaining(self._clock.monotonic())
