@@ -16,6 +16,7 @@ from tests.harness import showcase
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
+from watchdog.model.silences import Silence
 from watchdog.tell.page.words import span
 from watchdog.tell.pages import application
 from watchdog.tell.query import Refused
@@ -127,6 +128,16 @@ def test_a_pack_that_needs_a_person_says_why_since_when_and_what_to_do(bad_day):
         "critical shop.example (shop.example and 1 more) Gave up after 8 restarts. Since 1 d 16 h ago. Next step:"
         " Find out why its validation fails, mend that, then run certpack-watchdog restart shop.example"
     ) in bad_day.text
+
+
+def test_what_is_silenced_stands_last_and_says_until_when():
+    silence = Silence(
+        id=1, account="main", zone="shop.example", zone_id="", at=NOW, until=NOW + timedelta(days=2), comment="known"
+    )
+    text = page(found=replace(showcase.fleet(), silences=[silence])).text
+    assert "4 need you (1 silenced)" in text
+    assert "Silenced: nobody is told of it again before the silence ends, in 2 d." in text
+    assert text.index("intranet.example Not restarted") < text.index("Gave up after 8 restarts")
 
 
 def test_what_is_graver_stands_higher(bad_day):

@@ -47,6 +47,7 @@ def routed(sources: Sources) -> Starlette:
         "/api/v1/zones": pages.in_json(pages.zones, api.ZONES),
         "/api/v1/events": pages.in_json(pages.events, api.events_parameters(sources)),
         "/api/v1/alerts": pages.in_json(pages.alerts),
+        "/api/v1/silences": pages.in_json(pages.silences),
         "/api/v1/openapi.json": pages.in_json(pages.openapi),
     }
     app = Starlette(
@@ -114,6 +115,10 @@ class _Pages:
 
     async def alerts(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
         return self._sources.alerts
+
+    async def silences(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
+        fleet = await self._sources.fleet()
+        return lambda: api.silences(fleet)
 
     async def openapi(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
         return lambda: openapi.document(self._sources, self._sources.situation().version)

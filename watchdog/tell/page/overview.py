@@ -86,7 +86,9 @@ def summary(fleet: Fleet, situation: Situation, now: datetime) -> str:
     """All of it in one sentence."""
     need, unseen = len(fleet.need_a_person), len(fleet.unseen)
     parts = [f"{counted(len(fleet.packs), 'pack')} in {counted(len(fleet.zones), 'zone')}"]
-    parts.append(f"{need} need{'s' if need == 1 else ''} you" if need else "nothing needs you")
+    silenced = sum(1 for each in fleet.need_a_person.values() if each.silenced_until is not None)
+    needed = f"{need} need{'s' if need == 1 else ''} you" if need else "nothing needs you"
+    parts.append(f"{needed} ({silenced} silenced)" if silenced else needed)
     if unseen:
         parts.append(f"{counted(unseen, 'zone')} not seen")
     last = situation.last_pass_at
@@ -133,6 +135,7 @@ def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool
         "since": moment(since(known, each.history), now),
         "ending": moment(known.pack.expires_at, now) if need.family == EXPIRY and known.pack.expires_at else None,
         "next_step": sentence(need.remedy),
+        "silenced": moment(each.silenced_until, now) if each.silenced_until is not None else None,
         "records": [record_row(record) for record in records[:RECORDS_SHOWN]],
         "more_records": max(0, len(records) - RECORDS_SHOWN),
         "dashboard": DASHBOARD,

@@ -68,10 +68,14 @@ def _pack(
     due = next_restart_at(known, history)
     window = renewal(pack.expires_at, pack.uploaded_at, now)
     records = known.diagnosis.records if known.diagnosis is not None else ()
-    needy = {} if need is None else needy_row(Needy(known, history, need), situation, now, several=False)
+    silenced_until = fleet.inventory.silenced.until(known.account, known.zone, pack)
+    needy = (
+        {} if need is None else needy_row(Needy(known, history, need, silenced_until), situation, now, several=False)
+    )
     return {
         **needy,
         "severity": needy.get("severity", ""),
+        "silenced": moment(silenced_until, now) if silenced_until is not None else None,
         "names": hosts_listed(pack.hosts),
         "id": pack.id,
         "kind": ", ".join(filter(None, (pack.type, pack.certificate_authority))),
