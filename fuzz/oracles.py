@@ -28,20 +28,23 @@ from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, PER_ADDRESS, Quota, Ur
 from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.cloudflare.translate import translate
 from watchdog.config.document import MOST_PROBLEMS, Problem
+from watchdog.config.durations import parse_duration
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
 from watchdog.diagnose.caa import judge_records
 from watchdog.diagnose.responses import MOST_VALUES, read
 from watchdog.diagnose.transport import parse
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.history import UNTROUBLED, Remembered
+from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory
 from watchdog.state import packs
+from watchdog.tell.fleet import Fleet
 from watchdog.tell.listener import Listener, bind
-from watchdog.tell.pages import Sources, application
+from watchdog.tell.pages import application
+from watchdog.tell.sources import Situation, Sources
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -243,12 +246,24 @@ async def _is_ready() -> tuple[bool, str]:
     return True, "ok"
 
 
+async def _no_fleet() -> Fleet:
+    return Fleet(Inventory([], [], NOW))
+
+
+async def _no_events(_: JournalQuery) -> list[tuple[int, JournalLine]]:
+    return []
+
+
 _NOTHING = Sources(
     healthy=lambda: (True, "ok"),
     ready=_is_ready,
-    metrics=lambda: lambda _: (b"# EOF\n", "text/plain"),
-    packs=lambda: lambda: {"packs": [], "zones": []},
-    alerts=lambda: lambda: {"alerts": []},
+    metrics=lambda _: (b"# EOF\n", "text/plain"),
+    fleet=_no_fleet,
+    alerts=lambda: {"alerts": []},
+    events=_no_events,
+    situation=lambda: Situation(version="1", loaded_at=NOW, last_pass=None),
+    now=lambda: NOW,
+    duration=parse_duration,
 )
 
 

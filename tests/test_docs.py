@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,9 +22,18 @@ from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
-from watchdog.tell.pages import INDEX, Sources, application
+from watchdog.tell.pages import INDEX, routed
+from watchdog.tell.sources import Sources
 
 COMMANDS = get_command(app).commands
+
+
+def options_of(command):
+    """Its options, and those of the commands it has."""
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*(options_of(each) for each in getattr(command, "commands", {}).values()))
+
+
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
 CODE = [text for path in PAGES for text in code_in(path.read_text())]
 
@@ -126,8 +136,8 @@ def test_the_docs_name_no_command_or_option_that_is_not_there():
             if re.search(rf"(systemctl|docker|pipx|journalctl|podman)[^\n]*certpack-watchdog {name}", text):
                 continue
             assert name in COMMANDS, text
-            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-            assert set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", rest.partition("#")[0])) <= options | {"--help"}, text
+            options = options_of(COMMANDS[name]) | {"--help"}
+            assert set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", rest.partition("#")[0])) <= options, text
 
 
 def test_every_exit_code_is_documented_where_the_commands_are():
@@ -136,8 +146,8 @@ def test_every_exit_code_is_documented_where_the_commands_are():
 
 
 def endpoints():
-    nothing = Sources(healthy=None, ready=None, metrics=None, packs=None, alerts=None)
-    return {route.path for route in application(nothing).routes}
+    nothing = Sources(**dict.fromkeys(each.name for each in fields(Sources)))
+    return {route.path for route in routed(nothing).routes}
 
 
 def test_every_endpoint_is_documented_and_no_other():
@@ -147,7 +157,7 @@ def test_every_endpoint_is_documented_and_no_other():
 
 
 def test_the_docs_name_no_endpoint_that_is_not_there():
-    assert set(re.findall(r"(?<![\w.}])/(?:api/v1/\w+|healthz|readyz|metrics)\b", EVERYTHING)) <= endpoints()
+    assert set(re.findall(r"(?<![\w.}])/(?:api/v1/\w+(?:\.json)?|healthz|readyz|metrics)\b", EVERYTHING)) <= endpoints()
 
 
 def settings(schema, block, path=""):

@@ -93,7 +93,7 @@ def status(config: Config, store: Store, now: datetime) -> Remembered:
     lost = caution(store.lost, config.restart.backoff.initial, now)
     if lost and store.lost is not None:
         lost = f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {lost}"
-    found = Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for)
+    found = Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for, snapshot.silences)
     return Remembered(found, lost)
 
 
@@ -193,7 +193,7 @@ def _row(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
     memory = runtime.components.memory
     rows = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     now, pending_for = runtime.components.clock.now(), runtime.config.alerts.pending_for
-    return Inventory(list(rows.values()), (), now, pending_for).row(*rows[pack.id])
+    return Inventory(list(rows.values()), (), now, pending_for, memory.silences).row(*rows[pack.id])
 
 
 async def _find(runtime: Runtime, name: str) -> ZoneRef:

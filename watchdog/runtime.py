@@ -176,8 +176,11 @@ def caution(loss: Quarantined | None, initial: timedelta, now: datetime) -> str:
 
 
 def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
-    """All watched zones and their packs, as they are remembered now. ``pending_for`` as ``Inventory`` has it."""
+    """All watched zones and their packs, as they are remembered now; in any thread.
+
+    ``pending_for`` as ``Inventory`` has it.
+    """
     memory = components.memory
     zones = [memory.zone(zone) for zone in components.watched.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
-    return Inventory(packs, zones, components.clock.now(), pending_for)
+    return Inventory(packs, zones, components.clock.now(), pending_for, memory.silences)

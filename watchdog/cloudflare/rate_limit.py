@@ -80,6 +80,11 @@ class Quota:
         self.waited = 0.0
 
     @property
+    def allowance(self) -> Allowance:
+        """What is allowed: as configured, or as Cloudflare has since said."""
+        return self._policies.allowance
+
+    @property
     def remaining(self) -> int | None:
         """Requests left of the allowance, for everyone, as Cloudflare said within the last window; else ``None``."""
         return self._policies.remaining(self._clock.monotonic())
@@ -115,7 +120,7 @@ class Quota:
         Each needs a booking before it is used.
         """
         number = min(number, self._window.limit)
-        if not self._waiting and self._wait(urgency, number, operation) <= 0:
+        if not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0:
             self._start(number, operation)
             return number
         began = self._clock.monotonic()
@@ -162,8 +167,8 @@ class Quota:
         """Whether these headers say that much is left of every policy they name: then a 429 has another cause."""
         return ratelimit_headers.has_plenty(headers, self._policies.allowance.requests)
 
-    def _wait(self, urgency: Urgency, number: int = 1, operation: str = "") -> float:
-        now, number = self._clock.monotonic(), min(number, self._window.limit)
+    def _wait(self, urgency: Urgency, number: int, operation: str, now: float) -> float:
+        number = min(number, self._window.limit)
         more = number - 1
         return max(
             self._blocked_until - now,
@@ -187,17 +192,17 @@ class Quota:
             self._timer.cancel()
             self._timer = None
         later: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
-        nap = math.inf
+        nap, now = math.inf, self._clock.monotonic()  # one moment for all, or none would wait for what others wait for
         while self._waiting:
             waiter = self._waiting[0]
             urgency, _, number, operation, granted = waiter
             if granted.done():  # cancelled while it waited
                 heapq.heappop(self._waiting)
                 continue
-            wait = self._wait(urgency, number, operation)
+            wait = self._wait(urgency, number, operation, now)
             if wait > 0:
                 nap = min(nap, wait if math.isfinite(wait) else _LONGEST_NAP)
-                if wait <= self._wait(urgency, number):  # it waits for what all wait for
+                if wait <= self._wait(urgency, number, "", now):  # it waits for what all wait for
                     break
                 later.append(heapq.heappop(self._waiting))  # for its own policy: the next may go before
                 continue

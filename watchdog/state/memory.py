@@ -14,10 +14,11 @@ from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import DEBUG, Event
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Remembered, ZoneMemory
+from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
+from watchdog.model.silences import Silence
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.quarantine import Quarantined
@@ -56,6 +57,8 @@ class Memory:
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[PackKey, History] = {}
         self.lost: Quarantined | None = None
+        self.silences: tuple[Silence, ...] = ()
+        self._silences_told: tuple[Silence, ...] = ()
         self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
 
@@ -71,6 +74,7 @@ class Memory:
             await self.writer.attempt(lambda: self._store.align(now))
         snapshot = await self.writer.ask(self._store.load)
         self.zones = snapshot.zones
+        self.silences = self._silences_told = snapshot.silences
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._packs.setdefault(zone_id, {})[pack_id] = known
         self._histories, restarts = await self.writer.ask(lambda: self._aligned(snapshot, now))
@@ -102,7 +106,7 @@ class Memory:
                 await writer.write()
                 # In one go: what is stored meanwhile by an intent is in both or in neither.
                 moment = writer.moment
-                stored, restarts = await writer.ask(lambda: self._aligned(self._store.load(), moment))
+                (stored, restarts), self.silences = await writer.ask(lambda: self._stored(moment))
         except StateError as error:
             writer.error = str(error)
             return []
@@ -113,6 +117,19 @@ class Memory:
                 stored[key] = history
         self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
         return [(account, at + step) for account, at in restarts]
+
+    async def follow_silences(self, now: datetime) -> list[Event]:
+        """Forget silences whose time is over; gives what is new of all since this was last asked."""
+        over = [each for each in self.silences if not each.holds(now)]
+        if over and await self.writer.attempt(lambda: self._store.end_silences(over, now)):
+            self.silences = tuple(each for each in self.silences if each not in over)
+        before, self._silences_told = self._silences_told, self.silences
+        added = [Event.silence_added(each, now) for each in self.silences if each not in before]
+        return added + [Event.silence_ended(each, now) for each in before if each not in self.silences]
+
+    def _stored(self, moment: Anchor) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
+        snapshot = self._store.load()
+        return self._aligned(snapshot, moment), snapshot.silences
 
     def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
         """The stored histories and the restarts of the last hour, by the clock of ``now``."""
@@ -134,7 +151,7 @@ class Memory:
 
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
-        return self._histories.get(pack.key, UNTROUBLED)
+        return self._histories.get(pack.key, UNTROUBLED) if self._histories else UNTROUBLED
 
     @property
     def lost_at(self) -> datetime | None:
@@ -163,7 +180,8 @@ class Memory:
         """The packs remembered of one zone."""
         known = self.zones.get(zone.key)
         packs = self._packs.get(known.id, {}) if known and known.id else {}
-        return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
+        # Copied in one step: pages read this in another thread.
+        return (pack for pack in list(packs.values()) if pack.account == zone.account and pack.zone == zone.label)
 
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
@@ -183,6 +201,10 @@ class Memory:
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
         return await self.writer.ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
+
+    async def events(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
+        """The lines of the journal that are wanted with their numbers, newest first. Raises ``StateError``."""
+        return await self.writer.ask(lambda: self._store.journal(query))
 
     # ── what is noted ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,19 +274,7 @@ class Memory:
         for event in events:
             if event.level == DEBUG:
                 continue
-            pack_id = event.pack.id if event.pack else ""
-            self.writer.changes.journal.append(
-                JournalLine(
-                    at=event.at,
-                    event=event.name,
-                    account=event.zone.account,
-                    zone=event.zone.label,
-                    zone_id=event.zone.id,
-                    pack_id=pack_id,
-                    reason=event.reason or "",
-                    detail=event.detail,
-                )
-            )
+            self.writer.changes.journal.append(event.journal_line)
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.

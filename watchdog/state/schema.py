@@ -173,6 +173,7 @@ alert_groups = sa.Table(
     _key("name"),
     _time("said_at", nullable=False),
     _number("in_a_row"),
+    _time("early_until"),
     sqlite_with_rowid=False,
 )
 outbox = sa.Table(
@@ -182,6 +183,20 @@ outbox = sa.Table(
     _text("destination"),
     _time("at", nullable=False),
     _text("message"),
+    sqlite_autoincrement=True,
+)
+silences = sa.Table(
+    "silences",
+    metadata,
+    _id(),
+    _text("account"),
+    _text("zone"),
+    _text("zone_id"),
+    _text("pack_id"),
+    _text("pack"),
+    _time("at", nullable=False),
+    _time("until", nullable=False),
+    _text("comment"),
     sqlite_autoincrement=True,
 )
 bookings = sa.Table(

@@ -23,6 +23,8 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     yield from _item("now", f"{row['status'] or 'no status'}, since {row['since']}")
     yield from _item("decision", f"{row['decision']}: {row['reason']}")
     yield from _item("next", row["next"])
+    if row["silenced_until"]:
+        yield from _item("silenced", f"nobody is told before {row['silenced_until']}")
     yield from _item("tried", _tried(row))
     yield from _item(
         "validation", f"{row['validation_method'] or 'unknown'} for {row['certificate_authority'] or 'unknown'}"

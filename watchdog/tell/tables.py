@@ -31,6 +31,16 @@ def report(inventory: Inventory, stream: TextIO | None = None) -> None:
     print(f"{seen}, {len(inventory.packs)} packs: {packs}", file=stream)
 
 
+def silences(rows: Sequence[dict[str, Any]], stream: TextIO | None = None) -> None:
+    """The silences that hold."""
+    stream = stream or sys.stdout
+    if not rows:
+        print("no silence holds", file=stream)
+        return
+    cells = [(str(r["id"]), r["zone"], r["pack_id"] or "all", r["until"], r["comment"]) for r in rows]
+    _table(stream, "Silences", ("id", "zone", "pack", "until", "comment"), cells, [""] * len(cells))
+
+
 def _pack(row: dict[str, Any]) -> Sequence[str]:
     until = row["next_restart_at"] or "-"
     return (
@@ -39,7 +49,7 @@ def _pack(row: dict[str, Any]) -> Sequence[str]:
         row["status"] or "-",
         row["since"],
         row["decision"],
-        row["reason"],
+        f"{row['reason']} (silenced)" if row["silenced_until"] else row["reason"],
         str(row["attempts"]),
         until,
     )
