@@ -17,6 +17,7 @@ import dns.rdataclass
 import dns.rrset
 import msgspec
 import pytest
+from watchdog.tell.tables import report
 
 from fuzz.oracles import ASKED
 from tests.harness.alerting import Receiver
@@ -44,7 +45,6 @@ from watchdog.tell.explain import explained
 from watchdog.tell.logs import Logs, configure
 from watchdog.tell.metrics import Metrics, Snapshot
 from watchdog.tell.systemd import Notifier
-from watchdog.tell.tables import report
 
 HOSTILE = {
     "escape": "x\x1b[31mred\x1b]8;;http://evil.example\x07link\x1b[2J",
