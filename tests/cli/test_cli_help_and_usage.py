@@ -59,7 +59,7 @@ def test_help_comes_quickly_since_nothing_heavy_is_imported():
         "frobnicate",
         "run --fast",
         "once --output xml",
-        "restart example.com",
+        "restart",
         "simulate --port 99999",
         "simulate --port many",
         "demo --speed 1000",

@@ -122,9 +122,9 @@ def _folded(findings: list[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], 
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for finding in findings:
         says, remedy = (_hostless(finding[text], finding["host"]) for text in ("says", "remedy"))
-        groups[finding["name"], finding["certainty"], says, remedy].append(finding)
+        groups[finding["certainty"], says, remedy].append(finding)
     found = []
-    for (_, _, says, remedy), same in groups.items():
+    for (_, says, remedy), same in groups.items():
         shown = same[0] if len(same) == 1 else {**same[0], "says": says, "remedy": remedy}
         found.append((shown, list(dict.fromkeys(each["host"] for each in same if each["host"]))))
     return found

@@ -23,6 +23,7 @@ from watchdog.tell.times import ago, localised, moment, span
 _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
 _COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
+_SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
 _RESET = "\x1b[0m"
 
 
@@ -227,7 +228,8 @@ class _Report:
         yield from self._wrapped(
             f"{self._name(entry)}: {status} for {span(self._now - known.since)}{tried}.", "  ", "    "
         )
-        why = f"{_words(known.decision.reason).capitalize()}. {next_step(known, history, self._now)}"
+        reason, step = known.decision.reason, next_step(known, history, self._now)
+        why = step if reason in _SAID_BY_NEXT_STEP else f"{sentence(_words(reason))}. {step}"
         yield from self._wrapped(why, "    ", "    ")
 
     def _well_entry(self, pack: Listed) -> str:

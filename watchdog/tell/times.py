@@ -33,9 +33,10 @@ def ago(at: datetime, now: datetime) -> str:
     >>> ago(now - timedelta(hours=3), now), ago(now + timedelta(minutes=12), now), ago(now, now)
     ('3 h ago', 'in 12 min', 'now')
     """
-    if abs(at - now) < timedelta(seconds=1):
+    away = timedelta(seconds=round((at - now).total_seconds()))
+    if not away:
         return "now"
-    return f"{span(now - at)} ago" if at < now else f"in {span(at - now)}"
+    return f"in {span(away)}" if away > timedelta(0) else f"{span(-away)} ago"
 
 
 def clock(at: datetime, now: datetime) -> str:
@@ -54,7 +55,14 @@ def moment(at: datetime, now: datetime) -> str:
 
 def localised(text: str, now: datetime) -> str:
     """A sentence with the moments in it as ``moment`` has them."""
-    return _RFC3339.sub(lambda found: moment(parsed(found[0]), now), text)
+
+    def told(found: re.Match[str]) -> str:
+        try:
+            return moment(parsed(found[0]), now)
+        except (ValueError, OverflowError):  # a stranger's text, of the 99th of some month
+            return found[0]
+
+    return _RFC3339.sub(told, text)
 
 
 def parsed(text: str) -> datetime:
