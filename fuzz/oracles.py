@@ -21,31 +21,30 @@ from watchdog.cloudflare import wire
 from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
-from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation, translate
-from watchdog.cloudflare.rate_limit import (
-    LONGEST_BLOCK,
-    LONGEST_WINDOW,
-    PER_ADDRESS,
-    Allowance,
-    Quota,
-    SlidingWindow,
-    Urgency,
-)
+from watchdog.cloudflare.envelope import complaints, problem, success
+from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation
+from watchdog.cloudflare.policies import LONGEST_WINDOW
+from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, PER_ADDRESS, Quota, Urgency
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.translate import translate
 from watchdog.config.document import MOST_PROBLEMS, Problem
+from watchdog.config.durations import parse_duration
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
 from watchdog.diagnose.caa import judge_records
 from watchdog.diagnose.responses import MOST_VALUES, read
 from watchdog.diagnose.transport import parse
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.history import UNTROUBLED, Remembered
+from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory
 from watchdog.state import packs
+from watchdog.tell.fleet import Fleet
 from watchdog.tell.listener import Listener, bind
-from watchdog.tell.pages import Sources, application
+from watchdog.tell.pages import application
+from watchdog.tell.sources import Situation, Sources
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -78,8 +77,8 @@ def configuration(content: bytes) -> None:
         assert isinstance(config, Config)
         return
     assert 0 < len(problems) <= MOST_PROBLEMS + 1
-    for problem in problems:
-        is_plain(str(problem), 1000)
+    for each in problems:
+        is_plain(str(each), 1000)
 
 
 def envelope(body: bytes) -> None:
@@ -92,11 +91,11 @@ def envelope(body: bytes) -> None:
         for zone in wire.zones(body)[0]:
             for text in (zone.id, zone.name, zone.type, zone.status):
                 is_plain(text, 255)
-    for simple in (wire.delegation_id, wire.token_status, wire.success):
+    for simple in (wire.delegation_id, wire.token_status, success):
         with contextlib.suppress(msgspec.MsgspecError):
             is_plain(str(simple(body)), 80)
     said = body[:400].decode("utf-8", "replace")
-    error = translate(Operation.GET_PACK, 400, wire.complaints(body), prefix=said, problem=wire.problem(body))
+    error = translate(Operation.GET_PACK, 400, complaints(body), prefix=said, problem=problem(body))
     is_label(error, 400)
 
 
@@ -247,12 +246,24 @@ async def _is_ready() -> tuple[bool, str]:
     return True, "ok"
 
 
+async def _no_fleet() -> Fleet:
+    return Fleet(Inventory([], [], NOW))
+
+
+async def _no_events(_: JournalQuery) -> list[tuple[int, JournalLine]]:
+    return []
+
+
 _NOTHING = Sources(
     healthy=lambda: (True, "ok"),
     ready=_is_ready,
-    metrics=lambda: lambda _: (b"# EOF\n", "text/plain"),
-    packs=lambda: lambda: {"packs": [], "zones": []},
-    alerts=lambda: lambda: {"alerts": []},
+    metrics=lambda _: (b"# EOF\n", "text/plain"),
+    fleet=_no_fleet,
+    alerts=lambda: {"alerts": []},
+    events=_no_events,
+    situation=lambda: Situation(version="1", loaded_at=NOW, last_pass=None),
+    now=lambda: NOW,
+    duration=parse_duration,
 )
 
 

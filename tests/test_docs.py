@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +22,8 @@ from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
-from watchdog.tell.pages import INDEX, Sources, application
+from watchdog.tell.pages import INDEX, routed
+from watchdog.tell.sources import Sources
 
 COMMANDS = get_command(app).commands
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
@@ -136,8 +138,8 @@ def test_every_exit_code_is_documented_where_the_commands_are():
 
 
 def endpoints():
-    nothing = Sources(healthy=None, ready=None, metrics=None, packs=None, alerts=None)
-    return {route.path for route in application(nothing).routes}
+    nothing = Sources(**dict.fromkeys(each.name for each in fields(Sources)))
+    return {route.path for route in routed(nothing).routes}
 
 
 def test_every_endpoint_is_documented_and_no_other():
@@ -147,7 +149,7 @@ def test_every_endpoint_is_documented_and_no_other():
 
 
 def test_the_docs_name_no_endpoint_that_is_not_there():
-    assert set(re.findall(r"(?<![\w.}])/(?:api/v1/\w+|healthz|readyz|metrics)\b", EVERYTHING)) <= endpoints()
+    assert set(re.findall(r"(?<![\w.}])/(?:api/v1/\w+(?:\.json)?|healthz|readyz|metrics)\b", EVERYTHING)) <= endpoints()
 
 
 def settings(schema, block, path=""):

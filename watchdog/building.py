@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.rate_limit import Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.rate_limit import Quota
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser

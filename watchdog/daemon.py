@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from watchdog.answers import Answers
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.config.document import DocumentError
 from watchdog.config.load import load
@@ -29,8 +30,8 @@ from watchdog.runtime import CannotReload, Runtime, inventory, open_runtime
 from watchdog.schedule.ticker import Ticker
 from watchdog.state.store import Store
 from watchdog.tell.listener import Listener, bind
-from watchdog.tell.metrics import Account, Metrics, Snapshot
-from watchdog.tell.pages import Sources, application
+from watchdog.tell.metrics import Metrics
+from watchdog.tell.pages import application
 from watchdog.tell.systemd import Notifier
 from watchdog.version import own_version
 
@@ -118,6 +119,7 @@ class Daemon:
             journal=runtime.components.memory.journal,
             http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
         )
+        self.answers = Answers(runtime, self.health, self.pipeline, metrics)
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
         self._wake = asyncio.Event()
@@ -163,7 +165,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self.ask_to_reload)
         address = None
         if sock is not None:
-            self._listener = Listener(application(self.sources()), sock)
+            self._listener = Listener(application(self.answers.sources()), sock)
             self._listening = self._listener.start()
             self._listening.add_done_callback(lambda _: self._wake.set())
             host, port = sock.getsockname()[:2]
@@ -179,33 +181,6 @@ class Daemon:
         )
         self._notify.send(READY=1, STATUS="Started; the first pass is under way.")
         self._ticker.start()
-
-    def sources(self) -> Sources:
-        """What the pages show."""
-        return Sources(
-            healthy=self.health.healthy,
-            ready=self.health.ready,
-            metrics=self.exposition,
-            packs=lambda: inventory(self._runtime.components).rows,
-            alerts=self.pipeline.rows,
-        )
-
-    def exposition(self) -> Callable[[str], tuple[bytes, str]]:
-        """A snapshot of the metrics, to be rendered for an ``Accept`` header in another thread."""
-        config, components = self._runtime.config, self._runtime.components
-        accounts = tuple(
-            Account(name, client.quota.remaining, client.quota.waited)
-            for name, client in components.clients.items()
-            if name in config.accounts
-        )
-        snapshot = Snapshot(
-            inventory=inventory(components),
-            accounts=accounts,
-            firing=self.pipeline.firing(),
-            destinations=self.pipeline.destinations(),
-            per_pack=config.metrics.per_pack,
-        )
-        return lambda accept: self._metrics.expose(snapshot, accept)
 
     # ── tick ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,7 +269,7 @@ class Daemon:
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one part must not end the watch
             self._refuse(defect(surprise))
         else:
-            self.health.refusal = ""
+            self.health.configuration_taken()
             self._metrics.reloaded(self._clock.now(), successful=True)
             self._log(EventName.CONFIG_RELOADED, changes=[str(change) for change in changes])
             self._runtime.telemetry.exposed(exposed)

@@ -22,6 +22,8 @@ class Health:
         self.refusal = ""
         """Why the configuration was not taken at the last reload; empty when it was."""
         self.overdue_since: datetime | None = None
+        self.loaded_at = self._clock.now()
+        """When the configuration that holds was loaded."""
 
     def pass_begun(self, due: float) -> None:
         """A pass is under way, which is to end before ``due`` (monotonic, in seconds)."""
@@ -30,6 +32,10 @@ class Health:
     def pass_ended(self, report: PassReport) -> None:
         """It has ended."""
         self._pass_due, self.last = None, report
+
+    def configuration_taken(self) -> None:
+        """Another configuration holds from now on."""
+        self.refusal, self.loaded_at = "", self._clock.now()
 
     @property
     def pass_due(self) -> float | None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import RealClock
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, SlidingWindow
+from watchdog.cloudflare.rate_limit import PER_ADDRESS
+from watchdog.cloudflare.sliding_window import SlidingWindow
 from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
@@ -163,7 +164,10 @@ async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
 
 
 def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
-    """All watched zones and their packs, as they are remembered now. ``pending_for`` as ``Inventory`` has it."""
+    """All watched zones and their packs, as they are remembered now; in any thread.
+
+    ``pending_for`` as ``Inventory`` has it.
+    """
     memory = components.memory
     zones = [memory.zone(zone) for zone in components.watched.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]

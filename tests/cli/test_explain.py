@@ -87,7 +87,7 @@ def test_a_person_is_told_the_new_records_and_cloudflare_is_asked_to_look_once_t
         code, text, _ = await person.runs("explain", ZONE)
         _, output, _ = await person.runs("explain", ZONE, pack_id(ZONE, 0), "--output", "json")
         (row,) = json.loads(output)["packs"]
-        assert (row["status"], row["reason"], code) == ("pending_validation", "in_progress", 1)
+        assert (row["status"], row["reason"], code) == ("pending_validation", "in_progress", 1)  # a person is to act
         assert [(each["type"], each["name"]) for each in row["records"]] == [("TXT", f"_acme-challenge.{ZONE}")]
         (record,) = row["records"]
         assert f"{record['name']} TXT {record['value']}" in told[0]["records"]

@@ -23,12 +23,12 @@ import pytest
 
 from tests.harness.cloudflare_client import ZONE, make_client, timed_out
 from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.envelope import MOST_ON_PAGE
 from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
 from watchdog.cloudflare.paging import MOST_PAGES, PER_PAGE
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.cloudflare.retries import GET_TRIES
 from watchdog.cloudflare.transport import MOST_BYTES, connect
-from watchdog.cloudflare.wire import MOST_ON_PAGE
 from watchdog.simulator.scenario import Fault, Scenario, pack_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World

@@ -9,7 +9,6 @@ from watchdog.cloudflare.errors import (
     AccessDenied,
     CloudflareError,
     CloudflareFault,
-    Complaint,
     CredentialRefused,
     Held,
     NetworkFault,
@@ -18,14 +17,13 @@ from watchdog.cloudflare.errors import (
     Operation,
     PassingFault,
     PermissionMissing,
-    Problem,
     RateLimited,
     Refused,
     TurnedAway,
     Unsettled,
     Why,
-    translate,
 )
+from watchdog.cloudflare.translate import Complaint, Problem, translate
 from watchdog.model.text import clean
 
 LIST, PATCH = Operation.LIST_PACKS, Operation.RESTART_VALIDATION

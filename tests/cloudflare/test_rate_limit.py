@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.time import LoopClock, simulated
-from watchdog.cloudflare.rate_limit import LONGEST_WINDOW, PARTS, PER_ADDRESS, Allowance, Quota, SlidingWindow, Urgency
+from watchdog.cloudflare.bookings import PARTS
+from watchdog.cloudflare.policies import LONGEST_WINDOW
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota, Urgency
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 
 PLENTY = 10_000_000
 

@@ -14,6 +14,7 @@ from fuzz.oracles import envelope, is_label, is_sound
 from tests.harness.cloudflare_client import ZONE, by_hand
 from tests.harness.time import ManualClock, in_simulated_time
 from watchdog.cloudflare import validations, wire
+from watchdog.cloudflare.envelope import MOST_ERRORS, MOST_ON_PAGE, complaints
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.simulator import shapes
@@ -187,7 +188,7 @@ def test_texts_are_cleaned_and_cut():
     is_sound(pack)
     assert len(pack.status) == 80
     assert max(map(len, pack.hosts)) == 255
-    assert len(pack.validation_errors) == wire.MOST_ERRORS
+    assert len(pack.validation_errors) == MOST_ERRORS
     assert len(wire.pack(json.dumps({"success": True, "result": {"id": "i" * 500}}).encode(), ZONE).id) == 80
 
 
@@ -212,13 +213,13 @@ def test_complaints_keep_their_codes_and_chains_and_only_numbers_are_codes():
         {"code": "10000"},
         "what",
     ]
-    found = wire.complaints(json.dumps({"errors": errors}).encode())
+    found = complaints(json.dumps({"errors": errors}).encode())
     assert [(each.code, each.message, each.chain) for each in found] == [
         (6003, "Invalid headers", (6111,)),
         (0, "", ()),
         (0, "", ()),
     ]
-    assert wire.complaints(b"<html>") == wire.complaints(b"[]") == wire.complaints(b'{"errors": 7}') == ()
+    assert complaints(b"<html>") == complaints(b"[]") == complaints(b'{"errors": 7}') == ()
 
 
 # ── what a stranger sends ────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,9 +264,9 @@ def test_a_page_with_far_more_packs_than_were_asked_for_is_none(strange):
     def page(count):
         return json.dumps({"success": True, "result": [{"id": "p", **strange}] * count}).encode()
 
-    assert len(wire.packs(page(wire.MOST_ON_PAGE), ZONE)[0]) == wire.MOST_ON_PAGE
+    assert len(wire.packs(page(MOST_ON_PAGE), ZONE)[0]) == MOST_ON_PAGE
     with pytest.raises(msgspec.ValidationError):
-        wire.packs(page(wire.MOST_ON_PAGE + 1), ZONE)
+        wire.packs(page(MOST_ON_PAGE + 1), ZONE)
 
 
 def test_what_is_kept_of_words_and_methods_is_bounded_in_length_too(monkeypatch):
@@ -276,7 +277,7 @@ def test_what_is_kept_of_words_and_methods_is_bounded_in_length_too(monkeypatch)
 
 
 def test_a_code_that_is_no_code_stays_out_of_the_message():
-    [complaint] = wire.complaints(b'{"errors": [{"code": 1' + b"0" * 3999 + b', "message": "no"}]}')
+    [complaint] = complaints(b'{"errors": [{"code": 1' + b"0" * 3999 + b', "message": "no"}]}')
     assert (complaint.code, complaint.message) == (0, "no")
 
 

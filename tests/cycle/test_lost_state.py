@@ -51,12 +51,12 @@ async def test_people_are_told_while_restarts_are_held_and_when_that_is_over(sta
     (start.folder / "state.db.lock").touch()  # a watchdog was here
     async with start(ZONES, config=CONFIG) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(120)
-        [alert] = daemon.pipeline.rows()()["alerts"]
+        [alert] = daemon.pipeline.rows()["alerts"]
         assert (alert["reason"], alert["severity"]) == ("state_lost", "warning")
         assert "state.db.damaged-20261124T120000Z" in alert["body"]
         assert fleet.patches() == []
         await fleet.sleep(3600)
-        assert daemon.pipeline.rows()()["alerts"] == []
+        assert daemon.pipeline.rows()["alerts"] == []
         assert len(fleet.patches()) == 4
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"state_lost"' in line[:90]]
     assert (line["level"], line["restarts_from"]) == ("error", "2026-11-24T13:00:00Z")
@@ -70,7 +70,7 @@ async def test_people_are_told_of_the_longer_wait_where_the_first_backoff_is_lon
     config = {"restart": {"backoff": {"initial": "3h", "jitter": 0}}, "schedule": {"attention_interval": "10m"}}
     async with start({"a.example": [timed_out(after="1m")]}, config=config) as fleet, as_a_daemon(fleet) as daemon:
         await fleet.sleep(2 * 3600)
-        [alert] = daemon.pipeline.rows()()["alerts"]
+        [alert] = daemon.pipeline.rows()["alerts"]
         assert "restarted before 2026-11-24T15:00:00Z" in alert["body"]
         assert fleet.patches() == []
         await fleet.sleep(2 * 3600)

@@ -126,13 +126,28 @@ def under_load(machine):
 
 
 def test_killed_again_and_again_it_never_sends_more_than_the_hourly_budget_of_an_account(machine, nursery):
+    packs = {
+        account: [pack_id(f"{account}{zone}.example", number) for zone in range(10) for number in range(4)]
+        for account in ACCOUNTS
+    }
+
+    def spent():
+        stored = intents(machine)
+        return {account: sum(len(stored[pack]) for pack in packs[account]) for account in ACCOUNTS}
+
     under_load(machine)
+    all_of_it = dict.fromkeys(ACCOUNTS, SMALL_BUDGET)
     with Receiver() as hook:
-        killed_again_and_again(nursery, configured(machine, hook, SMALL_BUDGET), Random(), 30)  # noqa: S311  any moments
-    stored = intents(machine)
+        config = configured(machine, hook, SMALL_BUDGET)
+        killed_again_and_again(nursery, config, Random(), 30)  # noqa: S311  any moments
+        last = nursery.run("run", "--config", config)
+        until(lambda: spent() == all_of_it, "the whole budget", 30)
+        more = len(last.lines("pass_completed")) + 5
+        until(lambda: len(last.lines("pass_completed")) >= more, "some passes more")
+        last.signal(signal.SIGKILL)
+        last.ended()
+    assert spent() == all_of_it
     for account in ACCOUNTS:
-        packs = [pack_id(f"{account}{zone}.example", number) for zone in range(10) for number in range(4)]
-        assert sum(len(stored[pack]) for pack in packs) == SMALL_BUDGET
         assert len([request for request in machine.patches() if request.credential == account]) <= SMALL_BUDGET
 
 

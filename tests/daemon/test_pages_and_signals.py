@@ -120,7 +120,8 @@ def test_the_service_manager_is_told_ready_status_watchdog_reloading_and_stoppin
     reloading = told(manager, "RELOADING")
     assert reloading["RELOADING"] == "1"
     assert int(reloading["MONOTONIC_USEC"]) > 0
-    assert told(manager, "READY")["STATUS"].startswith("Watching 1 packs")
+    assert told(manager, "READY") == {"READY": "1"}  # in a datagram of its own: whatever follows may fail
+    assert told(manager, "STATUS")["STATUS"].startswith("Watching 1 packs")
     daemon.signal(signal.SIGTERM)
     assert told(manager, "STOPPING") == {
         "STOPPING": "1",

@@ -14,7 +14,8 @@ import httpx
 from tests.harness.time import LoopClock
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, Allowance, Quota, SlidingWindow
+from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota
+from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.simulator.app import ConnectionCut, create_app
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve

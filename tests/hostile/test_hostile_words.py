@@ -23,7 +23,8 @@ from tests.harness.alerting import Receiver
 from tests.harness.builders import NOW, inventory, troubled, zone
 from tests.harness.time import StandingClock
 from watchdog.cloudflare import wire
-from watchdog.cloudflare.errors import Operation, translate
+from watchdog.cloudflare.errors import Operation
+from watchdog.cloudflare.translate import translate
 from watchdog.diagnose import validation_errors
 from watchdog.diagnose.responses import read
 from watchdog.diagnose.transport import parse

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from tests.harness.builders import DAY, T0, Day, alert, at
 from watchdog.model.alerts import AlertLog, Kind, Phase
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify.dedup import GAPS, deduplicate
+from watchdog.notify.dedup import CRITICAL_WITHIN, EARLY, GAPS, deduplicate
 from watchdog.notify.lifecycle import LONGEST_CALM
+
+MINUTE = timedelta(minutes=1)
+
+
+def needs_records(name="p1"):
+    """A warning."""
+    return alert(name, Reason.RECORDS_NEEDED)
 
 
 def test_an_alert_is_said_when_it_starts_every_day_while_it_lasts_and_when_it_is_over():
@@ -153,11 +160,106 @@ def test_five_hundred_packs_that_fail_at_once_are_one_group_that_speaks_once():
 def test_five_hundred_packs_that_fail_one_after_the_other_are_heard_a_handful_of_times_a_shift():
     day = Day()
     for minute in range(500):
-        day.step(T0 + timedelta(minutes=minute), *(alert(f"p{number}") for number in range(minute + 1)))
+        day.step(T0 + timedelta(minutes=minute), *(needs_records(f"p{number}") for number in range(minute + 1)))
     times = sorted({clock for clock, _, _ in day.said})
     assert times == ["12:00", "12:05", "12:20", "13:20", "14:20", "15:20", "16:20", "17:20", "18:20", "19:20"]
-    day.step("21:00", *(alert(f"p{number}") for number in range(500)))
+    day.step("21:00", *(needs_records(f"p{number}") for number in range(500)))
     assert len(day.said) == 500  # each once
+
+
+@pytest.mark.repeats
+def test_five_hundred_packs_that_turn_critical_within_an_hour_are_four_messages_in_it():
+    day = Day()
+    for minute in range(121):  # a pass every minute
+        day.step(T0 + timedelta(minutes=minute), *(alert(f"p{n}") for n in range(min(500, (minute + 1) * 500 // 60))))
+    assert sorted({clock for clock, _, _ in day.said}) == ["12:00", "12:01", "12:02", "12:03", "13:01"]
+    assert len(day.said) == 500  # each once
+
+
+# ── criticals that are new ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_critical_does_not_wait_for_what_its_group_said_before():
+    day, held = Day(), []
+    for number, clock in enumerate(["12:00", "12:05", "12:20", "12:30"]):
+        held.append(alert(f"p{number}"))
+        day.step(clock, *held)
+    assert [clock for clock, _, _ in day.said] == ["12:00", "12:05", "12:20", "12:30"]  # the group's gap was an hour
+
+
+def test_a_critical_that_is_new_within_the_minute_of_another_waits_until_it_is_over():
+    day = Day()
+    day.step("12:00", alert())
+    day.step(at("12:00") + timedelta(seconds=30), alert(), alert("p2"))
+    day.step(at("12:00") + timedelta(seconds=59), alert(), alert("p2"))
+    assert len(day.said) == 1
+    day.step("12:01", alert(), alert("p2"))
+    assert day.said[1:] == [("12:01", "started", "p2")]
+
+
+def test_a_warning_of_the_same_group_waits_as_before():
+    day = Day()
+    soon, late = (alert(name, Reason.EXPIRING, severity=Severity.WARNING) for name in ("p1", "p2"))
+    day.step("12:00", soon)
+    day.until("12:01", "12:05", soon, late)
+    assert day.said == [("12:00", "started", "p1")]
+    day.step("12:05", soon, late)
+    assert day.said[1:] == [("12:05", "started", "p2")]
+
+
+def test_a_warning_that_turns_critical_does_not_wait_and_takes_along_what_waits():
+    day = Day()
+    warning, other = (alert(name, Reason.EXPIRING, severity=Severity.WARNING) for name in ("p1", "p2"))
+    day.step("12:00", warning)
+    day.step("12:02", replace(warning, severity=Severity.CRITICAL), other)
+    assert day.said[1:] == [("12:02", "worse", "p1"), ("12:02", "started", "p2")]
+
+
+def test_a_critical_that_comes_back_while_it_flaps_is_not_new():
+    day = Day()
+    day.step("12:00", alert())
+    day.step("12:06")
+    day.until("12:07", "12:21", alert())
+    assert day.said == [("12:00", "started", "p1"), ("12:06", "over", "p1")]
+
+
+def test_how_long_a_critical_waits_is_what_the_configuration_says():
+    log = AlertLog()
+    first, second = alert(), alert("p2")
+    told = []
+    for minute in range(6):
+        held = [first] if minute == 0 else [first, second]
+        done = deduplicate(
+            log, {a.fingerprint: a for a in held}, {}, frozenset(), T0 + timedelta(minutes=minute), DAY, 3 * MINUTE
+        )
+        log = done.log
+        told += [minute for _ in done.notices]
+    assert told == [0, 3]
+
+
+@given(st.lists(st.integers(min_value=0, max_value=90), min_size=1, max_size=60))
+@settings(deadline=None)
+def test_of_new_criticals_the_first_three_in_a_row_never_wait_for_longer_than_a_minute(gaps):
+    log, now, held, told, new = AlertLog(), T0, {}, {}, {}
+    for number, minutes in enumerate(gaps):
+        for _ in range(minutes):  # a pass every minute, with nothing new
+            now += MINUTE
+            done = deduplicate(log, held, {}, frozenset(), now, 30 * DAY)
+            log = done.log
+            told |= {notice.alert.fingerprint: now for notice in done.notices}
+        critical = alert(f"p{number}")
+        held[critical.fingerprint], new[critical.fingerprint] = critical, now
+    for _ in range(120):
+        now += MINUTE
+        done = deduplicate(log, held, {}, frozenset(), now, 30 * DAY)
+        log = done.log
+        told |= {notice.alert.fingerprint: now for notice in done.notices}
+    assert told.keys() == new.keys()
+    hours = timedelta(hours=1)
+    for name, at_ in new.items():
+        messages = {when for when in told.values() if at_ - 3 * hours <= when <= at_}
+        if len(messages) < EARLY:
+            assert told[name] - at_ <= MINUTE
 
 
 def test_a_group_is_repeated_as_a_whole():
@@ -251,16 +353,16 @@ def test_asking_twice_says_nothing_twice(story):
 
 @given(steps)
 @settings(deadline=None)
-def test_a_group_is_never_heard_twice_within_five_minutes_nor_much_more_than_once_an_hour(story):
+def test_a_group_is_never_heard_twice_within_a_minute_nor_much_more_than_once_an_hour(story):
     heard = {}
     for now, _, done, _ in lived(story):
         for group in {(notice.alert.reason, notice.alert.account) for notice in done.notices}:
             heard.setdefault(group, []).append(now)
     for times in heard.values():
-        assert all(later - sooner >= GAPS[0] for sooner, later in pairwise(times))
+        assert all(later - sooner >= CRITICAL_WITHIN for sooner, later in pairwise(times))
         for start in times:
             window = [time for time in times if start <= time < start + timedelta(hours=24)]
-            assert len(window) <= 24 + len(GAPS)
+            assert len(window) <= 24 + len(GAPS) + EARLY
 
 
 @given(steps)

@@ -99,7 +99,7 @@ letters = st.builds(
 
 @given(
     st.dictionaries(texts, entries, max_size=3),
-    st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000)), max_size=3),
+    st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
 @settings(deadline=None, max_examples=60)

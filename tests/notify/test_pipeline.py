@@ -48,6 +48,37 @@ async def test_a_pack_that_gives_up_is_told_once_and_its_recovery_too(tmp_path, 
 
 
 @in_simulated_time
+async def test_the_log_says_of_each_message_what_it_told_of_which_zones_and_where(tmp_path, network):
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(gave_up())
+        await runtime.passes(pack("p1"), count=7)
+    told = network.told()
+    facts = [
+        {
+            "message_id": number,
+            "reason": "gave_up",
+            "severity": "critical",
+            "kind": kind,
+            "zones": ["example.com"],
+            "fingerprints": [message["alerts"][0]["fingerprint"]],
+            "destinations": ["hook"],
+            "title": message["title"],
+        }
+        for number, message, kind in zip([1, 2], told, ["started", "over"], strict=True)
+    ]
+    assert [fields for _, _, fields in runtime.logs.lines] == facts
+
+
+@in_simulated_time
+async def test_the_log_names_the_first_ten_zones_of_a_large_message_and_the_fingerprints_of_fifty(tmp_path, network):
+    names = [f"z{number}.example" for number in range(60)]
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(*(gave_up(zone=name) for name in names), zones=[zone(name) for name in names])
+    [(_, _, line)] = runtime.logs.lines
+    assert (len(line["zones"]), len(line["fingerprints"])) == (10, 50)
+
+
+@in_simulated_time
 async def test_a_message_links_the_page_that_says_what_to_do_where_people_find_it(tmp_path, network):
     async with living(tmp_path, network, "  runbooks: https://wiki.test/certpack\n" + HOOK) as runtime:
         await runtime.passes(gave_up())
@@ -364,7 +395,7 @@ async def test_a_defect_in_what_is_worth_a_word_ends_nothing(tmp_path, network):
 async def test_whoever_asks_is_told_what_fires(tmp_path, network):
     async with living(tmp_path, network) as runtime:
         await runtime.passes(gave_up())
-        [row] = runtime.pipeline.rows()()["alerts"]
+        [row] = runtime.pipeline.rows()["alerts"]
         assert (row["reason"], row["severity"], row["last_said_at"]) == ("gave_up", "critical", "2026-11-24T12:00:00Z")
         assert runtime.pipeline.firing()["gave_up", "critical"] == 1
         assert runtime.pipeline.firing()["expired", "critical"] == 0

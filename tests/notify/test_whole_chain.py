@@ -156,7 +156,7 @@ async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keep
     scenario, found = {"faults": faults, "tokens": tokens, "zones": [twin]}, {}
 
     def gather(runtime):
-        for row in runtime.pipeline.rows()()["alerts"]:
+        for row in runtime.pipeline.rows()["alerts"]:
             assert found.setdefault(row["fingerprint"], (row["reason"], row["zone"])) == (row["reason"], row["zone"])
             assert row["severity"] in ALERTS[row["reason"]]
             assert row["summary"]

@@ -11,13 +11,19 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.harness.builders import inventory, pack
+from tests.harness.builders import NOW, inventory, pack
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.config.durations import parse_duration
+from watchdog.tell.fleet import Fleet
 from watchdog.tell.listener import Listener, ListenError, bind
 from watchdog.tell.metrics import Account, Metrics, Snapshot
-from watchdog.tell.pages import Sources, application
+from watchdog.tell.pages import application
+from watchdog.tell.sources import Situation, Sources
 
-PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/alerts")
+PATHS = (
+    *("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/packs/id-of-example.com/p123"),
+    *("/api/v1/zones", "/api/v1/events", "/api/v1/alerts", "/api/v1/openapi.json"),
+)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the listener is asked over plain http: no authorities are loaded
 
@@ -28,33 +34,40 @@ class Daemon:
     def __init__(self):
         self.health = self.readiness = (True, "ok")
         self.rendered_in = []
-        self.rendering = asyncio.Event()
+        self.rendering = threading.Event()
         self.may_render = threading.Event()
         self.may_render.set()
         self._metrics = Metrics("1.2.3", [str(operation) for operation in Operation], KNOWN_CODES)
-        self._found = inventory(pack())
+        self._found = inventory(pack("p123"))
 
     def sources(self):
         return Sources(
             healthy=lambda: self.health,
             ready=self.ready,
             metrics=self.exposition,
-            packs=self.packs,
-            alerts=lambda: lambda: {"alerts": [{"reason": "gave_up"}]},
+            fleet=self.fleet,
+            alerts=lambda: self._rendered(lambda: {"alerts": [{"reason": "gave_up"}]}),
+            events=self.events,
+            situation=lambda: Situation(version="1.2.3", loaded_at=NOW, last_pass=None),
+            now=lambda: NOW,
+            duration=parse_duration,
         )
+
+    async def fleet(self):
+        return Fleet(self._found)
+
+    async def events(self, _):
+        return []
 
     async def ready(self):
         return self.readiness
 
-    def exposition(self):
-        self.rendering.set()
+    def exposition(self, accept):
         snapshot = Snapshot(inventory=self._found, accounts=(Account("main", 1199, 0.0),))
-        return lambda accept: self._rendered(lambda: self._metrics.expose(snapshot, accept))
-
-    def packs(self):
-        return lambda: self._rendered(self._found.rows)
+        return self._rendered(lambda: self._metrics.expose(snapshot, accept))
 
     def _rendered(self, render):
+        self.rendering.set()
         self.rendered_in.append(threading.get_ident())
         assert self.may_render.wait(10)
         return render()
@@ -129,7 +142,7 @@ def test_every_page_answers(ask, path):
 
 
 def test_the_first_page_names_the_others(ask):
-    assert [path for path in PATHS[1:] if path not in ask("/").text] == []
+    assert [path for path in PATHS[1:] if path not in ask("/").text] == ["/api/v1/packs/id-of-example.com/p123"]
 
 
 @pytest.mark.parametrize(
@@ -179,8 +192,8 @@ def test_metrics_are_prometheus_text_or_openmetrics_as_asked(ask):
 def test_the_packs_are_json_with_packs_and_zones(ask):
     answer = ask("/api/v1/packs")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json().keys() == {"packs", "zones"}
-    assert [row["pack_id"] for row in answer.json()["packs"]] == ["p1"]
+    assert answer.json().keys() == {"packs", "zones", "next"}
+    assert [row["pack_id"] for row in answer.json()["packs"]] == ["p123"]
 
 
 def test_the_alerts_are_json_and_those_of_whoever_watches_for_them(ask):
@@ -191,8 +204,8 @@ def test_large_answers_are_made_off_the_loops_thread_one_at_a_time_and_hold_nobo
     async def story():
         daemon.may_render.clear()
         async with listening(daemon) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
-            slow = [asyncio.create_task(client.get(path)) for path in ("/metrics", "/api/v1/packs", "/metrics")]
-            await daemon.rendering.wait()
+            slow = [asyncio.create_task(client.get(path)) for path in ("/metrics", "/api/v1/alerts", "/metrics")]
+            await asyncio.to_thread(daemon.rendering.wait, 10)
             health = await client.get("/healthz")
             at_once = len(daemon.rendered_in)
             daemon.may_render.set()

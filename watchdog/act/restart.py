@@ -28,7 +28,8 @@ from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
 NOTHING_DONE = (AccessDenied, CredentialRefused, Held, RateLimited, TurnedAway)
-"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is."""
+"""Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is. A pack that it does not find
+is none of these: were that no attempt, a PATCH that is always answered so would be sent at every look, for ever."""
 
 
 def refused(pack: Pack, client: Client) -> RestartOutcome | None:

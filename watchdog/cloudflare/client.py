@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
-from watchdog.cloudflare import endpoints, paging, wire, zones
+from watchdog.cloudflare import endpoints, envelope, paging, wire, zones
 from watchdog.cloudflare.calls import ApiRequest, Decoded, Observer
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.doubts import Doubts
@@ -207,7 +207,7 @@ class Client:
                 raise
             return await self._doubts.denied(denied, lambda: self._sender.send(request), request.of)
 
-    async def _pages(self, request: ApiRequest[tuple[list[paging.Listed], wire.PageInfo]]) -> list[paging.Listed]:
+    async def _pages(self, request: ApiRequest[tuple[list[paging.Listed], envelope.PageInfo]]) -> list[paging.Listed]:
         return await paging.read_all(
             request.operation, lambda query: self._get(replace(request, path=request.path + query))
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchdog.cloudflare import wire
+from watchdog.cloudflare import envelope, wire
 from watchdog.cloudflare.calls import ApiRequest
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.rate_limit import Urgency
@@ -17,8 +17,8 @@ from watchdog.model.packs import Pack
 
 _A_FEW = "page=1&per_page=5"
 
-PageOfPacks = tuple[list[Pack], wire.PageInfo]
-PageOfZones = tuple[list[wire.ZoneSeen], wire.PageInfo]
+PageOfPacks = tuple[list[Pack], envelope.PageInfo]
+PageOfZones = tuple[list[wire.ZoneSeen], envelope.PageInfo]
 
 
 def list_packs(zone_id: str, urgency: Urgency) -> ApiRequest[PageOfPacks]:
@@ -37,7 +37,7 @@ def a_few_packs(zone_id: str) -> ApiRequest[None]:
         operation=Operation.LIST_PACKS,
         path=f"{_packs(zone_id)}?status=all&{_A_FEW}",
         urgency=Urgency.ACT,
-        decode=wire.success,
+        decode=envelope.success,
         of=zone_id,
         about_credential=True,
     )
@@ -74,7 +74,7 @@ def recheck_validation(zone_id: str, pack_id: str, method: str) -> ApiRequest[No
         method="PATCH",
         path=f"{_zone(zone_id)}/ssl/verification/{quote(pack_id, safe='')}",
         urgency=Urgency.ACT,
-        decode=wire.success,
+        decode=envelope.success,
         of=zone_id,
         content=msgspec.json.encode({"validation_method": method}),
     )

@@ -2,8 +2,8 @@
 
 A refusal that is one zone's matter must cost the other zones nothing: neither their looks, nor the account's requests.
 So the zone's calls are held, the longer the more often they were refused in a row, and answered here meanwhile with
-what Cloudflare said last. ``retries`` looks here before a GET, ``client`` before a restart;
-``retries``, ``doubts``, ``throttling`` and ``client`` hold. Nothing here is kept over a restart or a reload.
+what Cloudflare said last. ``retries`` looks here before a GET, ``client`` before a restart; these two, ``doubts`` and
+``throttling`` hold. Nothing here is kept over a restart or a reload.
 """
 
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ class Introspection:
         self._retries = retries
         self._accounts: dict[str, None] = {}  # ids of Cloudflare's accounts that zones were seen in
 
-    def zones(self, body: bytes) -> tuple[list[wire.ZoneSeen], wire.PageInfo]:
+    def zones(self, body: bytes) -> endpoints.PageOfZones:
         """The zones of an answer, as ``wire.zones`` reads them; the accounts they are in may own the token."""
         found, info = wire.zones(body)
         self._accounts.update(dict.fromkeys(zone.account for zone in found if zone.account))

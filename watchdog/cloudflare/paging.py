@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from watchdog.cloudflare.envelope import PageInfo
 from watchdog.cloudflare.errors import CloudflareFault, Operation
-from watchdog.cloudflare.wire import PageInfo
 
 PER_PAGE = 50
 """Packs and zones per page: the most Cloudflare allows for both lists."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 import httpx
 import msgspec
 
-from watchdog.cloudflare import wire
+from watchdog.cloudflare import envelope
 from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
 from watchdog.cloudflare.errors import (
     CloudflareError,
@@ -18,11 +18,11 @@ from watchdog.cloudflare.errors import (
     CredentialRefused,
     Operation,
     RateLimited,
-    translate,
 )
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.rate_limit import Quota, Reservation
 from watchdog.cloudflare.throttling import Throttling
+from watchdog.cloudflare.translate import translate
 from watchdog.cloudflare.transport import Headers, Transport, exchange
 from watchdog.cloudflare.trust import Trust
 from watchdog.model.clock import Clock
@@ -141,7 +141,7 @@ class Sender:
             prefix, code = str(strange), "malformed"
         except msgspec.MsgspecError:
             code = "not_json"
-        operation, complaints = request.operation, wire.complaints(body)
+        operation, complaints = request.operation, envelope.complaints(body)
         if complaints:
             raise translate(operation, status, complaints, ray=ray)
         said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
@@ -149,12 +149,12 @@ class Sender:
 
 
 def _refusal(operation: Operation, status: int, ray: str, body: bytes) -> CloudflareError:
-    complaints = wire.complaints(body)
+    complaints = envelope.complaints(body)
     return translate(
         operation,
         status,
         complaints,
         prefix=clean(body[:400].decode("utf-8", "replace"), 120),
         ray=ray,
-        problem=None if complaints else wire.problem(body),
+        problem=None if complaints else envelope.problem(body),
     )

@@ -10,7 +10,8 @@ import httpx
 from watchdog.cloudflare.calls import Observer
 from watchdog.cloudflare.errors import RateLimited
 from watchdog.cloudflare.holds import Holds
-from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, LONGEST_BLOCK, Quota, retry_after
+from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, LONGEST_BLOCK, Quota
+from watchdog.cloudflare.ratelimit_headers import names_others_alone, retry_after
 
 SLOWED_DOWN_EVERYWHERE = 3
 """Zones that are told to slow down, with none served between, after which everything is, whatever the headers say."""
@@ -37,7 +38,7 @@ class Throttling:
         """
         asked = retry_after(headers)
         asked = limited.retry_after if asked is None else asked
-        another = self._quota.names_others_alone(headers)
+        another = names_others_alone(headers)
         if not limited.everything or another or (asked is None and self._quota.has_plenty(headers)):
             self._slowed_down.add(of)
             if another or len(self._slowed_down) < SLOWED_DOWN_EVERYWHERE:

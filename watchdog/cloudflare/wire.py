@@ -1,25 +1,21 @@
-"""JSON ↔ model. Only the fields that are used are decoded; anything else may be missing, null or new.
+"""JSON → model: packs, zones, tokens. Only what is used is decoded; anything else may be missing, null or new.
 
 A page is decoded with types first, which is quick (0.06 ms for 50 packs). If any field has a type nobody expected, the
 same page is read again field by field, and what does not fit is left out: a strange pack is shown with gaps and never
-hides its neighbours. Raises ``msgspec.MsgspecError``, and nothing else, for what is no JSON object at all; the client
-translates it.
+hides its neighbours. Raises ``msgspec.MsgspecError``, and nothing else, for what is no JSON object at all;
+``sender`` makes an error of it.
 """
 
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
-from watchdog.cloudflare.errors import Complaint, Problem
+from watchdog.cloudflare import envelope
 from watchdog.cloudflare.validations import common, raw, validation
 from watchdog.model.names import canonical
 from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.text import clean, plain
-
-MOST_ON_PAGE = 5_000
-"""Entries of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
 
 MOST_HOSTS = 1_000
 """Hosts kept of one pack: an advanced one has 50, an uploaded certificate may have hundreds."""
@@ -27,24 +23,8 @@ MOST_HOSTS = 1_000
 MOST_DAYS = 3660
 """Of a validity; what is longer is no validity, and no number for the store."""
 
-MOST_ERRORS = 20
-"""Validation errors kept of one pack: more say nothing new."""
-
 YEARS = range(1970, 9999)
 """Of an expiry. What lies outside is no date of a certificate, and arithmetic on it may leave the calendar."""
-
-MOST_SECONDS = 10**9
-"""Of a hint how long to wait; what is longer is no hint, nor is what is no number."""
-
-_LARGEST_CODE = 1_000_000
-_LARGEST_EDGE_CODE = 10_000
-
-
-class PageInfo(msgspec.Struct, frozen=True):
-    """``result_info``, as far as paging needs it; ``None`` where Cloudflare did not say."""
-
-    total_pages: int | None = None
-    per_page: int | None = None
 
 
 class _Certificate(msgspec.Struct):
@@ -72,8 +52,8 @@ class _Pack(msgspec.Struct):
 
 class _Packs(msgspec.Struct):
     success: bool
-    result: Annotated[list[_Pack], msgspec.Meta(max_length=MOST_ON_PAGE)]
-    result_info: PageInfo | None = None
+    result: Annotated[list[_Pack], msgspec.Meta(max_length=envelope.MOST_ON_PAGE)]
+    result_info: envelope.PageInfo | None = None
 
 
 class _OnePack(msgspec.Struct):
@@ -93,25 +73,11 @@ class ZoneSeen(msgspec.Struct, frozen=True, kw_only=True):
     account_name: str = ""
 
 
-_Decoded = TypeVar("_Decoded")
+_decode_packs = envelope.decoding(msgspec.json.Decoder(_Packs))
+_decode_pack = envelope.decoding(msgspec.json.Decoder(_OnePack))
 
 
-def _door(decoder: msgspec.json.Decoder[_Decoded]) -> Callable[[bytes], _Decoded]:
-    def decode(body: bytes) -> _Decoded:
-        try:
-            return decoder.decode(body)
-        except (UnicodeDecodeError, RecursionError) as error:  # bytes that are no text in a string; a thousand brackets
-            raise msgspec.DecodeError(f"JSON cannot be decoded: {type(error).__name__}") from None
-
-    return decode
-
-
-_decode_packs = _door(msgspec.json.Decoder(_Packs))
-_decode_pack = _door(msgspec.json.Decoder(_OnePack))
-_decode_any = _door(msgspec.json.Decoder())
-
-
-def packs(body: bytes, zone_id: str) -> tuple[list[Pack], PageInfo]:
+def packs(body: bytes, zone_id: str) -> tuple[list[Pack], envelope.PageInfo]:
     """The packs of one page, and what it says of paging.
 
     Raises ``msgspec.MsgspecError`` when the body is no JSON or has no list of packs.
@@ -119,10 +85,10 @@ def packs(body: bytes, zone_id: str) -> tuple[list[Pack], PageInfo]:
     try:
         page = _decode_packs(body)
     except msgspec.ValidationError:
-        return _packs_with_gaps(_envelope(body), zone_id)
+        return _packs_with_gaps(envelope.read(body), zone_id)
     if not page.success:
         raise msgspec.ValidationError("`success` is false")
-    return [_pack(read, zone_id) for read in page.result], page.result_info or PageInfo()
+    return [_pack(read, zone_id) for read in page.result], page.result_info or envelope.PageInfo()
 
 
 def pack(body: bytes, zone_id: str) -> Pack:
@@ -132,23 +98,23 @@ def pack(body: bytes, zone_id: str) -> Pack:
         if one.success:
             return _pack(one.result, zone_id)
     except msgspec.ValidationError:
-        envelope = _envelope(body)
-        found, _ = _packs_with_gaps({**envelope, "result": [envelope.get("result")]}, zone_id)
+        whole = envelope.read(body)
+        found, _ = _packs_with_gaps({**whole, "result": [whole.get("result")]}, zone_id)
         if found:
             return found[0]
     raise msgspec.ValidationError("no pack in the answer")
 
 
-def zones(body: bytes) -> tuple[list[ZoneSeen], PageInfo]:
+def zones(body: bytes) -> tuple[list[ZoneSeen], envelope.PageInfo]:
     """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an entry names no zone.
 
     A list with gaps is not believed: a zone that is left out of it would no longer be watched.
     """
-    envelope = _envelope(body)
-    items = list(_dicts(_list_in(envelope)))
+    whole = envelope.read(body)
+    items = list(envelope.dicts(envelope.list_in(whole)))
     if not all(isinstance(item.get("id"), str) and isinstance(item.get("name"), str) for item in items):
         raise msgspec.ValidationError("a zone without an id or a name")
-    return [_zone(item) for item in items], _page_info(envelope)
+    return [_zone(item) for item in items], envelope.page_info(whole)
 
 
 def _zone(item: dict[str, Any]) -> ZoneSeen:
@@ -173,94 +139,20 @@ def _account(item: dict[str, Any]) -> tuple[str, str]:
 
 def delegation_id(body: bytes) -> str:
     """The zone's label in the targets of delegated DCV, empty where there is none. Raises as ``packs``."""
-    result = _envelope(body).get("result")
+    result = envelope.read(body).get("result")
     label = result.get("uuid") if isinstance(result, dict) else None
     return plain(label, 80) if isinstance(label, str) else ""
 
 
-def success(body: bytes) -> None:
-    """Nothing but that the envelope says success, whatever its result. Raises as ``packs``."""
-    if _envelope(body).get("success") is not True:
-        raise msgspec.ValidationError("no success in the answer")
-
-
 def token_status(body: bytes) -> str:
     """``active``, ``disabled`` or ``expired``, as ``GET /user/tokens/verify`` says. Raises as ``packs``."""
-    result = _envelope(body).get("result")
+    result = envelope.read(body).get("result")
     return clean(result.get("status", "unknown"), 40) if isinstance(result, dict) else "unknown"
 
 
-def complaints(body: bytes) -> tuple[Complaint, ...]:
-    """The envelope's ``errors``; empty when there are none or the body is no envelope."""
-    try:
-        listed = _envelope(body).get("errors")
-    except msgspec.MsgspecError:
-        return ()
+def _packs_with_gaps(whole: dict[str, Any], zone_id: str) -> tuple[list[Pack], envelope.PageInfo]:
     found = []
-    for item in _dicts(listed):
-        links = list(_dicts(item.get("error_chain")))[:MOST_ERRORS]
-        chain = tuple(code for code in map(_code, links) if code)
-        details = tuple(clean(link["message"], 200) for link in links if isinstance(link.get("message"), str))
-        found.append(Complaint(_code(item), clean(item.get("message") or ""), chain, details))
-    return tuple(found)
-
-
-def problem(body: bytes) -> Problem | None:
-    """What Cloudflare's edge says in place of an envelope, as JSON problem details (RFC 9457); ``None`` if it does not.
-
-    Since March 2026 for clients that accept JSON: ``title``, ``detail``, ``error_code``, ``retry_after``, ``ray_id``.
-    """
-    try:
-        said = _envelope(body)
-    except msgspec.MsgspecError:
-        return None
-    words = [clean(said[name], 200) for name in ("title", "detail") if isinstance(said.get(name), str)]
-    if "success" in said or not any(words):
-        return None
-    code, wait = said.get("error_code"), said.get("retry_after")
-    return Problem(
-        ": ".join(word for word in words if word),
-        code if type(code) is int and 0 < code < _LARGEST_EDGE_CODE else 0,
-        float(wait) if isinstance(wait, int | float) and wait is not True and 0 < wait < MOST_SECONDS else None,
-    )
-
-
-def _code(item: dict[str, Any]) -> int:
-    code = item.get("code")
-    return code if type(code) is int and abs(code) < _LARGEST_CODE else 0  # True is an int as well
-
-
-def _envelope(body: bytes) -> dict[str, Any]:
-    decoded = _decode_any(body)
-    if not isinstance(decoded, dict):
-        raise msgspec.ValidationError("the answer is JSON, but no object")
-    return decoded
-
-
-def _list_in(envelope: dict[str, Any]) -> list[Any]:
-    result = envelope.get("result")
-    if not isinstance(result, list) or envelope.get("success") is False:
-        raise msgspec.ValidationError("the answer has no list in `result`")
-    if len(result) > MOST_ON_PAGE:
-        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} entries on one page")
-    return result
-
-
-def _dicts(value: object) -> Iterable[dict[str, Any]]:
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
-
-
-def _page_info(envelope: dict[str, Any]) -> PageInfo:
-    info = envelope.get("result_info")
-    if not isinstance(info, dict):
-        return PageInfo()
-    pages, size = info.get("total_pages"), info.get("per_page")
-    return PageInfo(pages if isinstance(pages, int) else None, size if isinstance(size, int) else None)
-
-
-def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack], PageInfo]:
-    found = []
-    for item in _dicts(_list_in(envelope)):
+    for item in envelope.dicts(envelope.list_in(whole)):
         if not isinstance(item.get("id"), str):
             continue
 
@@ -276,16 +168,18 @@ def _packs_with_gaps(envelope: dict[str, Any], zone_id: str) -> tuple[list[Pack]
             certificate_authority=text("certificate_authority"),
             certificates=[
                 _Certificate(_time(c.get("expires_on")), _time(c.get("uploaded_on")))
-                for c in _dicts(item.get("certificates"))
+                for c in envelope.dicts(item.get("certificates"))
             ],
-            validation_errors=[_Message(_text(e.get("message"))) for e in _dicts(item.get("validation_errors"))],
+            validation_errors=[
+                _Message(_text(e.get("message"))) for e in envelope.dicts(item.get("validation_errors"))
+            ],
             validation_method=text("validation_method"),
             validity_days=days if isinstance(days := item.get("validity_days"), int) else None,
             validation_records=raw(item.get("validation_records")),
             dcv_delegation_records=raw(item.get("dcv_delegation_records")),
         )
         found.append(_pack(shape, zone_id))
-    return found, _page_info(envelope)
+    return found, envelope.page_info(whole)
 
 
 def _pack(read: _Pack, zone_id: str) -> Pack:
@@ -307,7 +201,9 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         hosts=_hosts(read.hosts),
         certificate_authority=_word(read.certificate_authority),
         expires_at=expires_at,
-        validation_errors=tuple(clean(e.message) for e in errors[:MOST_ERRORS] if e.message) if errors else (),
+        validation_errors=tuple(clean(e.message) for e in errors[: envelope.MOST_ERRORS] if e.message)
+        if errors
+        else (),
         validity_days=_days(read.validity_days),
         validation=common(read.validation_method)
         if status in HEALTHY

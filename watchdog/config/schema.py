@@ -412,6 +412,12 @@ class Alerts(Block):
         default=timedelta(hours=24),
         description="How often what lasts is said again, a duration. Alertmanager repeats by its own rules.",
     )
+    critical_within: Duration = Field(
+        default=timedelta(minutes=1),
+        description="A critical that is new waits no longer than this for others of its group, a duration, whatever the"
+        " group said before. The group may speak early three times, and once more for each hour: a storm of criticals"
+        " is a handful of messages.",
+    )
     runbooks: str = Field(
         default="docs/runbooks/",
         min_length=1,

@@ -54,6 +54,17 @@ class _Name:
             " record: then Cloudflare places all tokens itself."
         )
 
+    def wants_delegation(self, name: FindingName, says: str, remedy: str) -> Finding:
+        """What is likely wrong here, with the delegation that would mend it, where one is possible."""
+        return Finding(
+            name=name,
+            certainty=Certainty.LIKELY,
+            host=self.base,
+            says=says,
+            remedy=remedy,
+            record=self.delegation,
+        )
+
 
 def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
     """The name that is challenged for a host, with the tokens and the delegation that would serve it."""
@@ -222,28 +233,10 @@ def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     if alias.endswith(_DELEGATED):
         says = f"{wanted.lies}{wanted.name} is delegated to {alias}, and not to {wanted.target}."
         remedy = "Change the CNAME record: its target is that of another host or zone, or of another account's zone."
-        return [
-            Finding(
-                name=FindingName.DELEGATION_WRONG,
-                certainty=Certainty.LIKELY,
-                host=wanted.base,
-                says=says,
-                remedy=remedy,
-                record=wanted.delegation,
-            )
-        ]
+        return [wanted.wants_delegation(FindingName.DELEGATION_WRONG, says, remedy)]
     says = f"{wanted.lies}{wanted.name} is an alias of {alias}, where Cloudflare cannot place its tokens."
     remedy = "Remove the CNAME record, or point it at Cloudflare's delegation."
-    return [
-        Finding(
-            name=FindingName.DELEGATED_ELSEWHERE,
-            certainty=Certainty.LIKELY,
-            host=wanted.base,
-            says=says,
-            remedy=remedy,
-            record=wanted.delegation,
-        )
-    ]
+    return [wanted.wants_delegation(FindingName.DELEGATED_ELSEWHERE, says, remedy)]
 
 
 async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding]:
@@ -255,16 +248,7 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding
             where = f": {', '.join(answer.values[:4])}" if answer.values else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."
             remedy = f"Take the NS records off {cut}, or place a delegation CNAME for {wanted.name} on those servers."
-            return [
-                Finding(
-                    name=FindingName.NS_CUT,
-                    certainty=Certainty.LIKELY,
-                    host=wanted.base,
-                    says=says,
-                    remedy=remedy,
-                    record=wanted.delegation,
-                )
-            ]
+            return [wanted.wants_delegation(FindingName.NS_CUT, says, remedy)]
     return []
 
 
@@ -322,13 +306,4 @@ def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list
         remedy = "Each new validation brings new tokens to be placed by hand."
     if wanted.delegation:
         remedy += " Add this CNAME record once, and validations need no hand any more."
-    return [
-        Finding(
-            name=name,
-            certainty=Certainty.LIKELY,
-            host=wanted.base,
-            says=wanted.lies + says,
-            remedy=remedy,
-            record=wanted.delegation,
-        )
-    ]
+    return [wanted.wants_delegation(name, wanted.lies + says, remedy)]

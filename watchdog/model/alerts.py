@@ -122,10 +122,14 @@ class AlertState:
 
 @dataclass(frozen=True, slots=True)
 class GroupHistory:
-    """When people were last told of a group of alerts, and how often in a row, with no long silence between."""
+    """When people were last told of a group of alerts, and how often in a row, with no long silence between.
+
+    By ``early_until`` all its early messages, which a new critical may bring about, are there to be spent again.
+    """
 
     notified_at: datetime
     in_a_row: int = 1
+    early_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from watchdog.model.ending import ending
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import GOING_AWAY
+from watchdog.model.packs import GOING_AWAY, Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.serving import Serving
@@ -35,12 +35,16 @@ class Needs:
     def _serving(self) -> Serving:
         return Serving((known.pack for known, _ in self._packs), self.now + LONGEST_WINDOW)
 
+    def serves(self, pack: Pack) -> bool:
+        """Whether visitors may be served this pack."""
+        return self._serving.uses(pack)
+
     def all_of(self, known: Remembered, history: History) -> list[Need]:
         """Everything that one pack asks: at most one thing about its trouble, and one about its end."""
         if not worth_a_look(known):
             return []
         ends = ending(known, history, self.now)
-        if ends is not None and not self._serving.uses(known.pack):
+        if ends is not None and not self.serves(known.pack):
             ends = None
         found = (trouble(known, history, self._pending_for, self.now), ends)
         return [need for need in found if need is not None]

@@ -5,6 +5,9 @@ over; what that means for one alert is its ``lifecycle``. Many alerts are kept q
 reason and one account. After a message a group is silent for 5 min, after the next for 15 min, then for 1 h, until it
 has been quiet for two hours. What comes up meanwhile waits and is told together, so 500 packs that fail one after the
 other are a handful of messages.
+
+A critical that is new does not wait for that: its group speaks as soon as its last message is ``critical_within`` old,
+and tells all that waits. It may do so three times, and once more for each hour, so that a storm stays a handful.
 """
 
 from collections import defaultdict
@@ -22,6 +25,15 @@ GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 
 IN_A_ROW = timedelta(hours=2)
 """A silence longer than this ends the row."""
+
+CRITICAL_WITHIN = timedelta(minutes=1)
+"""How long a new critical waits for others of its group, where the configuration says nothing."""
+
+EARLY = 3
+"""How many messages in a row of one group may come early."""
+
+EARLY_AGAIN = timedelta(hours=1)
+"""After how long one more may."""
 
 _SEVERITIES = tuple(Severity)
 _ENDS = {Phase.OVER: Kind.OVER, Phase.GONE: Kind.GONE}
@@ -42,6 +54,7 @@ def deduplicate(
     gone: AbstractSet[str],
     now: datetime,
     repeat_every: timedelta,
+    critical_within: timedelta = CRITICAL_WITHIN,
     *,
     listening: bool = True,
 ) -> Deduplicated:
@@ -67,7 +80,7 @@ def deduplicate(
         if state is not None:
             after[fingerprint] = state
     groups = {name: group for name, group in log.groups.items() if timedelta(0) <= now - group.notified_at <= IN_A_ROW}
-    notices = _notify(after, groups, now, repeat_every) if listening else ()
+    notices = _notify(after, groups, now, repeat_every, critical_within) if listening else ()
     return Deduplicated(notices, AlertLog(after, groups))
 
 
@@ -83,7 +96,11 @@ def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
 
 
 def _notify(
-    states: dict[str, AlertState], groups: dict[str, GroupHistory], now: datetime, repeat_every: timedelta
+    states: dict[str, AlertState],
+    groups: dict[str, GroupHistory],
+    now: datetime,
+    repeat_every: timedelta,
+    critical_within: timedelta,
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -92,16 +109,28 @@ def _notify(
     notices: list[Notice] = []
     for name, fingerprints in members.items():
         group = groups.get(name)
+        early_until = group.early_until if group is not None else None
         if group is not None and now - group.notified_at < GAPS[min(group.in_a_row, len(GAPS)) - 1]:
-            continue
+            early_until = max(early_until or now, now) + EARLY_AGAIN
+            spent = early_until - now > EARLY * EARLY_AGAIN
+            if spent or now - group.notified_at < critical_within:
+                continue
+            if not any(_is_new_critical(states[each]) for each in fingerprints):
+                continue
         repeat = any(_is_due(states[each], now, repeat_every) for each in fingerprints)
         found = [(each, notice) for each in fingerprints if (notice := _notice(states[each], repeat=repeat))]
         for each, notice in found:
             notices.append(notice)
             states[each] = lifecycle.notified(states[each], now)
         if found:
-            groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1)
+            groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
     return tuple(notices)
+
+
+def _is_new_critical(state: AlertState) -> bool:
+    """Whether people do not know yet that it is critical; what comes back while it flaps is not new."""
+    critical = state.phase is Phase.FIRING and state.alert.severity is Severity.CRITICAL
+    return critical and not state.flaps and state.notified[0] < Severity.CRITICAL.rank
 
 
 def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:

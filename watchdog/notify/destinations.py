@@ -94,6 +94,14 @@ class Destinations:
         """The destinations that take messages, and what they want."""
         return ((name, self._routes[name]) for name, each in self._running.items() if each.delivery.takes_messages)
 
+    def backlog(self) -> dict[str, tuple[int, str]]:
+        """By destination: how many messages wait for it, and why the last try failed (empty: it did not)."""
+        return {
+            name: (len(each.delivery.undelivered()), self._failing.get(name, ""))
+            for name, each in self._running.items()
+            if name != HEARTBEAT
+        }
+
     def put(self, message: Message) -> bool:
         """Send a message on its way; false when its destination is gone."""
         running = self._running.get(message.destination)

@@ -150,7 +150,14 @@ class Pipeline:
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             decided = deduplicate(
-                before, found.alerts, found.unwell, gone, now, settings.repeat_every, listening=bool(routes)
+                before,
+                found.alerts,
+                found.unwell,
+                gone,
+                now,
+                settings.repeat_every,
+                settings.critical_within,
+                listening=bool(routes),
             )
             people = decided.notices
             incidents = (*people, *replaced(before, decided))
@@ -176,10 +183,9 @@ class Pipeline:
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
-    def rows(self) -> Callable[[], dict[str, Any]]:
-        """A snapshot of what fires, as JSON."""
-        log = self._log
-        return lambda: firing_json(log.entries.values())
+    def rows(self) -> dict[str, Any]:
+        """What fires, as JSON; in any thread."""
+        return firing_json(self._log.entries.values())
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
@@ -188,6 +194,10 @@ class Pipeline:
     def destinations(self) -> tuple[str, ...]:
         """The names of all destinations."""
         return self._destinations.names
+
+    def backlog(self) -> dict[str, tuple[int, str]]:
+        """By destination: how many messages wait for it, and why the last try failed (empty: it did not)."""
+        return self._destinations.backlog()
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 

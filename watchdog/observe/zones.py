@@ -54,14 +54,18 @@ class WatchedZones:
     def zones(self) -> tuple[ZoneRef, ...]:
         """Every zone to watch, each once: the configured in their order, then the discovered.
 
+        May be asked in another thread.
+
         A discovered zone that is not active stands back where one of its name is active in another account.
         """
         zones = {zone.key: zone for zone in self.configured}
         names = {(zone.account, canonical(zone.label)) for zone in self.configured}
         ids = {zone.id for zone in self.configured if zone.id}
         inactive = set[str]().union(*self._inactive.values())
-        active = {canonical(zone.label) for found in self.found.values() for zone in found if zone.id not in inactive}
-        for found in self.found.values():
+        active = {
+            canonical(zone.label) for found in list(self.found.values()) for zone in found if zone.id not in inactive
+        }
+        for found in list(self.found.values()):
             for zone in found:
                 name = canonical(zone.label)
                 if (zone.account, name) in names or (zone.id and zone.id in ids):

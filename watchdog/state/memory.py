@@ -14,7 +14,7 @@ from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import DEBUG, Event
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Remembered, ZoneMemory
+from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
@@ -134,7 +134,7 @@ class Memory:
 
     def history(self, pack: Pack) -> History:
         """What was tried for this pack since it was last well."""
-        return self._histories.get(pack.key, UNTROUBLED)
+        return self._histories.get(pack.key, UNTROUBLED) if self._histories else UNTROUBLED
 
     @property
     def lost_at(self) -> datetime | None:
@@ -163,7 +163,8 @@ class Memory:
         """The packs remembered of one zone."""
         known = self.zones.get(zone.key)
         packs = self._packs.get(known.id, {}) if known and known.id else {}
-        return (pack for pack in packs.values() if pack.account == zone.account and pack.zone == zone.label)
+        # Copied in one step: pages read this in another thread.
+        return (pack for pack in list(packs.values()) if pack.account == zone.account and pack.zone == zone.label)
 
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
@@ -183,6 +184,10 @@ class Memory:
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
         return await self.writer.ask(lambda: self._store.journal_of(pack.zone_id, pack.id, most))
+
+    async def events(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
+        """The lines of the journal that are wanted with their numbers, newest first. Raises ``StateError``."""
+        return await self.writer.ask(lambda: self._store.journal(query))
 
     # ── what is noted ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
 from watchdog.state import schema
 from watchdog.state.database import delete_each, upsert_each
-from watchdog.state.schema import Row, from_micros, to_micros
+from watchdog.state.schema import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
 from watchdog.state.store import Store
 
 _ENTRIES = sa.select(schema.alert_log)
@@ -75,7 +75,10 @@ def load(store: Store) -> Kept:
         last_id = connection.execute(_LAST).scalar_one()
     log = AlertLog(
         {fingerprint: entry for fingerprint, text in entries if (entry := _read(text, AlertState)) is not None},
-        {name: GroupHistory(from_micros(at), in_a_row) for name, at, in_a_row in groups},
+        {
+            name: GroupHistory(from_micros(at), in_a_row, maybe_from_micros(early_until))
+            for name, at, in_a_row, early_until in groups
+        },
     )
     found = ((number, destination, _read(text, Message)) for number, destination, text in messages)
     letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
@@ -96,7 +99,12 @@ def save(store: Store, changes: Unwritten) -> None:
             connection,
             schema.alert_groups,
             [
-                {"name": key, "said_at": to_micros(each.notified_at), "in_a_row": each.in_a_row}
+                {
+                    "name": key,
+                    "said_at": to_micros(each.notified_at),
+                    "in_a_row": each.in_a_row,
+                    "early_until": maybe_to_micros(each.early_until),
+                }
                 for key, each in groups
                 if each is not None
             ],

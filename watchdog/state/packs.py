@@ -184,7 +184,7 @@ def _diagnosis(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:
             host=host,
             says=says,
             remedy=remedy,
-            record=ManualRecord(*record) if record else None,
+            record=ManualRecord(type=record[0], name=record[1], value=record[2]) if record else None,
         )
         for name, sure, host, says, remedy, record in _findings(found)
         if name in _FINDING_NAMES and sure in _CERTAINTIES

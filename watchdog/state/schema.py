@@ -173,6 +173,7 @@ alert_groups = sa.Table(
     _key("name"),
     _time("said_at", nullable=False),
     _number("in_a_row"),
+    _time("early_until"),
     sqlite_with_rowid=False,
 )
 outbox = sa.Table(

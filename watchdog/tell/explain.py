@@ -5,7 +5,7 @@ values of records) stands on a line of its own and is never broken.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from watchdog.tell.times import ago, clock, localised, moment, parsed
 _LONGEST = 1000
 _LABEL = 14
 _HOSTS_NAMED = 3
+_ENTRIES_SHOWN = 8
+"""Of the journal: the last two restarts, so that all of it is one screen."""
 _ANY = "HOST"
 """Stands for each of several hosts in a finding that is the same for all of them."""
 
@@ -38,32 +40,39 @@ class _Screen:
         yield from self._text(f"{row['zone']}: pack {row['pack_id']}, {row['type'] or 'of no type'}")
         yield from self._text(f"for {_named(row['hosts'])}", "  ", "  ")
         yield ""
+        for name, text in self._items():
+            if text:
+                yield from self._text(text, f"  {name:{_LABEL - 2}}", " " * _LABEL)
+        yield from self._section("Found", (self._finding(finding, hosts) for finding, hosts in self._findings))
+        numbered = enumerate(self._records, 1)
+        yield from self._section("To be placed", (self._record(number, record) for number, record in numbered))
+        yield from self._section("What happened, newest first", self._entries())
+
+    def _items(self) -> Iterator[tuple[str, str]]:
+        row = self._row
         if row["why"]:
-            yield from self._item(str(row["severity"]), f"{sentence(row['why'])}.")
-            yield from self._item("do", row["next_step"])
-        yield from self._item("status", f"{row['status'] or 'no status'} since {self._at(row['since'])}")
-        yield from self._item("decision", f"{row['decision'].replace('_', ' ')}: {row['reason'].replace('_', ' ')}")
-        yield from self._item("next", row["next"])
-        yield from self._item("tried", self._tried())
+            yield str(row["severity"]), f"{sentence(row['why'])}."
+            yield "do", row["next_step"]
+        yield "status", f"{row['status'] or 'no status'} since {self._at(row['since'])}"
+        yield "decision", f"{row['decision'].replace('_', ' ')}: {row['reason'].replace('_', ' ')}"
+        yield "next", row["next"]
+        yield "tried", self._tried()
         method, authority = row["validation_method"] or "method unknown", row["certificate_authority"] or "unknown"
-        yield from self._item("validation", f"{method}, by {authority}")
-        if row["last_error"]:
-            yield from self._item("last error", row["last_error"])
-        yield from self._item("certificate", self._certificate())
-        if row.get("seen_at"):
-            yield from self._item("looked at", self._at(row["seen_at"]))
-        if self._findings:
-            yield from ("", "Found")
-            for finding, hosts in self._findings:
-                yield from self._finding(finding, hosts)
-        if self._records:
-            yield from ("", "To be placed")
-            for number, record in enumerate(self._records, 1):
-                yield from self._record(number, record)
-        if row["journal"]:
-            yield from ("", "What happened, newest first")
-            for entry in row["journal"]:
-                yield from self._entry(entry)
+        yield "validation", f"{method}, by {authority}"
+        yield "last error", row["last_error"] or ""
+        yield "certificate", self._certificate()
+        yield "looked at", self._at(row["seen_at"]) if row.get("seen_at") else ""
+
+    def _section(self, heading: str, parts: Iterable[Iterable[str]]) -> Iterator[str]:
+        lines = [line for part in parts for line in part]
+        if lines:
+            yield from ("", heading, *lines)
+
+    def _entries(self) -> Iterator[Iterable[str]]:
+        entries = self._row["journal"]
+        yield from map(self._entry, entries[:_ENTRIES_SHOWN])
+        if len(entries) > _ENTRIES_SHOWN:
+            yield self._text(f"`certpack-watchdog events --zone {self._row['zone']}` has more.", "  ", "  ")
 
     def _finding(self, finding: Mapping[str, Any], hosts: list[str]) -> Iterator[str]:
         about = f"{_named(hosts)}: " if hosts else ""
@@ -85,7 +94,8 @@ class _Screen:
 
     def _entry(self, entry: Mapping[str, Any]) -> Iterator[str]:
         at, reason = parsed(entry["at"]), f" ({entry['reason']})" if entry["reason"] else ""
-        detail = f": {entry['detail']}" if entry["detail"] else ""
+        brief = (entry["detail"] or "").partition("found=")[0]  # what was found stands above
+        detail = f": {brief}" if brief else ""
         when = f"{clock(at, self._now)}, {ago(at, self._now)}"
         yield from self._text(f"{when}: {entry['event']}{reason}{detail}", "  ", "      ")
 
@@ -109,9 +119,6 @@ class _Screen:
 
     def _at(self, text: str) -> str:
         return moment(parsed(text), self._now)
-
-    def _item(self, name: str, text: str) -> Iterator[str]:
-        yield from self._text(text, f"  {name:{_LABEL - 2}}", " " * _LABEL)
 
     def _text(self, text: str, first: str = "", others: str = "") -> Iterator[str]:
         yield from wrapped(localised(_said(text), self._now), self._width, first, others)

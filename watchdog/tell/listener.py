@@ -29,12 +29,6 @@ REQUEST_PATIENCE = 10.0
 ANSWER_PATIENCE = 60.0
 """Seconds from a request to the last byte of its answer taken."""
 
-_HEADERS = [
-    ("x-content-type-options", "nosniff"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cache-control", "no-store"),
-]
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -66,7 +60,6 @@ class Listener:
             log_level="error",  # what strangers send is not worth a line each
             access_log=False,
             server_header=False,
-            headers=_HEADERS,
             backlog=MOST_CONNECTIONS,
             h11_max_incomplete_event_size=MOST_HEADER_BYTES,
             timeout_graceful_shutdown=1,

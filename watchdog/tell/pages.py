@@ -1,92 +1,161 @@
-"""The pages: ``/metrics``, ``/healthz``, ``/readyz``, ``/api/v1/packs``, ``/api/v1/alerts``; they only read.
+"""What is answered under which path; everything only reads.
 
-Everything slow (an exposition or a list of 100,000 packs) is made in another thread, one at a time. On loopback a page
-of another host is refused: a browser on this machine that was led here by a name of somebody else's DNS must not read
-it.
+Everything slow (an exposition, a page of 1,000 rows) is made in another thread, one at a time. On loopback a page of
+another host is refused: a browser on this machine that was led here by a name of somebody else's DNS must not read it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from watchdog.tell import api, openapi
+from watchdog.tell.query import Parameter, Refused, read
+from watchdog.tell.responses import hardened, packed, tagged
+from watchdog.tell.sources import Sources
+
 INDEX = """certpack-watchdog
 
-/metrics        for Prometheus
-/healthz        whether the process is alive and its loop turns
-/readyz         whether the first pass is done and the state can be written
-/api/v1/packs   every pack and zone, as JSON
-/api/v1/alerts  what needs a person now, as JSON
+/metrics                            for Prometheus
+/healthz                            whether the process is alive and its loop turns
+/readyz                             whether the first pass is done and the state can be written
+/api/v1/packs                       every pack, as JSON
+/api/v1/packs/{zone_id}/{pack_id}   one of them, with what happened to it
+/api/v1/zones                       every zone
+/api/v1/events                      what happened, newest first
+/api/v1/alerts                      what needs a person now
+/api/v1/openapi.json                what may be asked of all this, for programs
 """
 
-Rows = Callable[[], Callable[[], dict[str, Any]]]
-"""Takes a snapshot in the loop, to be made into rows in another thread."""
+Answer = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """What the pages show. ``healthy`` and ``ready`` give whether all is well, and a sentence.
-
-    ``metrics`` takes a snapshot in the loop, to be rendered for an ``Accept`` header in another thread: the body and
-    its content type.
-    """
-
-    healthy: Callable[[], tuple[bool, str]]
-    ready: Callable[[], Awaitable[tuple[bool, str]]]
-    metrics: Callable[[], Callable[[str], tuple[bytes, str]]]
-    packs: Rows
-    alerts: Rows
-
-
-def application(sources: Sources) -> Starlette:
+def application(sources: Sources) -> ASGIApp:
     """The pages as an ASGI application."""
-    slow = asyncio.Lock()
+    return hardened(routed(sources))
 
-    async def index(_: Request) -> Response:
+
+def routed(sources: Sources) -> Starlette:
+    """The paths, and what answers them."""
+    pages = _Pages(sources)
+    paths: dict[str, Answer] = {
+        "/": pages.index,
+        "/healthz": pages.healthz,
+        "/readyz": pages.readyz,
+        "/metrics": pages.metrics,
+        "/api/v1/packs": pages.in_json(pages.packs, api.PACKS),
+        "/api/v1/packs/{zone_id}/{pack_id}": pages.in_json(pages.pack),
+        "/api/v1/zones": pages.in_json(pages.zones, api.ZONES),
+        "/api/v1/events": pages.in_json(pages.events, api.events_parameters(sources)),
+        "/api/v1/alerts": pages.in_json(pages.alerts),
+        "/api/v1/openapi.json": pages.in_json(pages.openapi),
+    }
+    app = Starlette(
+        routes=[Route(path, page, methods=["GET"]) for path, page in paths.items()],
+        exception_handlers={Refused: _refused, HTTPException: _failed},
+    )
+    app.router.redirect_slashes = False  # a redirect would go wherever the Host header says
+    return app
+
+
+class _Pages:
+    """What answers each path. Methods for JSON give what makes the answer, to be called in another thread."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._slow = asyncio.Lock()
+
+    async def index(self, _: Request) -> Response:
         return PlainTextResponse(INDEX)
 
-    async def healthz(_: Request) -> Response:
-        good, sentence = sources.healthy()
+    async def healthz(self, _: Request) -> Response:
+        good, sentence = self._sources.healthy()
         return PlainTextResponse(sentence + "\n", 200 if good else 503)
 
-    async def readyz(_: Request) -> Response:
-        good, sentence = await sources.ready()
+    async def readyz(self, _: Request) -> Response:
+        good, sentence = await self._sources.ready()
         return PlainTextResponse(sentence + "\n", 200 if good else 503)
 
-    async def metrics(request: Request) -> Response:
-        async with slow:
-            render = sources.metrics()
-            body, content_type = await asyncio.to_thread(render, request.headers.get("accept", ""))
-        return Response(body, media_type=None, headers={"content-type": content_type})
+    async def metrics(self, request: Request) -> Response:
+        def make() -> Response:
+            body, content_type = self._sources.metrics(request.headers.get("accept", ""))
+            body, headers = packed(request, body)
+            return Response(body, headers={**headers, "content-type": content_type})
 
-    def in_json(snapshot: Rows) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(_: Request) -> Response:
-            async with slow:
-                rows = snapshot()
-                body = await asyncio.to_thread(lambda: msgspec.json.encode(rows()))
-            return Response(body, media_type="application/json")
+        return await self._made(make)
+
+    def in_json(
+        self,
+        ask: Callable[[Request, dict[str, Any]], Awaitable[Callable[[], Any]]],
+        known: Mapping[str, Parameter] = MappingProxyType({}),
+    ) -> Answer:
+        """An answer in JSON to a request with these parameters."""
+
+        async def answer(request: Request) -> Response:
+            give = await ask(request, read(request.query_params.multi_items(), known))
+            return await self._made(lambda: tagged(request, msgspec.json.encode(give()), "application/json"))
 
         return answer
 
-    pages = {
-        "/": index,
-        "/healthz": healthz,
-        "/readyz": readyz,
-        "/metrics": metrics,
-        "/api/v1/packs": in_json(sources.packs),
-        "/api/v1/alerts": in_json(sources.alerts),
-    }
-    app = Starlette(routes=[Route(path, page, methods=["GET"]) for path, page in pages.items()])
-    app.router.redirect_slashes = False  # a redirect would go wherever the Host header says
-    return app
+    async def packs(self, _: Request, asked: dict[str, Any]) -> Callable[[], Any]:
+        fleet = await self._sources.fleet()
+        return lambda: api.packs(fleet, asked)
+
+    async def pack(self, request: Request, _: dict[str, Any]) -> Callable[[], Any]:
+        fleet = await self._sources.fleet()
+        entry = api.the_pack(fleet, request.path_params["zone_id"], request.path_params["pack_id"])
+        row = await api.pack(self._sources, fleet, entry)
+        return lambda: row
+
+    async def zones(self, _: Request, asked: dict[str, Any]) -> Callable[[], Any]:
+        fleet = await self._sources.fleet()
+        return lambda: api.zones(fleet, asked)
+
+    async def events(self, _: Request, asked: dict[str, Any]) -> Callable[[], Any]:
+        found = await api.events(self._sources, asked)
+        return lambda: found
+
+    async def alerts(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
+        return self._sources.alerts
+
+    async def openapi(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
+        return lambda: openapi.document(self._sources, self._sources.situation().version)
+
+    async def _made(self, make: Callable[[], Response]) -> Response:
+        async with self._slow:
+            return await asyncio.to_thread(make)
+
+
+async def _refused(request: Request, why: Exception) -> Response:
+    code, status = (why.code, why.status) if isinstance(why, Refused) else ("error", 500)
+    return _error(request, code, f"{why}", status)
+
+
+async def _failed(request: Request, why: Exception) -> Response:
+    status = why.status_code if isinstance(why, HTTPException) else 500
+    code, text = {
+        404: ("not_found", "there is nothing here; /api/v1/openapi.json says what there is"),
+        405: ("method_not_allowed", "this only reads: GET and HEAD"),
+    }.get(status, ("error", "this cannot be answered"))
+    answer = _error(request, code, text, status)
+    answer.headers.update(getattr(why, "headers", None) or {})
+    return answer
+
+
+def _error(request: Request, code: str, text: str, status: int) -> Response:
+    if request.url.path.startswith("/api/"):
+        body = msgspec.json.encode({"error": {"code": code, "message": text}})
+        return Response(body, status, media_type="application/json")
+    return PlainTextResponse(text + "\n", status)
 
 
 def only_for_this_machine(app: ASGIApp) -> ASGIApp:

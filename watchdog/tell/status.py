@@ -5,6 +5,7 @@ word is cut but one that is longer than that. With ``wide``, each pack is one li
 terminals. Only what is shown is looked at, so that 100,000 packs that are well cost nothing.
 """
 
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,8 @@ _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
 _COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
 _SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
+_MEASURE = re.compile(r"\b(\d+) (s|min|h|d)\b")
+_GLUE = "\N{NO-BREAK SPACE}"
 _RESET = "\x1b[0m"
 
 
@@ -200,7 +203,10 @@ class _Report:
         what = need.what
         if need.family == TROUBLE and entry.history.trouble_since is not None:
             what += f"; in trouble for {span(self._now - entry.since)}"
-        yield from self._graded(need.severity, f"{self._name(entry)}: {what}.", sentence(need.remedy))
+        pack_id, remedy = entry.known.pack.id, sentence(need.remedy)
+        if pack_id:
+            remedy = remedy.replace(pack_id, pack_id[: self._short])
+        yield from self._graded(need.severity, f"{self._name(entry)}: {what}.", remedy)
 
     def _not_seen(self, severity: Severity, zones: Sequence[ZoneMemory]) -> Iterator[str]:
         first = zones[0]
@@ -275,15 +281,19 @@ class _Report:
 
 
 def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
-    """``text`` in lines of at most ``width`` columns; only a word that is longer than that makes a longer one."""
-    return textwrap.wrap(
-        text,
+    """``text`` in lines of at most ``width`` columns; only a word that is longer than that makes a longer one.
+
+    A number stays with its unit.
+    """
+    found = textwrap.wrap(
+        _MEASURE.sub(rf"\1{_GLUE}\2", text),
         width,
         initial_indent=first,
         subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_GLUE, " ") for line in found]
 
 
 def _severity(zone: ZoneMemory) -> Severity:

@@ -1,0 +1,110 @@
+"""What the daemon answers to those who ask it by HTTP: gathered here from the runtime, its health and its alerts.
+
+``tell`` shows it and knows nothing of where it comes from. All of it may be asked at any time; what is slow is called
+in another thread, and reads what the loop changes in single steps.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from watchdog.config.durations import parse_duration
+from watchdog.health import Health
+from watchdog.model.history import JournalLine, JournalQuery
+from watchdog.model.report import Inventory
+from watchdog.notify.pipeline import Pipeline
+from watchdog.runtime import Runtime, inventory
+from watchdog.state.database import StateError
+from watchdog.tell.fleet import Fleets
+from watchdog.tell.metrics import Account, Metrics, Snapshot
+from watchdog.tell.query import Refused
+from watchdog.tell.sources import AccountSituation, DestinationSituation, Situation, Sources
+from watchdog.version import own_version
+
+PATIENCE_WITH_DISK = timedelta(seconds=3)
+"""How long a page waits for the journal: a disk that hangs must not hide the rest."""
+
+
+class Answers:
+    """Everything that is asked of the daemon."""
+
+    def __init__(self, runtime: Runtime, health: Health, pipeline: Pipeline, metrics: Metrics) -> None:
+        self._runtime = runtime
+        self._health = health
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._fleets = Fleets(self.inventory, runtime.components.clock.monotonic)
+
+    def sources(self) -> Sources:
+        """What the pages show."""
+        return Sources(
+            healthy=self._health.healthy,
+            ready=self._health.ready,
+            metrics=self.metrics,
+            fleet=self._fleets.latest,
+            alerts=self._pipeline.rows,
+            events=self.events,
+            situation=self.situation,
+            now=self._runtime.components.clock.now,
+            duration=parse_duration,
+        )
+
+    def inventory(self) -> Inventory:
+        """All watched zones and their packs."""
+        return inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The exposition for an ``Accept`` header, and its content type. Slow for large fleets."""
+        config, components = self._runtime.config, self._runtime.components
+        accounts = tuple(
+            Account(name, client.quota.remaining, client.quota.waited)
+            for name, client in components.clients.items()
+            if name in config.accounts
+        )
+        snapshot = Snapshot(
+            inventory=self.inventory(),
+            accounts=accounts,
+            firing=self._pipeline.firing(),
+            destinations=self._pipeline.destinations(),
+            per_pack=config.metrics.per_pack,
+        )
+        return self._metrics.expose(snapshot, accept)
+
+    async def events(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
+        """Lines of the journal, newest first. Raises ``Refused`` where the disk does not give them."""
+        try:
+            async with asyncio.timeout(PATIENCE_WITH_DISK.total_seconds()):
+                return await self._runtime.components.memory.events(query)
+        except (StateError, TimeoutError) as error:
+            why = str(error) or "the disk does not answer"
+            raise Refused("journal_unreadable", f"the journal cannot be read now: {why}", 503) from error
+
+    def situation(self) -> Situation:
+        """How the watchdog itself stands."""
+        config, components, standing = self._runtime.config, self._runtime.components, self._health.standing()
+        accounts = tuple(
+            AccountSituation(
+                name=name,
+                remaining=client.quota.remaining,
+                allowed=client.quota.allowance.requests,
+                per=timedelta(seconds=client.quota.allowance.per),
+            )
+            for name, client in components.clients.items()
+            if name in config.accounts
+        )
+        return Situation(
+            version=own_version(),
+            loaded_at=self._health.loaded_at,
+            last_pass=self._health.last,
+            dry_run=components.dry_run,
+            refusal=standing.config_error,
+            state_error=standing.state_error,
+            state_lost=standing.state_lost,
+            overdue_since=standing.overdue_since,
+            discovery=standing.discovery,
+            accounts=accounts,
+            destinations=tuple(
+                DestinationSituation(name=name, waiting=waiting, failing=failing)
+                for name, (waiting, failing) in self._pipeline.backlog().items()
+            ),
+            runbooks=config.alerts.runbooks,
+        )

@@ -1,0 +1,150 @@
+"""The fleet as pages and API show it: sorted, counted and indexed once, read by many requests.
+
+``Fleet`` is made of an inventory, in another thread, and never changed. ``Fleets`` keeps the last one and makes the
+next: small fleets are always fresh, large ones at most a minute old, and whoever asks ever so often makes no more of
+them than a twentieth of a core can.
+"""
+
+import asyncio
+import heapq
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.packs import GOING_AWAY, HEALTHY, pack_key
+from watchdog.model.report import Inventory
+from watchdog.model.trouble import Need
+
+EXPIRING_SHOWN = 10
+"""Certificates on the page that end next."""
+
+FRESH = 1.0
+"""Seconds for which nobody minds that a fleet is old."""
+
+QUICK = 0.05
+"""Seconds of work that a request may wait for: a fleet of some thousand packs."""
+
+STALE = 60.0
+"""Seconds after which a request waits all the same: a pass later, everything may be otherwise."""
+
+Entry = tuple[Remembered, History]
+Key = tuple[str, str, str]
+"""Account, zone and pack id: the order of packs everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needy:
+    """A pack that asks something of a person."""
+
+    known: Remembered
+    history: History
+    need: Need
+
+
+def key_of(entry: Entry) -> Key:
+    """Where a pack stands in the order."""
+    known = entry[0]
+    return (known.account, known.zone, known.pack.id)
+
+
+class Fleet:
+    """Everything remembered at one moment. Packs and zones stand in the order of account, zone and pack id."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.at = inventory.at
+        self.inventory = inventory
+        self.packs: list[Entry] = sorted(inventory.packs, key=key_of)
+        self.zones: list[ZoneMemory] = sorted(inventory.zones, key=lambda zone: zone.key)
+        self.unseen = [zone for zone in self.zones if zone.error]
+        self.statuses: Counter[str] = Counter()
+        self.packs_of_zone: Counter[tuple[str, str]] = Counter()
+        self.accounts = sorted({zone.account for zone in self.zones})
+        needs = inventory.needs
+        needy: list[Needy] = []
+        working: list[Entry] = []
+        for known, history in self.packs:
+            status = known.pack.status
+            self.statuses[status] += 1
+            self.packs_of_zone[known.account, known.zone] += 1
+            if need := needs.of(known, history):
+                needy.append(Needy(known, history, need))
+            if (need is None or not need.of_a_person) and status not in HEALTHY and status not in GOING_AWAY:
+                working.append((known, history))
+        # What is graver comes first, and of that what lasts longest.
+        needy.sort(key=lambda each: (-each.need.severity.rank, since(each.known, each.history)))
+        self.needy = needy
+        self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
+        working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))
+        self.working = working
+        dated = ((known.pack.expires_at, key_of((known, history)), known) for known, history in self.packs)
+        ahead = (each for each in dated if each[0] is not None and each[0] > self.at)
+        soonest = heapq.nsmallest(5 * EXPIRING_SHOWN, ahead, key=lambda each: each[:2])
+        self.expiring = [known for _, _, known in soonest if needs.serves(known.pack)][:EXPIRING_SHOWN]
+
+    def of_zone(self, account: str, zone: str) -> tuple[ZoneMemory, list[Entry]] | None:
+        """A zone and its packs; ``None`` where it is not watched."""
+        start = bisect_right(self.zones, (account, zone), key=lambda each: each.key) - 1
+        if start < 0 or self.zones[start].key != (account, zone):
+            return None
+        return self.zones[start], list(self.between((account, zone, ""), account, zone))
+
+    def between(self, after: Key, account: str, zone: str) -> Iterator[Entry]:
+        """The packs of one zone that come after a place in the order."""
+        for entry in self.after(after):
+            if (entry[0].account, entry[0].zone) != (account, zone):
+                return
+            yield entry
+
+    def after(self, place: Key | None) -> Iterator[Entry]:
+        """The packs that come after a place in the order; all where there is none."""
+        start = bisect_right(self.packs, place, key=key_of) if place is not None else 0
+        return (self.packs[number] for number in range(start, len(self.packs)))
+
+    def find(self, zone_id: str, prefix: str) -> list[Entry]:
+        """The packs of a zone whose ids begin so, written with or without dashes."""
+        zone = next((zone for zone in self.zones if zone.id == zone_id), None)
+        if zone is None:
+            return []
+        wanted = pack_key(prefix)
+        found = list(self.between((*zone.key, ""), *zone.key))
+        exact = [entry for entry in found if pack_key(entry[0].pack.id) == wanted]
+        return exact or [entry for entry in found if pack_key(entry[0].pack.id).startswith(wanted)]
+
+
+def since(known: Remembered, history: History) -> datetime:
+    """Since when a pack is as it is: in trouble, or in its status."""
+    return history.trouble_since or known.since
+
+
+class Fleets:
+    """The last fleet, and the making of the next."""
+
+    def __init__(self, take: Callable[[], Inventory], monotonic: Callable[[], float]) -> None:
+        """``take`` is called in another thread."""
+        self._take = take
+        self._monotonic = monotonic
+        self._fleet: Fleet | None = None
+        self._made_at = 0.0
+        self._took = 0.0
+        self._making: asyncio.Task[Fleet] | None = None
+
+    async def latest(self) -> Fleet:
+        """The fleet, as fresh as it may be."""
+        age = self._monotonic() - self._made_at
+        if self._fleet is not None and age < max(FRESH, 20 * self._took if self._took > QUICK else 0):
+            return self._fleet
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(self._make())
+        if self._fleet is not None and self._took > QUICK and age < STALE:
+            return self._fleet
+        return await asyncio.shield(self._making)
+
+    async def _make(self) -> Fleet:
+        began = self._monotonic()
+        self._fleet = await asyncio.to_thread(lambda: Fleet(self._take()))
+        self._made_at = self._monotonic()
+        self._took = self._made_at - began
+        return self._fleet
