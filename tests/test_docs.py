@@ -26,6 +26,14 @@ from watchdog.tell.pages import INDEX, routed
 from watchdog.tell.sources import Sources
 
 COMMANDS = get_command(app).commands
+
+
+def options_of(command):
+    """Its options, and those of the commands it has."""
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*(options_of(each) for each in getattr(command, "commands", {}).values()))
+
+
 EVERYTHING = "\n".join(path.read_text() for path in PAGES)
 CODE = [text for path in PAGES for text in code_in(path.read_text())]
 
@@ -128,8 +136,8 @@ def test_the_docs_name_no_command_or_option_that_is_not_there():
             if re.search(rf"(systemctl|docker|pipx|journalctl|podman)[^\n]*certpack-watchdog {name}", text):
                 continue
             assert name in COMMANDS, text
-            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-            assert set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", rest.partition("#")[0])) <= options | {"--help"}, text
+            options = options_of(COMMANDS[name]) | {"--help"}
+            assert set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", rest.partition("#")[0])) <= options, text
 
 
 def test_every_exit_code_is_documented_where_the_commands_are():

@@ -19,6 +19,7 @@ from watchdog.cycle import Components, Configured, Diagnoser
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules
+from watchdog.diagnose.on_demand import OnDemand
 from watchdog.model.clock import Clock
 from watchdog.model.packs import ZoneRef
 from watchdog.observe.zones import Search, WatchedZones
@@ -127,11 +128,7 @@ class Building:
         wanted = self._config.diagnosis
         if self._before is not None and wanted == self._before.config.diagnosis:
             return self._before.components.diagnoser
-        if not wanted.enabled:
-            return None
-        from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  dnspython costs 70 ms and may be off
-
-        return PackDiagnoser(wanted.addresses, wanted.timeout, now=self._lasting.clock.now)
+        return OnDemand(wanted.addresses, wanted.timeout, self._lasting.clock.now) if wanted.enabled else None
 
     def allowances(self) -> list[tuple[Quota, Allowance]]:
         """What the quotas that go on are allowed from now on."""

@@ -352,6 +352,76 @@ def restart(
         print(f"restarted: pack {done.pack_id} of {done.zone} is now {done.status}, attempt {done.attempt}")
 
 
+silences = typer.Typer(
+    help="Tell nobody of a zone or a pack for a while. It is watched and restarted as before.", no_args_is_help=True
+)
+app.add_typer(silences, name="silence")
+
+
+@silences.command("add")
+def add_silence(
+    zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
+    lasting: Annotated[str, typer.Option("--for", help="For how long, such as 7d.", callback=_duration)],
+    comment: Annotated[str, typer.Option("--comment", help="Why, for whoever sees it.")],
+    pack: Annotated[
+        str, typer.Argument(help="The pack's id, or its first 4 characters or more; by default the whole zone.")
+    ] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Add a silence. A pack that has expired is told all the same, once."""
+    from watchdog import silencing
+    from watchdog.clock import RealClock
+    from watchdog.config.durations import parse_duration
+    from watchdog.model.events import rfc3339
+
+    with _store(_load(config, online=False), exclusive=False) as store:
+        try:
+            added = silencing.add(store, zone, pack, parse_duration(lasting), comment, RealClock().now())
+        except silencing.CannotSilence as why:
+            _fail(NEEDS_A_PERSON, str(why))
+    with _printing():
+        for each in added:
+            what = f"pack {each.pack_id} of {each.zone}" if each.pack_id else f"zone {each.zone}"
+            print(f"silence {each.id}: nobody is told of {what} until {rfc3339(each.until)}")
+
+
+@silences.command("list")
+def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
+    """List the silences that hold."""
+    from watchdog import silencing
+    from watchdog.clock import RealClock
+    from watchdog.model.report import silence_row
+    from watchdog.tell.status import silence_lines
+
+    now = RealClock().now()
+    with _store(_load(config, online=False), exclusive=False) as store:
+        found = silencing.listed(store, now)
+    with _printing():
+        if output is Output.JSON:
+            _print_json({"silences": map(silence_row, found)})
+        else:
+            for line in silence_lines(found, now, terminal.width()):
+                print(line)
+
+
+@silences.command("expire")
+def expire_silence(
+    number: Annotated[int, typer.Argument(metavar="ID", help="Its id, as in `silence list`.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """End a silence now."""
+    from watchdog import silencing
+    from watchdog.clock import RealClock
+
+    with _store(_load(config, online=False), exclusive=False) as store:
+        try:
+            ended = silencing.expire(store, number, RealClock().now())
+        except silencing.CannotSilence as why:
+            _fail(NEEDS_A_PERSON, str(why))
+    with _printing():
+        print(f"silence {ended.id} of {ended.zone} has ended")
+
+
 @app.command()
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,

@@ -39,6 +39,8 @@ class Passes:
         for account in self._slots.keys() - components.clients.keys():
             del self._slots[account]
         components.budget.merge(await components.memory.refresh())
+        if silences := await components.memory.follow_silences(began):
+            cycle.publish(components.telemetry.happened, silences)
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
         accounts = [self._start(self._account(account, horizon)) for account in components.clients]

@@ -53,6 +53,12 @@ def test_help_comes_quickly_since_nothing_heavy_is_imported():
     assert done.stdout == "[]\n"
 
 
+def test_the_dns_library_is_loaded_by_the_first_diagnosis_and_not_before():
+    script = "import watchdog.commands, sys; print('dns' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

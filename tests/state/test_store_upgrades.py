@@ -47,6 +47,7 @@ TABLES = (
     "alert_groups",
     "outbox",
     "bookings",
+    "silences",
     "meta",
 )
 REVISION = f"""

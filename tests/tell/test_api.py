@@ -364,6 +364,7 @@ def conforms(value, schema, document):
         ("/api/v1/zones", "/api/v1/zones"),
         ("/api/v1/events", "/api/v1/events"),
         ("/api/v1/alerts", "/api/v1/alerts"),
+        ("/api/v1/silences", "/api/v1/silences"),
     ],
 )
 def test_every_answer_is_as_the_document_says(path, template):

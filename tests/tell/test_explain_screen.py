@@ -24,6 +24,7 @@ def row(**more):
         "expires_at": None,
         "last_error": None,
         "why": None,
+        "silenced_until": None,
         "severity": None,
         "next_step": "Nothing.",
         "next": "Nothing.",

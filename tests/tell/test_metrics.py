@@ -43,6 +43,7 @@ PROMISED = {
     "rate_limit_wait_seconds_total": ("counter", {"account"}),
     "decisions_total": ("counter", {"decision", "reason"}),
     "alerts_firing": ("gauge", {"reason", "severity"}),
+    "silences": ("gauge", {"account"}),
     "notifications_total": ("counter", {"destination", "outcome"}),
     "config_last_reload_successful": ("gauge", set()),
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),

@@ -22,7 +22,7 @@ from watchdog.tell.sources import Situation, Sources
 
 PATHS = (
     *("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/packs/id-of-example.com/p123"),
-    *("/api/v1/zones", "/api/v1/events", "/api/v1/alerts", "/api/v1/openapi.json"),
+    *("/api/v1/zones", "/api/v1/events", "/api/v1/alerts", "/api/v1/silences", "/api/v1/openapi.json"),
 )
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the listener is asked over plain http: no authorities are loaded

@@ -15,10 +15,11 @@ from typing import Self
 from watchdog.model.alerts import Message, Notice
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
-from watchdog.model.history import History, Intent, Sent
+from watchdog.model.history import History, Intent, JournalLine, Sent
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.silences import Silence
 
 INFO, WARNING, ERROR, DEBUG = "info", "warning", "error", "debug"
 
@@ -50,6 +51,8 @@ class EventName(StrEnum):
     ALERT_SENT = "alert_sent"
     ALERT_FAILED = "alert_failed"
     HEARTBEAT_FAILED = "heartbeat_failed"
+    SILENCE_ADDED = "silence_added"
+    SILENCE_ENDED = "silence_ended"
     # The daemon.
     STARTED = "started"
     PASS_COMPLETED = "pass_completed"  # noqa: S105  a name, no secret
@@ -108,6 +111,8 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),
     EventName.ALERT_SENT: EventKind(INFO, _MESSAGE),
     EventName.ALERT_FAILED: EventKind(WARNING, (*_MESSAGE, "error", "next_at", "dropped"), (ERROR,)),
+    EventName.SILENCE_ADDED: EventKind(INFO, (*_WHY, "silence", "until", "comment")),
+    EventName.SILENCE_ENDED: EventKind(INFO, (*_WHY, "silence", "until", "comment")),
     EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),
     EventName.STARTED: EventKind(INFO, ("version", "zones", "listen", "state", "dry_run")),
     EventName.PASS_COMPLETED: EventKind(
@@ -148,6 +153,39 @@ class Event:
     def detail(self) -> str:
         """The facts on one line."""
         return " ".join(f"{name}={shown(value)}" for name, value in self.facts if value not in (None, ""))
+
+    @property
+    def journal_line(self) -> JournalLine:
+        """As it is kept for looking back."""
+        return JournalLine(
+            at=self.at,
+            event=self.name,
+            account=self.zone.account,
+            zone=self.zone.label,
+            zone_id=self.zone.id,
+            pack_id=self.pack.id if self.pack else "",
+            reason=self.reason or "",
+            detail=self.detail,
+        )
+
+    @classmethod
+    def silence_added(cls, silence: Silence, at: datetime) -> Self:
+        """From now on nobody is told of a zone or of a pack."""
+        return cls._of_silence(EventName.SILENCE_ADDED, silence, at)
+
+    @classmethod
+    def silence_ended(cls, silence: Silence, at: datetime) -> Self:
+        """A silence is over, or somebody has made it expire before ``until``."""
+        return cls._of_silence(EventName.SILENCE_ENDED, silence, at)
+
+    @classmethod
+    def _of_silence(cls, name: EventName, silence: Silence, at: datetime) -> Self:
+        zone = ZoneRef(silence.account, silence.zone, silence.zone_id)
+        pack = (
+            Pack(id=silence.pack_id, zone_id=silence.zone_id, type="", status="", hosts=()) if silence.pack_id else None
+        )
+        facts = (("silence", silence.id), ("until", silence.until), ("comment", silence.comment))
+        return cls(name=name, at=at, zone=zone, pack=pack, reason=Reason.SILENCED, facts=facts)
 
     @classmethod
     def pack_changed(cls, zone: ZoneRef, pack: Pack, at: datetime, *, before: str) -> Self:

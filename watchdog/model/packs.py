@@ -201,6 +201,12 @@ class Pack:
         """What stays the same if Cloudflare gives the pack another id."""
         return (self.zone_id, self.hosts, self.certificate_authority, self.type)
 
+    @property
+    def lasting_name(self) -> str:
+        """The pack's name for as long as it lives, even if a restart changes its id."""
+        zone_id, hosts, authority, kind = self.identity
+        return " ".join((zone_id, *hosts, authority, kind)) if hosts else f"{zone_id} {self.id}"
+
 
 def host_set(pack: Pack) -> tuple[str, ...]:
     """The pack's hosts, sorted, in the form that names are compared in."""

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     # Nothing to do.
     HEALTHY = "healthy"
     IN_PROGRESS = "in_progress"
+    SILENCED = "silenced"  # nobody is told, since somebody said so
     GOING_AWAY = "going_away"
     UNKNOWN_STATUS = "unknown_status"
     # Not seen.
@@ -254,6 +255,7 @@ REASONS: Mapping[str, Meaning] = {
         decided="leave",
         next_step="Nothing to do, because Cloudflare is at work on it; it is looked at often until that ends.",
     ),
+    Reason.SILENCED: Meaning(),
     Reason.GOING_AWAY: Meaning(decided="leave", next_step="Nothing to do, because it is deleted or on the way there."),
     Reason.UNKNOWN_STATUS: Meaning(
         decided="leave",

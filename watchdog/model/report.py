@@ -16,6 +16,7 @@ from watchdog.model.observation import Seen
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
+from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
 
@@ -47,7 +48,9 @@ class PassReport:
         }
 
 
-def pack_row(known: Remembered, history: History, need: Need | None, now: datetime) -> dict[str, Any]:
+def pack_row(
+    known: Remembered, history: History, need: Need | None, now: datetime, silenced_until: datetime | None = None
+) -> dict[str, Any]:
     """One pack as JSON, with the gravest ``need`` it has. Times are RFC 3339 in UTC, or null."""
     pack, decision = known.pack, known.decision
     return {
@@ -70,7 +73,7 @@ def pack_row(known: Remembered, history: History, need: Need | None, now: dateti
         "severity": need.severity if need is not None else None,
         "why": need.what if need is not None else None,
         "next_step": sentence(need.remedy) if need is not None else next_step(known, history, now),
-        "silenced_until": None,
+        "silenced_until": _time(silenced_until),
         "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
         "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
@@ -161,6 +164,12 @@ class Inventory:
     zones: Sequence[ZoneMemory] = field(repr=False)
     at: datetime
     pending_for: timedelta = PENDING_FOR
+    silences: Sequence[Silence] = ()
+
+    @cached_property
+    def silenced(self) -> Silences:
+        """Of what nobody is told now."""
+        return Silences(self.silences, self.at)
 
     @cached_property
     def needs(self) -> Needs:
@@ -181,7 +190,8 @@ class Inventory:
 
     def row(self, known: Remembered, history: History) -> dict[str, Any]:
         """One pack as JSON."""
-        return pack_row(known, history, self.needs.of(known, history), self.at)
+        silenced_until = self.silenced.until(known.account, known.zone, known.pack)
+        return pack_row(known, history, self.needs.of(known, history), self.at, silenced_until)
 
     def noteworthy(self) -> list[dict[str, Any]]:
         """The rows of the packs that are not simply healthy, or that need a person all the same."""
@@ -208,3 +218,17 @@ def packs_seen(seen: Seen) -> Counter[str]:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else rfc3339(at)
+
+
+def silence_row(silence: Silence) -> dict[str, Any]:
+    """A silence as JSON. Times are RFC 3339 in UTC."""
+    return {
+        "id": silence.id,
+        "account": silence.account,
+        "zone": silence.zone,
+        "zone_id": silence.zone_id or None,
+        "pack_id": silence.pack_id or None,
+        "created_at": rfc3339(silence.at),
+        "until": rfc3339(silence.until),
+        "comment": silence.comment,
+    }

@@ -8,16 +8,19 @@ other are a handful of messages.
 
 A critical that is new does not wait for that: its group speaks as soon as its last message is ``critical_within`` old,
 and tells all that waits. It may do so three times, and once more for each hour, so that a storm stays a handful.
+
+Of what is *silenced* people are told only the end, where they know of its start, and once that it has ``expired``. What
+still holds when the silence ends is told then.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Phase
-from watchdog.model.reasons import Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify import lifecycle
 
 GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
@@ -56,6 +59,7 @@ def deduplicate(
     repeat_every: timedelta,
     critical_within: timedelta = CRITICAL_WITHIN,
     *,
+    silenced: Collection[str] = (),
     listening: bool = True,
 ) -> Deduplicated:
     """One step.
@@ -80,8 +84,20 @@ def deduplicate(
         if state is not None:
             after[fingerprint] = state
     groups = {name: group for name, group in log.groups.items() if timedelta(0) <= now - group.notified_at <= IN_A_ROW}
-    notices = _notify(after, groups, now, repeat_every, critical_within) if listening else ()
+    notices = _notify(after, groups, now, repeat_every, critical_within, silenced) if listening else ()
     return Deduplicated(notices, AlertLog(after, groups))
+
+
+def unsilenced(log: AlertLog, silenced: Collection[str]) -> AlertLog:
+    """What a destination that is told all that fires is told: without what is silenced, but for what has expired."""
+    if not silenced:
+        return log
+    kept = {
+        name: each
+        for name, each in log.entries.items()
+        if name not in silenced or each.phase.ended or each.alert.reason is Reason.EXPIRED
+    }
+    return AlertLog(kept, log.groups)
 
 
 def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
@@ -101,6 +117,7 @@ def _notify(
     now: datetime,
     repeat_every: timedelta,
     critical_within: timedelta,
+    silenced: Collection[str],
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -108,6 +125,7 @@ def _notify(
         members[state.alert.group].append(fingerprint)
     notices: list[Notice] = []
     for name, fingerprints in members.items():
+        told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
         group = groups.get(name)
         early_until = group.early_until if group is not None else None
         if group is not None and now - group.notified_at < GAPS[min(group.in_a_row, len(GAPS)) - 1]:
@@ -115,10 +133,10 @@ def _notify(
             spent = early_until - now > EARLY * EARLY_AGAIN
             if spent or now - group.notified_at < critical_within:
                 continue
-            if not any(_is_new_critical(states[each]) for each in fingerprints):
+            if not any(_is_new_critical(states[each]) for each in told):
                 continue
-        repeat = any(_is_due(states[each], now, repeat_every) for each in fingerprints)
-        found = [(each, notice) for each in fingerprints if (notice := _notice(states[each], repeat=repeat))]
+        repeat = any(_is_due(states[each], now, repeat_every) for each in told)
+        found = [(each, notice) for each in told if (notice := _notice(states[each], repeat=repeat))]
         for each, notice in found:
             notices.append(notice)
             states[each] = lifecycle.notified(states[each], now)
@@ -131,6 +149,12 @@ def _is_new_critical(state: AlertState) -> bool:
     """Whether people do not know yet that it is critical; what comes back while it flaps is not new."""
     critical = state.phase is Phase.FIRING and state.alert.severity is Severity.CRITICAL
     return critical and not state.flaps and state.notified[0] < Severity.CRITICAL.rank
+
+
+def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str]) -> bool:
+    """Whether people may be told of it, though it may be silenced."""
+    breaks_through = state.alert.reason is Reason.EXPIRED and state.notified_at is None
+    return fingerprint not in silenced or state.phase in _ENDS or breaks_through
 
 
 def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:

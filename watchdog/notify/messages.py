@@ -6,7 +6,7 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -105,13 +105,23 @@ def notice_json(notice: Notice) -> dict[str, Any]:
     return {**alert_json(notice.alert), "kind": notice.kind, "until": _time(notice.until)}
 
 
-def firing_json(log: Iterable[AlertState]) -> dict[str, Any]:
-    """What ``/api/v1/alerts`` answers: what fires, the gravest first."""
+def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | None = None) -> dict[str, Any]:
+    """What ``/api/v1/alerts`` answers: what fires, the gravest first, and until when nobody is told of it."""
+    silences = silenced or {}
     firing = sorted(
         (entry for entry in log if entry.phase.fires),
         key=lambda entry: (-entry.alert.severity.rank, entry.alert.reason, entry.alert.account, entry.alert.zone),
     )
-    return {"alerts": [{**alert_json(each.alert), "last_said_at": _time(each.notified_at)} for each in firing]}
+    return {
+        "alerts": [
+            {
+                **alert_json(each.alert),
+                "last_said_at": _time(each.notified_at),
+                "silenced_until": _time(silences.get(each.alert.fingerprint)),
+            }
+            for each in firing
+        ]
+    }
 
 
 def _time(at: datetime | None) -> str | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from watchdog.model.alerts import Alert
 from watchdog.model.events import rfc3339
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import ManualRecord, Pack
+from watchdog.model.packs import ManualRecord
 from watchdog.model.report import next_step
 from watchdog.model.text import counted
 from watchdog.model.trouble import TROUBLE, Need
@@ -18,12 +18,6 @@ MOST_HOSTS = 5
 MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
-
-
-def subject(pack: Pack) -> str:
-    """A pack's name for as long as it lives, even if a restart changes its id."""
-    zone_id, hosts, authority, kind = pack.identity
-    return " ".join((zone_id, *hosts, authority, kind)) if hosts else f"{zone_id} {pack.id}"
 
 
 def pack_alert(
@@ -37,7 +31,7 @@ def pack_alert(
     return Alert(
         reason=need.reason,
         severity=need.severity,
-        subject=f"{need.family}/{subject(pack)}",
+        subject=f"{need.family}/{pack.lasting_name}",
         summary=f"{_who(known)}: {need.what}",
         since=history.trouble_since or known.since,
         body="\n".join(_body(known, history, need.remedy, now)),

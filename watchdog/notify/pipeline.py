@@ -11,7 +11,7 @@ Built and closed by ``daemon``. Everything happens in the loop's thread, but for
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
-from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
+from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, messages
@@ -71,6 +71,7 @@ class Pipeline:
         self._logs = logs
         self._started_at = clock.now()
         self._log = AlertLog()
+        self._silenced: dict[str, datetime] = {}
         self._last_id = 0
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
@@ -81,7 +82,7 @@ class Pipeline:
             logs=logs,
             count=count,
             forget=self._forget,
-            log=lambda: self._log,
+            log=lambda: unsilenced(self._log, self._silenced),
             journal=journal,
         )
 
@@ -145,10 +146,12 @@ class Pipeline:
         limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
 
-        def evaluate() -> tuple[Deduplicated, list[Message], Unwritten]:
+        def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             found = active_alerts(inventory, standing, limits, self._started_at, now)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
+            known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
+            silenced = inventory.silenced.of(known)
             decided = deduplicate(
                 before,
                 found.alerts,
@@ -157,6 +160,7 @@ class Pipeline:
                 now,
                 settings.repeat_every,
                 settings.critical_within,
+                silenced=silenced,
                 listening=bool(routes),
             )
             people = decided.notices
@@ -166,10 +170,12 @@ class Pipeline:
                 for name, route in routes.items()
                 for each in messages(incidents if route.incidents else people, name, route, now)
             ]
-            return decided, new, outbox.difference(before, decided.log)
+            return decided, new, outbox.difference(before, decided.log), silenced
 
-        decided, new, changes = await asyncio.to_thread(evaluate)  # a tenth of a second for ten thousand packs
-        self._log = decided.log
+        decided, new, changes, silenced = await asyncio.to_thread(
+            evaluate
+        )  # a tenth of a second for ten thousand packs
+        self._log, then, self._silenced = decided.log, self._silenced, silenced
         numbered = [replace(message, id=number) for number, message in enumerate(new, self._last_id + 1)]
         self._last_id += len(numbered)
         changes.letters |= {message.id: message for message in numbered}
@@ -178,14 +184,14 @@ class Pipeline:
         for message in numbered:
             if not self._destinations.put(message):  # a reload took its destination away meanwhile
                 self._unwritten.letters[message.id] = None
-        if before.firing() != decided.log.firing():
+        if unsilenced(before, then).firing() != unsilenced(decided.log, silenced).firing():
             self._destinations.alerts_changed()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
     def rows(self) -> dict[str, Any]:
         """What fires, as JSON; in any thread."""
-        return firing_json(self._log.entries.values())
+        return firing_json(self._log.entries.values(), self._silenced)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""

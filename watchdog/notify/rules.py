@@ -16,7 +16,7 @@ from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import TROUBLE
-from watchdog.notify.pack_alerts import pack_alert, subject
+from watchdog.notify.pack_alerts import pack_alert
 
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
@@ -79,7 +79,7 @@ def active_alerts(
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
-            unwell[f"{TROUBLE}/{subject(known.pack)}"] = history.attempts
+            unwell[f"{TROUBLE}/{known.pack.lasting_name}"] = history.attempts
     return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
 
 
@@ -92,7 +92,7 @@ def nothing_seen(zones: Sequence[ZoneMemory], standing: Standing) -> bool:
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
     """The fingerprints of those whose zone or pack is not there, and which therefore cannot be said to be well."""
     zones = {zone.key for zone in inventory.zones}
-    packs = {subject(known.pack) for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
+    packs = {known.pack.lasting_name for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
 
     def watched(alert: Alert) -> bool:
         name = alert.subject.partition("/")[2]

@@ -11,6 +11,7 @@ from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
 from watchdog.model.packs import PackKey
+from watchdog.model.silences import Silence
 
 JOURNAL_UNWRITTEN = 10_000
 """At most this many lines wait while the disk takes no writes."""
@@ -27,6 +28,7 @@ class Snapshot:
     zones: dict[tuple[str, str], ZoneMemory]
     packs: dict[PackKey, Remembered]
     histories: dict[PackKey, History]
+    silences: tuple[Silence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

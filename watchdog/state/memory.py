@@ -18,6 +18,7 @@ from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, Jou
 from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
+from watchdog.model.silences import Silence
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.quarantine import Quarantined
@@ -56,6 +57,8 @@ class Memory:
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[PackKey, History] = {}
         self.lost: Quarantined | None = None
+        self.silences: tuple[Silence, ...] = ()
+        self._silences_told: tuple[Silence, ...] = ()
         self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
 
@@ -71,6 +74,7 @@ class Memory:
             await self.writer.attempt(lambda: self._store.align(now))
         snapshot = await self.writer.ask(self._store.load)
         self.zones = snapshot.zones
+        self.silences = self._silences_told = snapshot.silences
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._packs.setdefault(zone_id, {})[pack_id] = known
         self._histories, restarts = await self.writer.ask(lambda: self._aligned(snapshot, now))
@@ -102,7 +106,7 @@ class Memory:
                 await writer.write()
                 # In one go: what is stored meanwhile by an intent is in both or in neither.
                 moment = writer.moment
-                stored, restarts = await writer.ask(lambda: self._aligned(self._store.load(), moment))
+                (stored, restarts), self.silences = await writer.ask(lambda: self._stored(moment))
         except StateError as error:
             writer.error = str(error)
             return []
@@ -113,6 +117,19 @@ class Memory:
                 stored[key] = history
         self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
         return [(account, at + step) for account, at in restarts]
+
+    async def follow_silences(self, now: datetime) -> list[Event]:
+        """Forget silences whose time is over; gives what is new of all since this was last asked."""
+        over = [each for each in self.silences if not each.holds(now)]
+        if over and await self.writer.attempt(lambda: self._store.end_silences(over, now)):
+            self.silences = tuple(each for each in self.silences if each not in over)
+        before, self._silences_told = self._silences_told, self.silences
+        added = [Event.silence_added(each, now) for each in self.silences if each not in before]
+        return added + [Event.silence_ended(each, now) for each in before if each not in self.silences]
+
+    def _stored(self, moment: Anchor) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
+        snapshot = self._store.load()
+        return self._aligned(snapshot, moment), snapshot.silences
 
     def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
         """The stored histories and the restarts of the last hour, by the clock of ``now``."""
@@ -257,19 +274,7 @@ class Memory:
         for event in events:
             if event.level == DEBUG:
                 continue
-            pack_id = event.pack.id if event.pack else ""
-            self.writer.changes.journal.append(
-                JournalLine(
-                    at=event.at,
-                    event=event.name,
-                    account=event.zone.account,
-                    zone=event.zone.label,
-                    zone_id=event.zone.id,
-                    pack_id=pack_id,
-                    reason=event.reason or "",
-                    detail=event.detail,
-                )
-            )
+            self.writer.changes.journal.append(event.journal_line)
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.

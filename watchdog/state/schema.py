@@ -185,6 +185,20 @@ outbox = sa.Table(
     _text("message"),
     sqlite_autoincrement=True,
 )
+silences = sa.Table(
+    "silences",
+    metadata,
+    _id(),
+    _text("account"),
+    _text("zone"),
+    _text("zone_id"),
+    _text("pack_id"),
+    _text("pack"),
+    _time("at", nullable=False),
+    _time("until", nullable=False),
+    _text("comment"),
+    sqlite_autoincrement=True,
+)
 bookings = sa.Table(
     "bookings",
     metadata,

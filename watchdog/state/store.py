@@ -6,7 +6,7 @@ the backoff stands whatever happens next. Synchronous: the caller owns the one t
 opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Self
 import sqlalchemy as sa
 
 from watchdog.model.clock import Anchor
+from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
-from watchdog.state import bookings, clocks, journal, packs, restarts, schema, sqlite, survey
+from watchdog.model.silences import Silence
+from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite, survey
 from watchdog.state.changes import Changes, Snapshot, Survey
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
@@ -75,6 +77,7 @@ class Store:
                 packs.load_zones(connection),
                 packs.load_packs(connection, only),
                 restarts.load_histories(connection),
+                silences.load(connection),
             )
 
     def zones(self) -> list[ZoneMemory]:
@@ -160,6 +163,25 @@ class Store:
         """The lines of the journal that are wanted with their numbers, newest first."""
         with self.reading() as connection:
             return journal.select(connection, query)
+
+    def silences(self) -> tuple[Silence, ...]:
+        """Every silence, also those whose time is over, in the order they were added."""
+        with self.reading() as connection:
+            return silences.load(connection)
+
+    def add_silence(self, silence: Silence) -> Silence:
+        """Keep a silence, and a line in the journal; gives it with its id."""
+        with self.writing() as connection:
+            kept = silences.add(connection, silence)
+            journal.append(connection, [Event.silence_added(kept, kept.at).journal_line])
+        return kept
+
+    def end_silences(self, ended: Sequence[Silence], now: datetime) -> list[Silence]:
+        """Forget these, with a line in the journal for each that was still there; gives those."""
+        with self.writing() as connection:
+            found = silences.end(connection, ended)
+            journal.append(connection, [Event.silence_ended(each, now).journal_line for each in found])
+        return found
 
     def changed_elsewhere(self) -> bool:
         """Whether another process has written since this was last asked, or since the opening."""

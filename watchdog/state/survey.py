@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from watchdog.model.reasons import Reason
-from watchdog.state import packs, restarts, schema
+from watchdog.state import packs, restarts, schema, silences
 from watchdog.state.changes import Snapshot, Survey
 from watchdog.state.schema import maybe_from_micros, to_micros
 
@@ -34,6 +34,7 @@ def survey(connection: sa.Connection, ending_by: datetime) -> Survey:
             zones=packs.load_zones(connection, _z.error != ""),
             packs=packs.load_packs(connection, found),
             histories=restarts.load_histories(connection),
+            silences=silences.load(connection),
         ),
     )
 

@@ -14,7 +14,7 @@ from watchdog.model.decisions import Do
 from watchdog.model.history import JournalQuery
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
-from watchdog.model.report import event_row, zone_row
+from watchdog.model.report import event_row, silence_row, zone_row
 from watchdog.tell.fleet import Entry, Fleet, key_of
 from watchdog.tell.query import (
     ACCOUNT,
@@ -107,6 +107,11 @@ def zones(fleet: Fleet, asked: Mapping[str, Any]) -> dict[str, Any]:
         "zones": [zone_row(zone, fleet.packs_of_zone[zone.key]) for zone in shown],
         "next": cursor(shown[-1].key) if len(found) > limit else None,
     }
+
+
+def silences(fleet: Fleet) -> dict[str, Any]:
+    """What ``/api/v1/silences`` answers: those that hold, in the order they were added."""
+    return {"silences": list(map(silence_row, fleet.inventory.silenced.all))}
 
 
 def the_pack(fleet: Fleet, zone_id: str, pack_id: str) -> Entry:

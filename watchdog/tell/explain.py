@@ -56,6 +56,7 @@ class _Screen:
         yield "status", f"{row['status'] or 'no status'} since {self._at(row['since'])}"
         yield "decision", f"{row['decision'].replace('_', ' ')}: {row['reason'].replace('_', ' ')}"
         yield "next", row["next"]
+        yield "silenced", f"nobody is told before {self._at(row['silenced_until'])}" if row["silenced_until"] else ""
         yield "tried", self._tried()
         method, authority = row["validation_method"] or "method unknown", row["certificate_authority"] or "unknown"
         yield "validation", f"{method}, by {authority}"

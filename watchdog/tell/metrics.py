@@ -216,6 +216,11 @@ class Metrics:
         for reason_and_severity, count in snapshot.firing.items():
             firing.add_metric(reason_and_severity, count)
         yield firing
+        silences = _gauge("silences", "Silences that hold, of zones and packs.", "account")
+        held = Counter(each.account for each in snapshot.inventory.silenced.all)
+        for account in snapshot.accounts:
+            silences.add_metric([account.name], held[account.name])
+        yield silences
         yield _single("last_pass_timestamp_seconds", "When the last pass was completed; 0 before.", self._last_pass)
         successful, at = self._reload
         yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))

@@ -116,8 +116,22 @@ _ALERT = _object(
         "restarts": _COUNT,
         "runbook": _TEXT,
         "last_said_at": _or_null(_TIME),
+        "silenced_until": {**_or_null(_TIME), "description": "Nobody is told of it before."},
     },
     description="One alert that fires.",
+)
+_SILENCE = _object(
+    {
+        "id": _COUNT,
+        "account": _TEXT,
+        "zone": _TEXT,
+        "zone_id": _or_null(_TEXT),
+        "pack_id": {**_or_null(_TEXT), "description": "Null where it is about the whole zone."},
+        "created_at": _TIME,
+        "until": _TIME,
+        "comment": _TEXT,
+    },
+    description="One silence: until then nobody is told of this zone or pack.",
 )
 _ERROR = _object({"error": _object({"code": _TEXT, "message": _TEXT})})
 
@@ -166,9 +180,21 @@ def document(sources: Sources, version: str) -> dict[str, Any]:
                 api.events_parameters(sources),
             ),
             "/api/v1/alerts": _get("listAlerts", "What fires, the gravest first.", _object({"alerts": _list("Alert")})),
+            "/api/v1/silences": _get(
+                "listSilences", "The silences that hold.", _object({"silences": _list("Silence")})
+            ),
             "/api/v1/openapi.json": _get("getOpenapi", "This document.", {"type": "object"}),
         },
-        "components": {"schemas": {"Pack": _PACK, "Zone": _ZONE, "Event": _EVENT, "Alert": _ALERT, "Error": _ERROR}},
+        "components": {
+            "schemas": {
+                "Pack": _PACK,
+                "Zone": _ZONE,
+                "Event": _EVENT,
+                "Alert": _ALERT,
+                "Silence": _SILENCE,
+                "Error": _ERROR,
+            }
+        },
     }
 
 

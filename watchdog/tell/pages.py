@@ -33,6 +33,7 @@ INDEX = """certpack-watchdog
 /api/v1/zones                       every zone
 /api/v1/events                      what happened, newest first
 /api/v1/alerts                      what needs a person now
+/api/v1/silences                    of what nobody is told, and until when
 /api/v1/openapi.json                what may be asked of all this, for programs
 """
 
@@ -57,6 +58,7 @@ def routed(sources: Sources) -> Starlette:
         "/api/v1/zones": pages.in_json(pages.zones, api.ZONES),
         "/api/v1/events": pages.in_json(pages.events, api.events_parameters(sources)),
         "/api/v1/alerts": pages.in_json(pages.alerts),
+        "/api/v1/silences": pages.in_json(pages.silences),
         "/api/v1/openapi.json": pages.in_json(pages.openapi),
     }
     app = Starlette(
@@ -126,6 +128,10 @@ class _Pages:
 
     async def alerts(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
         return self._sources.alerts
+
+    async def silences(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
+        fleet = await self._sources.fleet()
+        return lambda: api.silences(fleet)
 
     async def openapi(self, _: Request, __: dict[str, Any]) -> Callable[[], Any]:
         return lambda: openapi.document(self._sources, self._sources.situation().version)

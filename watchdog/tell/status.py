@@ -17,6 +17,7 @@ from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, short_length
 from watchdog.model.reasons import Reason, Severity, meaning
 from watchdog.model.report import Inventory, next_step
+from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.trouble import TROUBLE, Need
 from watchdog.tell.times import ago, localised, moment, span
@@ -203,6 +204,7 @@ class _Report:
         what = need.what
         if need.family == TROUBLE and entry.history.trouble_since is not None:
             what += f"; in trouble for {span(self._now - entry.since)}"
+        what += self._silenced(entry)
         pack_id, remedy = entry.known.pack.id, sentence(need.remedy)
         if pack_id:
             remedy = remedy.replace(pack_id, pack_id[: self._short])
@@ -232,11 +234,18 @@ class _Report:
         status = known.pack.status or "no status"
         tried = f"; {counted(history.attempts, 'restart')} so far" if history.attempts else ""
         yield from self._wrapped(
-            f"{self._name(entry)}: {status} for {span(self._now - known.since)}{tried}.", "  ", "    "
+            f"{self._name(entry)}: {status} for {span(self._now - known.since)}{tried}{self._silenced(entry)}.",
+            "  ",
+            "    ",
         )
         reason, step = known.decision.reason, next_step(known, history, self._now)
         why = step if reason in _SAID_BY_NEXT_STEP else f"{sentence(_words(reason))}. {step}"
         yield from self._wrapped(why, "    ", "    ")
+
+    def _silenced(self, entry: _Entry) -> str:
+        known = entry.known
+        until = self._overview.inventory.silenced.until(known.account, known.zone, known.pack)
+        return f"; silenced until {moment(until, self._now)}" if until is not None else ""
 
     def _well_entry(self, pack: Listed) -> str:
         ends = f", expires {moment(pack.expires_at, self._now)}" if pack.expires_at is not None else ""
@@ -278,6 +287,16 @@ class _Report:
 
     def _cells(self, *texts: str) -> Sequence[str]:
         return tuple(localised(clean(text, _LONGEST), self._now) or "-" for text in texts)
+
+
+def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Iterator[str]:
+    """The silences that hold."""
+    for each in silences:
+        about = f"{each.zone} {each.pack_id}" if each.pack_id else f"{each.zone}, all packs"
+        said = f"{each.id}  {about}: nobody is told until {moment(each.until, now)}. {each.comment}"
+        yield from wrapped(clean(said, _LONGEST), width, "", " " * 4)
+    if not silences:
+        yield "No silence holds."
 
 
 def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
