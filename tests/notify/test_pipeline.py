@@ -48,6 +48,17 @@ async def test_a_pack_that_gives_up_is_told_once_and_its_recovery_too(tmp_path, 
 
 
 @in_simulated_time
+async def test_a_new_critical_waits_for_its_group_as_long_as_the_configuration_says(tmp_path, network):
+    zones, both = [zone(), zone("b.example")], (gave_up(), gave_up("p2", zone="b.example"))
+    async with living(tmp_path, network, "  critical_within: 3m\n" + HOOK) as runtime:
+        await runtime.passes(gave_up(), zones=zones)
+        await runtime.passes(*both, zones=zones, count=2)
+        assert network.titles() == [TITLE]
+        await runtime.passes(*both, zones=zones)
+    assert network.titles() == [TITLE, TITLE.replace("example.com", "b.example")]
+
+
+@in_simulated_time
 async def test_the_log_says_of_each_message_what_it_told_of_which_zones_and_where(tmp_path, network):
     async with living(tmp_path, network) as runtime:
         await runtime.passes(gave_up())

@@ -11,7 +11,7 @@ from watchdog import silencing
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.silences import Silence, Silences
-from watchdog.notify.dedup import deduplicate
+from watchdog.notify.dedup import deduplicate, unsilenced
 from watchdog.simulator.scenario import pack_id
 from watchdog.state.store import Store
 
@@ -69,6 +69,13 @@ def test_what_is_silenced_takes_nothing_else_of_its_group_along_and_keeps_nothin
     night = Night()
     assert night.step(alert("p1"), alert("p2"), silenced=[alert("p1")]) == [(Kind.STARTED, "trouble/p2")]
     assert night.step(alert("p1"), alert("p2"), silenced=[alert("p1")], later=2 * DAY) == [(Kind.LASTING, "trouble/p2")]
+
+
+def test_who_is_told_all_that_fires_is_told_nothing_silenced_but_what_has_expired():
+    night, expired = Night(), alert("p2", Reason.EXPIRED)
+    night.step(alert(), expired)
+    log = unsilenced(night.log, {alert().fingerprint, expired.fingerprint})
+    assert [entry.alert.reason for entry in log.entries.values()] == [Reason.EXPIRED]
 
 
 def silence(known, *, of_pack=False, **more):
