@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from watchdog.model.decisions import Do
+from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
@@ -66,7 +66,7 @@ def pack_row(
         "reason": decision.reason,
         "attempts": history.attempts,
         "last_restart_at": _time(history.last_restart_at),
-        "next_restart_at": _time(next_restart_at(known, history) or history.next_restart_at),
+        "next_restart_at": _time(next_restart_at(known, history) or _stored(decision, history)),
         "expires_at": _time(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
         "needs_person": need is not None and need.of_a_person,
@@ -77,6 +77,11 @@ def pack_row(
         "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
         "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
+
+
+def _stored(decision: Decision, history: History) -> datetime | None:
+    """When a pack that is not timed out now may be restarted again, should it be."""
+    return None if REASONS[decision.reason].final else history.next_restart_at
 
 
 def finding_row(finding: Finding) -> dict[str, Any]:

@@ -296,7 +296,7 @@ def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Ite
         said = f"{each.id}  {about}: nobody is told until {moment(each.until, now)}. {each.comment}"
         yield from wrapped(clean(said, _LONGEST), width, "", " " * 4)
     if not silences:
-        yield "No silence holds."
+        yield "no silence holds"
 
 
 def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
