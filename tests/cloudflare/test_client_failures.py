@@ -433,6 +433,14 @@ async def test_a_token_that_is_a_few_seconds_old_is_waited_for():
 
 
 @in_simulated_time
+async def test_what_was_denied_is_asked_once_more_when_the_token_has_just_been_verified():
+    sky = Sky(timed_out())
+    sky.world.add_fault(Fault(**BLIP, status=400, times=4))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+    assert [path.rpartition("/")[2] for _, path in sky.asked] == [PACK] * 4 + ["verify", PACK]
+
+
+@in_simulated_time
 async def test_a_credential_that_is_denied_and_not_verified_is_stopped():
     sky = Sky(timed_out())
     sky.world.add_fault(Fault(**BLIP, status=403))

@@ -437,6 +437,10 @@ def test_no_data_does_worse_than_a_config_error(
         assert error.problems  # noqa: PT017  both outcomes are fine
 
 
+def test_a_zone_may_be_named_with_a_final_dot(read: Read) -> None:
+    assert read(ACCOUNTS + "zones: [{name: MÜNCHEN.example.}]").zones[0].label == "MÜNCHEN.example."
+
+
 def test_a_pack_may_be_named_by_its_hosts_in_any_form_and_order(read: Read) -> None:
     zones = 'zones: [{name: a.example, packs: [{hosts: ["*.A.example.", MÜNCHEN.example]}]}]'
     (zone,) = read(f"{ACCOUNTS}\n{zones}").zone_refs()

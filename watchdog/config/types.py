@@ -121,8 +121,8 @@ def _label(text: str) -> str:
 
 
 def is_domain(text: str) -> bool:
-    """Whether a zone could be looked up by this name."""
-    return _DOMAIN.fullmatch(text) is not None
+    """Whether a zone could be looked up by this name. A final dot says no more than that the name is whole."""
+    return _DOMAIN.fullmatch(text.removesuffix(".")) is not None
 
 
 def _pattern(text: str) -> str:
