@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
-DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver
 
 HISTORIES ?= 300
 SEEDS ?= 10000
@@ -24,7 +24,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 IN_MEMORY := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-real unit coverage histories soak lint fuzz bench longlife generated newest lock packages clean
+.PHONY: help demo test test-all test-real unit coverage histories soak lint fuzz bench longlife generated newest screenshot lock packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,9 @@ longlife: $(VENV)/.installed ## 10,000 passes of the whole daemon in simulated t
 
 generated: $(VENV)/.installed ## the manual page, the editors' schema and the PrometheusRule anew, from what they are made from
 	$(BIN)/python -m tools.generate
+
+screenshot: $(VENV)/.installed packages ## docs/page.png and docs/zone.png, as Chromium shows the pages of a made-up fleet
+	$(BIN)/python -m tests.harness.showcase docs/page.png docs/zone.png
 
 lock: $(VENV)/.installed ## makes requirements/*.txt anew from pyproject.toml (LOCK_FLAGS=--upgrade for newer versions)
 	@$(PIP) install --quiet uv==$(UV_VERSION)

@@ -37,11 +37,12 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Needy:
-    """A pack that asks something of a person."""
+    """A pack that asks something of a person, who is not told of it until ``silenced_until``."""
 
     known: Remembered
     history: History
     need: Need
+    silenced_until: datetime | None = None
 
 
 def key_of(entry: Entry) -> Key:
@@ -70,11 +71,18 @@ class Fleet:
             self.statuses[status] += 1
             self.packs_of_zone[known.account, known.zone] += 1
             if need := needs.of(known, history):
-                needy.append(Needy(known, history, need))
+                silenced_until = inventory.silenced.until(known.account, known.zone, known.pack)
+                needy.append(Needy(known, history, need, silenced_until))
             if (need is None or not need.of_a_person) and status not in HEALTHY and status not in GOING_AWAY:
                 working.append((known, history))
-        # What is graver comes first, and of that what lasts longest.
-        needy.sort(key=lambda each: (-each.need.severity.rank, since(each.known, each.history)))
+        # What is silenced comes last; else what is graver first, and of that what lasts longest.
+        needy.sort(
+            key=lambda each: (
+                each.silenced_until is not None,
+                -each.need.severity.rank,
+                since(each.known, each.history),
+            )
+        )
         self.needy = needy
         self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
         working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))

@@ -19,23 +19,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchdog.tell import api, openapi
+from watchdog.tell.page.site import Site
 from watchdog.tell.query import Parameter, Refused, read
 from watchdog.tell.responses import hardened, packed, tagged
 from watchdog.tell.sources import Sources
-
-INDEX = """certpack-watchdog
-
-/metrics                            for Prometheus
-/healthz                            whether the process is alive and its loop turns
-/readyz                             whether the first pass is done and the state can be written
-/api/v1/packs                       every pack, as JSON
-/api/v1/packs/{zone_id}/{pack_id}   one of them, with what happened to it
-/api/v1/zones                       every zone
-/api/v1/events                      what happened, newest first
-/api/v1/alerts                      what needs a person now
-/api/v1/silences                    of what nobody is told, and until when
-/api/v1/openapi.json                what may be asked of all this, for programs
-"""
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -47,9 +34,11 @@ def application(sources: Sources) -> ASGIApp:
 
 def routed(sources: Sources) -> Starlette:
     """The paths, and what answers them."""
-    pages = _Pages(sources)
+    slow = asyncio.Lock()
+    pages, site = _Pages(sources, slow), Site(sources, slow)
     paths: dict[str, Answer] = {
-        "/": pages.index,
+        "/": site.overview,
+        "/zones/{account}/{zone:path}": site.zone,
         "/healthz": pages.healthz,
         "/readyz": pages.readyz,
         "/metrics": pages.metrics,
@@ -72,12 +61,10 @@ def routed(sources: Sources) -> Starlette:
 class _Pages:
     """What answers each path. Methods for JSON give what makes the answer, to be called in another thread."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, slow: asyncio.Lock) -> None:
+        """``slow`` is held by whoever works in another thread."""
         self._sources = sources
-        self._slow = asyncio.Lock()
-
-    async def index(self, _: Request) -> Response:
-        return PlainTextResponse(INDEX)
+        self._slow = slow
 
     async def healthz(self, _: Request) -> Response:
         good, sentence = self._sources.healthy()

@@ -1,0 +1,57 @@
+"""Long lists in pages of their own: which part is shown, and the way to the others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """The way to the other parts; empty where there are none. ``left`` entries come after these."""
+
+    name: str
+    before: str
+    after: str
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """One part of a list."""
+
+    rows: list[T]
+    turn: Turn
+
+
+def part(
+    name: str,
+    entries: Sequence[T],
+    size: int,
+    asked: Mapping[str, str],
+    shown: Callable[[T], Any],
+    keep: Mapping[str, str] | None = None,
+) -> Part[Any]:
+    """The part of ``entries`` that is asked for by its number under ``name``; ``keep`` goes into the links.
+
+    A number that makes no sense is the first; one behind the end is the last.
+    """
+    text = asked.get(name, "")
+    last = max(0, (len(entries) - 1) // size)
+    number = min(int(text) - 1 if text.isascii() and text.isdigit() and 0 < len(text) < 8 else 0, last)  # noqa: PLR2004
+    number = max(number, 0)
+    start = number * size
+
+    def link(there: int) -> str:
+        return f"?{urlencode({**(keep or {}), name: there + 1})}#{name}"
+
+    left = len(entries) - start - size
+    turn = Turn(
+        name=name,
+        before=link(number - 1) if number else "",
+        after=link(number + 1) if left > 0 else "",
+        left=max(left, 0),
+    )
+    return Part([shown(entry) for entry in entries[start : start + size]], turn)

@@ -1,0 +1,202 @@
+"""The first page: one sentence, what is wrong with the watchdog itself, who needs a person, and all the rest."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from watchdog.model.ending import EXPIRY
+from watchdog.model.history import JournalLine, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.reasons import meaning
+from watchdog.model.report import next_step, record_row
+from watchdog.model.text import clean, counted, sentence
+from watchdog.tell.fleet import Entry, Fleet, Needy, since
+from watchdog.tell.page.lists import part
+from watchdog.tell.page.words import DASHBOARD, hosts_beside, hosts_listed, moment, path_of
+from watchdog.tell.query import matches
+from watchdog.tell.sources import Situation
+
+NEEDS_SHOWN = 20
+WORKING_SHOWN = 20
+UNSEEN_SHOWN = 20
+ZONES_SHOWN = 50
+EVENTS_SHOWN = 50
+RECORDS_SHOWN = 10
+_LONGEST = 1000
+_CHANGE = re.compile(r"^before=(\S+) status=(\S+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """Something about the watchdog itself that everybody must know who reads the page."""
+
+    severity: str
+    says: str
+    why: str = ""
+
+
+def overview(
+    fleet: Fleet,
+    situation: Situation,
+    events: Sequence[tuple[int, JournalLine]] | str,
+    asked: Mapping[str, str],
+    now: datetime,
+) -> dict[str, Any]:
+    """What the template shows; ``events`` are the newest lines of the journal, or why they cannot be read."""
+    find = clean(asked.get("zone", ""), 255)
+    fits = matches(find if set(find) & set("*?") else f"*{find}*")
+    zones = [zone for zone in fleet.zones if fits(zone.label)] if find else fleet.zones
+    kept = {"zone": find} if find else {}
+    need = list(fleet.need_a_person.values())
+    said = summary(fleet, situation, now)
+    several = len(fleet.accounts) > 1
+    return {
+        "title": f"{len(need)} need you · certpack-watchdog" if need else "certpack-watchdog",
+        "root": "./",
+        "sentence": said,
+        "banners": list(banners(situation, now)),
+        "waiting": situation.last_pass is None and not fleet.packs,
+        "needs": part("needs", need, NEEDS_SHOWN, asked, lambda each: needy_row(each, situation, now, several=several)),
+        "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_row(zone, fleet, now)),
+        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
+        "expiring": [_expiring_row(known, now) for known in fleet.expiring],
+        "find": find,
+        "zones": part(
+            "zones",
+            zones,
+            ZONES_SHOWN,
+            asked,
+            lambda zone: zone_row(zone, fleet, now),
+            kept,
+        ),
+        "unreadable": sentence(events) if isinstance(events, str) else "",
+        "lines": [] if isinstance(events, str) else [event_row(line, now) for _, line in events],
+        "version": situation.version,
+        "loaded": moment(situation.loaded_at, now),
+        "accounts": situation.accounts,
+        "destinations": [
+            {"name": each.name, "waiting": each.waiting, "failing": clean(each.failing, _LONGEST)}
+            for each in situation.destinations
+        ],
+    }
+
+
+def summary(fleet: Fleet, situation: Situation, now: datetime) -> str:
+    """All of it in one sentence."""
+    need, unseen = len(fleet.need_a_person), len(fleet.unseen)
+    parts = [f"{counted(len(fleet.packs), 'pack')} in {counted(len(fleet.zones), 'zone')}"]
+    silenced = sum(1 for each in fleet.need_a_person.values() if each.silenced_until is not None)
+    needed = f"{need} need{'s' if need == 1 else ''} you" if need else "nothing needs you"
+    parts.append(f"{needed} ({silenced} silenced)" if silenced else needed)
+    if unseen:
+        parts.append(f"{counted(unseen, 'zone')} not seen")
+    last = situation.last_pass_at
+    parts.append("the first pass is under way" if last is None else f"last pass {moment(last, now).words}")
+    return "; ".join(parts) + "."
+
+
+def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
+    """What is to be known before anything else, the gravest first."""
+    if situation.state_error:
+        yield Banner("critical", "The state cannot be written, so nothing is restarted.", _why(situation.state_error))
+    if situation.overdue_since is not None:
+        late = moment(situation.overdue_since, now).words
+        yield Banner("critical", f"A pass does not end; it was due {late}.", "What stands here may be old.")
+    if situation.state_lost:
+        yield Banner("warning", "The state was damaged, and a new one was begun.", _why(situation.state_lost))
+    if situation.refusal:
+        yield Banner(
+            "warning",
+            f"The configuration was refused at the last reload. The one from {moment(situation.loaded_at, now).words}"
+            " goes on.",
+            _why(situation.refusal),
+        )
+    for account, (reason, error) in situation.discovery.items():
+        remedy = sentence(meaning(reason).zone_remedy)
+        yield Banner("warning", f"The zones of account {account} cannot be listed.", f"{_why(error)} {remedy}")
+    if situation.dry_run:
+        yield Banner("info", "Dry run: nothing is changed at Cloudflare.")
+
+
+def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool) -> dict[str, Any]:
+    """One pack that needs a person; ``several`` where accounts are to be told apart."""
+    known, need = each.known, each.need
+    records = known.diagnosis.records if known.diagnosis is not None else ()
+    runbook = f"{situation.runbooks.rstrip('/')}/{need.reason}.md"
+    return {
+        "severity": str(need.severity),
+        "zone": known.zone,
+        "account": known.account if several else "",
+        "hosts": hosts_beside(known.zone, known.pack.hosts),
+        "href": path_of(known.account, known.zone),
+        "why": need.what if "_" in need.what.partition(" ")[0] else sentence(need.what),  # a status begins small
+        "reason": str(need.reason),
+        "since": moment(since(known, each.history), now),
+        "ending": moment(known.pack.expires_at, now) if need.family == EXPIRY and known.pack.expires_at else None,
+        "next_step": sentence(need.remedy),
+        "silenced": moment(each.silenced_until, now) if each.silenced_until is not None else None,
+        "records": [record_row(record) for record in records[:RECORDS_SHOWN]],
+        "more_records": max(0, len(records) - RECORDS_SHOWN),
+        "dashboard": DASHBOARD,
+        "runbook": runbook,
+        "runbook_link": runbook if runbook.startswith(("https://", "http://")) else "",
+    }
+
+
+def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
+    """One zone."""
+    remedy = meaning(zone.reason).zone_remedy if zone.error else ""
+    return {
+        "name": zone.label,
+        "href": path_of(zone.account, zone.label),
+        "said": counted(fleet.packs_of_zone[zone.key], "pack")
+        + (f", {zone.account}" if len(fleet.accounts) > 1 else "")
+        + (", not seen" if zone.error else ""),
+        "seen": moment(zone.seen_at, now) if zone.seen_at is not None else None,
+        "error": _why(zone.error),
+        "remedy": sentence(remedy) + ("." if remedy and not remedy.endswith(".") else ""),
+    }
+
+
+def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
+    """One line of the journal."""
+    return {
+        "at": moment(line.at, now),
+        "event": line.event,
+        "zone": line.zone or line.account,
+        "href": path_of(line.account, line.zone) if line.zone else "",
+        "pack": line.pack_id[:8],
+        "reason": line.reason,
+        "detail": _CHANGE.sub(r"\1 → \2", clean(line.detail, _LONGEST)),
+    }
+
+
+def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
+    known, history = entry
+    due = next_restart_at(known, history)
+    return {
+        "zone": known.zone,
+        "hosts": hosts_beside(known.zone, known.pack.hosts),
+        "href": path_of(known.account, known.zone),
+        "status": clean(known.pack.status, 60) or "none",
+        "since": moment(since(known, history), now),
+        "attempts": history.attempts,
+        "restart": moment(due, now) if due is not None and due > now else None,
+        "next": next_step(known, history, now),
+    }
+
+
+def _expiring_row(known: Remembered, now: datetime) -> dict[str, Any]:
+    ends = known.pack.expires_at or now
+    return {
+        "zone": known.zone,
+        "href": path_of(known.account, known.zone),
+        "names": hosts_listed(known.pack.hosts),
+        "ends": moment(ends, now),
+    }
+
+
+def _why(error: str) -> str:
+    text = clean(error, _LONGEST)
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,121 @@
+"""The picture of a pack: its statuses and restarts over the last 30 days. Numbers only."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from watchdog.model.history import JournalLine, Remembered
+from watchdog.model.packs import EXPIRED, GOING_AWAY, HEALTHY, IN_PROGRESS, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT
+from watchdog.model.text import counted
+from watchdog.tell.page.words import span
+
+SHOWN = timedelta(days=30)
+
+WIDTH, HEIGHT = 720, 40
+_TICK = 9
+"""How high a restart is, over all bars."""
+
+_HEIGHTS = {"well": 8, "busy": 16, "late": 26, "away": 5, "blank": 2}
+"""How high each kind stands, so that it can be told without colours."""
+
+_THINNEST = 3.0
+"""What lasted a minute is seen all the same."""
+
+_FACT = re.compile(r"(?:^| )(before|status|old_pack_id)=(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From when to when a pack was of one kind: ``well``, ``busy``, ``late``, ``away``, or ``blank`` (not known)."""
+
+    begins: datetime
+    ends: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle of the picture, of the kind that the style sheet colours."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(slots=True)
+class Story:
+    """What is known of one pack's last 30 days."""
+
+    begins: datetime
+    ends: datetime
+    stretches: list[Stretch] = field(default_factory=list)
+    restarts: list[datetime] = field(default_factory=list)
+
+    def words(self) -> str:
+        """The same for whoever does not see the picture."""
+        late = sum((each.ends - each.begins for each in self.stretches if each.kind == "late"), timedelta(0))
+        known = sum((each.ends - each.begins for each in self.stretches if each.kind != "blank"), timedelta(0))
+        parts = [f"timed out or expired for {span(late)}" if late else "never timed out or expired"]
+        parts.append(counted(len(self.restarts), "restart") if self.restarts else "no restart")
+        return f"The last {span(known)}: {', '.join(parts)}."
+
+    def bars(self) -> list[Bar]:
+        """The picture: bars that stand on the ground, and above them the restarts."""
+        length = (self.ends - self.begins).total_seconds()
+
+        def across(at: datetime) -> float:
+            return (at - self.begins).total_seconds() / length * WIDTH
+
+        bars = []
+        for each in self.stretches:
+            left, high = across(each.begins), _HEIGHTS[each.kind]
+            bars.append(Bar(each.kind, left, HEIGHT - high, max(across(each.ends) - left, _THINNEST), high))
+        half = _THINNEST / 2
+        return bars + [Bar("restart", across(at) - half, 2, _THINNEST, _TICK) for at in self.restarts]
+
+
+def story(known: Remembered, lines: Iterable[JournalLine], now: datetime) -> Story:
+    """A pack's last 30 days, from the lines about it and its predecessors, oldest first."""
+    begins = now - SHOWN
+    told = Story(begins, now)
+    place, status = begins, ""
+    for line in lines:
+        if not begins <= line.at <= now:
+            continue
+        facts = dict(_FACT.findall(line.detail))
+        if line.event in ("pack_changed", "pack_replaced") and "status" in facts:
+            told.stretches.append(Stretch(place, line.at, _kind(facts.get("before", status))))
+            place, status = line.at, facts["status"]
+        elif line.event == "restart_sent":
+            told.restarts.append(line.at)
+    if status != known.pack.status:
+        since = max(place, min(known.since, now))
+        told.stretches.append(Stretch(place, since, _kind(status)))
+        place = since
+    told.stretches.append(Stretch(place, now, _kind(known.pack.status)))
+    told.stretches = [each for each in told.stretches if each.ends > each.begins]
+    return told
+
+
+def by_pack(lines: Sequence[tuple[int, JournalLine]]) -> dict[str, list[JournalLine]]:
+    """The lines of a zone by the packs that stand there now, oldest first; what a pack replaced is its own past."""
+    found: dict[str, list[JournalLine]] = {}
+    for _, line in reversed(lines):
+        past = dict(_FACT.findall(line.detail)).get("old_pack_id") if line.event == "pack_replaced" else None
+        if past is not None:
+            found.setdefault(line.pack_id, []).extend(found.pop(past, []))
+        found.setdefault(line.pack_id, []).append(line)
+    return found
+
+
+def _kind(status: str) -> str:
+    if status in HEALTHY:
+        return "well"
+    if status in IN_PROGRESS:
+        return "busy"
+    if status in (VALIDATION_TIMED_OUT, EXPIRED) or status in OTHER_STAGE_TIMED_OUT:
+        return "late"
+    return "away" if status in GOING_AWAY else "blank"
