@@ -14,11 +14,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
     from watchdog.state.store import Store
+    from watchdog.tell.status import Overview
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -74,6 +76,9 @@ IDS_DO_NOT_LAST = (
     " packs: [{hosts: [...]}]"
 )
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
+ZonePattern = Annotated[
+    str, typer.Option("--zone", metavar="GLOB", help="Only zones whose name fits, such as *.example.")
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, or JSON.")]
 
 
@@ -120,6 +125,15 @@ def _duration(text: str) -> str:
     return text
 
 
+def _reason(text: str) -> str:
+    from watchdog.model.reasons import Reason
+
+    if text and text not in {*Reason}:
+        meant = get_close_matches(text[:60], [*Reason], 1)
+        raise typer.BadParameter("there is no such reason" + (f"; did you mean {meant[0]}?" if meant else ""))
+    return text
+
+
 def _url(text: str) -> str:
     if text and not re.fullmatch(r"https?://[^\s\"'{}]+", text):
         raise typer.BadParameter("a URL is needed, such as https://wiki.example/runbooks/")
@@ -154,7 +168,12 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
 
     with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
         result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
-    _report(result.inventory, output)
+    if output is Output.JSON:
+        _print_rows(result.inventory)
+    else:
+        from watchdog.tell.status import Overview
+
+        _print_report(Overview.of(result.inventory))
     if result.nothing_seen:
         sys.exit(UNAVAILABLE)
     if result.needs_a_person:
@@ -199,50 +218,124 @@ def check_config(
 
 
 @app.command()
-def status(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
-    """Show what is remembered of every pack. Needs no network."""
+def status(
+    config: ConfigPath = DEFAULT_CONFIG,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is well.")] = False,
+    zone: ZonePattern = "",
+    reason: Annotated[
+        str, typer.Option(metavar="NAME", help="Only what is as it is for this reason.", callback=_reason)
+    ] = "",
+    wide: Annotated[bool, typer.Option("--wide", help="A line a pack, however long, with its whole id.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what is not well: what needs you first. From memory; needs no network and no credential."""
     loaded = _load(config, online=False)
-    from watchdog import commands
+    from watchdog import offline
     from watchdog.clock import RealClock
 
+    now = RealClock().now()
     with _store(loaded, exclusive=False) as store:
-        remembered = commands.status(loaded, store, RealClock().now())
-    _report(remembered.inventory, output)
-    if remembered.lost and output is Output.TABLE:
-        with _printing():
-            print(f"\n{remembered.lost}")
+        if output is Output.JSON:
+            _print_rows(offline.everything(loaded, store, now), zone, reason)
+            return
+        found, lost = offline.overview(loaded, store, now), offline.loss(loaded, store, now)
+        _print_report(found, lost, everything=everything, zone=zone, reason=reason, wide=wide)
+
+
+@app.command()
+def events(
+    config: ConfigPath = DEFAULT_CONFIG,
+    since: Annotated[
+        str, typer.Option(metavar="DURATION", help="How far to look back, such as 12h.", callback=_duration)
+    ] = "24h",
+    zone: ZonePattern = "",
+    pack: Annotated[str, typer.Option(metavar="PREFIX", help="Only a pack whose id begins so.")] = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Tell what happened, oldest first, alerts too. From memory; needs no network and no credential."""
+    loaded = _load(config, online=False)
+    from watchdog import offline
+    from watchdog.clock import RealClock
+    from watchdog.config.durations import parse_duration
+    from watchdog.model.history import JournalQuery
+    from watchdog.model.packs import SHORTEST_PREFIX, pack_key
+    from watchdog.model.report import event_row
+
+    if pack and len(pack_key(pack)) < SHORTEST_PREFIX:
+        _fail(USAGE, f"--pack {pack}: give at least {SHORTEST_PREFIX} characters of its id")
+    now = RealClock().now()
+    with _store(loaded, exclusive=False) as store:
+        most = offline.MOST_TOLD if output is Output.TABLE else offline.MOST_KEPT
+        query = JournalQuery(since=now - parse_duration(since), zone=zone, pack=pack, most=most)
+        found, ids = offline.events(store, query), store.pack_ids() if output is Output.TABLE else []
+    with _printing():
+        if output is Output.JSON:
+            _print_json({"events": map(event_row, found)})
+            return
+        from watchdog.model.packs import short_length
+        from watchdog.tell.timeline import timeline
+
+        length = short_length(ids)
+        if len(found) == most:
+            print(f"Only the last {most} events; --since, --zone and --pack show others.\n")
+        for line in timeline(found, now, terminal.width(), lambda pack_id: pack_id[:length]):
+            print(line)
+        if not found:
+            print(f"Nothing happened within {since} that fits.")
 
 
 @app.command()
 def explain(
     zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
-    pack: Annotated[str, typer.Argument(help="The pack's id; by default all packs of the zone.")] = "",
+    pack: Annotated[str, typer.Argument(help="How the pack's id begins; by default all packs of the zone.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,
+    without_network: Annotated[
+        bool, typer.Option("--offline", help="As the last look found it; needs no network and no credential.")
+    ] = False,
     output: Annotated[Explanation, typer.Option("--output", "-o", help="Text, or JSON.")] = Explanation.TEXT,
 ) -> None:
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
-    loaded = _load(config)
-    from watchdog import commands
-    from watchdog.tell.explain import explained
+    loaded = _load(config, online=not without_network)
+    from watchdog.clock import RealClock
 
-    with _store(loaded, exclusive=True, or_beside=True) as store:
-        try:
-            rows = asyncio.run(commands.explain(loaded, store, zone, pack))
-        except commands.CannotBeDone as why:
-            _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    rows = _rows_offline(loaded, zone, pack) if without_network else _rows_online(loaded, zone, pack)
     with _printing():
         if output is Explanation.JSON:
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
-            print("\n\n".join(map(explained, rows)) or f"zone {zone} has no packs")
+            from watchdog.tell.explain import explained
+
+            now, width = RealClock().now(), terminal.width()
+            print("\n\n".join(explained(row, now, width) for row in rows) or f"zone {zone} has no packs")
     if any(row["needs_person"] for row in rows):
         sys.exit(NEEDS_A_PERSON)
+
+
+def _rows_offline(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]:
+    from watchdog import offline
+    from watchdog.clock import RealClock
+
+    with _store(config, exclusive=False) as store:
+        try:
+            return offline.explain(config, store, zone, pack, RealClock().now())
+        except offline.NotThere as why:
+            _fail(NEEDS_A_PERSON, str(why))
+
+
+def _rows_online(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]:
+    from watchdog import commands
+
+    with _store(config, exclusive=True, or_beside=True) as store:
+        try:
+            return asyncio.run(commands.explain(config, store, zone, pack))
+        except commands.CannotBeDone as why:
+            _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
 
 
 @app.command()
 def restart(
     zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
-    pack: Annotated[str, typer.Argument(help="The pack's id.")],
+    pack: Annotated[str, typer.Argument(help="How the pack's id begins; not needed where the zone has one.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Override backoff, budget and holds.")] = False,
 ) -> None:
@@ -298,15 +391,17 @@ def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Ou
     from watchdog import silencing
     from watchdog.clock import RealClock
     from watchdog.model.report import silence_row
-    from watchdog.tell.tables import silences as table
+    from watchdog.tell.status import silence_lines
 
+    now = RealClock().now()
     with _store(_load(config, online=False), exclusive=False) as store:
-        rows = [silence_row(each) for each in silencing.listed(store, RealClock().now())]
+        found = silencing.listed(store, now)
     with _printing():
         if output is Output.JSON:
-            print(json.dumps({"silences": rows}, indent=2, ensure_ascii=False))
+            _print_json({"silences": map(silence_row, found)})
         else:
-            table(rows)
+            for line in silence_lines(found, now, terminal.width()):
+                print(line)
 
 
 @silences.command("expire")
@@ -480,15 +575,45 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, str(error))
 
 
-def _report(found: "Inventory", output: Output) -> None:
-    from watchdog.tell.tables import report
+def _print_rows(found: "Inventory", zone: str = "", reason: str = "") -> None:
+    """The rows of everything, or of what fits; each is made when it is printed."""
+    from watchdog.model.names import matcher
 
+    fits = matcher(zone) if zone else lambda _name: True
+    packs = (found.row(known, history) for known, history in found.packs if fits(known.zone))
     with _printing():
-        if output is Output.JSON:
-            json.dump(found.rows(), sys.stdout, indent=2)
-            print()
-        else:
-            report(found)
+        _print_json(
+            {
+                "packs": (row for row in packs if not reason or row["reason"] == reason),
+                "zones": (row for row in found.zone_rows() if fits(row["zone"])),
+            }
+        )
+
+
+def _print_json(lists: Mapping[str, Iterable[dict[str, Any]]]) -> None:
+    """One object of lists, each row on a line of its own, none kept."""
+    opening = "{"
+    for name, rows in lists.items():
+        sys.stdout.write(f"{opening}{json.dumps(name)}: [")
+        first = True
+        for row in rows:
+            sys.stdout.write(f"{'' if first else ','}\n  {json.dumps(row)}")
+            first = False
+        sys.stdout.write("]" if first else "\n]")
+        opening = ", "
+    print("}")
+
+
+def _print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
+    from watchdog.tell.status import View, lines, wrapped
+
+    width = terminal.width()
+    view = View(width=width, colours=terminal.takes_colours(sys.stdout), **wanted)
+    with _printing():
+        for line in lines(found, view):
+            print(line)
+        if lost:
+            print("\n" + "\n".join(wrapped(lost, width)))
 
 
 def _check_online(config: "Config") -> None:

@@ -1,6 +1,7 @@
-"""What is done once and not by the daemon: one pass, one restart, an explanation, an online check, the status.
+"""What is done once and not by the daemon: one pass, one restart, an explanation, an online check.
 
-Each gives a value and prints nothing: ``cli`` prints it and turns it into an exit code. They use the same components,
+What needs the state alone is in ``offline``. Each gives a value and prints nothing: ``cli`` prints it and turns it
+into an exit code. They use the same components,
 the same cycle and the same state as the daemon.
 """
 
@@ -8,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,25 +20,21 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
-from watchdog.model.events import rfc3339
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
 from watchdog.model.reasons import REASONS, Reason, meaning
-from watchdog.model.renewal import renewal
-from watchdog.model.report import Inventory, PassReport, next_step
+from watchdog.model.report import Inventory, PassReport
 from watchdog.observe.poll import poll_zone
-from watchdog.runtime import Runtime, caution, inventory, open_runtime
+from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
+from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.store import Store
 
 WHOLE_PASS = timedelta(days=365)
 """The length of a pass that is to see everything, however long the quota makes it wait."""
-
-MOST_ENTRIES = 20
-"""Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,25 +75,6 @@ async def once(
         return OncePassed(report=report, inventory=found, nothing_seen=nothing_seen, needs_a_person=needs_a_person)
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """All that is stored. ``lost``: what is to be known of a state that was lost lately, as sentences; else empty."""
-
-    inventory: Inventory
-    lost: str
-
-
-def status(config: Config, store: Store, now: datetime) -> Remembered:
-    """What is stored; needs no network and no lock."""
-    snapshot = store.load()
-    packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    lost = caution(store.lost, config.restart.backoff.initial, now)
-    if lost and store.lost is not None:
-        lost = f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {lost}"
-    found = Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for, snapshot.silences)
-    return Remembered(found, lost)
-
-
 class CannotBeDone(Exception):
     """What was asked for cannot be done; ``str()`` says why. ``unreachable`` when Cloudflare was not."""
 
@@ -126,9 +104,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
-        pack = next((pack for pack in seen.packs if pack_key(pack.id) == pack_key(pack_id)), None)
-        if pack is None:
-            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        pack = _the_one(seen.packs, zone_name, pack_id)
         diagnosis = await cycle.diagnose(seen.zone, pack) if pack.restartable else None
         _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
@@ -154,9 +130,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str) ->
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
-        wanted = [pack for pack in seen.packs if not pack_id or pack_key(pack.id) == pack_key(pack_id)]
-        if not wanted and pack_id:
-            raise CannotBeDone(f"zone {zone_name} has no watched pack {pack_id}")
+        wanted = _chosen(seen.packs, zone_name, pack_id)
         return [await _explained(runtime, seen.zone, pack) for pack in wanted]
 
 
@@ -165,35 +139,29 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
-    known, history = next(known for known in memory.packs_of(zone) if known.pack.id == pack.id), memory.history(pack)
-    window = renewal(pack.expires_at, pack.uploaded_at, now)
-    entries = await memory.journal_of(pack, MOST_ENTRIES)
-    return {
-        **_row(runtime, zone, pack),
-        "next": next_step(known, history, now),
-        "validation_method": pack.validation.method or None,
-        "certificate_authority": pack.certificate_authority or None,
-        "validation_errors": list(pack.validation_errors),
-        "renewal": window
-        and {
-            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
-            "closes_at": rfc3339(window.closes_at),
-            "last_restart_at": rfc3339(window.last_restart_at),
-            "used": round(window.used, 3),
-        },
-        "journal": [
-            {"at": rfc3339(entry.at), "event": entry.event, "reason": entry.reason, "detail": entry.detail}
-            for entry in entries
-        ],
-    }
+    packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
+    inventory = Inventory(list(packs.values()), (), now, runtime.config.alerts.pending_for, memory.silences)
+    known, _ = packs[pack.id]
+    return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
 
 
-def _row(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, Any]:
-    """The row as everywhere; what else the zone has may stand in for this pack."""
-    memory = runtime.components.memory
-    rows = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
-    now, pending_for = runtime.components.clock.now(), runtime.config.alerts.pending_for
-    return Inventory(list(rows.values()), (), now, pending_for, memory.silences).row(*rows[pack.id])
+def _chosen(packs: Iterable[Pack], zone: str, pack_id: str) -> list[Pack]:
+    try:
+        return chosen(list(packs), zone, pack_id)
+    except NotThere as why:
+        raise CannotBeDone(str(why)) from None
+
+
+def _the_one(packs: Iterable[Pack], zone: str, pack_id: str) -> Pack:
+    """The pack to restart: the one that is named, or the only one there is."""
+    found = _chosen((pack for pack in packs if pack_id or pack.status not in GOING_AWAY), zone, pack_id)
+    if not found:
+        raise CannotBeDone(f"zone {zone} has no watched packs")
+    if len(found) > 1:
+        length = short_length(pack.id for pack in found)
+        named = ", ".join(f"{pack.id[:length]} ({pack.status or 'no status'})" for pack in found)
+        raise CannotBeDone(f"zone {zone} has {len(found)} packs, so say which: {named}")
+    return found[0]
 
 
 async def _find(runtime: Runtime, name: str) -> ZoneRef:

@@ -5,6 +5,7 @@ The demo's fleet is a dozen zones, each with a story; its clocks run so fast tha
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
-from watchdog.tell import tables
+from watchdog.tell.status import Overview, View, lines
 
 STORY = timedelta(seconds=40)
 """How long the stories take at speed 1."""
@@ -151,7 +152,8 @@ async def show(speed: float, duration: str, port: int) -> None:
             finally:
                 store.close()
     print(f"\nAfter the demo; {len(world.restarts)} restarts were accepted by the simulator.\n")
-    tables.report(found)
+    for line in lines(Overview.of(found), View(width=shutil.get_terminal_size().columns)):
+        print(line)
 
 
 class CannotSimulate(Exception):

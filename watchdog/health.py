@@ -7,7 +7,8 @@ from datetime import datetime
 
 from watchdog.model.report import PassReport
 from watchdog.notify.rules import Standing
-from watchdog.runtime import Runtime, caution, inventory
+from watchdog.runtime import Runtime, inventory
+from watchdog.state.quarantine import caution
 
 
 class Health:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Components
 from watchdog.decide.budget import Budget, due_since
 from watchdog.model.clock import Clock, anchor
-from watchdog.model.events import Event, EventName, rfc3339
+from watchdog.model.events import Event, EventName
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.needs import PENDING_FOR
 from watchdog.model.reasons import Reason
@@ -32,7 +32,6 @@ from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
-from watchdog.state.quarantine import Quarantined
 from watchdog.state.store import Store
 from watchdog.telemetry import LogsAndMetrics
 from watchdog.tell import logs
@@ -162,17 +161,6 @@ async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
         event = Event.restart_cut_off(intent, now, error)
         memory.journal([event])
         telemetry.logs.happened(event, pack_id=intent.pack_id)
-
-
-def caution(loss: Quarantined | None, initial: timedelta, now: datetime) -> str:
-    """What a loss of the state means ``now``, in two sentences; nothing once the caution is over.
-
-    ``initial`` is the first backoff.
-    """
-    if loss is None or now >= (until := cautious_until(loss.at, initial)):
-        return ""
-    kept = f"The damaged one is kept as {loss.kept}."
-    return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
 def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:

@@ -65,7 +65,7 @@ def test_the_dns_library_is_loaded_by_the_first_diagnosis_and_not_before():
         "frobnicate",
         "run --fast",
         "once --output xml",
-        "restart example.com",
+        "restart",
         "simulate --port 99999",
         "simulate --port many",
         "demo --speed 1000",

@@ -5,6 +5,9 @@ Cloudflare, a configuration and a person may each write ``münchen.example``, ``
 use, in lower case and without a final dot. Nothing here raises: what is no domain name stays as it is, in lower case.
 """
 
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
 import idna
 
 PREFIX = "xn--"
@@ -50,6 +53,16 @@ def both(name: str) -> str:
 def forms(name: str) -> tuple[str, ...]:
     """The forms another may know the name by, the canonical first."""
     return tuple(dict.fromkeys((canonical(name), readable(name))))
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a name fits a pattern, in which ``*`` stands for any text; in whatever form either is written.
+
+    >>> matcher("*.MÜNCHEN.example")("www.xn--mnchen-3ya.example")
+    True
+    """
+    patterns = {pattern.lower(), canonical(pattern)}
+    return lambda name: any(fnmatchcase(form, each) for form in (name.lower(), *forms(name)) for each in patterns)
 
 
 def _ascii(label: str) -> str:

@@ -5,6 +5,7 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 ``certificate_pack.status``).
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -50,6 +51,35 @@ EXPIRED = "expired"
 KNOWN_STATUSES = (
     HEALTHY | IN_PROGRESS | OTHER_STAGE_TIMED_OUT | GOING_AWAY | {VALIDATION_TIMED_OUT, PENDING_EXPIRATION, EXPIRED}
 )
+
+
+SHORTEST_PREFIX = 4
+"""Characters by which a pack may be named at the least: what is shorter is more likely a slip."""
+
+
+def meant(ids: Sequence[str], text: str) -> list[str]:
+    """Those ids that somebody means by ``text``: the one it is, or all that begin so; with or without dashes.
+
+    >>> meant(["3822ff90-ea29", "3822aa00-0000"], "3822-F")
+    ['3822ff90-ea29']
+    """
+    wanted = pack_key(text)
+    exact = [each for each in ids if pack_key(each) == wanted]
+    if exact or len(wanted) < SHORTEST_PREFIX:
+        return exact
+    return [each for each in ids if pack_key(each).startswith(wanted)]
+
+
+def short_length(ids: Iterable[str]) -> int:
+    """How many characters tell all of these ids apart, at least ``SHORTEST_PREFIX``.
+
+    >>> short_length(["3822ff90-ea29", "3822fa00-0000"])
+    6
+    """
+    every = set(ids)
+    longest = max(map(len, every), default=SHORTEST_PREFIX)
+    lengths = range(SHORTEST_PREFIX, longest)
+    return next((length for length in lengths if len({each[:length] for each in every}) == len(every)), longest)
 
 
 @dataclass(frozen=True, slots=True)

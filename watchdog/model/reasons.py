@@ -202,7 +202,7 @@ REASONS: Mapping[str, Meaning] = {
     ),
     Reason.RECORDS_NEEDED: Meaning(
         severities=_WARNING,
-        pack_remedy="place the records above, or those that `explain` shows. Older ones count no more.",
+        pack_remedy="place its new records, which `explain` shows. Older ones count no more.",
     ),
     Reason.PENDING_TOO_LONG: Meaning(
         severities=_WARNING,

@@ -1,13 +1,13 @@
 """What is reported: one row per pack and per zone, the same wherever JSON is given; and the sum of a pass."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from watchdog.model.decisions import Do
+from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
@@ -66,7 +66,7 @@ def pack_row(
         "reason": decision.reason,
         "attempts": history.attempts,
         "last_restart_at": _time(history.last_restart_at),
-        "next_restart_at": _time(next_restart_at(known, history)),
+        "next_restart_at": _time(next_restart_at(known, history) or _stored(decision, history)),
         "expires_at": _time(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
         "needs_person": need is not None and need.of_a_person,
@@ -79,6 +79,11 @@ def pack_row(
     }
 
 
+def _stored(decision: Decision, history: History) -> datetime | None:
+    """When a pack that is not timed out now may be restarted again, should it be."""
+    return None if REASONS[decision.reason].final else history.next_restart_at
+
+
 def finding_row(finding: Finding) -> dict[str, Any]:
     """One finding as JSON."""
     return {
@@ -87,6 +92,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "host": finding.host or None,
         "says": finding.says,
         "remedy": finding.remedy,
+        "record": record_row(finding.record) if finding.record is not None else None,
     }
 
 
@@ -177,11 +183,15 @@ class Inventory:
 
     def rows(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
-        counts = Counter((known.account, known.zone) for known, _ in self.packs)
         return {
             "packs": [self.row(known, history) for known, history in self.packs],
-            "zones": [zone_row(zone, counts[zone.key]) for zone in self.zones],
+            "zones": list(self.zone_rows()),
         }
+
+    def zone_rows(self) -> Iterator[dict[str, Any]]:
+        """Every zone as JSON."""
+        counts = Counter((known.account, known.zone) for known, _ in self.packs)
+        return (zone_row(zone, counts[zone.key]) for zone in self.zones)
 
     def row(self, known: Remembered, history: History) -> dict[str, Any]:
         """One pack as JSON."""

@@ -31,6 +31,16 @@ class Snapshot:
     silences: tuple[Silence, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """How much is remembered, when any zone was last looked at, and what of it is not well."""
+
+    packs: int
+    zones: int
+    last_look: datetime | None
+    unwell: Snapshot
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What became of an intent."""

@@ -44,21 +44,28 @@ _CERTAINTIES = frozenset(Certainty)
 _findings = msgspec.json.Decoder(list[tuple[str, str, str, str, str, tuple[str, str, str] | None]]).decode
 
 
-def load_zones(connection: sa.Connection) -> dict[tuple[str, str], ZoneMemory]:
-    """Every zone."""
-    zones = (value_of(ZoneMemory, row) for row in connection.execute(_ZONES).mappings())
+def load_zones(
+    connection: sa.Connection, only: sa.ColumnElement[bool] | None = None
+) -> dict[tuple[str, str], ZoneMemory]:
+    """Every zone, or ``only`` those."""
+    wanted = _ZONES if only is None else _ZONES.where(only)
+    zones = (value_of(ZoneMemory, row) for row in connection.execute(wanted).mappings())
     return {zone.key: zone for zone in zones}
 
 
-def load_packs(connection: sa.Connection) -> dict[PackKey, Remembered]:
-    """Every pack, with what was found of it. What repeats is one object: packs say the same few things."""
+def load_packs(connection: sa.Connection, zone_ids: "sa.Select[Any] | None" = None) -> dict[PackKey, Remembered]:
+    """Every pack, or those of some zones, with what was found of it.
+
+    What repeats is one object: packs say the same few things.
+    """
+    wanted = _PACKS if zone_ids is None else _PACKS.where(schema.packs.c.zone_id.in_(zone_ids))
     found = dict(map(_diagnosis, connection.execute(_DIAGNOSES)))
     text = _Memo(_same)
     texts = _Memo(texts_from)
     time = _Memo(from_micros)
     decisions = _Memo[tuple[str, str, int | None], Decision](lambda key: _decision(*key))
     packs: dict[PackKey, Remembered] = {}
-    for row in connection.execute(_PACKS):
+    for row in connection.execute(wanted):
         zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
         since, seen, do, reason, until, days, uploaded = row[10:]
         key = (text[zone_id], pack_id)

@@ -13,6 +13,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+from watchdog.model.events import rfc3339
+from watchdog.model.history import cautious_until
+
 _FORM = "%Y%m%dT%H%M%SZ"
 _PARTS = ("-wal", "-shm", "")
 """What belongs to a database, and the database last: until it is gone, the next start finds it as it is."""
@@ -24,6 +27,17 @@ class Quarantined:
 
     at: datetime
     kept: Path
+
+
+def caution(loss: Quarantined | None, initial: timedelta, now: datetime) -> str:
+    """What a loss of the state means ``now``, in two sentences; nothing once the caution is over.
+
+    ``initial`` is the first backoff.
+    """
+    if loss is None or now >= (until := cautious_until(loss.at, initial)):
+        return ""
+    kept = f"The damaged one is kept as {loss.kept}."
+    return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
 def set_aside(path: Path, at: datetime) -> Path:

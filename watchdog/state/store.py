@@ -16,10 +16,10 @@ import sqlalchemy as sa
 
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
-from watchdog.model.history import History, Intent, JournalLine, JournalQuery
+from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite
-from watchdog.state.changes import Changes, Snapshot
+from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite, survey
+from watchdog.state.changes import Changes, Snapshot, Survey
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
 
@@ -68,16 +68,37 @@ class Store:
         """A transaction of another module of this room: whole on the disk when this ends, or undone."""
         return self._database.writing()
 
-    def load(self) -> Snapshot:
-        """Everything, as of one moment."""
+    def load(self, zone_id: str = "") -> Snapshot:
+        """Everything, as of one moment; of packs only those of one zone, where one is named."""
+        only = sa.select(sa.literal(zone_id)) if zone_id else None
         with self.reading() as connection:
             return Snapshot(
                 clocks.anchor(connection),
                 packs.load_zones(connection),
-                packs.load_packs(connection),
+                packs.load_packs(connection, only),
                 restarts.load_histories(connection),
                 silences.load(connection),
             )
+
+    def zones(self) -> list[ZoneMemory]:
+        """Every zone."""
+        with self.reading() as connection:
+            return list(packs.load_zones(connection).values())
+
+    def survey(self, ending_by: datetime) -> Survey:
+        """What is not well, or has a certificate that ends by then, and how much there is in all."""
+        with self.reading() as connection:
+            return survey.survey(connection, ending_by)
+
+    def pack_ids(self) -> list[str]:
+        """The id of every pack."""
+        with self.reading() as connection:
+            return survey.ids(connection)
+
+    def listed(self) -> list[tuple[str, str, str, str, datetime | None]]:
+        """Account, zone, id, status and expiry of every pack, by zone."""
+        with self.reading() as connection:
+            return list(survey.listed(connection))
 
     def align(self, now: Anchor) -> None:
         """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""

@@ -1,86 +1,151 @@
-"""One screen about one pack, to act on at 3 a.m.: what is wrong, since when, what was tried and found, what to do."""
+"""One screen about one pack, to act on at 3 a.m.: what is wrong, since when, what was tried and found, what to do.
 
-import textwrap
-from collections.abc import Iterator
+It is made of the row of ``offline.explanation``, and as wide as the terminal. What is to be copied (the names and
+values of records) stands on a line of its own and is never broken.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from watchdog.model.text import clean
-
-WIDTH = 110
-"""Columns of a line; values to be copied (names and tokens) are never broken."""
+from watchdog.model.text import clean, counted, sentence
+from watchdog.tell.status import wrapped
+from watchdog.tell.times import ago, clock, localised, moment, parsed
 
 _LONGEST = 1000
+_LABEL = 14
+_HOSTS_NAMED = 3
+_ENTRIES_SHOWN = 8
+"""Of the journal: the last two restarts, so that all of it is one screen."""
+_ANY = "HOST"
+"""Stands for each of several hosts in a finding that is the same for all of them."""
 
 
-def explained(row: dict[str, Any]) -> str:
-    """The row of ``commands.explain`` as text for a person."""
-    return "\n".join(_lines(row))
+def explained(row: Mapping[str, Any], now: datetime, width: int) -> str:
+    """The row as text for a person who reads it ``now``."""
+    return "\n".join(_Screen(row, now, width).lines())
 
 
-def _lines(row: dict[str, Any]) -> Iterator[str]:
-    yield _said(f"{row['zone']}: pack {row['pack_id']}, {row['type'] or 'of no type'}, for {', '.join(row['hosts'])}")
-    yield ""
-    yield from _item("now", f"{row['status'] or 'no status'}, since {row['since']}")
-    yield from _item("decision", f"{row['decision']}: {row['reason']}")
-    yield from _item("next", row["next"])
-    if row["silenced_until"]:
-        yield from _item("silenced", f"nobody is told before {row['silenced_until']}")
-    yield from _item("tried", _tried(row))
-    yield from _item(
-        "validation", f"{row['validation_method'] or 'unknown'} for {row['certificate_authority'] or 'unknown'}"
-    )
-    if row["last_error"]:
-        yield from _item("last error", row["last_error"])
-    yield from _item("certificate", _certificate(row))
-    if row["findings"]:
-        yield from ("", "Found")
-        for finding in row["findings"]:
-            yield from _finding(finding)
-    if row["records"]:
-        yield from ("", "To be placed")
-        yield from (
-            f"  {_said(each['name'])}  {_said(each['type'])}  {_said(each['value'])}" for each in row["records"]
-        )
-    if row["journal"]:
-        yield from ("", "What happened, newest first")
-        for entry in row["journal"]:
-            yield "  " + _said(f"{entry['at']} {entry['event']} {entry['reason']} {entry['detail']}")
+class _Screen:
+    """One pack."""
+
+    def __init__(self, row: Mapping[str, Any], now: datetime, width: int) -> None:
+        self._row, self._now, self._width = row, now, width
+        self._findings = _folded(row["findings"])
+        self._records = row["records"]
+
+    def lines(self) -> Iterator[str]:
+        row = self._row
+        yield from self._text(f"{row['zone']}: pack {row['pack_id']}, {row['type'] or 'of no type'}")
+        yield from self._text(f"for {_named(row['hosts'])}", "  ", "  ")
+        yield ""
+        for name, text in self._items():
+            if text:
+                yield from self._text(text, f"  {name:{_LABEL - 2}}", " " * _LABEL)
+        yield from self._section("Found", (self._finding(finding, hosts) for finding, hosts in self._findings))
+        numbered = enumerate(self._records, 1)
+        yield from self._section("To be placed", (self._record(number, record) for number, record in numbered))
+        yield from self._section("What happened, newest first", self._entries())
+
+    def _items(self) -> Iterator[tuple[str, str]]:
+        row = self._row
+        if row["why"]:
+            yield str(row["severity"]), f"{sentence(row['why'])}."
+            yield "do", row["next_step"]
+        yield "status", f"{row['status'] or 'no status'} since {self._at(row['since'])}"
+        yield "decision", f"{row['decision'].replace('_', ' ')}: {row['reason'].replace('_', ' ')}"
+        yield "next", row["next"]
+        yield "silenced", f"nobody is told before {self._at(row['silenced_until'])}" if row["silenced_until"] else ""
+        yield "tried", self._tried()
+        method, authority = row["validation_method"] or "method unknown", row["certificate_authority"] or "unknown"
+        yield "validation", f"{method}, by {authority}"
+        yield "last error", row["last_error"] or ""
+        yield "certificate", self._certificate()
+        yield "looked at", self._at(row["seen_at"]) if row.get("seen_at") else ""
+
+    def _section(self, heading: str, parts: Iterable[Iterable[str]]) -> Iterator[str]:
+        lines = [line for part in parts for line in part]
+        if lines:
+            yield from ("", heading, *lines)
+
+    def _entries(self) -> Iterator[Iterable[str]]:
+        entries = self._row["journal"]
+        yield from map(self._entry, entries[:_ENTRIES_SHOWN])
+        if len(entries) > _ENTRIES_SHOWN:
+            yield self._text(f"`certpack-watchdog events --zone {self._row['zone']}` has more.", "  ", "  ")
+
+    def _finding(self, finding: Mapping[str, Any], hosts: list[str]) -> Iterator[str]:
+        about = f"{_named(hosts)}: " if hosts else ""
+        yield from self._text(f"{about}{finding['says']}", f"  {finding['certainty']:8}", " " * 10)
+        number = self._number(finding.get("record")) if len(hosts) < 2 else None  # noqa: PLR2004  of one host
+        placed = f" (record {number} below)" if number and len(self._records) > 1 else ""
+        yield from self._text(f"{finding['remedy']}{placed}", " " * 10 + "→ ", " " * 12)
+
+    def _record(self, number: int, record: Mapping[str, str]) -> Iterator[str]:
+        hosts = [each["host"] for each in self._row["findings"] if each.get("record") == record and each["host"]]
+        mark = f"{number}  " if len(self._records) > 1 else ""
+        yield f"  {mark}{_said(record['name'])}"
+        yield f"  {' ' * len(mark)}{_said(record['type'])}  {_said(record['value'])}"
+        if hosts and len(self._records) > 1:
+            yield from self._text(f"for {_named(list(dict.fromkeys(hosts)))}", "     ", "     ")
+
+    def _number(self, record: Mapping[str, str] | None) -> int | None:
+        return self._records.index(record) + 1 if record in self._records else None
+
+    def _entry(self, entry: Mapping[str, Any]) -> Iterator[str]:
+        at, reason = parsed(entry["at"]), f" ({entry['reason']})" if entry["reason"] else ""
+        brief = (entry["detail"] or "").partition("found=")[0]  # what was found stands above
+        detail = f": {brief}" if brief else ""
+        when = f"{clock(at, self._now)}, {ago(at, self._now)}"
+        yield from self._text(f"{when}: {entry['event']}{reason}{detail}", "  ", "      ")
+
+    def _tried(self) -> str:
+        if not self._row["attempts"]:
+            return "no restart yet"
+        return f"{counted(self._row['attempts'], 'restart')}, the last {self._at(self._row['last_restart_at'])}"
+
+    def _certificate(self) -> str:
+        window = self._row["renewal"]
+        if window is None:
+            return "none was issued yet"
+        opens = window["opens_at"] or "at a time that Cloudflare does not document for a certificate of this life"
+        text = f"expires {self._row['expires_at']}"
+        if parsed(window["closes_at"]) <= self._now:
+            return f"{text}; its renewal closed {window['closes_at']}"
+        verb = "opened" if window["opens_at"] and parsed(opens) <= self._now else "opens"
+        used = f" ({window['used']:.0%} of that is used)" if window["used"] else ""
+        text += f"; its renewal {verb} {opens} and closes {window['closes_at']}{used}"
+        return f"{text}; a restart helps until {window['last_restart_at']}"
+
+    def _at(self, text: str) -> str:
+        return moment(parsed(text), self._now)
+
+    def _text(self, text: str, first: str = "", others: str = "") -> Iterator[str]:
+        yield from wrapped(localised(_said(text), self._now), self._width, first, others)
 
 
-def _item(name: str, text: str) -> Iterator[str]:
-    yield from textwrap.wrap(_said(text), WIDTH, initial_indent=f"  {name:12}", subsequent_indent=" " * 14)
+def _folded(findings: list[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[str]]]:
+    """Findings, those that are equal but for their host as one, each with its hosts."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for finding in findings:
+        says, remedy = (_hostless(finding[text], finding["host"]) for text in ("says", "remedy"))
+        groups[finding["certainty"], says, remedy].append(finding)
+    found = []
+    for (_, says, remedy), same in groups.items():
+        shown = same[0] if len(same) == 1 else {**same[0], "says": says, "remedy": remedy}
+        found.append((shown, list(dict.fromkeys(each["host"] for each in same if each["host"]))))
+    return found
 
 
-def _finding(finding: dict[str, Any]) -> Iterator[str]:
-    where = f"{finding['host']}: " if finding["host"] else ""
-    text = _said(f"{where}{finding['says']}")
-    yield from textwrap.wrap(
-        text, WIDTH, initial_indent=f"  {finding['certainty']:8}", subsequent_indent=" " * 10, break_long_words=False
-    )
-    yield from textwrap.wrap(
-        _said(finding["remedy"]),
-        WIDTH,
-        initial_indent=" " * 10 + "→ ",
-        subsequent_indent=" " * 12,
-        break_long_words=False,
-    )
+def _hostless(text: str, host: str | None) -> str:
+    return text.replace(host.removeprefix("*."), _ANY) if host else text
 
 
-def _tried(row: dict[str, Any]) -> str:
-    if not row["attempts"]:
-        return "no restart yet"
-    return f"restarts: {row['attempts']}, the last at {row['last_restart_at']}"
-
-
-def _certificate(row: dict[str, Any]) -> str:
-    window = row["renewal"]
-    if window is None:
-        return "none was issued yet"
-    opens = window["opens_at"] or "at a time that Cloudflare does not document for a certificate of this life"
-    text = f"expires {row['expires_at']}; renewal opens {opens} and closes {window['closes_at']}"
-    if window["used"]:
-        text += f" ({window['used']:.0%} of that is used)"
-    return f"{text}; a restart helps until {window['last_restart_at']}"
+def _named(hosts: list[str]) -> str:
+    if len(hosts) <= _HOSTS_NAMED + 1:
+        return ", ".join(hosts)
+    return f"{', '.join(hosts[:_HOSTS_NAMED])} and {len(hosts) - _HOSTS_NAMED} more"
 
 
 def _said(text: str) -> str:

@@ -43,6 +43,7 @@ _FINDING = _object(
         "host": _or_null(_TEXT),
         "says": _TEXT,
         "remedy": _TEXT,
+        "record": {"anyOf": [_RECORD, {"type": "null"}], "description": "The record that would mend it."},
     }
 )
 _PACK = _object(

@@ -36,6 +36,16 @@ def finish() -> None:
             _to_nowhere(stream.fileno())
 
 
+def width() -> int:
+    """The columns there are: of the terminal, or as ``COLUMNS`` says; 80 where nobody says."""
+    return shutil.get_terminal_size().columns
+
+
+def takes_colours(stream: TextIO) -> bool:
+    """Whether colours reach somebody who wants them (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def reads_priorities(stream: TextIO) -> bool:
     """Whether the stream ends in systemd's journal, which says so by its device and inode (systemd.exec(5))."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")

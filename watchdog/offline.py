@@ -1,0 +1,139 @@
+"""What is told from the state alone: ``status``, ``events``, ``explain --offline``. No network, no credential, no lock.
+
+Each gives a value and prints nothing: ``cli`` prints it. Nothing here changes anything, so that somebody who may only
+read the configuration and the state is answered. What is heavy (the clients, the daemon) is not imported.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from watchdog.config.schema import Config
+from watchdog.model.events import rfc3339
+from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
+from watchdog.model.names import canonical, forms
+from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.renewal import LONGEST_WINDOW, renewal
+from watchdog.model.report import Inventory, event_row, next_step
+from watchdog.state.changes import Snapshot
+from watchdog.state.quarantine import caution
+from watchdog.state.store import Store
+from watchdog.tell.status import Listed, Overview
+
+MOST_ENTRIES = 20
+"""Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
+
+MOST_TOLD = 1000
+"""Lines of the journal that ``events`` prints: more is read by nobody."""
+
+MOST_KEPT = 200_000
+"""More lines than the journal has (``state.journal.ROWS``)."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class NotThere(Exception):
+    """What was asked about is not there, or not one; ``str()`` says so."""
+
+
+def overview(config: Config, store: Store, now: datetime) -> Overview:
+    """What is not well, and the counts of everything."""
+    found = store.survey(now + LONGEST_WINDOW)
+    return Overview(
+        inventory=_inventory(config, found.unwell, now),
+        packs=found.packs,
+        zones=found.zones,
+        last_look=found.last_look,
+        listed=lambda: (
+            Listed(account=account, zone=zone, pack_id=pack_id, status=status, expires_at=expires_at)
+            for account, zone, pack_id, status, expires_at in store.listed()
+        ),
+        ids=store.pack_ids,
+    )
+
+
+def everything(config: Config, store: Store, now: datetime) -> Inventory:
+    """All that is remembered."""
+    return _inventory(config, store.load(), now)
+
+
+def loss(config: Config, store: Store, now: datetime) -> str:
+    """What is to be known of a state that was lost lately, as sentences; else empty."""
+    cautious = caution(store.lost, config.restart.backoff.initial, now)
+    if not cautious or store.lost is None:
+        return ""
+    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {cautious}"
+
+
+def events(store: Store, query: JournalQuery) -> list[JournalLine]:
+    """What happened, oldest first. A zone may be given by its id, or in either form of its name."""
+    for zone in dict.fromkeys((query.zone, *forms(query.zone))) if query.zone else ("",):
+        by_id = zone if _ID.fullmatch(zone) else ""
+        found = store.journal(
+            JournalQuery(since=query.since, zone="" if by_id else zone, zone_id=by_id, pack=query.pack, most=query.most)
+        )
+        if found:
+            return sorted((line for _, line in reversed(found)), key=lambda line: line.at)
+    return []
+
+
+def explain(config: Config, store: Store, zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:
+    """Why each pack of a zone (or one of them) is as it is, as the last look found it. Raises ``NotThere``."""
+    wanted = canonical(zone)
+    found = [each for each in store.zones() if wanted in (canonical(each.label), each.id)]
+    if not found:
+        raise NotThere(f"nothing is remembered of a zone {zone}; zones are named as in `status --all`")
+    rows = []
+    for each in found:
+        inventory = _inventory(config, store.load(each.id), now)
+        of_zone = {known.pack.id: known for known, _ in inventory.packs if known.zone == each.label}
+        for pack in chosen([known.pack for known in of_zone.values()], zone, pack_id):
+            known = of_zone[pack.id]
+            entries = store.journal_of(pack.zone_id, pack.id, MOST_ENTRIES)
+            rows.append(explanation(inventory, known, entries) | {"seen_at": rfc3339(each.tried_at or known.seen_at)})
+    return rows
+
+
+def explanation(inventory: Inventory, known: Remembered, entries: Iterable[JournalLine]) -> dict[str, Any]:
+    """The row of a pack as everywhere, with ``next``, ``renewal`` and ``journal`` besides."""
+    pack, now = known.pack, inventory.at
+    history = next(history for each, history in inventory.packs if each is known)
+    window = renewal(pack.expires_at, pack.uploaded_at, now)
+    return {
+        **inventory.row(known, history),
+        "next": next_step(known, history, now),
+        "validation_method": pack.validation.method or None,
+        "certificate_authority": pack.certificate_authority or None,
+        "validation_errors": list(pack.validation_errors),
+        "renewal": window
+        and {
+            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
+            "closes_at": rfc3339(window.closes_at),
+            "last_restart_at": rfc3339(window.last_restart_at),
+            "used": round(window.used, 3),
+        },
+        "journal": [
+            {name: value for name, value in event_row(entry).items() if name in ("at", "event", "reason", "detail")}
+            for entry in entries
+        ],
+    }
+
+
+def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
+    """The one pack that is meant by the beginning of its id, or all where none is named. Raises ``NotThere``."""
+    if not pack_id:
+        return packs
+    found = set(meant([pack.id for pack in packs], pack_id))
+    if not found:
+        few = len(pack_key(pack_id)) < SHORTEST_PREFIX
+        hint = f": give at least {SHORTEST_PREFIX} characters of its id" if few else ""
+        raise NotThere(f"zone {zone} has no watched pack {pack_id}{hint}")
+    if len(found) > 1:
+        raise NotThere(f"zone {zone} has {len(found)} packs whose ids begin so: {', '.join(sorted(found))}")
+    return [pack for pack in packs if pack.id in found]
+
+
+def _inventory(config: Config, snapshot: Snapshot, now: datetime) -> Inventory:
+    packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
+    return Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for, snapshot.silences)

@@ -1,0 +1,336 @@
+"""What is not well, for somebody who is tired: what needs them first, in words, in as many columns as there are.
+
+``lines`` is the report of ``status``, ``once`` and the demo. A line is never longer than the terminal is wide, and no
+word is cut but one that is longer than that. With ``wide``, each pack is one line in columns, for ``grep`` and wide
+terminals. Only what is shown is looked at, so that 100,000 packs that are well cost nothing.
+"""
+
+import re
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.names import matcher
+from watchdog.model.packs import GOING_AWAY, HEALTHY, short_length
+from watchdog.model.reasons import Reason, Severity, meaning
+from watchdog.model.report import Inventory, next_step
+from watchdog.model.silences import Silence
+from watchdog.model.text import clean, counted, sentence
+from watchdog.model.trouble import TROUBLE, Need
+from watchdog.tell.times import ago, localised, moment, span
+
+_LONGEST = 1000
+_COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
+_COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
+_SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
+_MEASURE = re.compile(r"\b(\d+) (s|min|h|d)\b")
+_GLUE = "\N{NO-BREAK SPACE}"
+_RESET = "\x1b[0m"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A pack of which nothing but this is to be told."""
+
+    account: str
+    zone: str
+    pack_id: str
+    status: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything, as far as somebody may want to see it.
+
+    ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
+    failed. ``packs`` and ``zones`` count all; ``listed`` and ``ids`` give all packs, when somebody asks.
+    """
+
+    inventory: Inventory
+    packs: int
+    zones: int
+    last_look: datetime | None
+    listed: Callable[[], Iterable[Listed]]
+    ids: Callable[[], Iterable[str]]
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> "Overview":
+        """One that is made from everything."""
+        looks = [zone.tried_at for zone in inventory.zones if zone.tried_at is not None]
+        return cls(
+            inventory=inventory,
+            packs=len(inventory.packs),
+            zones=len(inventory.zones),
+            last_look=max(looks, default=None),
+            listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),
+            ids=lambda: [known.pack.id for known, _ in inventory.packs],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What somebody wants to see. ``zone`` is a pattern, and shows what is well too; ``width`` counts columns."""
+
+    everything: bool = False
+    zone: str = ""
+    reason: str = ""
+    wide: bool = False
+    width: int = 80
+    colours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    known: Remembered
+    history: History
+    need: Need | None
+
+    @property
+    def of_a_person(self) -> bool:
+        return self.need is not None and self.need.of_a_person
+
+    @property
+    def since(self) -> datetime:
+        return self.history.trouble_since or self.known.since
+
+
+def lines(overview: Overview, view: View) -> Iterator[str]:
+    """The report, line by line."""
+    report = _Report(overview, view)
+    return report.wide() if view.wide else report.narrow()
+
+
+class _Report:
+    """One overview as somebody wants to see it."""
+
+    def __init__(self, overview: Overview, view: View) -> None:
+        self._overview, self._view, self._now = overview, view, overview.inventory.at
+        wanted = matcher(view.zone) if view.zone else None
+        inventory = overview.inventory
+        entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
+        self._needing = sum(entry.of_a_person for entry in entries)
+        self._unseen = inventory.lost()
+        shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
+        needy = [entry for entry in shown if entry.of_a_person]
+        self._needy = sorted(needy, key=lambda each: (-each.need.severity.rank if each.need else 0, each.since))
+        held = [entry for entry in shown if not entry.of_a_person and not _is_well(entry)]
+        self._held = sorted(held, key=lambda each: (not each.history.attempts, self._next(each), each.known.zone))
+        unseen = self._unseen if view.reason == "" else [zone for zone in self._unseen if zone.reason == view.reason]
+        self._shown_unseen = [zone for zone in unseen if wanted is None or wanted(zone.label)]
+        self._well = self._wellness(wanted) if view.everything or view.zone or view.reason == Reason.HEALTHY else []
+        some = bool(self._needy or self._held or self._well)
+        self._short = short_length(overview.ids()) if some else 0
+
+    def narrow(self) -> Iterator[str]:
+        yield from self._wrapped(self._sum(), "", "")
+        groups = self._unseen_groups()
+        if self._needy or groups:
+            yield from ("", "Needs you")
+        ranked = [(-entry.need.severity.rank if entry.need else 0, self._needed(entry)) for entry in self._needy]
+        ranked += [(-severity.rank, self._not_seen(severity, zones)) for severity, zones in groups]
+        for _, said in sorted(ranked, key=lambda each: each[0]):
+            yield from said
+        if self._held:
+            yield from ("", "Under way, or held")
+            for entry in self._held:
+                yield from self._held_entry(entry)
+        if self._well:
+            yield from ("", "Well")
+            for pack in self._well:
+                yield from self._wrapped(self._well_entry(pack), "  ", "    ")
+        if not (groups or self._needy or self._held or self._well) and (self._view.zone or self._view.reason):
+            yield from ("", "Nothing else is remembered that fits.")
+
+    def wide(self) -> Iterator[str]:
+        rows = [_COLUMNS, *map(self._columns, [*self._needy, *self._held]), *map(self._well_columns, self._well)]
+        rows += [self._unseen_columns(zone) for zone in self._shown_unseen]
+        widths = [max(len(row[number]) for row in rows) for number in range(len(_COLUMNS))]
+        if len(rows) > 1:
+            for row in rows:
+                cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+                yield "  ".join(cells).rstrip()
+            yield ""
+        yield self._sum()
+
+    # ── which ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _wants(self, entry: _Entry) -> bool:
+        reason = self._view.reason
+        return not reason or reason in (entry.known.decision.reason, entry.need.reason if entry.need else "")
+
+    def _wellness(self, wanted: Callable[[str], bool] | None) -> list[Listed]:
+        """The packs that are listed, and not told of above."""
+        told = {(each.known.account, each.known.zone, each.known.pack.id) for each in (*self._needy, *self._held)}
+        if self._view.reason:
+            packs: Iterable[Listed] = (each for each in self._overview.listed() if each.status in HEALTHY)
+            packs = packs if self._view.reason == Reason.HEALTHY else ()
+        else:
+            packs = self._overview.listed()
+        return [
+            each
+            for each in packs
+            if (wanted is None or wanted(each.zone)) and (each.account, each.zone, each.pack_id) not in told
+        ]
+
+    def _next(self, entry: _Entry) -> datetime:
+        return next_restart_at(entry.known, entry.history) or self._now
+
+    def _unseen_groups(self) -> list[tuple[Severity, list[ZoneMemory]]]:
+        """The zones not seen, those of one account and one error together."""
+        groups: dict[tuple[str, str, str], list[ZoneMemory]] = defaultdict(list)
+        for zone in self._shown_unseen:
+            groups[zone.account, zone.reason, zone.error].append(zone)
+        return [(_severity(zones[0]), zones) for zones in groups.values()]
+
+    # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _sum(self) -> str:
+        need = f"{self._needing} {'needs' if self._needing == 1 else 'need'} you" if self._needing else "none needs you"
+        text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}; {need}"
+        if self._unseen:
+            text += f"; {counted(len(self._unseen), 'zone')} not seen"
+        if self._overview.last_look is not None:
+            text += f"; last look {ago(self._overview.last_look, self._now)}"
+        return text
+
+    def _needed(self, entry: _Entry) -> Iterator[str]:
+        need = entry.need
+        if need is None:
+            return
+        what = need.what
+        if need.family == TROUBLE and entry.history.trouble_since is not None:
+            what += f"; in trouble for {span(self._now - entry.since)}"
+        what += self._silenced(entry)
+        pack_id, remedy = entry.known.pack.id, sentence(need.remedy)
+        if pack_id:
+            remedy = remedy.replace(pack_id, pack_id[: self._short])
+        yield from self._graded(need.severity, f"{self._name(entry)}: {what}.", remedy)
+
+    def _not_seen(self, severity: Severity, zones: Sequence[ZoneMemory]) -> Iterator[str]:
+        first = zones[0]
+        seen = max((zone.seen_at for zone in zones if zone.seen_at is not None), default=None)
+        last = f"last seen {ago(seen, self._now)}" if seen is not None else "never seen"
+        names = f"{first.label} is" if len(zones) == 1 else f"{len(zones)} zones are"
+        found = meaning(first.reason)
+        said = f"{names} not seen ({_words(first.reason)}, account {first.account}; {last}): {first.error}"
+        if len(zones) > 1:
+            said += f" The zones: {', '.join(zone.label for zone in zones)}"
+        yield from self._graded(severity, said, sentence(found.zone_remedy))
+
+    def _graded(self, severity: Severity, said: str, remedy: str) -> Iterator[str]:
+        wrapped = list(self._wrapped(said, f"  {severity:8}  ", " " * 12))
+        if self._view.colours and severity in _COLOURS:
+            wrapped[0] = wrapped[0].replace(severity, f"{_COLOURS[severity]}{severity}{_RESET}", 1)
+        yield from wrapped
+        if remedy:
+            yield from self._wrapped(remedy, " " * 10 + "→ ", " " * 12)
+
+    def _held_entry(self, entry: _Entry) -> Iterator[str]:
+        known, history = entry.known, entry.history
+        status = known.pack.status or "no status"
+        tried = f"; {counted(history.attempts, 'restart')} so far" if history.attempts else ""
+        yield from self._wrapped(
+            f"{self._name(entry)}: {status} for {span(self._now - known.since)}{tried}{self._silenced(entry)}.",
+            "  ",
+            "    ",
+        )
+        reason, step = known.decision.reason, next_step(known, history, self._now)
+        why = step if reason in _SAID_BY_NEXT_STEP else f"{sentence(_words(reason))}. {step}"
+        yield from self._wrapped(why, "    ", "    ")
+
+    def _silenced(self, entry: _Entry) -> str:
+        known = entry.known
+        until = self._overview.inventory.silenced.until(known.account, known.zone, known.pack)
+        return f"; silenced until {moment(until, self._now)}" if until is not None else ""
+
+    def _well_entry(self, pack: Listed) -> str:
+        ends = f", expires {moment(pack.expires_at, self._now)}" if pack.expires_at is not None else ""
+        return f"{pack.zone} {pack.pack_id[: self._short]}: {pack.status or 'no status'}{ends}"
+
+    def _name(self, entry: _Entry) -> str:
+        return f"{entry.known.zone} {entry.known.pack.id[: self._short]}"
+
+    def _wrapped(self, text: str, first: str, others: str) -> Iterator[str]:
+        said = localised(clean(text, _LONGEST), self._now)
+        yield from wrapped(said, self._view.width, first, others)
+
+    # ── in columns ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _columns(self, entry: _Entry) -> Sequence[str]:
+        known, pack, need = entry.known, entry.known.pack, entry.need
+        due = next_restart_at(known, entry.history)
+        why = need.what if need is not None else next_step(known, entry.history, self._now)
+        return self._cells(
+            need.severity if need is not None else "",
+            known.zone,
+            pack.id,
+            pack.status,
+            span(self._now - known.since),
+            need.reason if need is not None else known.decision.reason,
+            str(entry.history.attempts),
+            ago(due, self._now) if due is not None else "",
+            ago(pack.expires_at, self._now) if pack.expires_at is not None else "",
+            why,
+        )
+
+    def _well_columns(self, pack: Listed) -> Sequence[str]:
+        ends = ago(pack.expires_at, self._now) if pack.expires_at is not None else ""
+        return self._cells("", pack.zone, pack.pack_id, pack.status, "", "", "", "", ends, "")
+
+    def _unseen_columns(self, zone: ZoneMemory) -> Sequence[str]:
+        seen = span(self._now - zone.seen_at) if zone.seen_at is not None else ""
+        return self._cells(_severity(zone), zone.label, "", "", seen, zone.reason, "", "", "", zone.error)
+
+    def _cells(self, *texts: str) -> Sequence[str]:
+        return tuple(localised(clean(text, _LONGEST), self._now) or "-" for text in texts)
+
+
+def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Iterator[str]:
+    """The silences that hold."""
+    for each in silences:
+        about = f"{each.zone} {each.pack_id}" if each.pack_id else f"{each.zone}, all packs"
+        said = f"{each.id}  {about}: nobody is told until {moment(each.until, now)}. {each.comment}"
+        yield from wrapped(clean(said, _LONGEST), width, "", " " * 4)
+    if not silences:
+        yield "no silence holds"
+
+
+def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """``text`` in lines of at most ``width`` columns; only a word that is longer than that makes a longer one.
+
+    A number stays with its unit.
+    """
+    found = textwrap.wrap(
+        _MEASURE.sub(rf"\1{_GLUE}\2", text),
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_GLUE, " ") for line in found]
+
+
+def _severity(zone: ZoneMemory) -> Severity:
+    return next(iter(meaning(zone.reason).severities), Severity.WARNING)
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ")
+
+
+def _is_well(entry: _Entry) -> bool:
+    return entry.need is None and (
+        entry.known.decision.reason is Reason.HEALTHY or entry.known.pack.status in GOING_AWAY
+    )
+
+
+def _listed(known: Remembered) -> Listed:
+    pack = known.pack
+    return Listed(
+        account=known.account, zone=known.zone, pack_id=pack.id, status=pack.status, expires_at=pack.expires_at
+    )

@@ -1,0 +1,70 @@
+"""Times as people read them: how long ago or in how long and, of one moment, what the clock on their wall shows.
+
+The time zone is the machine's (``TZ``). Machines are given RFC 3339 in UTC instead (``model.events.rfc3339``).
+"""
+
+import re
+from datetime import datetime, timedelta
+
+_UNITS = ((timedelta(days=2), "d", 86400), (timedelta(hours=2), "h", 3600), (timedelta(minutes=2), "min", 60))
+"""From when on a unit is used, its name, and its seconds: two of it say more than one of the next."""
+
+_RFC3339 = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def span(duration: timedelta) -> str:
+    """So long, in one unit, rounded down.
+
+    >>> span(timedelta(hours=3, minutes=59)), span(timedelta(minutes=100)), span(timedelta(seconds=9))
+    ('3 h', '100 min', '9 s')
+    """
+    seconds = int(duration.total_seconds())
+    for least, unit, size in _UNITS:
+        if duration >= least:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How far a moment is from now.
+
+    >>> from datetime import UTC
+    >>> now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    >>> ago(now - timedelta(hours=3), now), ago(now + timedelta(minutes=12), now), ago(now, now)
+    ('3 h ago', 'in 12 min', 'now')
+    """
+    away = timedelta(seconds=round((at - now).total_seconds()))
+    if not away:
+        return "now"
+    return f"in {span(away)}" if away > timedelta(0) else f"{span(-away)} ago"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """A moment by the local clock: with its day where that is not today, with its year where that is not this one."""
+    local, today = at.astimezone(), now.astimezone()
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    day = f"{local:%a} {local.day} {local:%b}"
+    return f"{day} {local:%H:%M}" if local.year == today.year else f"{day} {local:%Y}"
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """Both: when by the clock, and how far that is."""
+    return f"{clock(at, now)} ({ago(at, now)})"
+
+
+def localised(text: str, now: datetime) -> str:
+    """A sentence with the moments in it as ``moment`` has them."""
+
+    def told(found: re.Match[str]) -> str:
+        try:
+            return moment(parsed(found[0]), now)
+        except (ValueError, OverflowError):  # a stranger's text, of the 99th of some month
+            return found[0]
+
+    return _RFC3339.sub(told, text)
+
+
+def parsed(text: str) -> datetime:
+    """The time that ``rfc3339`` has written."""
+    return datetime.fromisoformat(text)
