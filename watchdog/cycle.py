@@ -433,6 +433,8 @@ class Cycle:
         components.memory.conclude(zone, pack, decision, now, asked)
         await components.memory.writer.flush()  # as with a restart: what was asked is known before it is
         error = await recheck.recheck(pack, components.clients[zone.account])
+        if error or rechecks.is_stuck_universal(pack):  # of which nothing else is ever asked
+            components.memory.note_error(pack, error)
         self._record([Event.rechecked(zone, pack, now, decision.reason, error)])
 
     # ── what every step uses ─────────────────────────────────────────────────────────────────────────────────────

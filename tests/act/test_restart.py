@@ -407,6 +407,13 @@ async def test_a_refusal_of_this_pack_counts_as_an_attempt(staged, fault, reason
         assert (stage.intents(), stage.attempts()) == ([(1, "refused")], [(1,)])
 
 
+@in_simulated_time
+async def test_no_next_restart_is_promised_for_a_pack_that_cloudflare_ordered_itself(staged):
+    async with staged() as stage:
+        spoil(stage, "PATCH", kind="json_error", status=403, code=1450)
+        assert (await stage.restart()).next_restart_at is None
+
+
 @pytest.mark.parametrize("after", [10, 29])
 @in_simulated_time
 async def test_a_process_that_dies_while_the_patch_is_on_its_way_has_made_an_attempt(staged, after):

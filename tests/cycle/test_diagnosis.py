@@ -9,6 +9,7 @@ from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
+from watchdog.simulator.scenario import Fault
 
 ZONE, OTHER = "a.example", "b.example"
 CAA = Finding(
@@ -156,6 +157,18 @@ async def test_a_universal_pack_that_timed_out_is_rechecked_a_few_times_a_day_an
         assert fleet.row(ZONE)["reason"] == "not_restartable"
         asked = [event.reason for event in fleet.events("recheck_sent")]
         assert asked == ["not_restartable"] * 4
+
+
+@in_simulated_time
+async def test_a_recheck_that_was_refused_is_told_until_one_is_accepted(start):
+    universal = {**timed_out(), "type": "universal"}
+    async with start({ZONE: [universal]}) as fleet:
+        fault = {"kind": "json_error", "status": 403, "code": 10000, "message": "Authentication error"}
+        fleet.world.add_fault(Fault(**fault, method="PATCH", times=1))
+        await fleet.watch(hours=1)
+        assert "code 10000: Authentication error" in fleet.row(ZONE)["last_error"]
+        await fleet.watch(hours=8)
+        assert "10000" not in fleet.row(ZONE)["last_error"]
 
 
 @in_simulated_time

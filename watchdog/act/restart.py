@@ -74,9 +74,10 @@ async def send(pack: Pack, intent: Intent, client: Client, reservation: Reservat
             return RestartOutcome(pack=pack, reason=Reason.REFUSED, error=str(error))
         unknown = outcome(pack, Sent.UNKNOWN, Reason.OUTCOME_UNKNOWN, str(error))
         return replace(unknown, said_undone=isinstance(error, PassingFault))
+    except NotEnabled as error:  # no second one is ever sent
+        return replace(outcome(pack, Sent.REFUSED, error.reason, str(error)), next_restart_at=None)
     except CloudflareError as error:
-        reason = error.reason if isinstance(error, NotEnabled) else Reason.REFUSED
-        return outcome(pack, Sent.REFUSED, reason, str(error))
+        return outcome(pack, Sent.REFUSED, Reason.REFUSED, str(error))
 
 
 async def settle(outcome: RestartOutcome, client: Client) -> RestartOutcome:

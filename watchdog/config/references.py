@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from watchdog.config.document import Report, Where, shown_key
 from watchdog.config.schema import PER_ACCOUNT, RestartPolicy
+from watchdog.model.names import canonical
 
 _MOST_COMPARED = 200  # names that a misspelt one is compared with: it takes longer than all other checks together
 _LONGEST_NAME = 64
@@ -105,7 +106,7 @@ def _find_duplicates(zones: list[Any], names: list[str], line_of: LineOf, report
         if isinstance(zone_id, str):
             keys.append((("id", zone_id.lower()), "id"))
         if isinstance(label := name or zone_id, str) and isinstance(account, str):
-            keys.append((("label", account, label.casefold()), "name" if name else "id"))
+            keys.append((("label", account, canonical(label).casefold()), "name" if name else "id"))
         for key, field in keys:
             if first.setdefault(key, number) != number:
                 line = line_of(("zones", first[key]))
