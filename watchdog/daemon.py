@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from watchdog.answers import Answers
-from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.document import DocumentError
 from watchdog.config.load import load
 from watchdog.config.permissions import Exposed
@@ -70,7 +70,7 @@ async def watch(
 
 def new_metrics() -> Metrics:
     """Counters that begin at zero."""
-    return Metrics(own_version(), [str(operation) for operation in Operation], KNOWN_CODES)
+    return Metrics(own_version(), KNOWN_CODES)
 
 
 class Ticking(Protocol):

@@ -123,7 +123,7 @@ def test_a_log_forgets_which_failures_it_did_not_repeat():
 
 @pytest.fixture
 def metrics():
-    return Metrics("1", [str(operation) for operation in Operation], KNOWN_CODES)
+    return Metrics("1", KNOWN_CODES)
 
 
 def test_metrics_forget_zones_accounts_and_destinations_that_are_gone(metrics):

@@ -195,7 +195,7 @@ def test_the_pages_json_carries_it_as_a_string(evil):
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
 def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
     known, history = a_row(evil)
-    metrics = Metrics("1", ["get_pack"], ["timeout"])
+    metrics = Metrics("1", ["timeout"])
     metrics.called("main", "get_pack", 200, 0.1, evil[:100])
     plain = len(metrics.expose(Snapshot(inventory=inventory(a_row("x")), accounts=()), accept)[0].splitlines())
     text = metrics.expose(Snapshot(inventory=inventory((known, history)), accounts=()), accept)[0].decode()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.harness.builders import NOW, inventory, pack
-from watchdog.cloudflare.errors import KNOWN_CODES, Operation
+from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.durations import parse_duration
 from watchdog.tell.fleet import Fleet
 from watchdog.tell.listener import Listener, ListenError, bind
@@ -38,7 +38,7 @@ class Daemon:
         self.rendering = threading.Event()
         self.may_render = threading.Event()
         self.may_render.set()
-        self._metrics = Metrics("1.2.3", [str(operation) for operation in Operation], KNOWN_CODES)
+        self._metrics = Metrics("1.2.3", KNOWN_CODES)
         self._found = inventory(pack("p123"))
 
     def sources(self):

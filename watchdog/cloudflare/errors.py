@@ -56,7 +56,7 @@ KNOWN_CODES = (
     *(f"edge_{number}" for number in EDGE_CODES),
     *("timeout", "connect", "disconnect", "tls", "not_json", "malformed", "too_large"),
 )
-"""Values of the ``error_code`` label that exist at 0 from the start."""
+"""Values of the ``error_code`` label that are always counted one by one."""
 
 
 class CloudflareError(Exception):

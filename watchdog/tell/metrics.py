@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 
-from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent, next_restart_at
+from watchdog.model.needs import worth_a_look
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW
@@ -34,6 +36,11 @@ MOST_STATUSES = 40
 
 DECISIONS = tuple((Do(decided), reason) for reason in Reason if (decided := REASONS[reason].decided))
 """What can be decided of a pack: the labels of ``decisions_total`` that exist at 0 from the start."""
+
+REFUSALS = ("1000", "10000", "10001", "9103", "9106", "9109", "6003", "6111", "6103", "http_401")
+REFUSED_AT = ("list_packs", "list_zones")
+"""Failures that are there at 0 from the start, for each account: how a refused credential shows first. A rule counts
+them, and to ``increase()`` a series that is born at 1 has not grown. All others are born when they first happen."""
 
 NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
 """What can become of a message at one destination (``alerts.delivery.Outcome``)."""
@@ -69,10 +76,10 @@ class Snapshot:
 class Metrics:
     """Counts what happens and exposes it."""
 
-    def __init__(self, version: str, operations: Iterable[str], codes: Iterable[str]) -> None:
+    def __init__(self, version: str, codes: Iterable[str]) -> None:
+        """``codes`` are those that are always counted one by one."""
         self.registry = CollectorRegistry(auto_describe=False)
         self._version = version
-        self._operations = tuple(operations)
         self._codes = set(codes)
         self._statuses: set[int] = set()
         self._failures: Counter[tuple[str, str, str]] = Counter()
@@ -81,6 +88,8 @@ class Metrics:
         self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         # Else every histogram brings a gauge that nobody asked for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one without types
         self._passes = Histogram(
@@ -164,10 +173,11 @@ class Metrics:
                 restarts.add_metric([*zone.key, sent], self._restarts[zone.account, zone.label, sent])
         yield restarts
         failures = _counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
-        for account in snapshot.accounts:
-            for operation in self._operations:
-                for code in sorted({*self._codes, "other"}):
-                    failures.add_metric([account.name, operation, code], self._failures[account.name, operation, code])
+        names = {account.name for account in snapshot.accounts}
+        counted = {labels: count for labels, count in dict(self._failures).items() if labels[0] in names}
+        born = dict.fromkeys(product(sorted(names), REFUSED_AT, REFUSALS), 0)
+        for failed, count in sorted((born | counted).items()):
+            failures.add_metric(failed, count)
         yield failures
         decisions = _counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
         for labels, count in sorted(dict(self._decisions).items()):  # copied in one step: the loop goes on counting
@@ -188,13 +198,22 @@ class Metrics:
         expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
         attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
         upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
+        decided = _gauge(
+            "pack_decision",
+            "What was decided of a pack that is neither healthy nor in progress, and why; always 1.",
+            *labels,
+            "decision",
+            "reason",
+        )
         packs = snapshot.inventory.packs if snapshot.per_pack != "none" else ()
         soon = datetime.fromtimestamp(max(self._last_pass, self._reload[1]), UTC) + LONGEST_WINDOW
         serving = Serving((known.pack for known, _ in packs), soon)
         for known, history in packs:
+            values = (known.account, known.zone, known.pack.id)
+            if known.decision.reason not in (Reason.HEALTHY, Reason.IN_PROGRESS) and worth_a_look(known):
+                decided.add_metric((*values, known.decision.do, known.decision.reason), 1)
             if known.pack.status in GOING_AWAY:
                 continue  # remembered for a while, but nobody's worry any more
-            values = (known.account, known.zone, known.pack.id)
             troubled = history.trouble_since is not None
             shown = known.pack.expires_at is not None and (troubled or snapshot.per_pack == "all")
             if shown and known.pack.expires_at is not None and serving.uses(known.pack):
@@ -204,7 +223,7 @@ class Metrics:
                 due = next_restart_at(known, history)
                 if due is not None:
                     upcoming.add_metric(values, due.timestamp())
-        yield from (expiry, attempts, upcoming)
+        yield from (decided, expiry, attempts, upcoming)
 
     def _own_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
         remaining = _gauge("rate_limit_remaining", "Requests left in Cloudflare's window, as it last said.", "account")
