@@ -606,6 +606,7 @@ def _print_json(lists: Mapping[str, Iterable[dict[str, Any]]]) -> None:
 
 def _print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
     from watchdog.tell.status import View, lines, wrapped
+    from watchdog.tell.times import localised
 
     width = terminal.width()
     view = View(width=width, colours=terminal.takes_colours(sys.stdout), **wanted)
@@ -613,7 +614,7 @@ def _print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
         for line in lines(found, view):
             print(line)
         if lost:
-            print("\n" + "\n".join(wrapped(lost, width)))
+            print("\n" + "\n".join(wrapped(localised(lost, found.inventory.at), width)))
 
 
 def _check_online(config: "Config") -> None:

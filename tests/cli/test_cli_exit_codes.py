@@ -25,7 +25,7 @@ ZONE = [{"id": "0" * 32}]
 def test_0_a_fleet_that_is_well_and_not_a_word_about_each_pack(command, cloudflare, configure):
     zones = [{"name": f"well{number}.example", "packs": [{}] * 3} for number in range(5)]
     done = command("once", "-c", configure(cloudflare(zones=zones)))
-    assert (done.code, done.out) == (0, "5 zones (0 not seen), 15 packs: 15 healthy\n")
+    assert (done.code, done.out) == (0, "15 packs in 5 zones; none needs you; last look just now\n")
     assert done.events == ["pass_completed"]
 
 
@@ -35,13 +35,13 @@ def test_0_a_restart_that_was_accepted(command, cloudflare, configure):
     assert done.code == 0
     assert len(world.restarts) == 1
     assert done.events == ["restart_intended", "restart_sent", "pass_completed"]
-    assert "1 restarted" in done.out
+    assert "initializing for 0 s; 1 restart so far." in done.out
 
 
 def test_1_something_needs_a_person(shell, cloudflare, configure):
     done = shell("once", "-c", configure(cloudflare(zones=UNIVERSAL)))
     assert done.code == 1
-    assert "not_restartable" in done.out
+    assert "packs of type universal cannot be restarted" in " ".join(done.out.split())
 
 
 def test_1_a_zone_could_not_be_seen_while_others_were(command, cloudflare, configure):
@@ -49,8 +49,8 @@ def test_1_a_zone_could_not_be_seen_while_others_were(command, cloudflare, confi
     zones = [{"name": "well.example"}, {"name": "nowhere.example"}]
     done = command("once", "-c", configure(world, zones=zones))
     assert done.code == 1
-    assert "not_found" in done.out
-    assert done.out.endswith("2 zones (1 not seen), 1 packs: 1 healthy\n")
+    assert "nowhere.example is not seen (not found," in done.out
+    assert done.out.startswith("1 pack in 2 zones; 1 zone not seen; last look just now\n")
     assert [line["event"] for line in done.lines if line["level"] == "error"] == ["zone_unseen"]
 
 
@@ -74,7 +74,7 @@ def test_69_cloudflare_refuses_the_credential(command, cloudflare, configure):
     config = configure(cloudflare(zones=TIMED_OUT, tokens=REVOKED))
     once, online = command("once", "-c", config), command("check-config", "--online", "-c", config)
     assert (once.code, online.code) == (69, 69)
-    assert "credential_refused" in once.out
+    assert "credential refused" in once.out
     assert "FAILED  account main: token: " in online.out
     restart = command("restart", "late.example", "0" * 32, "-c", config)
     assert "Invalid access token" in restart.failed(69)
@@ -228,11 +228,11 @@ def test_0_a_damaged_state_is_set_aside_and_the_pass_restarts_nothing(command, c
         "restart", "late.example", world.packs(next(iter(world.zones)))[0].id, "-c", tmp_path / "config.yaml"
     )
     assert held.failed(1).startswith("held: state_lost until ")
-    last = command("status", "-c", tmp_path / "config.yaml").out.splitlines()[-1]
+    last = " ".join(command("status", "-c", tmp_path / "config.yaml").out.rpartition("\n\n")[2].split())
     assert re.fullmatch(
-        r"The state was damaged, and a new one was begun at \S+Z\. "
+        r"The state was damaged, and a new one was begun at \d\d:\d\d \([^)]+\)\. "
         rf"The damaged one is kept as {re.escape(str(kept))}\. "
-        r"No pack is restarted before \S+Z; then all goes on by itself\.",
+        r"No pack is restarted before [^;]+ \(in [^)]+\); then all goes on by itself\.",
         last,
     )
     assert world.restarts == []

@@ -56,7 +56,7 @@ def test_80_columns_are_enough_and_no_word_is_cut(screen, looked_at, arguments):
     narrow, _ = screen(*arguments, "-c", looked_at)
     roomy, _ = screen(*arguments, "-c", looked_at, columns=5000)
     assert max(map(len, narrow.splitlines())) <= 80
-    moving = re.compile(r"\d+ (s|min) ago|in \d+ (s|min)|for \d+ s|now")
+    moving = re.compile(r"\d+ (s|min|d) ago|in \d+ (s|min|d)|for \d+ s|just now")
     assert moving.sub("", " ".join(narrow.split())) == moving.sub("", " ".join(roomy.split()))
 
 

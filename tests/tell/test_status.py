@@ -30,7 +30,7 @@ def stuck(name="p1", **more):
 
 
 def test_a_fleet_that_is_well_is_one_line():
-    assert told(pack("p1"), pack("p2")) == ["2 packs in 1 zone; none needs you; last look now"]
+    assert told(pack("p1"), pack("p2")) == ["2 packs in 1 zone; none needs you; last look just now"]
 
 
 def test_nothing_at_all_is_one_line_too():
@@ -39,7 +39,7 @@ def test_nothing_at_all_is_one_line_too():
 
 def test_the_first_line_says_how_many_need_somebody():
     first = told(stuck(), pack("p2"), zones=[zone(), LOST])[0]
-    assert first == "2 packs in 2 zones; 1 needs you; 1 zone not seen; last look now"
+    assert first == "2 packs in 2 zones; 1 needs you; 1 zone not seen; last look just now"
 
 
 def test_what_is_graver_comes_first_and_of_that_what_lasts_longest():
@@ -65,7 +65,7 @@ def test_what_is_held_says_so_in_words_with_when_it_goes_on():
 
 def test_zones_that_could_not_be_seen_say_why_and_what_to_do():
     said = " ".join(text(zones=[zone(), LOST]).split())
-    assert "critical lost.example is not seen (credential refused, account main; last seen now):" in said
+    assert "critical lost.example is not seen (credential refused, account main; last seen just now):" in said
     assert LOST.error in said
     assert "→ Give the token" in said
 
@@ -131,7 +131,7 @@ def test_wide_is_one_line_a_pack_with_its_whole_id_under_a_heading():
     heading, row, *_, last = told(stuck(name), pack("p2"), wide=True)
     assert heading.split()[:4] == ["SEVERITY", "ZONE", "PACK", "STATUS"]
     assert row.split()[:4] == ["warning", "example.com", name, "deployment_timed_out"]
-    assert last == "2 packs in 1 zone; 1 needs you; last look now"
+    assert last == "2 packs in 1 zone; 1 needs you; last look just now"
 
 
 def test_columns_stand_under_their_heading():

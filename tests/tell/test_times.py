@@ -21,8 +21,8 @@ def berlin(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "now"), (-9, "9 s ago"), (119, "in 119 s"), (-720, "12 min ago"), (7199, "in 119 min"), (-10800, "3 h ago"),
-     (86400 * 2 - 1, "in 47 h"), (86400 * 60, "in 60 d")],
+    [(0, "just now"), (-9, "9 s ago"), (119, "in 119 s"), (-720, "12 min ago"), (7199, "in 119 min"),
+     (-10800, "3 h ago"), (86400 * 2 - 1, "in 47 h"), (86400 * 60, "in 60 d")],
 )  # fmt: skip
 def test_how_far_a_moment_is_takes_one_number(seconds, said):
     assert ago(NOW + timedelta(seconds=seconds), NOW) == said

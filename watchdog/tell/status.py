@@ -189,8 +189,11 @@ class _Report:
     # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _sum(self) -> str:
-        need = f"{self._needing} {'needs' if self._needing == 1 else 'need'} you" if self._needing else "none needs you"
-        text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}; {need}"
+        text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}"
+        if self._needing:
+            text += f"; {self._needing} {'needs' if self._needing == 1 else 'need'} you"
+        elif not self._unseen:
+            text += "; none needs you"
         if self._unseen:
             text += f"; {counted(len(self._unseen), 'zone')} not seen"
         if self._overview.last_look is not None:

@@ -31,11 +31,11 @@ def ago(at: datetime, now: datetime) -> str:
     >>> from datetime import UTC
     >>> now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     >>> ago(now - timedelta(hours=3), now), ago(now + timedelta(minutes=12), now), ago(now, now)
-    ('3 h ago', 'in 12 min', 'now')
+    ('3 h ago', 'in 12 min', 'just now')
     """
     away = timedelta(seconds=round((at - now).total_seconds()))
     if not away:
-        return "now"
+        return "just now"
     return f"in {span(away)}" if away > timedelta(0) else f"{span(-away)} ago"
 
 
