@@ -166,6 +166,13 @@ def test_what_is_worked_on_says_when_it_is_restarted_next(bad_day):
     assert "blog.example validation_timed_out since 50 min ago 2 restart in 12 min" in bad_day.text
 
 
+def test_what_nobody_works_on_is_not_said_to_be_worked_on():
+    disabled = troubled("p1", decision=Decision(Do.LEAVE, Reason.DISABLED))
+    text = page(found=inventory(disabled), lines=[]).text
+    assert "Working on it Nothing to do. Left alone" in text
+    assert "Nothing: restarts are disabled for this zone by the configuration." in text
+
+
 def test_zones_that_were_not_seen_say_why_and_what_to_do(bad_day):
     assert "partner.example 5 h ago list_packs: HTTP 403, code 9109" in bad_day.text
     assert "Give the token the permission named above" in bad_day.text

@@ -43,6 +43,16 @@ def test_what_nobody_wrote_down_is_not_known():
     assert told(status="validation_timed_out", since=3 * DAY) == [("blank", 27), ("late", 3)]
 
 
+def test_what_a_pack_in_trouble_was_before_its_first_line_is_not_known():
+    lines = (
+        line(5 * DAY, "restart_intended", "attempt=1"),
+        line(4 * DAY, "restart_sent", "attempt=1 status=initializing outcome=accepted"),
+        changed(3 * DAY, "initializing", "validation_timed_out"),
+    )
+    found = told(*lines, status="validation_timed_out", since=3 * DAY)
+    assert found == [("blank", 25), ("late", 1), ("busy", 1), ("late", 3)]
+
+
 def test_a_pack_first_seen_within_the_month_is_blank_before():
     assert told(line(5 * DAY, detail="status=active")) == [("blank", 25), ("well", 5)]
 

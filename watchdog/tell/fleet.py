@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.packs import GOING_AWAY, HEALTHY, pack_key
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import Need
 
@@ -66,6 +68,7 @@ class Fleet:
         needs = inventory.needs
         needy: list[Needy] = []
         working: list[Entry] = []
+        left_alone: list[Entry] = []
         for known, history in self.packs:
             status = known.pack.status
             self.statuses[status] += 1
@@ -74,7 +77,8 @@ class Fleet:
                 silenced_until = inventory.silenced.until(known.account, known.zone, known.pack)
                 needy.append(Needy(known, history, need, silenced_until))
             if (need is None or not need.of_a_person) and status not in HEALTHY and status not in GOING_AWAY:
-                working.append((known, history))
+                at_work = known.decision.do is not Do.LEAVE or known.decision.reason is Reason.IN_PROGRESS
+                (working if at_work else left_alone).append((known, history))
         # What is silenced comes last; else what is graver first, and of that what lasts longest.
         needy.sort(
             key=lambda each: (
@@ -86,7 +90,7 @@ class Fleet:
         self.needy = needy
         self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
         working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))
-        self.working = working
+        self.working, self.left_alone = working, left_alone
         dated = ((known.pack.expires_at, key_of((known, history)), known) for known, history in self.packs)
         ahead = (each for each in dated if each[0] is not None and each[0] > self.at)
         soonest = heapq.nsmallest(5 * EXPIRING_SHOWN, ahead, key=lambda each: each[:2])

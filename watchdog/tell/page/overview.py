@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.reasons import meaning
@@ -60,6 +61,7 @@ def overview(
         "needs": part("needs", need, NEEDS_SHOWN, asked, lambda each: needy_row(each, situation, now, several=several)),
         "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_row(zone, fleet, now)),
         "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
+        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
         "expiring": [_expiring_row(known, now) for known in fleet.expiring],
         "find": find,
         "zones": part(
@@ -174,7 +176,7 @@ def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
 
 def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
     known, history = entry
-    due = next_restart_at(known, history)
+    due = next_restart_at(known, history) if known.decision.do is not Do.LEAVE else None
     return {
         "zone": known.zone,
         "hosts": hosts_beside(known.zone, known.pack.hosts),

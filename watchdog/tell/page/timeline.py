@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from watchdog.model.events import EventName
 from watchdog.model.history import JournalLine, Remembered
 from watchdog.model.packs import EXPIRED, GOING_AWAY, HEALTHY, IN_PROGRESS, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT
 from watchdog.model.text import counted
@@ -78,19 +79,28 @@ class Story:
 
 
 def story(known: Remembered, lines: Iterable[JournalLine], now: datetime) -> Story:
-    """A pack's last 30 days, from the lines about it and its predecessors, oldest first."""
+    """A pack's last 30 days, from the lines about it and its predecessors, oldest first.
+
+    What a pack was before its first line is only known where it was well: that is when there are no lines.
+    """
     begins = now - SHOWN
     told = Story(begins, now)
-    place, status = begins, ""
+    place, status, first = begins, "", None
     for line in lines:
         if not begins <= line.at <= now:
             continue
-        facts = dict(_FACT.findall(line.detail))
-        if line.event in ("pack_changed", "pack_replaced") and "status" in facts:
-            told.stretches.append(Stretch(place, line.at, _kind(facts.get("before", status))))
-            place, status = line.at, facts["status"]
-        elif line.event == "restart_sent":
+        first = first or line.at
+        if line.event == EventName.RESTART_SENT:
             told.restarts.append(line.at)
+        change = _change(line, status)
+        if change is None:
+            continue
+        before, after = change
+        if not status and _kind(before) != "well":
+            told.stretches.append(Stretch(place, first, "blank"))
+            place = first
+        told.stretches.append(Stretch(place, line.at, _kind(before)))
+        place, status = line.at, after
     if status != known.pack.status:
         since = max(place, min(known.since, now))
         told.stretches.append(Stretch(place, since, _kind(status)))
@@ -100,11 +110,23 @@ def story(known: Remembered, lines: Iterable[JournalLine], now: datetime) -> Sto
     return told
 
 
+def _change(line: JournalLine, status: str) -> tuple[str, str] | None:
+    """From what to what a pack changed, if a line says so; ``status`` is what was known of it."""
+    facts = dict(_FACT.findall(line.detail))
+    if "status" not in facts:
+        return None
+    if line.event in (EventName.PACK_CHANGED, EventName.PACK_REPLACED):
+        return facts.get("before", status), facts["status"]
+    if line.event == EventName.RESTART_SENT:
+        return status or VALIDATION_TIMED_OUT, facts["status"]
+    return None
+
+
 def by_pack(lines: Sequence[tuple[int, JournalLine]]) -> dict[str, list[JournalLine]]:
     """The lines of a zone by the packs that stand there now, oldest first; what a pack replaced is its own past."""
     found: dict[str, list[JournalLine]] = {}
     for _, line in reversed(lines):
-        past = dict(_FACT.findall(line.detail)).get("old_pack_id") if line.event == "pack_replaced" else None
+        past = dict(_FACT.findall(line.detail)).get("old_pack_id") if line.event == EventName.PACK_REPLACED else None
         if past is not None:
             found.setdefault(line.pack_id, []).extend(found.pop(past, []))
         found.setdefault(line.pack_id, []).append(line)

@@ -27,7 +27,7 @@ def moment(at: datetime, now: datetime) -> Moment:
     """How a time is said now: ``in 12 min``, ``9 s ago``."""
     ahead = at - now
     if abs(ahead) < timedelta(seconds=1):
-        return Moment(rfc3339(at), "now")
+        return Moment(rfc3339(at), "just now" if ahead <= timedelta(0) else "now")
     words = f"in {span(ahead)}" if ahead > timedelta(0) else f"{span(-ahead)} ago"
     return Moment(rfc3339(at), words)
 
