@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
-DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver w3m
 
 HISTORIES ?= 300
 SEEDS ?= 10000
@@ -48,7 +48,7 @@ unit: $(VENV)/.installed ## the unit tests alone
 coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" --cov --cov-report=term $(TEST_ARGS) </dev/null
 
-test-real: $(VENV)/.installed $(VENV)/.manifests packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
+test-real: $(VENV)/.installed $(VENV)/.manifests $(VENV)/contract/.installed packages ## the tests against real servers, tools and processes; each one skipped is named, with its reason
 	$(PYTEST) -m "real or process" -vv -n 2 --dist loadfile $(TEST_ARGS) </dev/null
 
 lint: $(VENV)/.installed ## ruff, mypy and import-linter
@@ -103,6 +103,11 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 
 $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
 	@$(PIP) install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/fuzz.txt </dev/null
+	@touch $@
+
+$(VENV)/contract/.installed: $(VENV)/.installed requirements/contract.txt
+	@$(PYTHON) -m venv --clear $(VENV)/contract
+	@$(VENV)/contract/bin/python -m pip --no-input --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/contract.txt </dev/null
 	@touch $@
 
 $(VENV)/.manifests: $(VENV)/.installed requirements/manifests.txt

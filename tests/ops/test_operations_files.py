@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt", "manifests.txt")
+LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt", "manifests.txt", "contract.txt")
 
 
 def text(path: str) -> str:

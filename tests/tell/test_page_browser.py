@@ -1,6 +1,8 @@
 """The page in a real Chromium: what fits, what is reached by keyboard, what a policy forbids, in light and in dark."""
 
 import asyncio
+import shutil
+import subprocess
 import threading
 from dataclasses import replace
 
@@ -197,3 +199,15 @@ def test_no_word_of_a_heading_is_broken_in_a_window(site, desk):
         ".map(e => Math.round(e.clientHeight / parseFloat(getComputedStyle(e).lineHeight)))"
     )
     assert max(lines) <= 2
+
+
+@pytest.mark.skipif(not shutil.which("w3m"), reason="w3m not installed (Debian: w3m)")
+def test_a_text_browser_keeps_words_and_records_apart(site):
+    command = ["w3m", "-dump", "-cols", "80", site(showcase.sources())]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    for line in (
+        "30 packs in 31 zones; 4 need you; 1 zone not seen; last pass 9 s ago.",
+        "critical shop.example (shop.example and 1 more)",
+        f"TXT  {showcase.TOKENS[0].name}     {showcase.TOKENS[0].value}",
+    ):
+        assert line in text.splitlines(), text
