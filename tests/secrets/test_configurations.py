@@ -23,7 +23,7 @@ def configuration(**planted):
         {"name": "service", "url": values["url"]},
         {"name": "am", "alertmanager": values["alertmanager"]},
         {"name": "hook", "webhook": values["webhook"], "secret": values["secret"]},
-        {"name": "pager", "pagerduty": values["pagerduty"], "pagerduty_url": "http://127.0.0.1:1"},
+        {"name": "pager", "pagerduty": values["pagerduty"], "pagerduty_url": "http://localhost:1"},
     ]
     return {
         "accounts": accounts,

@@ -527,7 +527,8 @@ class Ending:
                     continue
                 row = by_id.get(pack_key(life.id))
                 reason = row["reason"] if row else "not known"
-                waits_for_its_ca = reason == Reason.BACKING_OFF and any("rate limited" in each for each in life.errors)
+                waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
+                waits_for_its_ca = waiting and any("rate limited" in each for each in life.errors)
                 if reason not in settled and not waits_for_its_ca:
                     when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
                     raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
