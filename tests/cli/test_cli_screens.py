@@ -65,7 +65,7 @@ def test_a_terminal_sees_what_needs_somebody_first(screen, looked_at):
     shown, code = screen("status", "-c", looked_at)
     lines = shown.splitlines()
     assert code == 0
-    assert re.fullmatch(r"4 packs in 3 zones; 1 needs you; last look \d+ s ago", lines[0])
+    assert re.fullmatch(r"4 packs in 3 zones; 1 needs you; last look (just now|\d+ s ago)", lines[0])
     assert lines[1:3] == ["", "Needs you"]
     assert lines[3].startswith(f"  warning   stuck.example {pack_id('stuck.example', 0)[:4]}: deployment_timed_out")
     assert "No restart" not in shown

@@ -23,11 +23,15 @@ from watchdog.state.store import Store
 store = Store.open(sys.argv[1], exclusive=True)
 at = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 now = Anchor(at, 0.0, "boot")
-intent = Intent("main", "example.com", "z1", "p1", 1, at, at + timedelta(minutes=15))
+after = at + timedelta(minutes=15)
+intent = Intent(
+    account="main", zone="example.com", zone_id="z1", pack_id="p1", attempt=1, at=at, next_restart_at=after
+)
+tried = History(attempts=1, trouble_since=at, last_restart_at=at, next_restart_at=after)
 if sys.argv[2] == "intend":
-    store.intend(intent, UNTROUBLED, History(1, at, at, intent.next_restart_at), now)
+    store.intend(intent, UNTROUBLED, tried, now)
 else:
-    store.save(Changes(histories={("z1", f"q{n}"): History(n) for n in range(1, 50)}), now)
+    store.save(Changes(histories={("z1", f"q{n}"): History(attempts=n) for n in range(1, 50)}), now)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
