@@ -136,4 +136,5 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
 
 def _inventory(config: Config, snapshot: Snapshot, now: datetime) -> Inventory:
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    return Inventory(packs, list(snapshot.zones.values()), now, config.alerts.pending_for, snapshot.silences)
+    pending_for, zones = config.alerts.pending_for, list(snapshot.zones.values())
+    return Inventory(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)

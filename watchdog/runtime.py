@@ -171,4 +171,4 @@ def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> I
     memory = components.memory
     zones = [memory.zone(zone) for zone in components.watched.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
-    return Inventory(packs, zones, components.clock.now(), pending_for, memory.silences)
+    return Inventory(packs, zones, components.clock.now(), pending_for=pending_for, silences=memory.silences)

@@ -73,11 +73,11 @@ class Store:
         only = sa.select(sa.literal(zone_id)) if zone_id else None
         with self.reading() as connection:
             return Snapshot(
-                clocks.anchor(connection),
-                packs.load_zones(connection),
-                packs.load_packs(connection, only),
-                restarts.load_histories(connection),
-                silences.load(connection),
+                anchor=clocks.anchor(connection),
+                zones=packs.load_zones(connection),
+                packs=packs.load_packs(connection, only),
+                histories=restarts.load_histories(connection),
+                silences=silences.load(connection),
             )
 
     def zones(self) -> list[ZoneMemory]:

@@ -73,9 +73,11 @@ class Story:
         bars = []
         for each in self.stretches:
             left, high = across(each.begins), _HEIGHTS[each.kind]
-            bars.append(Bar(each.kind, left, HEIGHT - high, max(across(each.ends) - left, _THINNEST), high))
+            bars.append(
+                Bar(each.kind, x=left, y=HEIGHT - high, width=max(across(each.ends) - left, _THINNEST), height=high)
+            )
         half = _THINNEST / 2
-        return bars + [Bar("restart", across(at) - half, 2, _THINNEST, _TICK) for at in self.restarts]
+        return bars + [Bar("restart", x=across(at) - half, y=2, width=_THINNEST, height=_TICK) for at in self.restarts]
 
 
 def story(known: Remembered, lines: Iterable[JournalLine], now: datetime) -> Story:
