@@ -77,7 +77,7 @@ def test_variables_cannot_make_a_file_larger_than_a_file_may_be(refused):
         "a: 1\n" * 100_000 + "\x07",
         "x" * (MAX_BYTES + 1),
     ],
-    ids=["brackets", "braces", "steps", "laughs", "words", "comments", "documents", "ticker", "large"],
+    ids=["brackets", "braces", "steps", "laughs", "words", "comments", "documents", "bell", "large"],
 )
 def test_what_was_made_to_exhaust_a_parser_is_refused_within_a_second_of_work(refused, text):
     began = time.process_time()

@@ -78,7 +78,7 @@ def scraping(target, manager):
     return config | {
         "global": {"evaluation_interval": "1s"},
         "rule_files": [str(DEPLOY / "certpack-watchdog.rules.yml")],
-        "pipeline": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
     }
 
 
