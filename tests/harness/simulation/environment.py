@@ -13,7 +13,6 @@ import httpx
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.dns import Responder
 from tests.harness.time import SimulatedLoop
-from watchdog.simulator.app import create_app
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BOOT = "the machine was not booted anew"
@@ -195,7 +194,7 @@ class Wire(InProcess):
     """The way to Cloudflare: tells ``laws`` of every request before it arrives, and of what came back."""
 
     def __init__(self, world, laws, life):
-        super().__init__(app=create_app(world))
+        super().__init__(world)
         self._laws, self._life = laws, life
         self.dead = False
         self.unreachable = False
