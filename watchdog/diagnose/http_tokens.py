@@ -67,9 +67,11 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
         host, port = (url.hostname or "").rstrip("."), url.port
     except ValueError:
         return False
-    plain = url.scheme == "http" and port in (None, 80) and "@" not in url.netloc and _VISIBLE.fullmatch(token.url) is not None
     return (
-        plain
+        _VISIBLE.fullmatch(token.url) is not None
+        and url.scheme == "http"
+        and port in (None, 80)
+        and "@" not in url.netloc
         and not _LEADS_AWAY.search(url.path)
         and url.path.startswith("/.well-known/")
         and host in {base_of(name) for name in pack.hosts}
