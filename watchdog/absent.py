@@ -1,4 +1,4 @@
-"""Libraries that another takes where they are installed, kept from it: what nobody uses costs every start its import."""
+"""Libraries that another takes where they are installed, kept from it: each costs every start its import."""
 
 import sys
 from collections.abc import Iterator
