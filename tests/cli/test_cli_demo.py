@@ -11,7 +11,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
-def told(request):
+def told():
     """What a whole demo shows; it is run once, eight times as fast as usual."""
     return {}
 

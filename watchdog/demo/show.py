@@ -1,4 +1,4 @@
-"""The demo: the daemon as ``run`` starts it, but for its clock, beside a simulated Cloudflare, a resolver and a chat."""
+"""The demo: the daemon as ``run`` starts it, but for its clock; beside it a Cloudflare, a resolver and a chat."""
 
 import asyncio
 import os
