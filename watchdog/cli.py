@@ -170,7 +170,8 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
-    with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
+    opened = _scratch(loaded) if dry_run else _store(loaded, exclusive=True, mending=True)
+    with opened as store, terminal.progress(len(loaded.zones)) as watch:
         result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     if output is Output.JSON:
         _print_rows(result.inventory)
@@ -580,6 +581,26 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
             store.close()
     except StateHeld as error:
         _fail(STATE_HELD, str(error))
+    except StateTooNew as error:
+        _fail(CONFIG_ERROR, str(error))
+    except StateDamaged as error:
+        _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
+    except StateError as error:
+        _fail(IO_ERROR, str(error))
+
+
+@contextmanager
+def _scratch(config: "Config") -> "Iterator[Store]":
+    """What the state holds, if there is one; whatever is written to it is gone afterwards."""
+    from watchdog.state.database import StateDamaged, StateError, StateTooNew
+    from watchdog.state.store import Store
+
+    try:
+        store = Store.open_copy(config.state.url)
+        try:
+            yield store
+        finally:
+            store.close()
     except StateTooNew as error:
         _fail(CONFIG_ERROR, str(error))
     except StateDamaged as error:

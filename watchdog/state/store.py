@@ -37,6 +37,11 @@ class Store:
         """Open the state at ``url``; see ``sqlite.open_database`` for what the others mean and raise."""
         return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
 
+    @classmethod
+    def open_copy(cls, url: str) -> Self:
+        """What the state at ``url`` holds, to be written to without a trace; see ``sqlite.open_copy``."""
+        return cls(sqlite.open_copy(url))
+
     @property
     def exclusive(self) -> bool:
         """Whether this process alone may act on the state."""
