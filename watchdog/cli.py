@@ -72,10 +72,6 @@ ConfigPath = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/certpack-watchdog/config.yaml")
-IDS_DO_NOT_LAST = (
-    "pack ids do not last, each renewal brings a new one; a pack that was seen is followed, but name it by its hosts:"
-    " packs: [{hosts: [...]}]"
-)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
 ZonePattern = Annotated[
     str, typer.Option("--zone", metavar="GLOB", help="Only zones whose name fits, such as *.example.")
@@ -194,32 +190,32 @@ def check_config(
     without_secrets: Annotated[
         bool, typer.Option("--without-secrets", help="Leave the secrets unread, for whoever may not read them.")
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print what holds, as YAML: every default filled in, secrets hidden.")
+    ] = False,
 ) -> None:
     """Validate the configuration file."""
-    if online and without_secrets:
-        _fail(USAGE, "--online needs the secrets: leave out --without-secrets")
+    if online and (without_secrets or show):
+        why = "needs the secrets: leave out --without-secrets" if without_secrets else "prints a report, --show a file"
+        _fail(USAGE, f"--online {why}")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append, online=not without_secrets)
-    from watchdog.model.text import clean
-    from watchdog.proxy import unreadable
+    from watchdog.config.advice import advice
 
-    for each in exposed:
+    for sentence in advice(loaded, exposed, os.environ):
         with suppress(OSError):
-            print(f"warning: {each}", file=sys.stderr)
-    for entry in unreadable(os.environ):
-        with suppress(OSError):
-            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
-            print(f"warning: {said}", file=sys.stderr)
-    for zone in loaded.zones:
-        if any(isinstance(pack, str) for pack in zone.named_packs()):
-            with suppress(OSError):
-                print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
+            print(f"warning: {sentence}", file=sys.stderr)
     if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 
         if faults := asyncio.run(unusable(loaded)):
             _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _printing():
+        if show:
+            from watchdog.config.shown import HIDDEN, shown
+
+            print(f"# {config} as it holds, defaults included; {HIDDEN} stands for a secret.\n{shown(loaded)}", end="")
+            return
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
         print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
