@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dns.edns
 import dns.flags
@@ -19,7 +19,7 @@ from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.model.findings import Finding
 from watchdog.model.packs import NOTHING_KNOWN, Pack, Validation, ZoneFacts
-from watchdog.simulator.resolver import BY_TCP, UNCHECKED, Resolver, parents, truncate
+from watchdog.simulator.resolver import BY_TCP, BY_UDP, UNCHECKED, Resolver, parents, truncate
 
 
 class Responder(Resolver):
@@ -107,7 +107,7 @@ class DnsLoop(SimulatedLoop):
 
     def ask(self, address: Any, question: bytes) -> bytes | None:
         """What the resolver at ``address`` answers, if it does."""
-        return self.responders[address].answer(question, "udp")
+        return self.responders[address].answer(question, BY_UDP)
 
     async def create_datagram_endpoint(self, protocol_factory: Any, *_: Any, **more: Any) -> Any:
         """A packet to a resolver is answered in no time of this machine's."""
