@@ -141,7 +141,7 @@ async def show(speed: float, duration: str, port: int) -> None:
             path.write_text(configuration(base_url, Path(name), listen, speed), encoding="utf-8")
             config = load(path, {})
             _introduce(listen, length)
-            store = Store.open(config.state.url, exclusive=True)
+            store = Store.open(config.state.url.get_secret_value(), exclusive=True)
             try:
                 metrics = new_metrics()
                 async with open_runtime(config, store, metrics=metrics) as runtime:
