@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 import aiohttp
+from yarl import URL
 
 from watchdog.model.text import clean
 
@@ -30,9 +31,13 @@ class Page:
 
 
 async def fetch(address: str, port: int, host: str, target: str) -> Page:
-    """The page ``target`` (path and query) of ``host``, from ``address``. Raises nothing but the caller's time-out."""
+    """The page ``target`` (path and query, visible ASCII only) of ``host``, from ``address``.
+
+    Raises nothing but the caller's time-out.
+    """
     literal = f"[{address}]" if ip_address(address).version == 6 else address  # noqa: PLR2004  IPv6
-    url = f"http://{literal}:{port}{target}"
+    # As text, aiohttp (3.14.5) would undo escapes that it holds needless, and ask for another page than the authority.
+    url = URL(f"http://{literal}:{port}{target}", encoded=True)
     headers = {"host": host, "user-agent": "certpack-watchdog", "accept-encoding": "identity"}
     try:
         async with (

@@ -57,6 +57,7 @@ async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: 
     return [finding for findings in found for finding in findings]
 
 
+_VISIBLE = re.compile(r"[!-~]+")  # it goes out as it is: no space, no control character
 _LEADS_AWAY = re.compile(r"/\.\.|%2e|\\", re.IGNORECASE)  # an escaped dot is a dot to whoever takes paths apart
 
 
@@ -66,9 +67,11 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
         host, port = (url.hostname or "").rstrip("."), url.port
     except ValueError:
         return False
-    plain = url.scheme == "http" and port in (None, 80) and "@" not in url.netloc and token.url.isascii()
     return (
-        plain
+        _VISIBLE.fullmatch(token.url) is not None
+        and url.scheme == "http"
+        and port in (None, 80)
+        and "@" not in url.netloc
         and not _LEADS_AWAY.search(url.path)
         and url.path.startswith("/.well-known/")
         and host in {base_of(name) for name in pack.hosts}
