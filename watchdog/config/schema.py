@@ -46,6 +46,7 @@ __all__ = [
     "Api",
     "Backoff",
     "Config",
+    "ConfigFile",
     "Destination",
     "Diagnosis",
     "Discover",
@@ -525,6 +526,16 @@ class Log(Block):
     )
 
 
+class ConfigFile(Block):
+    """How this file itself is followed."""
+
+    auto_reload: Boolean = Field(
+        default=True,
+        description="Whether the file and the files of its secrets are looked at every 30s, and taken anew once they"
+        " have changed. With false only at SIGHUP.",
+    )
+
+
 class Api(Block):
     """How Cloudflare is reached."""
 
@@ -559,6 +570,7 @@ class Config(Block):
         default=Replica(), description="This daemon as one of several that share a state; only with PostgreSQL."
     )
     metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")
+    config: ConfigFile = Field(default=ConfigFile(), description="How this file itself is followed.")
     log: Log = Field(default=Log(), description="The log on stderr.")
     api: Api = Field(default=Api(), description="How Cloudflare is reached.")
 
