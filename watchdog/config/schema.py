@@ -45,6 +45,7 @@ __all__ = [
     "Api",
     "Backoff",
     "Config",
+    "ConfigFile",
     "Destination",
     "Diagnosis",
     "Discover",
@@ -492,6 +493,16 @@ class Log(Block):
     )
 
 
+class ConfigFile(Block):
+    """How this file itself is followed."""
+
+    auto_reload: Boolean = Field(
+        default=True,
+        description="Whether the file and the files of its secrets are looked at every 30s, and taken anew once they"
+        " have changed. With false only at SIGHUP.",
+    )
+
+
 class Api(Block):
     """How Cloudflare is reached."""
 
@@ -523,6 +534,7 @@ class Config(Block):
     web: Web = Field(default=Web(), description="Metrics, health and the status page.")
     state: State = Field(default=State(), description="Where the memory is kept.")
     metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")
+    config: ConfigFile = Field(default=ConfigFile(), description="How this file itself is followed.")
     log: Log = Field(default=Log(), description="The log on stderr.")
     api: Api = Field(default=Api(), description="How Cloudflare is reached.")
 

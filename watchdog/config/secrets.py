@@ -5,7 +5,7 @@ Which settings those are is read from the models, so nothing here names one.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -13,12 +13,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from watchdog.config.document import Where
+from watchdog.config.document import Opened, Where, unnoticed
 
 _LONGEST = 16 * 1024
-
-Opened = Callable[[Path, os.stat_result], None]
-"""Called with every file that holds a secret, with its status as it was when it was read."""
 
 
 class Secret(SecretStr):
@@ -68,7 +65,7 @@ def leave_unread(data: Any, kind: Any) -> None:
                 block[name] = UnreadSecret()
 
 
-def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str:
+def read_secret(path: Path, opened: Opened = unnoticed) -> str:
     """The one credential that a file holds, without the white space around it; a ``ValueError`` says why it holds none.
 
     Blocks for as long as the file system takes.
@@ -76,8 +73,9 @@ def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str
     try:
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
-            opened(path, os.fstat(file.fileno()))
+            opened(path, os.fstat(file.fileno()), content)
     except OSError as error:
+        opened(path, None, b"")
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL character in the path
         raise ValueError("cannot be read: not a possible file name") from None

@@ -399,7 +399,7 @@ class Life:
 
     def reload(self):
         if self.daemon is not None:
-            self.daemon.reload()
+            self.daemon.ask_to_reload()
 
     def spoil_the_disk(self):
         how = self.history.unwritable
