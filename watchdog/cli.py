@@ -26,6 +26,8 @@ import typer
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from watchdog.config.document import Opened
     from watchdog.config.permissions import Exposed, Warn
     from watchdog.config.schema import Config
@@ -557,16 +559,10 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
     """
     from watchdog.clock import RealClock
     from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
-    from watchdog.state.store import Store
 
-    clock = RealClock()
+    clock, url = RealClock(), config.state.url.get_secret_value()
     try:
-        try:
-            store = Store.open(config.state.url, exclusive=exclusive, mend_at=clock.now() if mending else None)
-        except StateHeld:
-            if not or_beside:
-                raise
-            store = Store.open(config.state.url, exclusive=False)
+        store = _opened(url, exclusive=exclusive, or_beside=or_beside, mend_at=clock.now() if mending else None)
         try:
             yield store
             if mending and store.damage is not None:
@@ -586,6 +582,22 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
         _fail(IO_ERROR, str(error))
+
+
+def _opened(url: str, *, exclusive: bool, or_beside: bool, mend_at: "datetime | None") -> "Store":
+    from watchdog.state.database import StateHeld
+    from watchdog.state.store import Store
+
+    try:
+        store = Store.open(url, exclusive=exclusive, mend_at=mend_at)
+    except StateHeld:
+        if not or_beside:
+            raise
+        return Store.open(url, exclusive=False)
+    if or_beside and store.shared:  # it is up to date now, and daemons may be at work on it
+        store.close()
+        return Store.open(url, exclusive=False)
+    return store
 
 
 def _print_rows(found: "Inventory", zone: str = "", reason: str = "") -> None:
