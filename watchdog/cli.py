@@ -26,6 +26,8 @@ import typer
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from watchdog.config.document import Opened
     from watchdog.config.permissions import Exposed, Warn
     from watchdog.config.schema import Config
@@ -166,7 +168,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
-    opened = _scratch(loaded) if dry_run else _store(loaded, exclusive=True, mending=True)
+    opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
         result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     if output is Output.JSON:
@@ -547,23 +549,20 @@ def _load(
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mending: bool = False) -> "Iterator[Store]":
-    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone.
+def _store(
+    config: "Config", *, exclusive: bool, or_beside: bool = False, copied: bool = False, mending: bool = False
+) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone; ``copied``, it stays as is.
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
     from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
-    from watchdog.state.store import Store
 
-    clock = RealClock()
+    clock, url = RealClock(), config.state.url.get_secret_value()
     try:
-        try:
-            store = Store.open(config.state.url, exclusive=exclusive, mend_at=clock.now() if mending else None)
-        except StateHeld:
-            if not or_beside:
-                raise
-            store = Store.open(config.state.url, exclusive=False)
+        mend_at = clock.now() if mending else None
+        store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
             yield store
             if mending and store.damage is not None:
@@ -585,24 +584,22 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, str(error))
 
 
-@contextmanager
-def _scratch(config: "Config") -> "Iterator[Store]":
-    """What the state holds, if there is one; whatever is written to it is gone afterwards."""
-    from watchdog.state.database import StateDamaged, StateError, StateTooNew
+def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at: "datetime | None") -> "Store":
+    from watchdog.state.database import StateHeld
     from watchdog.state.store import Store
 
+    if copied:
+        return Store.open_copy(url)
     try:
-        store = Store.open_copy(config.state.url)
-        try:
-            yield store
-        finally:
-            store.close()
-    except StateTooNew as error:
-        _fail(CONFIG_ERROR, str(error))
-    except StateDamaged as error:
-        _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
-    except StateError as error:
-        _fail(IO_ERROR, str(error))
+        store = Store.open(url, exclusive=exclusive, mend_at=mend_at)
+    except StateHeld:
+        if not or_beside:
+            raise
+        return Store.open(url, exclusive=False)
+    if or_beside and store.shared:  # it is up to date now, and daemons may be at work on it
+        store.close()
+        return Store.open(url, exclusive=False)
+    return store
 
 
 def _print_rows(found: "Inventory", zone: str = "", reason: str = "") -> None:

@@ -200,7 +200,7 @@ class Daemon:
             zones=len(watched.zones()) or None,
             discovering=list(watched.unsearched) or None,
             listen=address,
-            state=config.state.url,
+            state=str(config.state.url),
             dry_run=runtime.components.dry_run or None,
         )
         self._notify.send(READY=1, STATUS="Started; the first pass is under way.")

@@ -65,6 +65,14 @@ def test_an_address_is_shown_unless_it_may_hold_a_secret(show):
     assert PLANTED not in printed
 
 
+def test_the_place_of_the_state_is_shown_without_its_password(command, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.touch(mode=0o600)
+    url = f"postgresql://watchdog:{PLANTED}@db.example/certs"
+    config.write_text(f"{{accounts: {{main: {{api_token: x, discover: {{}}}}}}, state: {{url: '{url}'}}}}")
+    assert "  url: postgresql://watchdog:***@db.example/certs\n" in command("check-config", "--show", "-c", config).out
+
+
 def test_a_zone_shows_of_its_restarts_only_what_differs(show):
     other = {"name": "b.example", "restart": {"backoff": {"initial": "1h"}}}
     printed = show(zones=[ZONE, other], more="restart: {max_attempts: 4}\n")

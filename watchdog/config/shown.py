@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from watchdog.config.document import plain
 from watchdog.config.durations import format_duration
 from watchdog.config.schema import PER_ACCOUNT, Config, RestartPolicy, ZoneConfig
-from watchdog.config.secrets import Secret
+from watchdog.config.secrets import Address, Secret
 
 HIDDEN = "(hidden)"
 _HIDDEN_ADDRESS = "https://hidden.invalid/"
@@ -69,6 +69,8 @@ def _block(block: BaseModel) -> dict[str, Any]:
 
 
 def _hidden(name: str, secret: Secret) -> str:
+    if isinstance(secret, Address):
+        return str(secret)
     if name == "alertmanager" and not secret.unread and not set("@?") & set(secret.get_secret_value()):
         return secret.get_secret_value()  # an address, and no secret
     return _ADDRESSES.get(name, HIDDEN)

@@ -43,6 +43,8 @@ _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, ms
 class SQLite:
     """An open state file. Made by ``open_database``; to be used in one thread at a time, though not always the same."""
 
+    now: sa.ColumnElement[int] | None = None
+
     def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str] | None) -> None:
         """``options`` are those of SQLite's own URIs; with ``None`` it is in memory, a copy of what is at ``path``."""
         self._path = path
@@ -241,9 +243,14 @@ def open_copy(url: str) -> SQLite:
     there = bool(mode(path))
     if there and is_strange(path):
         raise StateError(f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url")
+    return in_memory(path, copied=there)
+
+
+def in_memory(path: Path, *, copied: bool) -> SQLite:
+    """A state in memory: a copy of the file at ``path``, or an empty one in its place."""
     database = SQLite(path, None, None)
     try:
-        if there:
+        if copied:
             database.copy(_without_a_trace(path))
         database.prepare(migrate=True, check=False)
     except BaseException as error:

@@ -356,7 +356,7 @@ class Life:
         history.damage(path)
         history.write_config()
         config = load(history.path, {})
-        self.store = Store.open(config.state.url, exclusive=True, mend_at=history.clock.now())
+        self.store = Store.open(config.state.url.get_secret_value(), exclusive=True, mend_at=history.clock.now())
         loss = self.store.lost and self.store.lost.kept.name
         if loss != history.loss:
             history.loss = loss
