@@ -99,10 +99,15 @@ class MortalLoop(SimulatedLoop):
 
     async def create_datagram_endpoint(self, protocol_factory, local_addr=None, *, remote_addr=None, **_):  # noqa: ARG002  its signature
         """A packet to a resolver goes to the simulated one."""
-        protocol = protocol_factory()
-        transport = _Packets(self, protocol, remote_addr)
-        protocol.connection_made(transport)
-        return transport, protocol
+        return resolvers_packets(self, protocol_factory, remote_addr)
+
+
+def resolvers_packets(loop, protocol_factory, remote):
+    """The packets of ``loop`` to its ``resolver``, and those that come back."""
+    protocol = protocol_factory()
+    transport = _Packets(loop, protocol, remote)
+    protocol.connection_made(transport)
+    return transport, protocol
 
 
 class _Packets(asyncio.DatagramTransport):
