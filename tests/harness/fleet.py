@@ -18,7 +18,6 @@ from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
-from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
@@ -37,7 +36,7 @@ class Wire(InProcess):
     """The way to the simulated Cloudflare. Tests may do something just before a request arrives."""
 
     def __init__(self, world):
-        super().__init__(app=create_app(world))
+        super().__init__(world)
         self.gate = None
         self._before = []
 

@@ -141,8 +141,12 @@ class SQLite:
         self._engine.dispose()
 
     def _data_version(self) -> int:
-        with self._statements() as connection:
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        with self._errors():  # asked at every pass: the driver is, and not Core, which would begin a transaction
+            cursor = self._connection.connection.cursor()
+            try:
+                return int(cursor.execute("PRAGMA data_version").fetchone()[0])
+            finally:
+                cursor.close()
 
     @contextmanager
     def _transaction(self, begin: str, *, reading: bool = False) -> Iterator[sa.Connection]:
