@@ -1,6 +1,6 @@
 """The state that simulated replicas share: the product's own tables and statements on one SQLite in memory.
 
-``Server`` has a clock of its own and troubles of its own; a ``Way`` leads there from one machine, and may be cut or slow.
+``Server`` has a clock and troubles of its own; a ``Way`` leads there from one machine, and may be cut or slow.
 Each transaction is made in one step, so how two of them interleave statement by statement is not tried here but with a
 real PostgreSQL. What is written is told to ``laws`` from inside of the transaction, by triggers, whoever writes it.
 """

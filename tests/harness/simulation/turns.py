@@ -34,6 +34,10 @@ class ReplicaLoop(SimulatedLoop):
     def time(self):
         return self._world.seconds - self._machine.slept
 
+    def arrived(self, _):
+        """Nothing: all networks are simulated."""
+        return []
+
     def wait(self, seconds):
         """Time is moved on by ``Turns`` alone."""
 
@@ -158,7 +162,7 @@ class Turns:
                 time.seconds = max(time.seconds, until)
                 return
             time.seconds = max(time.seconds, next_at)
-            able = [l for l in self.loops if l not in self.stopped and l.due() <= time.seconds + RESOLUTION]
+            able = [each for each in self.loops if each not in self.stopped and each.due() <= time.seconds + RESOLUTION]
             loop = able[0] if len(able) == 1 else self._dice.choice(able)
             if self.loops[loop]():
                 self.made += 1
