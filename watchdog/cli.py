@@ -430,11 +430,12 @@ def demo(
         typer.Option("--for", help="How long, such as 45s; by default until the story ends.", callback=_duration),
     ] = "",
     port: Annotated[int, typer.Option(help="Port of the daemon's own pages; 0: any.", min=0, max=65535)] = 9909,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The daemon's log lines as well.")] = False,
 ) -> None:
     """Show the daemon at work against the built-in simulator. No account needed."""
-    from watchdog.demo import show
+    from watchdog.demo.show import show
 
-    asyncio.run(show(speed, duration, port))
+    asyncio.run(show(speed=speed, duration=duration, port=port, verbose=verbose))
 
 
 @app.command()
@@ -443,8 +444,8 @@ def simulate(
     scenario: Annotated[Path | None, typer.Option(help="A scenario file; by default the demo's.")] = None,
 ) -> None:
     """Run the simulator alone: a little Cloudflare on loopback, speaking its API."""
-    from watchdog.demo import CannotSimulate
-    from watchdog.demo import simulate as serve
+    from watchdog.demo.simulate import CannotSimulate
+    from watchdog.demo.simulate import simulate as serve
 
     try:
         asyncio.run(serve(port, scenario))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.servers import CannotBootError, Machine, booted, lacking, until
-from watchdog.demo import TOKEN
+from watchdog.demo.stories import TOKEN
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "certpack-watchdog.service"
