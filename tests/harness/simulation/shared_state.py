@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from tests.harness.simulation.laws_of_several import LeaseRow
+from watchdog.state import schema
 from watchdog.state.database import StateError
 from watchdog.state.migrations.upgrade import upgrade
 
@@ -28,8 +30,9 @@ class Server:
     With ``full`` it only reads.
     """
 
-    def __init__(self, time):
-        self._time = time
+    def __init__(self, time, laws):
+        self._time, self._laws = time, laws
+        self._written = []  # what the transaction under way has written, as calls of the laws
         self.wrong = timedelta(0)
         self.trouble = ""
         self.full = False
@@ -38,6 +41,8 @@ class Server:
         sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         with self._engine.begin() as connection:
             upgrade(connection)
+            for statement in _TRIGGERS if "leases" in schema.metadata.tables else ():
+                connection.exec_driver_sql(statement)
 
     def now(self):
         """Its own time."""
@@ -47,15 +52,18 @@ class Server:
         return (self.now() - _EPOCH) // _MICROSECOND
 
     @contextmanager
-    def transaction(self):
-        """Whole, or undone."""
+    def transaction(self, life):
+        """Whole, or undone. ``life`` is the process that makes it."""
         if self.trouble:
             raise StateError(f"the simulated database {self.trouble}")
+        self._written.clear()
         try:
             with self._engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StateError(f"the simulated database: {error}") from error
+        for tell, *what in self._written:
+            tell(life, *what, self.micros())
 
     def rows(self, statement):
         """What is stored, looked at from outside of everything."""
@@ -68,6 +76,33 @@ class Server:
     def _connected(self, driver, _):
         driver.isolation_level = None  # the driver itself begins nothing
         driver.create_function("clock_micros", 0, self.micros)
+        driver.create_function("law_intent", 5, self._intended)
+        driver.create_function("law_lease", 8, self._leased)
+
+    def _intended(self, account, *lease):
+        self._written.append((self._laws.intended, account, _lease(*lease)))
+
+    def _leased(self, *both):
+        self._written.append((self._laws.leased, _lease(*both[:4]), _lease(*both[4:])))
+
+
+def _lease(account, instance, epoch, expires):
+    return None if account is None else LeaseRow(account, instance, epoch, expires)
+
+
+def _columns(row):
+    return ", ".join(f"{row}.{each}" for each in ("account", "instance", "epoch", "expires"))
+
+
+_NOTHING = "NULL, NULL, NULL, NULL"
+_BOTH = f"{_columns('OLD')}, {_columns('NEW')}"
+_HELD = f"{_columns('lease')}) FROM (SELECT 1) LEFT JOIN leases AS lease ON lease.account = NEW.account"
+_TRIGGERS = (
+    f"CREATE TRIGGER law_i AFTER INSERT ON intents BEGIN SELECT law_intent(NEW.account, {_HELD}; END",
+    f"CREATE TRIGGER law_n AFTER INSERT ON leases BEGIN SELECT law_lease({_NOTHING}, {_columns('NEW')}); END",
+    f"CREATE TRIGGER law_u AFTER UPDATE ON leases BEGIN SELECT law_lease({_BOTH}); END",
+    f"CREATE TRIGGER law_d AFTER DELETE ON leases BEGIN SELECT law_lease({_columns('OLD')}, {_NOTHING}); END",
+)
 
 
 class Way:
@@ -83,6 +118,9 @@ class Way:
     def sever(self):
         self.cut = True
         self._cuts += 1
+
+    def mend(self):
+        self.cut = False
 
     def takes(self):
         """Seconds until a question is there, and until its answer is back."""
@@ -106,8 +144,8 @@ class Connection:
     exclusive = False
     now = sa.literal_column("clock_micros()", sa.BigInteger)
 
-    def __init__(self, server, way):
-        self._server, self._way = server, way
+    def __init__(self, server, way, life):
+        self._server, self._way, self._life = server, way, life
         self.name = "the simulated state"
         self.dead = False
 
@@ -136,5 +174,5 @@ class Connection:
     def _transaction(self):
         if self.dead or self._way.cut:
             raise StateError("the simulated database cannot be reached: cut")
-        with self._server.transaction() as connection:
+        with self._server.transaction(self._life) as connection:
             yield connection
