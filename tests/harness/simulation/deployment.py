@@ -8,12 +8,16 @@ the people, who are told.
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import fields
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from tests.harness.simulation import plan, plan_of_several
+from tests.harness.simulation.ending import Ending
 from tests.harness.simulation.environment import FromProcess, Ticker, TrueClock, Wire
 from tests.harness.simulation.invariants import Broken
-from tests.harness.simulation.laws_of_several import LawsOfSeveral
+from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeveral, LeaseRow
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
@@ -21,7 +25,8 @@ from watchdog.config.load import load
 from watchdog.config.schema import Config
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
-from watchdog.runtime import open_runtime
+from watchdog.runtime import inventory, open_runtime
+from watchdog.state import schema
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
 
@@ -134,10 +139,13 @@ class Replicas(Surroundings):
         super()._undone(at, undo)
         self.noted()
 
-    def _look(self):
+    def leases(self):
+        """Each account's lease, as it lies in the database."""
         rows = self.server.rows(sa.select(schema.leases))
-        leases = {row["account"]: LeaseRow(*(row[each] for each in LEASE)) for row in rows}
-        self.laws.look_at(leases, self.server.micros())
+        return {row["account"]: LeaseRow(*(row[each.name] for each in fields(LeaseRow))) for row in rows}
+
+    def _look(self):
+        self.laws.look_at(self.leases(), self.server.micros())
         self.later(self.time.seconds + LOOKED_AT_EVERY, self._look)
 
     # ── what happens to replicas ─────────────────────────────────────────────────────────────────────────────────
@@ -387,6 +395,33 @@ class Process:
         if "replica" not in Config.model_fields:
             config.pop("replica")
         self._path.write_text(json.dumps(config))
+
+
+class EndOfSeveral:
+    """What must be true when all was calm for long enough."""
+
+    def __init__(self, history):
+        self._history = history
+
+    def check(self):
+        """Raises ``Broken``."""
+        history = self._history
+        rows = []
+        for machine in history.machines:
+            process = machine.process
+            if process is None or process.runtime is None:
+                raise Broken(f"{machine.name} does not run")
+            mine = [
+                account
+                for account, lease in history.leases().items()
+                if history.laws.instances.get(lease.instance) == process.number
+            ]
+            rows += [row for row in inventory(process.runtime.components).rows()["packs"] if row["account"] in mine]
+        store = Store(Connection(history.server, Way(history.dice), 0))
+        Ending(history, store, rows).check()
+        history.laws.told(history.people)
+        if history.time.broken is not None:
+            raise history.time.broken
 
 
 class MachinesWire(Wire):

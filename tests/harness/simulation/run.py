@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 from tests.harness.disk import pragma
 from tests.harness.simulation import plan
+from tests.harness.simulation.ending import Ending
 from tests.harness.simulation.environment import (
     Killed,
     MachineClock,
@@ -25,12 +26,8 @@ from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.surroundings import Surroundings
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
-from watchdog.model.packs import pack_key
-from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
-from watchdog.simulator.credentials import sees
-from watchdog.state import outbox
 from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.store import Store
 from watchdog.tell.metrics import Account, Snapshot
@@ -375,7 +372,7 @@ class Life:
 
     def check(self):
         """The end of all: everything that could be put right is, and everybody knows."""
-        Ending(self.history, self).check()
+        Ending(self.history, self.store, inventory(self.runtime.components).rows()["packs"]).check()
 
 
 class Ears:
@@ -400,56 +397,6 @@ class Ears:
     def passed(self, report):
         self._real.passed(report)
         self._life.after_a_pass()
-
-
-class Ending:
-    """What must be true once the world has been calm for long enough."""
-
-    def __init__(self, history, life):
-        self._history, self._life = history, life
-
-    def check(self):
-        rows = inventory(self._life.runtime.components).rows()["packs"]
-        self._every_pack_was_taken_care_of(rows)
-        self._everybody_was_told(rows)
-
-    def _every_pack_was_taken_care_of(self, rows):
-        world, laws, fate = self._history.world, self._history.laws, self._history.fate
-        by_id = {pack_key(row["pack_id"]): row for row in rows}
-        settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
-        for zone in world.zones.values():
-            if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
-                continue
-            for life in world.packs(zone.id):
-                if life.status != "validation_timed_out" or life.start.type != "advanced":
-                    continue
-                waited = (self._history.time.true() - life.since).total_seconds()
-                if waited < fate.end - fate.calm:
-                    continue
-                row = by_id.get(pack_key(life.id))
-                reason = row["reason"] if row else "not known"
-                waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
-                waits_for_its_ca = waiting and any("rate limited" in each for each in life.errors)
-                if reason not in settled and not waits_for_its_ca:
-                    when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
-                    raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
-
-    def _everybody_was_told(self, rows):
-        kept = outbox.load(self._life.store)
-        if kept.letters:
-            raise Broken(f"{len(kept.letters)} letters were not delivered")
-        told = {}
-        for letter in self._history.people.letters():
-            for alert in letter["alerts"]:
-                told[alert["fingerprint"]] = alert["kind"]
-        for fingerprint, entry in kept.log.entries.items():
-            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
-                raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
-        given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
-        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
-        known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
-        if given_up - known:
-            raise Broken(f"given up and not in the alert log: {given_up - known}")
 
 
 def _seconds(text):
