@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --no-input --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # What the tests marked "real" use, by Debian's names. Without apt-get those tests are skipped, by name.
-DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver w3m
+DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver w3m postgresql pgbouncer
 
 HISTORIES ?= 300
 SEEDS ?= 10000

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dns.edns
 import dns.flags
@@ -14,11 +14,12 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from tests.harness.time import SimulatedLoop, simulated
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.model.findings import Finding
 from watchdog.model.packs import NOTHING_KNOWN, Pack, Validation, ZoneFacts
-from watchdog.simulator.resolver import BY_TCP, UNCHECKED, Resolver, parents, truncate
+from watchdog.simulator.resolver import BY_TCP, BY_UDP, UNCHECKED, Resolver, parents, truncate
 
 
 class Responder(Resolver):
@@ -94,6 +95,57 @@ class Responder(Resolver):
         return self.odd.get(".", "")
 
 
+class DnsLoop(SimulatedLoop):
+    """A loop in simulated time whose packets reach resolvers that need no socket, each ``responders`` by its address.
+
+    There is no TCP here.
+    """
+
+    def __init__(self) -> None:
+        self.responders: dict[Any, Responder] = {}
+        super().__init__()
+
+    def ask(self, address: Any, question: bytes) -> bytes | None:
+        """What the resolver at ``address`` answers, if it does."""
+        return self.responders[address].answer(question, BY_UDP)
+
+    async def create_datagram_endpoint(self, protocol_factory: Any, *_: Any, **more: Any) -> Any:
+        """A packet to a resolver is answered in no time of this machine's."""
+        protocol = protocol_factory()
+        transport = _Packets(self, protocol, more["remote_addr"])
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def create_connection(self, *_: Any, **__: Any) -> Any:
+        raise ConnectionRefusedError("there is no TCP here")
+
+
+class _Packets(asyncio.DatagramTransport):
+    def __init__(self, loop: DnsLoop, protocol: Any, remote: Any) -> None:
+        super().__init__({"peername": remote, "sockname": ("127.0.0.1", 5)})
+        self._loop, self._protocol, self._remote = loop, protocol, remote
+        self._open = True
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        address = addr or self._remote
+        reply = self._loop.ask(address, data)
+        if reply is not None:
+            self._loop.call_later(0.02, self._arrive, reply, address)
+
+    def _arrive(self, reply: bytes, addr: Any) -> None:
+        if self._open:
+            self._protocol.datagram_received(reply, addr)
+
+    def close(self) -> None:
+        self._open = False
+
+    def is_closing(self) -> bool:
+        return not self._open
+
+    def abort(self) -> None:
+        self.close()
+
+
 T = TypeVar("T")
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SHORT = timedelta(seconds=0.3)
@@ -124,16 +176,24 @@ def story(
     timeout: timedelta | None = None,
     reach: Reach = EVERYWHERE,
     now: datetime | Callable[[], datetime] = NOW,
+    sockets: bool = False,
 ) -> T:
-    """Let an diagnoser that asks these resolvers do something; nothing may be left running."""
+    """Let a diagnoser that asks these resolvers do something; nothing may be left running.
+
+    In simulated time, where a silent resolver costs nobody's; with ``sockets``, in real time and by UDP and TCP.
+    """
     mute = any(odd in ("drop", "garbage") for responder in responders for odd in responder.odd.values())
     timeout = timeout or (SHORT if mute else PATIENT)
     clock = now if callable(now) else lambda: now
 
     async def whole() -> T:
         async with AsyncExitStack() as stack:
-            for responder in responders:
-                await stack.enter_async_context(responder.serving())
+            for number, responder in enumerate(responders, 1):
+                if sockets:
+                    await stack.enter_async_context(responder.serving())
+                else:
+                    responder.address = ("192.0.2.53", number)
+                    loop.responders[responder.address] = responder
             diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach, now=clock)
             told = await tell(diagnoser)
             await diagnoser.close()
@@ -141,7 +201,10 @@ def story(
         assert not left, f"left over: {left}"
         return told
 
-    return asyncio.run(whole())
+    if sockets:
+        return asyncio.run(whole())
+    loop = DnsLoop()
+    return simulated(whole, loop)
 
 
 def diagnose(

@@ -22,7 +22,6 @@ from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
 from watchdog.config.load import load
-from watchdog.config.schema import Config
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
@@ -391,10 +390,7 @@ class Process:
         machine = self.machine
         state = {"url": f"sqlite:///{self.history.folder}/none.db"}
         replica = {**machine.config["replica"], "name": machine.name}
-        config = {**machine.config, "state": state, "replica": replica}
-        if "replica" not in Config.model_fields:
-            config.pop("replica")
-        self._path.write_text(json.dumps(config))
+        self._path.write_text(json.dumps({**machine.config, "state": state, "replica": replica}))
 
 
 class EndOfSeveral:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from tests.harness.cloudflare_client import InProcess
-from tests.harness.dns import Responder
-from tests.harness.time import SimulatedLoop
+from tests.harness.dns import DnsLoop, Responder
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BOOT = "the machine was not booted anew"
@@ -59,7 +58,7 @@ class Killed(BaseException):
     """SIGKILL."""
 
 
-class MortalLoop(SimulatedLoop):
+class MortalLoop(DnsLoop):
     """Ends in the middle of everything once ``doom`` more turns have been made."""
 
     def __init__(self, time):
@@ -100,42 +99,8 @@ class MortalLoop(SimulatedLoop):
         if self._seconds.broken is None and not isinstance(error, Killed):
             self._seconds.broken = error or RuntimeError(context["message"])
 
-    async def create_datagram_endpoint(self, protocol_factory, local_addr=None, *, remote_addr=None, **_):  # noqa: ARG002  its signature
-        """A packet to a resolver goes to the simulated one."""
-        return resolvers_packets(self, protocol_factory, remote_addr)
-
-
-def resolvers_packets(loop, protocol_factory, remote):
-    """The packets of ``loop`` to its ``resolver``, and those that come back."""
-    protocol = protocol_factory()
-    transport = _Packets(loop, protocol, remote)
-    protocol.connection_made(transport)
-    return transport, protocol
-
-
-class _Packets(asyncio.DatagramTransport):
-    def __init__(self, loop, protocol, remote):
-        super().__init__({"peername": remote, "sockname": ("127.0.0.1", 5)})
-        self._loop, self._protocol, self._remote = loop, protocol, remote
-        self._open = True
-
-    def sendto(self, data, addr=None):
-        reply = self._loop.resolver.reply(data)
-        if reply is not None:
-            self._loop.call_later(0.02, self._arrive, reply, addr or self._remote)
-
-    def _arrive(self, reply, addr):
-        if self._open:
-            self._protocol.datagram_received(reply, addr)
-
-    def close(self):
-        self._open = False
-
-    def is_closing(self):
-        return not self._open
-
-    def abort(self):
-        self.close()
+    def ask(self, _, question):
+        return self.resolver.reply(question)
 
 
 class Resolver:

@@ -254,7 +254,7 @@ class Life:
         history.damage(path)
         history.write_config()
         config = load(history.path, {})
-        self.store = Store.open(config.state.url, exclusive=True, mend_at=history.clock.now())
+        self.store = Store.open(config.state.url.get_secret_value(), exclusive=True, mend_at=history.clock.now())
         loss = self.store.lost and self.store.lost.kept.name
         if loss != history.loss:
             history.loss = loss
@@ -297,7 +297,7 @@ class Life:
 
     def reload(self):
         if self.daemon is not None:
-            self.daemon.reload()
+            self.daemon.ask_to_reload()
 
     def spoil_the_disk(self):
         how = self.history.unwritable

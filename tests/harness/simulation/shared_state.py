@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tests.harness.simulation.laws_of_several import LeaseRow
-from watchdog.state import schema
 from watchdog.state.database import StateError
 from watchdog.state.migrations.upgrade import upgrade
 
@@ -41,7 +40,7 @@ class Server:
         sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         with self._engine.begin() as connection:
             upgrade(connection)
-            for statement in _TRIGGERS if "leases" in schema.metadata.tables else ():
+            for statement in _TRIGGERS:
                 connection.exec_driver_sql(statement)
 
     def now(self):

@@ -13,14 +13,13 @@ import threading
 from collections import deque
 from itertools import count
 
-from tests.harness.simulation.environment import resolvers_packets
-from tests.harness.time import SimulatedLoop
+from tests.harness.dns import DnsLoop
 
 RESOLUTION = 1e-6
 """Seconds by which a timer may be early: sums of floats are rounded."""
 
 
-class ReplicaLoop(SimulatedLoop):
+class ReplicaLoop(DnsLoop):
     """The event loop of one process on one ``machine``. Its threads wait as long as the way to the database asks."""
 
     def __init__(self, time, machine):
@@ -74,9 +73,8 @@ class ReplicaLoop(SimulatedLoop):
     def remove_signal_handler(self, sig):  # noqa: ARG002  its signature
         return False
 
-    async def create_datagram_endpoint(self, protocol_factory, local_addr=None, *, remote_addr=None, **_):  # noqa: ARG002  its signature
-        """A packet to a resolver goes to the simulated one."""
-        return resolvers_packets(self, protocol_factory, remote_addr)
+    def ask(self, _, question):
+        return self.resolver.reply(question)
 
     def _failed(self, _, context):
         """What nobody waits for must not fail unseen."""
