@@ -388,7 +388,7 @@ class Process:
 
     def _write_config(self):
         machine = self.machine
-        state = {"url": f"sqlite:///{self.history.folder}/none.db"}
+        state = {"url": "postgresql://nobody@database.test/none"}
         replica = {**machine.config["replica"], "name": machine.name}
         self._path.write_text(json.dumps({**machine.config, "state": state, "replica": replica}))
 
