@@ -117,7 +117,7 @@ def test_a_dry_run_knows_what_was_tried_and_leaves_the_state_as_it_was(command, 
 def test_a_dry_run_works_beside_a_daemon_which_holds_the_state(command, cloudflare, configure):
     config = configure(cloudflare(zones=FLEET))
     command("once", "-c", config)
-    store = Store.open(load(config, {}).state.url, exclusive=True)
+    store = Store.open(load(config, {}).state.url.get_secret_value(), exclusive=True)
     try:
         assert command("once", "-c", config).code == 75
         assert command("once", "--dry-run", "-c", config).code == 1
