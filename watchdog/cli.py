@@ -26,6 +26,9 @@ import typer
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from watchdog.config.document import Opened
     from watchdog.config.permissions import Exposed, Warn
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
@@ -143,14 +146,17 @@ def _url(text: str) -> str:
 @app.command()
 def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
+    from watchdog.config.files import Files
+
     exposed: list[Exposed] = []
-    loaded = _load(config, exposed.append)
+    files = Files()
+    loaded = _load(config, exposed.append, opened=files.opened)
     from watchdog.daemon import watch
     from watchdog.tell.listener import ListenError
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, exposed=exposed, dry_run=dry_run))
+            asyncio.run(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
@@ -186,10 +192,15 @@ def check_config(
     online: Annotated[
         bool, typer.Option("--online", help="Also verify the credentials and that each zone and pack can be read.")
     ] = False,
+    without_secrets: Annotated[
+        bool, typer.Option("--without-secrets", help="Leave the secrets unread, for whoever may not read them.")
+    ] = False,
 ) -> None:
     """Validate the configuration file."""
+    if online and without_secrets:
+        _fail(USAGE, "--online needs the secrets: leave out --without-secrets")
     exposed: list[Exposed] = []
-    loaded = _load(config, exposed.append)
+    loaded = _load(config, exposed.append, online=not without_secrets)
     from watchdog.model.text import clean
     from watchdog.proxy import unreadable
 
@@ -204,7 +215,7 @@ def check_config(
         if any(isinstance(pack, str) for pack in zone.named_packs()):
             with suppress(OSError):
                 print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
-    if any(destination.url is not None for destination in loaded.alerts.destinations):
+    if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 
         if faults := asyncio.run(unusable(loaded)):
@@ -430,11 +441,12 @@ def demo(
         typer.Option("--for", help="How long, such as 45s; by default until the story ends.", callback=_duration),
     ] = "",
     port: Annotated[int, typer.Option(help="Port of the daemon's own pages; 0: any.", min=0, max=65535)] = 9909,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The daemon's log lines as well.")] = False,
 ) -> None:
     """Show the daemon at work against the built-in simulator. No account needed."""
-    from watchdog.demo import show
+    from watchdog.demo.show import show
 
-    asyncio.run(show(speed, duration, port))
+    asyncio.run(show(speed=speed, duration=duration, port=port, verbose=verbose))
 
 
 @app.command()
@@ -443,8 +455,8 @@ def simulate(
     scenario: Annotated[Path | None, typer.Option(help="A scenario file; by default the demo's.")] = None,
 ) -> None:
     """Run the simulator alone: a little Cloudflare on loopback, speaking its API."""
-    from watchdog.demo import CannotSimulate
-    from watchdog.demo import simulate as serve
+    from watchdog.demo.simulate import CannotSimulate
+    from watchdog.demo.simulate import simulate as serve
 
     try:
         asyncio.run(serve(port, scenario))
@@ -523,15 +535,18 @@ def _fail(code: int, sentence: str) -> NoReturn:
     sys.exit(code)
 
 
-def _load(path: Path, warn: "Warn" = lambda _: None, *, online: bool = True) -> "Config":
+def _load(
+    path: Path, warn: "Warn" = lambda _: None, *, online: bool = True, opened: "Opened | None" = None
+) -> "Config":
     """The configuration; where the command goes ``online``, with its secrets, and the environment must fit as well."""
+    from watchdog.config.document import unnoticed
     from watchdog.config.environment import check_environment
     from watchdog.config.load import ConfigError, load
 
     if online and (unusable := "\n".join(check_environment(os.environ))):
         _fail(CONFIG_ERROR, unusable)
     try:
-        return load(path, os.environ, warn, with_secrets=online)
+        return load(path, os.environ, warn, with_secrets=online, opened=opened or unnoticed)
     except ConfigError as error:
         _fail(CONFIG_ERROR, str(error))
 
@@ -544,16 +559,10 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
     """
     from watchdog.clock import RealClock
     from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
-    from watchdog.state.store import Store
 
-    clock = RealClock()
+    clock, url = RealClock(), config.state.url.get_secret_value()
     try:
-        try:
-            store = Store.open(config.state.url, exclusive=exclusive, mend_at=clock.now() if mending else None)
-        except StateHeld:
-            if not or_beside:
-                raise
-            store = Store.open(config.state.url, exclusive=False)
+        store = _opened(url, exclusive=exclusive, or_beside=or_beside, mend_at=clock.now() if mending else None)
         try:
             yield store
             if mending and store.damage is not None:
@@ -573,6 +582,22 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
         _fail(IO_ERROR, str(error))
+
+
+def _opened(url: str, *, exclusive: bool, or_beside: bool, mend_at: "datetime | None") -> "Store":
+    from watchdog.state.database import StateHeld
+    from watchdog.state.store import Store
+
+    try:
+        store = Store.open(url, exclusive=exclusive, mend_at=mend_at)
+    except StateHeld:
+        if not or_beside:
+            raise
+        return Store.open(url, exclusive=False)
+    if or_beside and store.shared:  # it is up to date now, and daemons may be at work on it
+        store.close()
+        return Store.open(url, exclusive=False)
+    return store
 
 
 def _print_rows(found: "Inventory", zone: str = "", reason: str = "") -> None:

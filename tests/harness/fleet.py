@@ -13,6 +13,7 @@ from random import Random
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
+from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
@@ -193,7 +194,7 @@ class Fleet:
 @asynccontextmanager
 async def as_a_daemon(fleet, environ=None):
     """The fleet's components run by the daemon. Its ticker goes by real time, which stands still beside the loop's."""
-    daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {})
+    daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {}, files=fleet.start.files)
     running = asyncio.create_task(daemon.run())
     await asyncio.sleep(1)
     try:
@@ -208,6 +209,7 @@ class Start:
 
     def __init__(self, folder):
         self.folder = folder
+        self.files = Files()
 
     def scenario(self, accounts, scenario):
         tokens = [{"name": name, "value": f"token-of-{name}"} for name in accounts]
@@ -253,7 +255,8 @@ class Start:
 
     def load(self, configuration):
         self.path.write_text(json.dumps(configuration))
-        return load(self.path, {})
+        self.files = Files()
+        return load(self.path, {}, opened=self.files.opened)
 
     @asynccontextmanager
     async def __call__(

@@ -106,9 +106,9 @@ class LoopClock:
         await asyncio.sleep(delay.total_seconds())
 
 
-def simulated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def simulated(work: Callable[[], Coroutine[Any, Any, T]], loop: SimulatedLoop | None = None) -> T:
     """Run a coroutine on a loop with simulated time; no task may be left over."""
-    loop = SimulatedLoop()
+    loop = loop or SimulatedLoop()
     try:
         asyncio.set_event_loop(loop)
         result = loop.run_until_complete(work())
