@@ -6,8 +6,8 @@ from itertools import pairwise
 from random import Random, SystemRandom
 
 import pytest
-from tests.harness.postgresql import needs_pgbouncer, pgbouncer, postgresql
 
+from tests.harness.postgresql import needs_pgbouncer, pgbouncer, postgresql
 from tests.harness.processes import until
 from tests.harness.replicas import ACCOUNTS, Deployment, fleet
 
