@@ -198,7 +198,7 @@ class Daemon:
             version=own_version(),
             zones=len(runtime.components.watched.zones()),
             listen=address,
-            state=config.state.url,
+            state=str(config.state.url),
             dry_run=runtime.components.dry_run or None,
         )
         self._notify.send(READY=1, STATUS="Started; the first pass is under way.")

@@ -31,7 +31,15 @@ from watchdog.config.messages import describe
 from watchdog.config.permissions import Warn, exposure
 from watchdog.config.references import resolve
 from watchdog.config.schema import Config
-from watchdog.config.secrets import Secret, leave_unread, read_secret, secret_blocks
+from watchdog.config.secrets import (
+    Address,
+    Secret,
+    is_address,
+    leave_unread,
+    read_secret,
+    secret_blocks,
+    without_password,
+)
 from watchdog.config.variables import Expansion, TooLarge
 
 __all__ = ["ConfigError", "Problem", "json_schema", "load"]
@@ -76,7 +84,7 @@ def load(
 
     if not with_secrets:
         leave_unread(written, Config)
-    elif any(_inline(block, secrets) for _, block, secrets in secret_blocks(written, Config)):
+    elif any(_inline(block, secrets, where) for where, block, secrets in secret_blocks(written, Config)):
         with suppress(OSError):
             judge(path, path.stat())
     data = _with_variables(written, environ, problems)
@@ -161,9 +169,14 @@ class _Problems:
         self.found.append(problem)
 
 
-def _inline(block: Mapping[str, Any], secrets: tuple[str, ...]) -> bool:
+def _inline(block: Mapping[str, Any], secrets: tuple[str, ...], where: Where) -> bool:
     """Whether the file itself holds a secret: what comes from a variable is none of its own."""
     given = {name: block[name] for name in secrets if isinstance(block.get(name), str) and "${" not in block[name]}
+    given = {
+        name: text
+        for name, text in given.items()
+        if not is_address((*where, name), Config) or without_password(text) != text
+    }
     if "@" not in given.get("alertmanager", ""):
         given.pop("alertmanager", None)  # an address, mostly, and no secret
     return bool(given)
@@ -184,7 +197,8 @@ def _fill_in_files(
             report(where, "must be the path of a file", "")
         else:
             try:
-                block[secret] = Secret(read_secret(folder / file, opened), folder / file)
+                kind = Address if is_address((*place, secret), Config) else Secret
+                block[secret] = kind(read_secret(folder / file, opened), folder / file)
             except ValueError as error:
                 shown = f"{file} " if _surely_a_path(file) else "the file "
                 report(where, f"{shown}{error}", "")

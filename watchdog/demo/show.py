@@ -47,7 +47,7 @@ async def show(*, speed: float, duration: str, port: int, verbose: bool) -> None
         path, server = folder / "config.yaml", "{}:{}".format(*resolver.address)
         path.write_text(configuration(base_url, folder, listen, server, chat_url), encoding="utf-8")
         config = load(path, {})
-        store = Store.open(config.state.url, exclusive=True)
+        store = Store.open(config.state.url.get_secret_value(), exclusive=True)
         stack.callback(store.close)
         metrics = new_metrics()
         runtime = await stack.enter_async_context(open_runtime(config, store, metrics=metrics, clock=clock))

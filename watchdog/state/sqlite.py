@@ -42,6 +42,8 @@ _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, ms
 class SQLite:
     """An open state file. Made by ``open_database``; to be used in one thread at a time, though not always the same."""
 
+    now: sa.ColumnElement[int] | None = None
+
     def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str]) -> None:
         """``options`` are those of SQLite's own URIs."""
         self._path = path
