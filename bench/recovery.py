@@ -1,5 +1,6 @@
-"""A simulated year of troubled renewals, lived through by the daemon as configured by default, by two scripts in cron,
-and by an oracle: what of it was recovered, how late, and what it cost people and authorities.
+"""A simulated year of renewals and their troubles: what the daemon makes of it, two scripts in cron, and an oracle.
+
+What was recovered of what could be, how late, and what it cost people and authorities.
 
 ``docs/recovery.md`` has the method and the results. Prints what was assumed, then the table; the same for a seed every
 time. ``--packs`` and ``--days`` make a smaller world.
@@ -15,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recovery_assumptions import DAY, HOUR, Assumptions, read
 from recovery_daemon import daemon
@@ -26,6 +26,7 @@ from recovery_pack import Outcome, Pack, Tally
 
 from watchdog.simulator.scenario import ZoneStart
 
+HERE = Path(__file__).parent
 NAMES = {
     "daemon": "the daemon",
     "script": "script, every 15 min",

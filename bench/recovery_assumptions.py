@@ -26,7 +26,7 @@ ASKED = frozenset(
         "authority_rate_limited",
     }
 )
-"""Troubles in which the authority is asked and says no. In all others Cloudflare sees that nothing is there to ask for."""
+"""Troubles in which the authority is asked and says no. In all others Cloudflare sees that there is nothing to ask."""
 
 _SECONDS = {"s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY}
 _Z95 = 1.6448536269514722
@@ -40,17 +40,23 @@ class Lasts:
     p95: float
 
     def drawn(self, dice: Random) -> float:
+        """One of them."""
         return self.median * math.exp(dice.gauss(0.0, 1.0) * math.log(self.p95 / self.median) / _Z95)
 
     @property
     def mean(self) -> float:
+        """Their mean."""
         sigma = math.log(self.p95 / self.median) / _Z95
         return self.median * math.exp(sigma * sigma / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleKind:
-    """One kind of trouble. ``heals`` is ``None`` where it does not by itself; ``when`` is ``told``, ``never`` or empty."""
+    """One kind of trouble.
+
+    ``heals`` is how long it lasts where it heals by itself, else ``when`` is ``told`` or ``never``. ``whole`` is the
+    part of them that befalls a whole authority.
+    """
 
     name: str
     share: float

@@ -32,14 +32,17 @@ class PackFate:
 
     @property
     def window(self) -> float:
+        """How long before its end it is renewed."""
         return WINDOWS[self.validity]
 
     @property
     def period(self) -> float:
+        """From one renewal to the next."""
         return self.validity * DAY - self.window
 
     @property
     def by_hand(self) -> bool:
+        """Whether a person places its tokens."""
         return self.validation == "txt_manual"
 
 
@@ -164,7 +167,7 @@ class Fate:
             yield begins, begins + self.assumed.outage.drawn(dice)
 
     def refusals(self, zone: str) -> dict[int, tuple[str, int]]:
-        """Minutes of the year in which one request about a zone is refused for no reason: which code, and which request.
+        """Minutes in which a request about a zone is refused for no reason: which code, and which request of it.
 
         By the minute and not by a count of requests, so that who asks more often does not change what others meet.
         """

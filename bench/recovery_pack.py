@@ -30,8 +30,9 @@ INITIALIZING, ISSUING, DEPLOYING = 10.0, 40.0, 30.0
 
 
 def _checks() -> list[float]:
-    """When Cloudflare looks, from the beginning of a validation: the wait grows by 16 % each time, so that it reaches
-    4 h after some 29 h, as documented.
+    """When Cloudflare looks, from the beginning of a validation.
+
+    The wait grows by 16 % each time, so that it reaches 4 h after some 29 h, as documented.
     """
     waits, wait = [], 60.0
     while sum(waits) < 15 * DAY:
@@ -75,6 +76,7 @@ class Tally:
     trace: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
+        """Take in another part of the same year."""
         self.counts += other.counts
         self.renewals |= other.renewals
         self.mails += other.mails
@@ -444,10 +446,12 @@ class Pack:
 
     @property
     def id(self) -> str:
+        """Its id at Cloudflare."""
         return self.start.id
 
     @property
     def restartable(self) -> bool:
+        """Whether a restart means something now."""
         return self.status == TIMED_OUT
 
     @property
