@@ -2,7 +2,8 @@
 
 The order of a start: configuration, state (which is locked), components, listener, signals, ticker; READY is told once
 all of that stands. The order of a stop: no new looks, what is under way finishes, the memory is flushed, the listener
-closes, the state is unlocked. How it stands meanwhile is in ``health``.
+closes, the state is unlocked. How it stands meanwhile is in ``health``, how it takes another configuration in
+``reloading``.
 """
 
 import asyncio
@@ -15,18 +16,18 @@ from typing import Protocol
 
 from watchdog.answers import Answers
 from watchdog.cloudflare.errors import KNOWN_CODES
-from watchdog.config.document import DocumentError
-from watchdog.config.load import load
+from watchdog.config.files import Files
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.health import Health
 from watchdog.model.events import EventName
 from watchdog.model.report import PassReport
-from watchdog.model.text import clean, defect
+from watchdog.model.text import clean
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
-from watchdog.runtime import CannotReload, Runtime, inventory, open_runtime
+from watchdog.reloading import Reloading
+from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.schedule.ticker import Ticker
 from watchdog.state.store import Store
 from watchdog.tell.listener import Listener, bind
@@ -55,17 +56,20 @@ async def watch(
     path: Path,
     environ: Mapping[str, str],
     *,
+    files: Files,
     exposed: Iterable[Exposed] = (),
     dry_run: bool,
 ) -> None:
     """``run``: the daemon, until it is asked to stop. ``exposed`` is what the configuration warned of.
+
+    ``files`` is what it was read from, to be followed.
 
     Raises ``ListenError``, ``StateDamaged``, and ``OSError`` where the listener can go on no more.
     """
     metrics = new_metrics()
     async with open_runtime(config, store, dry_run=dry_run, metrics=metrics) as runtime:
         runtime.telemetry.exposed(exposed)
-        await Daemon(runtime, metrics, path, environ).run()
+        await Daemon(runtime, metrics, path, environ, files=files).run()
 
 
 def new_metrics() -> Metrics:
@@ -99,13 +103,16 @@ class Daemon:
         path: Path,
         environ: Mapping[str, str],
         *,
+        files: Files | None = None,
         ticker: Callable[[timedelta, Callable[[], None]], Ticking] = Ticker,
         sender: HttpSender | None = None,
     ) -> None:
-        """``ticker`` makes another than APScheduler's, which goes by real time; ``sender`` sends alerts another way."""
+        """``files`` is what the configuration was read from, to be followed.
+
+        ``ticker`` makes another than APScheduler's, which goes by real time; ``sender`` sends alerts another way.
+        """
         self._runtime = runtime
         self._metrics = metrics
-        self._path = path
         self._environ = environ
         self._clock = runtime.components.clock
         self.health = Health(runtime)
@@ -122,6 +129,16 @@ class Daemon:
         self.answers = Answers(runtime, self.health, self.pipeline, metrics)
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
+        self._reloading = Reloading(
+            runtime,
+            self.health,
+            metrics=metrics,
+            manager=self._notify,
+            path=path,
+            environ=environ,
+            files=files or Files(),
+        )
+        self._following: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._ticked = self._reload_asked = self._stop_asked = False
         self._ticked_at = self._clock.monotonic()
@@ -150,6 +167,11 @@ class Daemon:
         self._reload_asked = True
         self._wake.set()
 
+    async def reload(self) -> None:
+        """Take the configuration anew, or go on with the one there is."""
+        self._reload_asked = False
+        await self._reloading.reload()
+
     # ── start ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _start(self) -> None:
@@ -176,10 +198,11 @@ class Daemon:
             version=own_version(),
             zones=len(runtime.components.watched.zones()),
             listen=address,
-            state=config.state.url,
+            state=str(config.state.url),
             dry_run=runtime.components.dry_run or None,
         )
         self._notify.send(READY=1, STATUS="Started; the first pass is under way.")
+        self._following = asyncio.create_task(self._reloading.follow(self.ask_to_reload))
         self._ticker.start()
 
     # ── tick ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -200,7 +223,7 @@ class Daemon:
         if self.health.newly_overdue():
             await self._alert()
         if self._reload_asked:
-            self.reload()
+            await self.reload()
         self._ticker.retune(self._length)
         if self._clock.monotonic() >= self._tick_due:
             self._ticker.tick_now()
@@ -255,40 +278,15 @@ class Daemon:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
         await self.pipeline.consider(inventory(self._runtime.components), self.health.standing())
 
-    # ── reload ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def reload(self) -> None:
-        """Take the configuration anew, or go on with the one there is. ``systemctl reload`` waits for READY."""
-        self._reload_asked = False
-        self._notify.send(RELOADING=1, MONOTONIC_USEC=int(self._clock.monotonic() * 1e6))
-        exposed: list[Exposed] = []
-        try:
-            changes = self._runtime.apply(load(self._path, self._environ, exposed.append))
-        except (DocumentError, CannotReload) as error:
-            self._refuse(str(error))
-        except Exception as surprise:  # noqa: BLE001  a fault of ours in one part must not end the watch
-            self._refuse(defect(surprise))
-        else:
-            self.health.configuration_taken()
-            self._metrics.reloaded(self._clock.now(), successful=True)
-            self._log(EventName.CONFIG_RELOADED, changes=[str(change) for change in changes])
-            self._runtime.telemetry.exposed(exposed)
-        finally:
-            self._notify.send(READY=1)
-        self._notify.send(STATUS=self.health.summary())
-
-    def _refuse(self, error: str) -> None:
-        self.health.refusal = error
-        self._metrics.reloaded(self._clock.now(), successful=False)
-        kept = "the configuration that was running"
-        self._log(EventName.CONFIG_REFUSED, error=error.replace("\n", "; "), kept=kept)
-
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _stop(self) -> None:
         self._log(EventName.STOPPING)
         self._notify.send(STOPPING=1, STATUS="Stopping: letting what is under way finish.")
         self._ticker.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._runtime.passes.stop(PATIENCE)
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)

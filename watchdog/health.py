@@ -79,7 +79,15 @@ class Health:
         )
 
     def summary(self) -> str:
-        """How things stand, in one line for ``systemctl status``."""
+        """How things stand, in one line for ``systemctl status``. What was refused at a reload comes first."""
+        if not self.refusal:
+            return self._work()
+        first, *others = self.refusal.splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        goes_on = f"The configuration of {self.loaded_at:%H:%M:%S} UTC goes on."
+        return f"Reload refused: {first}{more}. {goes_on} {self._work()}"
+
+    def _work(self) -> str:
         if self.last is None:
             return "The first pass is under way."
         found = inventory(self._runtime.components)

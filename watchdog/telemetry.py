@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 
 class LogsAndMetrics:
-    """Logs and, for the daemon, metrics. ``progress`` is called after each zone that was looked at."""
+    """Logs and, for the daemon, metrics.
+
+    ``progress`` is called after each zone that was looked at, ``heard`` with all that happened.
+    """
 
     def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
         self.logs = logs
         self.metrics = metrics
         self._clock = clock
         self.progress: Callable[[], None] = lambda: None
+        self.heard: Callable[[list[Event]], None] = lambda _: None
 
     def happened(self, events: list[Event]) -> None:
         """Log them, and count how long recoveries took."""
@@ -36,6 +40,7 @@ class LogsAndMetrics:
             took = dict(event.facts).get("after_seconds") if event.name == "recovered" else None
             if isinstance(took, int) and self.metrics is not None:
                 self.metrics.recovered(took)
+        self.heard(events)
 
     def restarted(self, zone: ZoneRef, sent: Sent) -> None:
         """Count it."""

@@ -8,13 +8,16 @@ import asyncio
 import json
 import logging
 import os
+import pty
 import queue
 import re
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,25 @@ def shell(tmp_path, tmp_path_factory):
     shell = Shell(tmp_path, tmp_path_factory.getbasetemp() / "compiled")
     yield shell
     shell.end()
+
+
+@pytest.fixture
+def screen(shell):
+    """``screen(*arguments)``: what a terminal of 80 columns shows, and the exit code."""
+
+    def see(*arguments, columns=80):
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        process = shell.start(*arguments, stdout=theirs, stderr=theirs, env={"TERM": "xterm-256color"})
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO: nobody has the other end any more
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n"), process.wait(10)
+
+    return see
 
 
 @pytest.fixture

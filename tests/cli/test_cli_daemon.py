@@ -1,9 +1,8 @@
-"""The daemon as a process: what it serves, logs and survives; and the demo of it."""
+"""The daemon as a process: what it serves, logs and survives; and the simulator alone."""
 
 import json
 import re
 import signal
-import socket
 
 import httpx
 import pytest
@@ -113,21 +112,11 @@ def test_a_daemon_whose_log_nobody_reads_goes_on(running, until):
     process.stdout.close()
 
 
-def test_the_demo_shows_a_daemon_at_work_and_sums_up_even_where_its_port_is_taken(shell):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        done = shell("demo", "--for", "1s", "--port", other.getsockname()[1])
-    assert done.code == 0
-    assert "Nothing leaves this machine" in done.out
-    assert "restarts were accepted by the simulator" in done.out
-    assert " started " in done.err
-    assert re.search(r"(?m)^[0-9]+ packs in 13 zones", done.out)
-    assert "Traceback" not in done.err
-
-
 def test_the_simulator_says_how_to_speak_to_it(shell, tmp_path):
     (tmp_path / "scenario.yaml").write_text("zones: [{name: a.example}]\n")
     process = shell.start("simulate", "--port", "0", "--scenario", "scenario.yaml")
-    said = [process.stdout.readline() for _ in range(3)]
+    said = [process.stdout.readline() for _ in range(4)]
+    assert re.fullmatch(r"A DNS resolver that knows these zones is at 127\.0\.0\.1:\d+\n", said[3])
     base = said[0].split()[-1]
     token, zone = said[1].split()[-1], said[2].split()[1]
     packs = get(

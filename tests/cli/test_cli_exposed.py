@@ -56,3 +56,22 @@ def test_a_check_warns_that_ids_do_not_last_and_not_of_hosts(command, configure)
 
     assert warned([{"hosts": ["a.example"]}]) == warned("all") == ""
     assert warned(["3822ff90-ea29-44df-9e55-21300bb9419b"]).startswith("warning: zone a.example: pack ids do not last")
+
+
+NOWHERE = {"api_token_file": "/nowhere/at/all"}
+
+
+def test_a_check_without_secrets_reads_none(command, configure):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[{"name": "a.example"}], account=NOWHERE)
+    assert "/nowhere/at/all cannot be read" in command("check-config", "-c", config).failed(78)
+    assert command("check-config", "--without-secrets", "-c", config).code == 0
+
+
+def test_a_check_without_secrets_still_finds_what_is_wrong(command, configure):
+    config = configure("http://127.0.0.1:1/client/v4", zones=[], account=NOWHERE)
+    said = command("check-config", "--without-secrets", "-c", config).failed(78)
+    assert said == f"{config}:3: zones: nothing is watched; list zones, or add `discover: {{}}` to an account"
+
+
+def test_a_check_online_wants_the_secrets(command):
+    assert "--online needs the secrets" in command("check-config", "--online", "--without-secrets").failed(2)

@@ -1,10 +1,6 @@
 """What a person sees on a terminal of 80 columns, and what somebody without the token is told."""
 
-import os
-import pty
 import re
-import termios
-from contextlib import suppress
 
 import pytest
 
@@ -25,25 +21,6 @@ def looked_at(command, cloudflare, configure):
     world = cloudflare(zones=FLEET)
     command("once", "-c", configure(world))
     return configure(world, account={"api_token_file": "/nowhere/at/all"})
-
-
-@pytest.fixture
-def screen(shell):
-    """``screen(*arguments)``: what a terminal of 80 columns shows, and the exit code."""
-
-    def see(*arguments, columns=80):
-        ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, columns))
-        process = shell.start(*arguments, stdout=theirs, stderr=theirs, env={"TERM": "xterm-256color"})
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # EIO: nobody has the other end any more
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-        os.close(ours)
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n"), process.wait(10)
-
-    return see
 
 
 @pytest.mark.process

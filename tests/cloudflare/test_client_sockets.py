@@ -5,6 +5,7 @@ must not come, the server never sends one.
 """
 
 import asyncio
+import contextlib
 import functools
 import gzip
 import json
@@ -22,6 +23,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, make_client, timed_out
+from watchdog.cloudflare import connections
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.envelope import MOST_ON_PAGE
 from watchdog.cloudflare.errors import CloudflareError, CloudflareFault, NetworkFault, RateLimited, Unsettled
@@ -151,12 +153,7 @@ def unproxied(monkeypatch):
     return monkeypatch
 
 
-pytestmark = [
-    pytest.mark.usefixtures("unproxied"),
-    # httpx-aiohttp slots a proxy's password over in a way that aiohttp 4 will not have; ours is below 4.
-    pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:The 'proxy_auth' parameter is deprecated:DeprecationWarning"),
-]
+pytestmark = pytest.mark.usefixtures("unproxied")
 
 
 def in_real_time(test):
@@ -197,6 +194,31 @@ async def test_one_connection_serves_many_calls():
             await client.get_pack(ZONE, PACK)
         await client.restart_validation(ZONE, PACK)
         assert (server.connections, len(server.heard)) == (1, 11)
+
+
+@in_real_time
+async def test_calls_at_once_share_as_few_connections_as_were_allowed_and_all_are_answered():
+    async with serving(saying(response())) as server, calling(server.base) as client:
+        await asyncio.gather(*(client.get_pack(ZONE, PACK) for _ in range(20)))
+        assert (server.connections, len(server.heard)) == (4, 20)
+
+
+@in_real_time
+async def test_a_connection_that_nobody_used_for_long_is_not_trusted_with_a_call(monkeypatch):
+    async with serving(saying(response())) as server, calling(server.base) as client:
+        await client.get_pack(ZONE, PACK)
+        monkeypatch.setattr(connections, "KEPT_FOR", 0.0)
+        await client.get_pack(ZONE, PACK)
+        assert (server.connections, len(server.heard)) == (2, 2)
+
+
+@in_real_time
+async def test_a_server_that_talks_unasked_loses_its_connection_and_the_next_call_goes_through():
+    said = response() + response(b'{"success": true, "result": {"id": "another"}}')
+    async with serving(saying(said, response())) as server, calling(server.base) as client:
+        for _ in range(2):
+            assert (await client.get_pack(ZONE, PACK)).id == PACK
+        assert server.connections == 2
 
 
 @pytest.mark.parametrize("kind", ["reset", "truncated"])
@@ -304,7 +326,7 @@ async def test_a_reason_phrase_that_is_no_text_is_ignored_and_the_rest_counts(st
 @pytest.mark.parametrize("answers", [(None,), (response(), None)])
 @in_real_time
 async def test_every_request_that_leaves_is_one_of_ours(answers):
-    """aiohttp would send a GET a second time by itself where the server closes without an answer."""
+    """Many a library sends a GET a second time by itself where the server closes without an answer."""
     async with serving(saying(*answers)) as server, calling(server.base) as client:
         for _ in answers[:-1]:
             await client.get_pack(ZONE, PACK)
@@ -688,3 +710,48 @@ async def test_a_server_that_speaks_no_tls_is_sent_nothing_it_could_read():
         failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
     assert (failed.code, failed.sent) == ("tls", False)
     assert b"simulated-token" not in heard
+
+
+@asynccontextmanager
+async def tunnelling(tls=None):
+    """A proxy that joins its clients with whom they ask for, by name; it notes what it is asked."""
+    asked, pipes = [], set()
+
+    async def pipe(reader, writer):
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+        writer.close()
+
+    async def join(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        port = int(asked[-1].split()[1].rpartition(b":")[2])
+        there, onwards = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        pipes.update((asyncio.create_task(pipe(reader, onwards)), asyncio.create_task(pipe(there, writer))))
+
+    proxy = await asyncio.start_server(join, "127.0.0.1", 0, ssl=tls)
+    async with proxy:
+        yield proxy.sockets[0].getsockname()[1], asked
+    await asyncio.gather(*pipes)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.real
+@in_real_time
+async def test_a_proxy_joins_us_with_the_server_and_sees_neither_credential_nor_answer(certificate, unproxied, scheme):
+    files = certificate("localhost")
+    unproxied.setenv("SSL_CERT_FILE", str(files[0]))
+    async with (
+        serving(saying(response()), tls=tls_of(files)) as server,
+        tunnelling(tls_of(files) if scheme == "https" else None) as (port, asked),
+    ):
+        unproxied.setenv("HTTPS_PROXY", f"{scheme}://user:hunter2@localhost:{port}")
+        async with calling(f"https://localhost:{server.port}/client/v4") as client:
+            for _ in range(2):
+                assert (await client.get_pack(ZONE, PACK)).id == PACK
+        assert server.connections == len(asked) == 1
+        assert asked[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+        assert b"proxy-authorization: basic dxnlcjpodw50zxiy" in asked[0].lower()
+        assert b"simulated-token" not in asked[0]
+        assert b"hunter2" not in server.heard[0]

@@ -39,7 +39,7 @@ def test_accounts_and_one_zone_are_enough_and_the_rest_has_the_promised_defaults
     assert config.restart.max_attempts == 8
     assert config.restart.max_per_hour == 60
     assert config.web.listen == "127.0.0.1:9909"
-    assert config.state.url == "sqlite:////var/lib/certpack-watchdog/state.db"
+    assert str(config.state.url) == "sqlite:////var/lib/certpack-watchdog/state.db"
     assert config.metrics.per_pack == "all"
     assert (config.log.level, config.log.format) == ("info", "auto")
     assert config.api.base_url == "https://api.cloudflare.com/client/v4"
@@ -310,9 +310,42 @@ def test_any_other_api_url_is_refused(refused: Refused, url: str) -> None:
     assert line.startswith("config.yaml:3: api.base_url: ")
 
 
-@pytest.mark.parametrize("url", ["sqlite:///state.db", "sqlite:////var/lib/state.db"])
-def test_the_state_is_a_file(read: Read, url: str) -> None:
-    assert read(ONE_ZONE + f"state: {{url: {url}}}").state.url == url
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///state.db",
+        "sqlite:////var/lib/state.db",
+        "postgresql://h/d",
+        "postgresql://u@h1:5432,h2/d?schema=certs_2&sslmode=verify-full",
+    ],
+)
+def test_the_state_is_a_file_or_a_database(read: Read, url: str) -> None:
+    assert read(ONE_ZONE + f"state: {{url: '{url}'}}").state.url.get_secret_value() == url
+
+
+def test_the_password_of_the_state_is_read_from_a_file_and_never_shown(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:s3cret@h/d?sslpassword=t0o\n")
+    state = read(ONE_ZONE + f"state: {{url_file: {tmp_path}/url}}").state
+    assert state.url.get_secret_value() == "postgresql://u:s3cret@h/d?sslpassword=t0o"
+    assert str(state.url) == "postgresql://u:***@h/d?sslpassword=***"
+    assert "s3cret" not in repr(state)
+
+
+def test_who_needs_no_credential_is_told_where_the_state_is_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(ONE_ZONE + "state: {url: 'postgresql://u:${PASSWORD}@h/d'}")
+    config = load(tmp_path / "config.yaml", {"PASSWORD": "s3cret"}, with_secrets=False)
+    assert config.state.url.get_secret_value() == "postgresql://u:s3cret@h/d"
+
+
+@pytest.mark.parametrize("lease", ["1.9s", "11m"])
+def test_a_lease_is_neither_short_nor_long(refused: Refused, lease: str) -> None:
+    [line] = refused(ONE_ZONE + f"state: {{url: 'postgresql://h/d'}}\nreplica: {{lease: {lease}}}")
+    assert line == "config.yaml:4: replica: lease must be at least 2s and at most 10m"
+
+
+def test_there_are_no_replicas_on_sqlite(refused: Refused) -> None:
+    [line] = refused(ONE_ZONE + "replica: {name: a}")
+    assert "needs a state.url of PostgreSQL" in line
 
 
 @pytest.mark.parametrize(
@@ -323,7 +356,9 @@ def test_the_state_is_a_file(read: Read, url: str) -> None:
         "sqlite:////",
         "sqlite:///:memory:",
         "sqlite:///a?mode=ro",
-        "postgresql://h/d",
+        "postgresql://h/d#x",
+        "postgresql://h/d?schema=Certs",
+        "mysql://h/d",
         "state.db",
     ],
 )

@@ -66,7 +66,8 @@ def test_the_example_has_every_key() -> None:
         ("url", "pagerduty", "secret"),
     )  # one of the two ways is shown for each
     elsewhere = {f"alerts.destinations.*.{key}" for key in (*files, *places)}
-    assert known - shown == {"accounts.*.api_token", "accounts.*.api_key", "alerts.heartbeat_url", *elsewhere}
+    elsewhere |= {"accounts.*.api_token", "accounts.*.api_key", "alerts.heartbeat_url", "state.url_file"}
+    assert known - shown == elsewhere
 
 
 def test_the_example_shows_the_defaults_where_there_are_any() -> None:

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from tests.harness.alerting import Receiver
 from tests.harness.fleet import timed_out
 from tests.harness.processes import until
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
@@ -172,3 +173,25 @@ def test_a_dry_run_of_the_daemon_sends_no_patch_and_says_so(machine):
     assert daemon.until("pass_completed", 3)["dry_run"]
     assert daemon.stop() == 0
     assert machine.patches() == []
+
+
+def test_a_reload_whose_url_apprise_does_not_know_is_refused_whole_and_people_of_the_old_one_are_told(machine):
+    machine.cloudflare({"a.example": CALM})
+    with Receiver() as hook:
+        daemon = machine.run(machine.config(alerts={"destinations": [{"name": "hook", "webhook": hook.url}]}))
+        daemon.until("pass_completed")
+        daemon.configure(
+            machine.config(
+                alerts={"destinations": [{"name": "chat", "url": "nosuchservice://planted-secret"}]},
+                log={"level": "error", "format": "json"},
+            )
+        )
+        daemon.signal(signal.SIGHUP)
+        refused = daemon.until("config_refused")
+        [letter] = until(lambda: hook.got, "a message")
+        daemon.until("alert_sent")  # at info, so the old level holds
+        assert daemon.stop() == 0
+    says = f"{daemon.path}: alerts.destinations[chat].url: Apprise knows no service for this URL"
+    assert refused["error"] == says
+    assert (letter.json["reason"], says in letter.json["alerts"][0]["body"]) == ("config_refused", True)
+    assert "planted-secret" not in daemon.output + letter.body.decode()

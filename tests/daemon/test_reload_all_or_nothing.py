@@ -9,7 +9,7 @@ import structlog
 
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
-from watchdog import daemon as daemon_module
+from watchdog import reloading
 from watchdog.building import Building
 from watchdog.cycle import Configured
 
@@ -112,7 +112,7 @@ async def test_whichever_part_cannot_be_built_the_old_configuration_goes_on_in_f
         with monkeypatch.context() as patched:
             break_after(patched, step)
             fleet.start.path.write_text(json.dumps(after(fleet.settings)))
-            daemon.reload()
+            await daemon.reload()
         assert told_by(daemon, fleet) == before
 
 
@@ -167,15 +167,15 @@ async def test_a_reload_is_over_for_the_service_manager_whatever_becomes_of_it(
         notified()
         if where == "load":
 
-            def broken(*_):
+            def broken(*_, **__):
                 raise KeyboardInterrupt
 
-            monkeypatch.setattr(daemon_module, "load", broken)
+            monkeypatch.setattr(reloading, "load", broken)
             with pytest.raises(KeyboardInterrupt):
-                daemon.reload()
+                await daemon.reload()
         else:
             break_after(monkeypatch, "watched")
-            daemon.reload()
+            await daemon.reload()
         states = notified()
         assert (states[0], states.count("READY=1")) == ("RELOADING=1", 1)
 

@@ -2,7 +2,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.harness.dns import FULL, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack
+from tests.harness.dns import FULL, PARTIAL, TXT, Responder, diagnose, names, pack
 from watchdog.model.packs import Validation, ZoneFacts
 
 HOST = "www.example.com"
@@ -54,7 +54,7 @@ def test_packets_that_are_no_answer_are_passed_over_and_count_as_none(resolver):
 
 
 def test_a_port_where_nobody_listens_is_a_silent_resolver():
-    found = diagnose(pack(*(f"{n}.example.com" for n in range(5))), Refusing(), facts=PARTIAL, timeout=SHORT)
+    found = diagnose(pack(*(f"{n}.example.com" for n in range(5))), Refusing(), facts=PARTIAL, sockets=True)
     assert about(found) == {("resolver_silent", "hint")}
 
 
@@ -95,13 +95,13 @@ def test_a_chain_of_aliases_may_be_long_but_not_without_end(resolver, links, wel
 def test_a_truncated_answer_is_fetched_by_tcp(resolver):
     resolver.records[HOST] += ['CAA 0 issue "pki.goog"']
     resolver.odd[HOST] = "truncate"
-    assert ("caa_forbids", "certain", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL))
+    assert ("caa_forbids", "certain", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL, sockets=True))
     assert resolver.asked[HOST, "CAA", "tcp"] == 1
 
 
 def test_a_huge_answer_is_read_in_part_and_stays_cheap(resolver):
     resolver.records[f"_acme-challenge.{HOST}"] = [f'TXT "{n:05}{"x" * 200}"' for n in range(250)]
-    found = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    found = diagnose(pack(HOST), resolver, facts=PARTIAL, sockets=True)
     assert about(found) == {("txt_shadows_delegation", "likely")}
     assert resolver.asked[f"_acme-challenge.{HOST}", "TXT", "tcp"] == 1
 

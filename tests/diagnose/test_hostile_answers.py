@@ -120,7 +120,7 @@ def test_what_comes_by_tcp_instead_of_an_answer_is_malformed_or_late_and_never_a
         return [answer.status for answer in await diagnoser._lookups.ask(HOST, "CAA")]  # noqa: SLF001 - its own words
 
     timeout = PATIENT if status == "malformed" else None
-    assert examined(ask, hostile, timeout=timeout or SHORTEST) == [status]
+    assert examined(ask, hostile, timeout=timeout or SHORTEST, sockets=True) == [status]
 
 
 SHORTEST = PATIENT / 50
@@ -154,7 +154,8 @@ def visited(resolver, pages, path="/.well-known/pki-validation/a.txt", **options
     serving.start()
     try:
         reach = Reach(pages.server_address[1], allowed=lambda _: True)
-        return examined(lambda diagnoser: diagnoser.diagnose(which, FULL), resolver, reach=reach, **options)
+        options |= {"reach": reach, "sockets": True}
+        return examined(lambda diagnoser: diagnoser.diagnose(which, FULL), resolver, **options)
     finally:
         pages.shutdown()
         serving.join()

@@ -56,6 +56,22 @@ def test_the_right_token_is_no_finding_and_the_page_is_asked_by_the_hosts_name(r
     assert f"host: {HOST}".encode() in asked.lower()
 
 
+@pytest.mark.parametrize("target", ["a%7Eb", "t.txt?for=%2Fshop%3F", "t%3Bv;1"])
+def test_the_page_is_asked_for_as_its_url_is_written(resolver, target):
+    url = f"http://{HOST}/.well-known/pki-validation/{target}"
+    which = pack(HOST, status="pending_validation", validation=Validation("http", http_tokens=(HttpToken(url, "t"),)))
+    _, [asked] = visit(resolver, page("200 OK", b"t"), which)
+    assert asked.startswith(f"GET /.well-known/pki-validation/{target} HTTP/1.1\r\n".encode())
+
+
+@pytest.mark.parametrize("between", [" ", "\t", "\r\n", "\x7f"])
+def test_a_url_with_white_space_or_control_characters_is_asked_of_nobody(resolver, between):
+    url = f"http://{HOST}/.well-known/pki-validation/a{between}b"
+    which = pack(HOST, status="pending_validation", validation=Validation("http", http_tokens=(HttpToken(url, "t"),)))
+    _, asked = visit(resolver, page("200 OK", b"t"), which)
+    assert asked == []
+
+
 def test_a_header_of_many_kilobytes_beside_the_right_token_is_no_finding(resolver):
     found, _ = visit(resolver, page("200 OK", b"ca3-token\n", "content-security-policy: " + "x" * 30_000))
     assert found == ()
@@ -81,7 +97,7 @@ def test_a_reason_phrase_that_is_no_text_is_ignored(resolver):
         (page("200 OK", b"ca3-token", "content-encoding: gzip"), ""),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "http_unreachable"),
         (b"", "http_unreachable"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000 + b"\r\n\r\n", "http_unreachable"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", "http_unreachable"),
         (None, "http_unreachable"),
     ],
 )

@@ -10,7 +10,7 @@ from types import FunctionType, MethodType, ModuleType
 from pydantic import BaseModel
 
 from watchdog.config.schema import Config
-from watchdog.config.secrets import Secret
+from watchdog.config.secrets import Address, Secret
 
 LENGTH = 40
 """Of an API token; a Global API Key has 37 characters, a webhook's secret should not have fewer."""
@@ -61,7 +61,7 @@ def secret_fields(block=Config):
     """Block and key of every field of the schema that holds a secret."""
     for name, field in block.model_fields.items():
         for kind in _kinds(field.annotation):
-            if kind is Secret:
+            if isinstance(kind, type) and issubclass(kind, Secret) and kind is not Address:
                 yield block.__name__, name
             elif isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from secret_fields(kind)

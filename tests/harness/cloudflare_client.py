@@ -16,20 +16,33 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota
 from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
-from watchdog.simulator.app import ConnectionCut, create_app
+from watchdog.simulator.app import Asked, reply
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
 
-class InProcess(httpx.ASGITransport):
-    """Translates a cut into what httpx says on a real connection."""
+class InProcess(httpx.AsyncBaseTransport):
+    """The way to a simulated Cloudflare that needs no socket. What ends a connection is told as httpx tells it."""
 
-    async def handle_async_request(self, request: Any) -> Any:
-        try:
-            return await super().handle_async_request(request)
-        except ConnectionCut as cut:
-            raise (httpx.ReadError if cut.reset else httpx.RemoteProtocolError)(str(cut)) from cut
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = Asked(
+            method=request.method,
+            path=request.url.path,
+            query=request.url.query.decode("ascii"),
+            headers={name.decode("latin-1").lower(): each.decode("latin-1") for name, each in request.headers.raw},
+            body=await request.aread(),
+            address="127.0.0.1",
+        )
+        said = reply(self.world, asked)
+        if said.delay:
+            await self.world.clock.sleep(said.delay)
+        if said.cut is not None:
+            raise (httpx.ReadError if said.cut.reset else httpx.RemoteProtocolError)(str(said.cut)) from said.cut
+        return httpx.Response(said.status, headers=said.headers, stream=httpx.ByteStream(said.body))
 
 
 class Simulated:
@@ -46,7 +59,7 @@ class Simulated:
         headers = {**self.credential, **options.pop("headers", {})}
 
         async def once() -> Any:
-            transport = InProcess(app=create_app(self.world))
+            transport = InProcess(self.world)
             async with httpx.AsyncClient(transport=transport, base_url="http://sim/client/v4") as client:
                 return await client.request(method, path, headers=headers, **options)
 
@@ -132,7 +145,7 @@ class Sky:
     def __init__(self, scenario=None, **options):
         self.clock = LoopClock()
         self.world = World(Scenario.model_validate(scenario or {"zones": [{"name": "example.com"}]}), self.clock)
-        self.http = InProcess(app=create_app(self.world))
+        self.http = InProcess(self.world)
         self.client = make_client(self.http, self.clock, **options)
 
     @property

@@ -13,12 +13,12 @@ from random import Random
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
+from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.events import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
-from watchdog.simulator.app import create_app
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
@@ -37,7 +37,7 @@ class Wire(InProcess):
     """The way to the simulated Cloudflare. Tests may do something just before a request arrives."""
 
     def __init__(self, world):
-        super().__init__(app=create_app(world))
+        super().__init__(world)
         self.gate = None
         self._before = []
 
@@ -194,7 +194,7 @@ class Fleet:
 @asynccontextmanager
 async def as_a_daemon(fleet, environ=None):
     """The fleet's components run by the daemon. Its ticker goes by real time, which stands still beside the loop's."""
-    daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {})
+    daemon = Daemon(fleet.runtime, fleet.metrics, fleet.start.path, environ or {}, files=fleet.start.files)
     running = asyncio.create_task(daemon.run())
     await asyncio.sleep(1)
     try:
@@ -209,6 +209,7 @@ class Start:
 
     def __init__(self, folder):
         self.folder = folder
+        self.files = Files()
 
     def scenario(self, accounts, scenario):
         tokens = [{"name": name, "value": f"token-of-{name}"} for name in accounts]
@@ -254,7 +255,8 @@ class Start:
 
     def load(self, configuration):
         self.path.write_text(json.dumps(configuration))
-        return load(self.path, {})
+        self.files = Files()
+        return load(self.path, {}, opened=self.files.opened)
 
     @asynccontextmanager
     async def __call__(

@@ -166,7 +166,7 @@ async def live(folder, marks, length, seed=1):
 
     write(0)
     config, metrics, churn = load(path, {}), new_metrics(), Churn(dice)
-    store = Store.open(config.state.url, exclusive=True)
+    store = Store.open(config.state.url.get_secret_value(), exclusive=True)
     bells = []
 
     def ticker(period, ring):

@@ -25,7 +25,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  #
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
             raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
-        ready = super().select(0)
+        ready = self.loop.arrived(super().select)
         if not ready and timeout > 0:
             self.loop.wait(timeout)
         self.loop.turned()
@@ -45,6 +45,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.simulated
+
+    def arrived(self, select: Callable[[float], Any]) -> Any:
+        """What has come on the sockets of this loop."""
+        return select(0)
 
     def wait(self, seconds: float) -> None:
         """Nothing can happen before that."""
@@ -102,9 +106,9 @@ class LoopClock:
         await asyncio.sleep(delay.total_seconds())
 
 
-def simulated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def simulated(work: Callable[[], Coroutine[Any, Any, T]], loop: SimulatedLoop | None = None) -> T:
     """Run a coroutine on a loop with simulated time; no task may be left over."""
-    loop = SimulatedLoop()
+    loop = loop or SimulatedLoop()
     try:
         asyncio.set_event_loop(loop)
         result = loop.run_until_complete(work())

@@ -137,7 +137,7 @@ def test_the_configuration_is_taken_and_uses_the_mounted_secret_the_volume_and_t
     (tmp_path / "token").write_text("planted")
     (tmp_path / "config.yaml").write_text(text.replace(token, str(tmp_path / "token")))
     config = load(tmp_path / "config.yaml", {})
-    assert config.state.url.startswith(f"sqlite:///{mounts['state']}/")
+    assert config.state.url.get_secret_value().startswith(f"sqlite:///{mounts['state']}/")
     assert config.web.listen == f"0.0.0.0:{DAEMON['ports'][0]['containerPort']}"
     assert mounts["config"] == "/etc/certpack-watchdog"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.servers import CannotBootError, Machine, booted, lacking, until
-from watchdog.demo import TOKEN
+from watchdog.demo.stories import TOKEN
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "certpack-watchdog.service"
@@ -65,7 +65,7 @@ ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9909/health
 def unit(tmp_path: Path) -> Path:
     """The unit, its program replaced by one that is here: systemd-analyze looks for it."""
     copy = tmp_path / NAME
-    copy.write_text(UNIT.read_text().replace(f"{HOME}/bin/certpack-watchdog run", "/bin/true run"))
+    copy.write_text(UNIT.read_text().replace(f"{HOME}/bin/certpack-watchdog", "/bin/true"))
     return copy
 
 
@@ -187,12 +187,24 @@ def test_reload_takes_a_new_configuration_in_the_same_process(running: Machine) 
     assert (running.show(NAME, "MainPID"), running.show(NAME, "ActiveState")) == (before, "active")
 
 
-def test_reload_with_a_wrong_configuration_keeps_the_old_one_running(running: Machine) -> None:
+def test_reload_of_a_wrong_configuration_fails_names_the_fault_and_leaves_the_old_one_running(running: Machine) -> None:
     before = running.show(NAME, "MainPID")
-    running.write("/etc/certpack-watchdog/config.yaml", "acounts: {}\n")
-    running.run("systemctl", "reload", NAME, check=False)
-    assert until(lambda: "config_refused" in journal(running)), journal(running)
+    running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info") + "nonsense: true\n")
+    said = running.run("/bin/sh", "-c", f"systemctl reload {NAME} 2>&1; echo ended with $?")
+    assert "ended with 0" not in said
+    assert "config.yaml:7: nonsense: unknown key" in journal(running)
+    assert "config_reloaded" not in journal(running)[-3000:]
     assert (running.show(NAME, "MainPID"), running.show(NAME, "ActiveState")) == (before, "active")
+
+
+def test_a_wrong_configuration_that_nobody_reloads_is_in_the_status_until_it_is_mended(running: Machine) -> None:
+    assert until(lambda: running.show(NAME, "StatusText").startswith("Watching")), journal(running)
+    running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info") + "nonsense: true\n")
+    refused = "Reload refused: /etc/certpack-watchdog/config.yaml:7: nonsense: unknown key"
+    assert until(lambda: running.show(NAME, "StatusText").startswith(refused), 60), journal(running)
+    running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "warning"))
+    assert until(lambda: running.show(NAME, "StatusText").startswith("Watching"), 60), journal(running)
+    assert running.show(NAME, "ActiveState") == "active"
 
 
 def test_stop_ends_it_with_0_well_within_the_time_it_has(running: Machine) -> None:

@@ -70,7 +70,12 @@ def test_what_may_be_chosen_is_named_beside_each_key():
 
 def test_the_example_is_a_scenario():
     example = Scenario.model_validate(yaml.safe_load(EXAMPLES[1]))
-    assert [zone.name for zone in example.zones] == ["works.example", "second-try.example", "renewal.example"]
+    assert [zone.name for zone in example.zones] == [
+        "works.example",
+        "second-try.example",
+        "renewal.example",
+        "forbidden.example",
+    ]
     assert len(example.faults) == 2
 
 

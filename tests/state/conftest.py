@@ -1,19 +1,28 @@
 """A state of its own for every test, closed at its end."""
 
+import inspect
+import os
 import resource
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 
+from tests.harness.postgresql import pgbouncer, postgresql
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent
 from watchdog.model.packs import Pack
 from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.store import Store
+
+OF_EACH_DATABASE = {"test_store_intents", "test_store_keeps", "test_store_silences"}
+"""The modules whose claims hold for every kind of database."""
+
+_schemas = count(1)
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -99,8 +108,39 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def url(path):
-    return f"sqlite:///{path}"
+def url(request, path):
+    """Where a state is to be: on SQLite, on PostgreSQL, or on that behind PgBouncer."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        return f"sqlite:///{path}"
+    server, port = request.getfixturevalue("server"), None
+    if kind == "pgbouncer":
+        port = request.getfixturevalue("bouncer_port")
+    return server.url(f"test_{os.getpid()}_{next(_schemas)}", port)
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A real PostgreSQL, for all tests of one process."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bouncer_port(server):
+    """A real PgBouncer before it, in transaction mode."""
+    with pgbouncer(server) as port:
+        yield port
+
+
+def pytest_generate_tests(metafunc):
+    """What is claimed of a state is claimed of each kind of database; but what is about a file, of SQLite alone."""
+    if "url" not in metafunc.fixturenames or metafunc.module.__name__.rpartition(".")[2] not in OF_EACH_DATABASE:
+        return
+    if "path" in inspect.signature(metafunc.function).parameters:
+        return
+    real = [pytest.param(kind, marks=pytest.mark.real) for kind in ("postgresql", "pgbouncer")]
+    metafunc.parametrize("url", ["sqlite", *real], indirect=True)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from watchdog.model.decisions import Decision, Do
@@ -85,6 +85,11 @@ def test_stored_times_sort_as_the_times_do(one, other):
     assert (schema.to_micros(one) < schema.to_micros(other)) == (one < other)
 
 
+def holds_nul(values):
+    """What PostgreSQL has no place for in a text; ``model.text.clean`` takes it out of all that comes from outside."""
+    return "\\x00" in repr(values)
+
+
 def test_a_naive_time_is_refused():
     with pytest.raises(TypeError):
         schema.to_micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
@@ -97,6 +102,7 @@ def test_a_naive_time_is_refused():
     st.dictionaries(st.tuples(texts, texts), histories),
 )
 def test_what_is_saved_is_what_another_process_loads(store, other, kit, zones, packs, histories):
+    assume(not (store.shared and holds_nul([*zones, *packs, *histories.items()])))
     with store.writing() as connection:
         for table in (schema.zones, schema.packs, schema.histories):
             connection.execute(table.delete())
@@ -110,6 +116,7 @@ def test_what_is_saved_is_what_another_process_loads(store, other, kit, zones, p
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(entries, max_size=5))
 def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
+    assume(not (store.shared and holds_nul(lines)))
     store.save(Changes(journal=lines), kit.now)
     for line in lines:
         found = store.journal_of(line.zone_id, line.pack_id, 1000)

@@ -181,9 +181,9 @@ def test_what_is_wrong_with_the_place_is_said(tmp_path, path, url):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "postgresql://h/d", "sqlite:////x?mode=ro"]
+    "url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "sqlite:////x?mode=ro"]
 )
-def test_only_a_sqlite_file_can_be_named(url):
+def test_a_state_that_is_no_database_server_is_a_sqlite_file(url):
     assert refusal(url) == "state.url must be sqlite:///PATH, with four slashes for an absolute path"
 
 

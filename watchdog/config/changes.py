@@ -12,7 +12,7 @@ from watchdog.config.durations import format_duration
 from watchdog.config.schema import Config, Destination, ZoneConfig
 from watchdog.config.secrets import Secret
 
-FIXED = ("state.url", "web.listen", "api.base_url")
+FIXED = ("state.url", "replica.name", "replica.lease", "web.listen", "api.base_url")
 """What is taken up when the daemon starts, and stays until it stops."""
 
 ABSENT = "absent"

@@ -10,6 +10,7 @@ null. ``yes``, ``no``, ``on``, ``012:30`` and dates are text. Tags and merge key
 No message repeats a value of the file, since any value may be a secret that slipped into the wrong place.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ Where = tuple[str | int, ...]
 
 Report = Callable[[Where, str, str], None]
 """Called with a fault: where it is, what is wrong, and a hint (or nothing)."""
+
+Opened = Callable[[Path, os.stat_result | None, bytes], None]
+"""Called with every file that is read: its status and what it holds, as it was then; ``None`` and nothing where it
+could not be read."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand zones with a dozen packs each stay below it."""
@@ -125,13 +130,19 @@ class DocumentError(Exception):
         return "\n".join(map(str, self.problems))
 
 
-def read_document(path: Path) -> Document:
+def unnoticed(_path: Path, _status: os.stat_result | None, _content: bytes) -> None:
+    """Nobody wants to know which files are read."""
+
+
+def read_document(path: Path, opened: Opened = unnoticed) -> Document:
     """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
     file = str(path)
     try:
-        with path.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
+        with path.open("rb") as reading:
+            content = reading.read(MAX_BYTES + 1)
+            opened(path, os.fstat(reading.fileno()), content)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        opened(path, None, b"")
         reason = getattr(error, "strerror", None) or "not a possible file name"
         raise DocumentError((Problem(file=file, what=f"cannot be read: {reason}"),)) from None
     if len(content) > MAX_BYTES:

@@ -17,19 +17,29 @@ from watchdog.config.document import (
     MOST_PROBLEMS,
     Document,
     DocumentError,
+    Opened,
     Problem,
     Report,
     Where,
     read_document,
     shown_key,
     too_many,
+    unnoticed,
 )
 from watchdog.config.json_schema import json_schema, keys_at
 from watchdog.config.messages import describe
 from watchdog.config.permissions import Warn, exposure
 from watchdog.config.references import resolve
 from watchdog.config.schema import Config
-from watchdog.config.secrets import Opened, Secret, leave_unread, read_secret, secret_blocks
+from watchdog.config.secrets import (
+    Address,
+    Secret,
+    is_address,
+    leave_unread,
+    read_secret,
+    secret_blocks,
+    without_password,
+)
 from watchdog.config.variables import Expansion, TooLarge
 
 __all__ = ["ConfigError", "Problem", "json_schema", "load"]
@@ -41,37 +51,59 @@ class ConfigError(DocumentError):
     """The configuration is refused. ``problems`` are all its faults, in the order of the file, one line each."""
 
 
-def load(path: Path, environ: Mapping[str, str], warn: Warn = lambda _: None, *, with_secrets: bool = True) -> Config:
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    warn: Warn = lambda _: None,
+    *,
+    with_secrets: bool = True,
+    opened: Opened = unnoticed,
+) -> Config:
     """Read the configuration, or raise ``ConfigError`` with everything that is wrong with it.
 
     ``warn`` hears of every file, this one or a secret's, that holds a credential and can be read by others. Without
     ``with_secrets`` no secret is read or checked, and none is known: for those who only read the state.
+
+    ``opened`` hears of every file that is read.
     """
-    try:
-        problems = _Problems(read_document(path))
-    except DocumentError as error:
-        if error.document is None:
-            raise ConfigError(error.problems) from None
-        problems = _Problems(error.document, error.problems)
+    problems = _begun(path, opened)
     document = problems.document
     # A block whose keys are all commented out is null to YAML, and left out to whoever wrote it.
     written = {
         key: value for key, value in document.data.items() if value is not None or key not in Config.model_fields
     }
 
-    def opened(file: Path, status: os.stat_result) -> None:
+    def judge(file: Path, status: os.stat_result) -> None:
         if exposed := exposure(file, status, environ, os.geteuid()):
             warn(exposed)
 
+    def read(file: Path, status: os.stat_result | None, content: bytes) -> None:
+        opened(file, status, content)
+        if status is not None:
+            judge(file, status)
+
     if not with_secrets:
         leave_unread(written, Config)
-    elif any(_inline(block, secrets) for _, block, secrets in secret_blocks(written, Config)):
+    elif any(_inline(block, secrets, where) for where, block, secrets in secret_blocks(written, Config)):
         with suppress(OSError):
-            opened(path, path.stat())
+            judge(path, path.stat())
     data = _with_variables(written, environ, problems)
     for where, block, secrets in secret_blocks(data, Config):
-        _fill_in_files(block, where, secrets, path.parent, problems.report, opened)
+        _fill_in_files(block, where, secrets, path.parent, problems.report, read)
     data = resolve(data, document.line_of, problems.report)
+    return _validated(data, problems)
+
+
+def _begun(path: Path, opened: Opened) -> "_Problems":
+    try:
+        return _Problems(read_document(path, opened))
+    except DocumentError as error:
+        if error.document is None:
+            raise ConfigError(error.problems) from None
+        return _Problems(error.document, error.problems)
+
+
+def _validated(data: dict[str, Any], problems: "_Problems") -> Config:
     config = None
     try:
         config = Config.model_validate(data)
@@ -137,9 +169,14 @@ class _Problems:
         self.found.append(problem)
 
 
-def _inline(block: Mapping[str, Any], secrets: tuple[str, ...]) -> bool:
+def _inline(block: Mapping[str, Any], secrets: tuple[str, ...], where: Where) -> bool:
     """Whether the file itself holds a secret: what comes from a variable is none of its own."""
     given = {name: block[name] for name in secrets if isinstance(block.get(name), str) and "${" not in block[name]}
+    given = {
+        name: text
+        for name, text in given.items()
+        if not is_address((*where, name), Config) or without_password(text) != text
+    }
     if "@" not in given.get("alertmanager", ""):
         given.pop("alertmanager", None)  # an address, mostly, and no secret
     return bool(given)
@@ -160,7 +197,8 @@ def _fill_in_files(
             report(where, "must be the path of a file", "")
         else:
             try:
-                block[secret] = Secret(read_secret(folder / file, opened), folder / file)
+                kind = Address if is_address((*place, secret), Config) else Secret
+                block[secret] = kind(read_secret(folder / file, opened), folder / file)
             except ValueError as error:
                 shown = f"{file} " if _surely_a_path(file) else "the file "
                 report(where, f"{shown}{error}", "")

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from watchdog.config.durations import format_duration
-from watchdog.config.secrets import Secret
+from watchdog.config.secrets import Address, Secret
 from watchdog.config.types import (
     AccountName,
     AlertReason,
@@ -28,6 +28,7 @@ from watchdog.config.types import (
     PackHosts,
     Packs,
     Pattern,
+    ReplicaName,
     Resolver,
     ServiceAddress,
     StateUrl,
@@ -45,12 +46,14 @@ __all__ = [
     "Api",
     "Backoff",
     "Config",
+    "ConfigFile",
     "Destination",
     "Diagnosis",
     "Discover",
     "Log",
     "Metrics",
     "RateLimit",
+    "Replica",
     "RestartPolicy",
     "Schedule",
     "State",
@@ -62,8 +65,10 @@ __all__ = [
 PER_ACCOUNT = frozenset({"max_per_hour"})
 """Keys of `restart` that hold for all packs of an account, so that no zone can have its own."""
 
+_USUAL_STATE = "sqlite:////var/lib/certpack-watchdog/state.db"
 _SHORTEST_REPEAT = timedelta(hours=1)
 _LONGEST_QUESTION = timedelta(seconds=30)
+_SHORTEST_LEASE, _LONGEST_LEASE = timedelta(seconds=2), timedelta(minutes=10)
 
 
 class Block(BaseModel):
@@ -464,10 +469,39 @@ class State(Block):
     """Where the memory is kept: attempts, waits and what was sent."""
 
     url: StateUrl = Field(
-        default="sqlite:////var/lib/certpack-watchdog/state.db",
+        default=Address(_USUAL_STATE),
+        json_schema_extra={"default": _USUAL_STATE},
         description="sqlite:///PATH, with four slashes for an absolute path; a relative one starts at the working"
-        " directory. Cannot change while running.",
+        " directory. For several replicas postgresql://USER@HOST:PORT/DATABASE?schema=NAME, which takes all that libpq"
+        " does, TLS too. Cannot change while running.",
     )
+
+    @property
+    def shared(self) -> bool:
+        """Whether several replicas may share it."""
+        return self.url.get_secret_value().startswith("postgres")
+
+
+class Replica(Block):
+    """One of several daemons that share a state on PostgreSQL: each account is worked by exactly one of them."""
+
+    name: ReplicaName = Field(
+        default="",
+        description="What logs, pages and the other replicas call it; letters, digits and - _ . (at most 63). The name"
+        " of the host by default. Cannot change while running.",
+    )
+    lease: Duration = Field(
+        default=timedelta(seconds=30),
+        description="For how long an account stays with a replica that is not heard of any more, a duration of 2s to"
+        " 10m; then another takes it over. Cannot change while running.",
+    )
+
+    @model_validator(mode="after")
+    def _neither_short_nor_long(self) -> "Replica":
+        if not _SHORTEST_LEASE <= self.lease <= _LONGEST_LEASE:
+            shortest, longest = format_duration(_SHORTEST_LEASE), format_duration(_LONGEST_LEASE)
+            raise ValueError(f"lease must be at least {shortest} and at most {longest}")
+        return self
 
 
 class Metrics(Block):
@@ -489,6 +523,16 @@ class Log(Block):
     format: Literal["auto", "json", "console"] = Field(
         default="auto",
         description="json: one object a line; console: coloured; auto: console on a terminal, json otherwise.",
+    )
+
+
+class ConfigFile(Block):
+    """How this file itself is followed."""
+
+    auto_reload: Boolean = Field(
+        default=True,
+        description="Whether the file and the files of its secrets are looked at every 30s, and taken anew once they"
+        " have changed. With false only at SIGHUP.",
     )
 
 
@@ -522,9 +566,19 @@ class Config(Block):
     alerts: Alerts = Field(default=Alerts(), description="Whom to tell when a person is needed.")
     web: Web = Field(default=Web(), description="Metrics, health and the status page.")
     state: State = Field(default=State(), description="Where the memory is kept.")
+    replica: Replica = Field(
+        default=Replica(), description="This daemon as one of several that share a state; only with PostgreSQL."
+    )
     metrics: Metrics = Field(default=Metrics(), description="How many series are exposed.")
+    config: ConfigFile = Field(default=ConfigFile(), description="How this file itself is followed.")
     log: Log = Field(default=Log(), description="The log on stderr.")
     api: Api = Field(default=Api(), description="How Cloudflare is reached.")
+
+    @model_validator(mode="after")
+    def _shares_its_state(self) -> "Config":
+        if self.replica != Replica() and not self.state.shared:
+            raise ValueError("has a replica, which needs a state.url of PostgreSQL: no SQLite is shared")
+        return self
 
     def zone_refs(self) -> list[ZoneRef]:
         """The configured zones as the rest of the program knows them."""

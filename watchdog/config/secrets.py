@@ -5,7 +5,8 @@ Which settings those are is read from the models, so nothing here names one.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -13,12 +14,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from watchdog.config.document import Where
+from watchdog.config.document import Opened, Where, unnoticed
 
 _LONGEST = 16 * 1024
-
-Opened = Callable[[Path, os.stat_result], None]
-"""Called with every file that holds a secret, with its status as it was when it was read."""
 
 
 class Secret(SecretStr):
@@ -41,6 +39,28 @@ class Secret(SecretStr):
         return self.get_secret_value() if self.file is None else read_secret(self.file)
 
 
+class Address(Secret):
+    """Where something is that may take a password to get at: who shows it shows all but that.
+
+    Unlike other secrets it is read by every command: also by those that need no credential.
+    """
+
+    def _display(self) -> str:
+        return without_password(self.get_secret_value())
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown.
+
+    >>> without_password("postgresql://watchdog:s3cret@db.example/certs?sslmode=verify-full&password=x")
+    'postgresql://watchdog:***@db.example/certs?sslmode=verify-full&password=***'
+    """
+    scheme, found, rest = url.partition("://")
+    before, at, after = rest.rpartition("@")
+    user, colon, _ = before.partition(":")
+    return re.sub(r"(?i)((?:ssl)?password=)[^&]*", r"\1***", f"{scheme}{found}{user}{colon and ':***'}{at}{after}")
+
+
 class UnreadSecret(Secret):
     """Stands where the configuration has a secret, for those who need none. Asking for its value is a defect."""
 
@@ -58,9 +78,14 @@ class UnreadSecret(Secret):
 
 
 def leave_unread(data: Any, kind: Any) -> None:
-    """Put an ``UnreadSecret`` in the place of every secret in ``data``, of which ``secret_blocks`` says what it is."""
-    for _, block, secrets in secret_blocks(data, kind):
+    """Put an ``UnreadSecret`` in the place of every secret in ``data``, of which ``secret_blocks`` says what it is.
+
+    Addresses stay: those who need no credential need them all the same.
+    """
+    for where, block, secrets in secret_blocks(data, kind):
         for name in secrets:
+            if is_address((*where, name), kind):
+                continue
             given = [key for key in (name, f"{name}_file") if block.get(key) is not None]
             for key in given:
                 del block[key]
@@ -68,7 +93,7 @@ def leave_unread(data: Any, kind: Any) -> None:
                 block[name] = UnreadSecret()
 
 
-def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str:
+def read_secret(path: Path, opened: Opened = unnoticed) -> str:
     """The one credential that a file holds, without the white space around it; a ``ValueError`` says why it holds none.
 
     Blocks for as long as the file system takes.
@@ -76,8 +101,9 @@ def read_secret(path: Path, opened: Opened = lambda _path, _status: None) -> str
     try:
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
-            opened(path, os.fstat(file.fileno()))
+            opened(path, os.fstat(file.fileno()), content)
     except OSError as error:
+        opened(path, None, b"")
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL character in the path
         raise ValueError("cannot be read: not a possible file name") from None
@@ -145,6 +171,17 @@ def may_be_shown(where: Where, kind: Any) -> bool:
         else:
             kind = None
     return not _holds_secrets(kind) and not (beside and (kind is None or kind is str))
+
+
+def is_address(where: Where, kind: Any) -> bool:
+    """Whether an ``Address`` stands at this place of the file."""
+    for part in where:
+        kind = _target(kind)
+        if not _is_a(kind, BaseModel):
+            return False
+        field = kind.model_fields.get(part)
+        kind = field.annotation if field is not None else None
+    return _is_a(_target(kind), Address)
 
 
 def _target(kind: Any) -> Any:

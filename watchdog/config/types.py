@@ -31,7 +31,7 @@ from pydantic import (
 
 from watchdog.config.document import plain
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
-from watchdog.config.secrets import Secret, header_safe
+from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
 from watchdog.model.names import canonical
@@ -246,15 +246,39 @@ def _listen(text: str) -> str:
     return text
 
 
-def _state_url(text: str) -> str:
+def _state_url(address: Address) -> Address:
+    text = address.get_secret_value()
+    if text.startswith(("postgresql://", "postgres://")):
+        _postgresql_url(text)
+        return address
     prefix = "sqlite:///"
     if not text.startswith(prefix):
-        raise ValueError("must be sqlite:///PATH (with four slashes where the path is absolute)")
+        raise ValueError(
+            "must be sqlite:///PATH (with four slashes where the path is absolute), or"
+            " postgresql://USER@HOST/DATABASE?schema=NAME"
+        )
     path = text.removeprefix(prefix)
     if not path.strip("/") or path == ":memory:" or path.startswith("file:"):
         raise ValueError("must name a file: the backoff has to survive a restart of the daemon")
     if "?" in path or "#" in path or not path.isprintable():
         raise ValueError("must be a plain path without `?`, `#` or control characters")
+    return address
+
+
+def _postgresql_url(text: str) -> None:
+    """A ``ValueError`` that repeats nothing of it, for what libpq itself would say only when it connects."""
+    if not text.isprintable() or any(character.isspace() for character in text):
+        raise ValueError("has white space or control characters inside")
+    if "#" in text:
+        raise ValueError("has a # inside: write %23 where it belongs to the password")
+    schemas = re.findall(r"[?&]schema=([^&]*)", text)
+    if len(schemas) > 1 or not all(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema) for schema in schemas):
+        raise ValueError("has a schema that is no plain name: lower-case letters, digits and _, at most 63")
+
+
+def _replica_name(text: str) -> str:
+    if text and not re.fullmatch(_NAME, text):
+        raise ValueError("must be letters, digits and - _ . (at most 63)")
     return text
 
 
@@ -320,4 +344,5 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
-StateUrl = Annotated[str, AfterValidator(_state_url)]
+StateUrl = Annotated[Address, AfterValidator(_state_url)]
+ReplicaName = Annotated[str, AfterValidator(_replica_name)]

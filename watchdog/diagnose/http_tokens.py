@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.fetch import Page, fetch
 from watchdog.diagnose.hosts import base_of
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import Answer
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import HttpToken, Pack
+
+if TYPE_CHECKING:
+    from watchdog.diagnose.fetch import Page
 
 MOST_PAGES = 10
 """Token pages read of one pack: what is wrong with ten hosts is wrong with the others too."""
@@ -57,6 +60,7 @@ async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: 
     return [finding for findings in found for finding in findings]
 
 
+_VISIBLE = re.compile(r"[!-~]+")  # it goes out as it is: no space, no control character
 _LEADS_AWAY = re.compile(r"/\.\.|%2e|\\", re.IGNORECASE)  # an escaped dot is a dot to whoever takes paths apart
 
 
@@ -66,9 +70,11 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
         host, port = (url.hostname or "").rstrip("."), url.port
     except ValueError:
         return False
-    plain = url.scheme == "http" and port in (None, 80) and "@" not in url.netloc and token.url.isascii()
     return (
-        plain
+        _VISIBLE.fullmatch(token.url) is not None
+        and url.scheme == "http"
+        and port in (None, 80)
+        and "@" not in url.netloc
         and not _LEADS_AWAY.search(url.path)
         and url.path.startswith("/.well-known/")
         and host in {base_of(name) for name in pack.hosts}
@@ -76,6 +82,8 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
 
 
 async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> list[Finding]:
+    from watchdog.diagnose.fetch import Page, fetch  # noqa: PLC0415  aiohttp costs 0.12 s, and few packs have pages
+
     url = urlsplit(token.url)
     host = (url.hostname or "").rstrip(".")
     target = url.path + (f"?{url.query}" if url.query else "")
@@ -119,7 +127,7 @@ def _private(host: str, address: str) -> Finding:
     )
 
 
-def _judge_page(host: str, address: str, token: HttpToken, page: Page) -> list[Finding]:
+def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list[Finding]:
     name, remedy = FindingName.HTTP_WRONG_ANSWER, f"Serve the token at {token.url}, as plain text."
     if page.status == 0:
         name, says = FindingName.HTTP_UNREACHABLE, f"{host} cannot be reached by HTTP at {address}: {page.error}."

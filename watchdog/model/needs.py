@@ -51,7 +51,8 @@ class Needs:
 
     def of(self, known: Remembered, history: History) -> Need | None:
         """The gravest of those; the trouble where both are as grave, since its remedy comes first."""
-        return max(self.all_of(known, history), key=lambda need: need.severity.rank, default=None)
+        found = self.all_of(known, history)
+        return max(found, key=lambda need: need.severity.rank) if found else None
 
 
 def worth_a_look(known: Remembered) -> bool:

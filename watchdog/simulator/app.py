@@ -1,15 +1,18 @@
-"""The simulated Cloudflare as an ASGI application under ``/client/v4``: limits, faults, credentials, then the answer.
+"""The simulated Cloudflare under ``/client/v4``: limits, faults, credentials, then the answer.
 
-A connection that a fault ends raises ``ConnectionCut``, which ``server`` turns into a real reset or an early end on the
-socket. In process, ``httpx.ASGITransport`` lets it through to the caller as it is: not an ``httpx`` error, so a test
-that wants one there translates it (``tests/simulator`` shows how). A body cut in the middle looks like no answer there.
+``reply`` says what comes back of one request, without any transport; ``create_app`` is the same as an ASGI application,
+which ``server`` puts on a socket. A connection that a fault ends raises ``ConnectionCut`` there, and the server makes a
+real reset or an early end of it. Tests that need no socket call ``reply`` themselves (``tests/harness``).
 """
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchdog.simulator import credentials, endpoints
@@ -31,6 +34,74 @@ class ConnectionCut(ConnectionResetError):
         self.reset = reset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request as it arrives. The names of ``headers`` are in small letters; ``address`` is the caller's."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What comes back, after ``delay``; ``cut`` is how the connection ends before all of it is there, if it does."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    delay: timedelta | None = None
+    cut: ConnectionCut | None = None
+
+
+def reply(world: World, asked: Asked) -> Reply:
+    """What ``world`` answers; the request has had its effect when this returns."""
+    path, token = asked.path.removeprefix(PREFIX), credentials.named(world, asked.headers)
+    name, now, rules = token.name if token else "", world.clock.now(), world.scenario.rate_limit
+    allowance = world.limits.take(name, listing=(asked.method, path) == LIST_ZONES)
+    wait = 1 if world.limits.crowded(asked.address) else allowance.blocked
+    zone = next((world.zones[part] for part in path.split("/") if part in world.zones), None)
+    fault = None if wait else world.faults.strike(asked.method, path, zone, now)
+    if wait:
+        answer = too_many(wait if rules.retry_after else None)
+    elif fault is None:
+        answer = _right(world, asked, token)
+    elif fault.kind in REPLACING and asked.method == "PATCH" and not fault.takes_effect:
+        answer = spoil(fault, success(None))
+    else:
+        answer = spoil(fault, _right(world, asked, token))
+    kind = fault.kind if fault else ""
+    world.ledger.append(
+        Request(
+            at=now,
+            method=asked.method,
+            path=path,
+            query=asked.query,
+            body=asked.body.decode(errors="replace"),
+            status=0 if kind == "reset" else answer.status,
+            credential=name,
+        )
+    )
+    body = answer.body
+    headers = {
+        "cf-ray": f"{len(world.ledger):016x}-SIM",
+        **_policy(world, asked.method, path, allowance),
+        **answer.headers,
+        "content-length": str(len(body)),
+        "content-type": answer.content_type,
+    }
+    return Reply(
+        status=answer.status,
+        headers=headers,
+        body=body,
+        delay=fault.delay if fault else None,
+        cut=ConnectionCut(reset=kind == "reset") if kind in {"reset", "truncated"} else None,
+    )
+
+
 def create_app(world: World) -> ASGIApp:
     """The application that speaks for ``world``."""
 
@@ -39,40 +110,30 @@ def create_app(world: World) -> ASGIApp:
             raise NotImplementedError(scope["type"])
         request = HttpRequest(scope, receive)
         with contextlib.suppress(ClientDisconnect):
-            await _handle(world, request, await request.body(), send)
+            asked = Asked(
+                method=request.method,
+                path=scope["path"],
+                query=scope["query_string"].decode("latin-1"),
+                headers=request.headers,
+                body=await request.body(),
+                address=request.client.host if request.client else "",
+            )
+            await _send(world, reply(world, asked), send)
 
     return app
 
 
-async def _handle(world: World, request: HttpRequest, body: bytes, send: Send) -> None:
-    path, token = request.url.path.removeprefix(PREFIX), credentials.named(world, request.headers)
-    name, now, rules = token.name if token else "", world.clock.now(), world.scenario.rate_limit
-    allowance = world.limits.take(name, listing=(request.method, path) == LIST_ZONES)
-    wait = 1 if world.limits.crowded(request.client.host if request.client else "") else allowance.blocked
-    zone = next((world.zones[part] for part in path.split("/") if part in world.zones), None)
-    fault = None if wait else world.faults.strike(request.method, path, zone, now)
-    if wait:
-        answer = too_many(wait if rules.retry_after else None)
-    elif fault is None:
-        answer = _right(world, request, body, token)
-    elif fault.kind in REPLACING and request.method == "PATCH" and not fault.takes_effect:
-        answer = spoil(fault, success(None))
-    else:
-        answer = spoil(fault, _right(world, request, body, token))
-    kind = fault.kind if fault else ""
-    status, text = 0 if kind == "reset" else answer.status, body.decode(errors="replace")
-    world.ledger.append(
-        Request(
-            at=now, method=request.method, path=path, query=request.url.query, body=text, status=status, credential=name
-        )
-    )
-    ray, policy = f"{len(world.ledger):016x}-SIM", _policy(world, request.method, path, allowance)
-    headers = {"cf-ray": ray, **policy, **answer.headers}
-    if fault is not None and fault.delay:
-        await world.clock.sleep(fault.delay)
-    if kind == "reset":
-        raise ConnectionCut(reset=True)
-    await _send(send, Response(answer.body, answer.status, headers, answer.content_type), cut=kind == "truncated")
+async def _send(world: World, said: Reply, send: Send) -> None:
+    if said.delay:
+        await world.clock.sleep(said.delay)
+    if said.cut is not None and said.cut.reset:
+        raise said.cut
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.headers.items()]
+    await send({"type": "http.response.start", "status": said.status, "headers": headers})
+    if said.cut is not None:
+        await send({"type": "http.response.body", "body": said.body[: len(said.body) // 2], "more_body": True})
+        raise said.cut
+    await send({"type": "http.response.body", "body": said.body})
 
 
 def _policy(world: World, method: str, path: str, allowance: Allowance) -> dict[str, str]:
@@ -88,31 +149,20 @@ def _policy(world: World, method: str, path: str, allowance: Allowance) -> dict[
     }
 
 
-def _right(world: World, request: HttpRequest, body: bytes, token: Token | None) -> Answer:
-    path = request.url.path
-    if not path.startswith(f"{PREFIX}/"):
+def _right(world: World, asked: Asked, token: Token | None) -> Answer:
+    if not asked.path.startswith(f"{PREFIX}/"):
         return failure(404, (7000, "No route for that URI"))
-    path = path.removeprefix(PREFIX)
+    path = asked.path.removeprefix(PREFIX)
     try:
-        admitted = credentials.admit(world, token, request.headers, path)
-        content_type = request.headers.get("content-type", "")
+        admitted = credentials.admit(world, token, asked.headers, path)
         call = endpoints.Call(
-            method=request.method,
+            method=asked.method,
             path=path,
-            query=request.query_params,
-            content_type=content_type,
-            body=body,
+            query=dict(parse_qsl(asked.query, keep_blank_values=True)),
+            content_type=asked.headers.get("content-type", ""),
+            body=asked.body,
             token=admitted,
         )
         return endpoints.answer(world, call)
     except Refused as refused:
         return refused.answer
-
-
-async def _send(send: Send, response: Response, *, cut: bool) -> None:
-    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-    content = bytes(response.body)
-    if cut:
-        await send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
-        raise ConnectionCut(reset=False)
-    await send({"type": "http.response.body", "body": content})

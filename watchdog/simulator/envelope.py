@@ -1,9 +1,10 @@
 """The envelope of every answer, right or wrong: ``{success, errors, messages, result, result_info?}``."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 JSON = "application/json"
 _JSONS = frozenset({JSON, "application/problem+json"})
@@ -22,7 +23,7 @@ class Answer:
     @property
     def body(self) -> bytes:
         """The bytes of it."""
-        return (json.dumps(self.payload) if self.content_type in _JSONS else self.text).encode()
+        return msgspec.json.encode(self.payload) if self.content_type in _JSONS else self.text.encode()
 
 
 class Refused(Exception):

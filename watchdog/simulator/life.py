@@ -74,9 +74,10 @@ class Life:
         timed_out = self.status == TIMED_OUT and self.scenario.unknowns.errors_outlive_timeout
         return self.start.story.errors if failing or timed_out else ()
 
-    def token(self, host: str, number: int) -> str:
-        """The CA's ``number``-th token for a host; other ones after every restart."""
-        return hashlib.sha256(f"{self.nonce}/{host}/{number}".encode()).hexdigest()
+    def tokens(self) -> list[tuple[str, str]]:
+        """Each host with the CA's token for it; SSL.com wants two, one for each certificate."""
+        numbers = range(2 if self.start.certificate_authority == "ssl_com" else 1)
+        return [(host, self._token(host, number)) for host in self.hosts for number in numbers]
 
     def live(self, now: datetime) -> None:
         """Go through everything that has happened until ``now``."""
@@ -113,6 +114,10 @@ class Life:
         """When the next renewal of an active pack begins, if ever."""
         after = self.start.story.renews_after
         return self._after(after) if after and self.status == "active" and not self.renewing else None
+
+    def _token(self, host: str, number: int) -> str:
+        """Another one after every restart."""
+        return hashlib.sha256(f"{self.nonce}/{host}/{number}".encode()).hexdigest()
 
     def _begin(self) -> None:
         outcomes = self.start.story.outcomes
@@ -154,3 +159,8 @@ class Life:
 
     def _after(self, duration: timedelta) -> datetime:
         return self.since + duration / self.scenario.speed
+
+
+def challenged(host: str) -> str:
+    """The name at which the token of a host is looked for, by DNS."""
+    return f"_acme-challenge.{host.removeprefix('*.')}"

@@ -127,6 +127,37 @@ class PackStart(Part):
     story: Story = Story()
 
 
+class DnsRecord(Part):
+    """One record in DNS. No ``name``: the zone's own. ``after`` and ``until`` as in a story, from its start."""
+
+    type: str
+    value: str
+    name: str = ""
+    after: Duration = timedelta(0)
+    until: Duration | None = None
+
+
+class DnsFault(Part):
+    """How DNS fails for ``name`` and all below it. No ``name``: for the whole zone. Times as those of a record."""
+
+    kind: Literal["bogus", "servfail", "refused", "silent"]
+    name: str = ""
+    after: Duration = timedelta(0)
+    until: Duration | None = None
+
+
+class Dns(Part):
+    """What the simulator's resolver has of a zone, besides its name servers and an address for each host.
+
+    ``tokens_after`` is how long after a validation began its TXT tokens are there; by default at once where Cloudflare
+    runs the DNS (a full zone), and never where a person would have to place them.
+    """
+
+    records: tuple[DnsRecord, ...] = ()
+    faults: tuple[DnsFault, ...] = ()
+    tokens_after: Duration | None = None
+
+
 class ZoneStart(Part):
     """A zone. No ``id``: derived from the name. ``acm`` is whether Advanced Certificate Manager is enabled."""
 
@@ -138,6 +169,7 @@ class ZoneStart(Part):
     account_id: str = "01a7362d577a6c3019a474fd6f485823"
     acm: bool = True
     packs: tuple[PackStart, ...] = (PackStart(),)
+    dns: Dns = Dns()
 
     @model_validator(mode="before")
     @classmethod

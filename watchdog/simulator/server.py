@@ -7,7 +7,7 @@ import struct
 from collections.abc import AsyncIterator
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchdog.serving import Server, listen
 from watchdog.simulator.app import PREFIX, ConnectionCut, create_app
@@ -34,10 +34,23 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
         finally:
             busy.discard(task)
 
+    async with served(door, host, port) as server:
+        try:
+            yield f"http://{host}:{server.port}{PREFIX}"
+        finally:
+            for task in busy:
+                if task is not None:
+                    task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp, host: str, port: int) -> AsyncIterator["Serving"]:
+    """An application on a socket, in the running loop. ``OSError`` if the port cannot be had."""
     listener = listen(host, port)
-    server = Server(
+    server = Serving(
         uvicorn.Config(
-            door,
+            app,
+            interface="asgi3",
             http="h11",
             ws="none",
             lifespan="off",
@@ -48,16 +61,20 @@ async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
             timeout_graceful_shutdown=1,
         )
     )
+    server.port = listener.getsockname()[1]
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="simulator")
     try:
         await server.ready.wait()
-        yield f"http://{host}:{listener.getsockname()[1]}{PREFIX}"
+        yield server
     finally:
         server.should_exit = True
-        for task in busy:
-            if task is not None:
-                task.cancel()
         await serving
+
+
+class Serving(Server):
+    """A server, and the port that it has."""
+
+    port = 0
 
 
 def _hang_up(server: Server, client: tuple[str, int], *, reset: bool) -> None:

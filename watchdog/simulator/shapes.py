@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from watchdog.simulator.life import Life
+from watchdog.simulator.life import Life, challenged
 from watchdog.simulator.scenario import ZoneStart
 
 _ISSUERS = {"google": "Google Trust Services", "lets_encrypt": "Let's Encrypt", "ssl_com": "SSL.com"}
@@ -104,9 +104,6 @@ def _certificates(life: Life) -> list[dict[str, Any]]:
 
 
 def _validation_records(life: Life) -> list[dict[str, Any]]:
-    # SSL.com wants a token for each of the two certificates.
-    numbers = range(2 if life.start.certificate_authority == "ssl_com" else 1)
-    each = [(host, life.token(host, number)) for host in life.hosts for number in numbers]
     match life.validation_method:
         case "http":
             return [
@@ -115,15 +112,14 @@ def _validation_records(life: Life) -> list[dict[str, Any]]:
                     "http_url": f"http://{host}/.well-known/pki-validation/ca3-{token[:32]}.txt",
                     "http_body": f"ca3-{token[32:]}",
                 }
-                for host, token in each
+                for host, token in life.tokens()
                 if not host.startswith("*.")
             ]
         case "email":
             return [{"status": "pending", "emails": [f"administrator@{life.zone.name}", f"webmaster@{life.zone.name}"]}]
         case _:
             return [
-                {"status": "pending", "txt_name": f"_acme-challenge.{host.removeprefix('*.')}", "txt_value": token}
-                for host, token in each
+                {"status": "pending", "txt_name": challenged(host), "txt_value": token} for host, token in life.tokens()
             ]
 
 

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from watchdog.model.clock import Clock
 from watchdog.model.packs import pack_key
 from watchdog.simulator.faults import FaultBook
-from watchdog.simulator.life import Life
+from watchdog.simulator.life import Life, challenged
 from watchdog.simulator.limits import Limits
-from watchdog.simulator.scenario import Fault, PackStart, Scenario, Token, ZoneStart, pack_id
+from watchdog.simulator.scenario import DnsFault, DnsRecord, Fault, PackStart, Scenario, Token, ZoneStart, pack_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,22 @@ class World:
     def age(self) -> timedelta:
         """Since the start of the world."""
         return self.clock.now() - self._start
+
+    def holds(self, part: DnsRecord | DnsFault) -> bool:
+        """Whether it is the time of this part of DNS."""
+        age = self.age * self.scenario.speed
+        return part.after <= age and (part.until is None or age < part.until)
+
+    def placed(self, zone: ZoneStart) -> Iterator[tuple[str, str]]:
+        """Name and value of the TXT tokens that are in DNS: those a pack waits for, once somebody has placed them."""
+        after = zone.dns.tokens_after
+        if after is None and zone.type != "full":
+            return
+        for life in self.packs(zone.id):
+            waited = (self.clock.now() - life.since) * self.scenario.speed
+            pending = life.status == "pending_validation" and life.validation_method == "txt"
+            if pending and waited >= (after or timedelta(0)):
+                yield from ((challenged(host), token) for host, token in life.tokens())
 
     def valid(self, token: Token) -> bool:
         """Whether a credential is not revoked."""

@@ -1,8 +1,8 @@
 """What a database must be for the state to live in it, and what is common to all of them: errors, upserts, batches.
 
-``Database`` is all that ``store`` asks for; ``sqlite`` is the one there is. The rows, the tables and the statements are
-in the other files of this room, in SQLAlchemy's Core and no dialect, so that a second implementation writes none of
-them again. No file system and no SQL of a single dialect here. The errors are for everyone.
+``Database`` is all that ``store`` asks for; ``sqlite`` and ``postgresql`` are the two there are. The rows, the tables
+and the statements are in the other files of this room, in SQLAlchemy's Core and no dialect, so that neither writes any
+of them again. No file system and no SQL of a single dialect here. The errors are for everyone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +54,10 @@ class Database(Protocol):
     @property
     def exclusive(self) -> bool:
         """Whether this process alone may act on the state."""
+
+    @property
+    def now(self) -> sa.ColumnElement[int] | None:
+        """The database's own time, where several processes on several machines share it; ``None`` where none do."""
 
     @property
     def lost(self) -> Quarantined | None:

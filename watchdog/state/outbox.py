@@ -18,8 +18,9 @@ from watchdog.state.database import delete_each, upsert_each
 from watchdog.state.schema import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
 from watchdog.state.store import Store
 
-_ENTRIES = sa.select(schema.alert_log)
-_GROUPS = sa.select(schema.alert_groups)
+_l, _g = schema.alert_log.c, schema.alert_groups.c
+_ENTRIES = sa.select(_l.fingerprint, _l.entry)
+_GROUPS = sa.select(_g.name, _g.said_at, _g.in_a_row, _g.early_until)
 _o, _last, _given = schema.outbox.c, schema.meta.c.last_message, sa.bindparam("given", type_=sa.Integer)
 _MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
 _LAST = sa.select(_last)
@@ -92,7 +93,11 @@ def save(store: Store, changes: Unwritten) -> None:
         upsert_each(
             connection,
             schema.alert_log,
-            [{"fingerprint": key, "entry": _written(entry)} for key, entry in entries if entry is not None],
+            [
+                {"fingerprint": key, "entry": _written(entry), "account": entry.alert.account}
+                for key, entry in entries
+                if entry is not None
+            ],
         )
         delete_each(connection, schema.alert_log, [(key,) for key, entry in entries if entry is None])
         upsert_each(
@@ -104,6 +109,7 @@ def save(store: Store, changes: Unwritten) -> None:
                     "said_at": to_micros(each.notified_at),
                     "in_a_row": each.in_a_row,
                     "early_until": maybe_to_micros(each.early_until),
+                    "account": account_of_group(key),
                 }
                 for key, each in groups
                 if each is not None
@@ -116,12 +122,23 @@ def save(store: Store, changes: Unwritten) -> None:
             connection.execute(_GIVEN, {"given": max(changes.letters)})
 
 
+def account_of(message: Message) -> str:
+    """Whose alerts it tells of; empty for those about the watchdog itself."""
+    return message.notices[0].alert.account if message.notices else ""
+
+
+def account_of_group(name: str) -> str:
+    """Whose alerts are told together under this name (``Alert.group``)."""
+    return name.partition(" ")[2]
+
+
 def _row(message: Message) -> Row:
     return {
         "id": message.id,
         "destination": message.destination,
         "at": to_micros(message.at),
         "message": _written(message),
+        "account": account_of(message),
     }
 
 

@@ -26,6 +26,7 @@ _Value = TypeVar("_Value", bound=_Dataclass)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MICROS = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # an INTEGER of SQLite has 64 bits, others' have 32
+_BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 texts_from = msgspec.json.Decoder(tuple[str, ...]).decode
 """A tuple of texts from its JSON array. Raises ``msgspec.MsgspecError`` for anything else."""
@@ -69,11 +70,15 @@ def _time(name: str, *, nullable: bool = True) -> "sa.Column[int]":
 
 
 def _number(name: str, default: str | None = None) -> "sa.Column[int]":
-    return sa.Column(name, sa.Integer, nullable=False, server_default=default)
+    return sa.Column(name, _BIG, nullable=False, server_default=default)
+
+
+def _account() -> "sa.Column[str]":
+    return sa.Column("account", sa.Text, nullable=False, server_default="")
 
 
 def _id() -> "sa.Column[int]":
-    return sa.Column("id", sa.Integer, primary_key=True)
+    return sa.Column("id", _BIG, primary_key=True)
 
 
 metadata = sa.MetaData()
@@ -166,7 +171,7 @@ diagnoses = sa.Table(
     _time("rechecked_at"),
     sqlite_with_rowid=False,
 )
-alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), sqlite_with_rowid=False)
+alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), _account(), sqlite_with_rowid=False)
 alert_groups = sa.Table(
     "alert_groups",
     metadata,
@@ -174,6 +179,7 @@ alert_groups = sa.Table(
     _time("said_at", nullable=False),
     _number("in_a_row"),
     _time("early_until"),
+    _account(),
     sqlite_with_rowid=False,
 )
 outbox = sa.Table(
@@ -183,6 +189,7 @@ outbox = sa.Table(
     _text("destination"),
     _time("at", nullable=False),
     _text("message"),
+    _account(),
     sqlite_autoincrement=True,
 )
 silences = sa.Table(
@@ -208,6 +215,33 @@ bookings = sa.Table(
     sa.Column("until", sa.Float, nullable=False),
     _number("requests"),
 )
+leases = sa.Table(
+    "leases",
+    metadata,
+    _key("account"),
+    _text("holder"),
+    _text("instance"),
+    _number("epoch"),
+    _time("expires", nullable=False),
+    _time("since", nullable=False),
+    _time("seen_at"),
+    _text("version"),
+    _text("config"),
+    sqlite_with_rowid=False,
+)
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    _key("instance"),
+    _text("name"),
+    _time("expires", nullable=False),
+    _time("since", nullable=False),
+    _text("accounts"),
+    _text("troubles"),
+    _text("version"),
+    _text("config"),
+    sqlite_with_rowid=False,
+)
 meta = sa.Table(
     "meta",
     metadata,
@@ -217,9 +251,10 @@ meta = sa.Table(
     sa.Column("anchor_monotonic", sa.Float),
     sa.Column("anchor_boot", sa.Text),
     _number("last_message", "0"),
+    _number("outside_writes", "0"),
 )
-"""One row: how often it was tried whether the disk takes writes, the clock that times were noted by, and the highest
-number ever given to a message."""
+"""One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
+ever given to a message, and how often somebody without a lease has written into a state that several share."""
 
 _TIMES = {column.name for table in metadata.tables.values() for column in table.columns if column.type is _MICROS}
 

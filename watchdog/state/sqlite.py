@@ -42,6 +42,8 @@ _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, ms
 class SQLite:
     """An open state file. Made by ``open_database``; to be used in one thread at a time, though not always the same."""
 
+    now: sa.ColumnElement[int] | None = None
+
     def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str]) -> None:
         """``options`` are those of SQLite's own URIs."""
         self._path = path
@@ -141,8 +143,12 @@ class SQLite:
         self._engine.dispose()
 
     def _data_version(self) -> int:
-        with self._statements() as connection:
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        with self._errors():  # asked at every pass: the driver is, and not Core, which would begin a transaction
+            cursor = self._connection.connection.cursor()
+            try:
+                return int(cursor.execute("PRAGMA data_version").fetchone()[0])
+            finally:
+                cursor.close()
 
     @contextmanager
     def _transaction(self, begin: str, *, reading: bool = False) -> Iterator[sa.Connection]:

@@ -34,8 +34,17 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
-        """Open the state at ``url``; see ``sqlite.open_database`` for what the others mean and raise."""
+        """Open the state at ``url``; see ``sqlite`` and ``postgresql`` for what the others mean and raise."""
+        if url.startswith("postgres"):
+            from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+            return cls(postgresql.open_database(url, exclusive=exclusive))
         return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes on several machines may act on it, each on the accounts whose leases it holds."""
+        return self._database.now is not None
 
     @property
     def exclusive(self) -> bool:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
-import structlog
+from watchdog.absent import absent
+
+with absent("rich", "better_exceptions"):  # which draw tracebacks, of which none is ever shown here: 50 ms
+    import structlog
 
 from watchdog.model.clock import Clock
 from watchdog.model.events import EVENTS, Event, EventName, shown

@@ -11,9 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from tests.harness.cloudflare_client import InProcess
-from tests.harness.dns import Responder
-from tests.harness.time import SimulatedLoop
-from watchdog.simulator.app import create_app
+from tests.harness.dns import DnsLoop, Responder
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BOOT = "the machine was not booted anew"
@@ -60,7 +58,7 @@ class Killed(BaseException):
     """SIGKILL."""
 
 
-class MortalLoop(SimulatedLoop):
+class MortalLoop(DnsLoop):
     """Ends in the middle of everything once ``doom`` more turns have been made."""
 
     def __init__(self, time):
@@ -77,6 +75,10 @@ class MortalLoop(SimulatedLoop):
     @simulated.setter
     def simulated(self, _):
         """The first value is the parent's; time goes on."""
+
+    def arrived(self, _):
+        """Nothing: all networks are simulated. Not to ask the kernel saves a call at every turn."""
+        return []
 
     def wait(self, seconds):
         self._seconds.seconds += seconds
@@ -97,37 +99,8 @@ class MortalLoop(SimulatedLoop):
         if self._seconds.broken is None and not isinstance(error, Killed):
             self._seconds.broken = error or RuntimeError(context["message"])
 
-    async def create_datagram_endpoint(self, protocol_factory, local_addr=None, *, remote_addr=None, **_):  # noqa: ARG002  its signature
-        """A packet to a resolver goes to the simulated one."""
-        protocol = protocol_factory()
-        transport = _Packets(self, protocol, remote_addr)
-        protocol.connection_made(transport)
-        return transport, protocol
-
-
-class _Packets(asyncio.DatagramTransport):
-    def __init__(self, loop, protocol, remote):
-        super().__init__({"peername": remote, "sockname": ("127.0.0.1", 5)})
-        self._loop, self._protocol, self._remote = loop, protocol, remote
-        self._open = True
-
-    def sendto(self, data, addr=None):
-        reply = self._loop.resolver.reply(data)
-        if reply is not None:
-            self._loop.call_later(0.02, self._arrive, reply, addr or self._remote)
-
-    def _arrive(self, reply, addr):
-        if self._open:
-            self._protocol.datagram_received(reply, addr)
-
-    def close(self):
-        self._open = False
-
-    def is_closing(self):
-        return not self._open
-
-    def abort(self):
-        self.close()
+    def ask(self, _, question):
+        return self.resolver.reply(question)
 
 
 class Resolver:
@@ -141,9 +114,11 @@ class Resolver:
         self._names = tuple(zone.name for zone in world.zones.values())
         self.responder = Responder(records)
         self.dead = False
+        self._said = {}  # a question but for its number: the answer; while nothing changes
 
     def befall(self, odd):
         """Something is wrong from now on, until ``recover``."""
+        self._said.clear()
         if odd == "dead":
             self.dead = True
         elif odd == "caa":
@@ -154,6 +129,7 @@ class Resolver:
 
     def recover(self):
         """All is well with DNS."""
+        self._said.clear()
         self.dead = False
         self.responder.odd.clear()
         for name in self._names:
@@ -161,7 +137,15 @@ class Resolver:
             records[:] = [record for record in records if not record.startswith("CAA")]
 
     def reply(self, data):
-        return None if self.dead else self.responder.answer(data, "udp")
+        if self.dead:
+            return None
+        number, question = data[:2], data[2:]
+        if question in self._said:
+            return number + self._said[question]
+        answer = self.responder.answer(data, "udp")
+        if answer is not None and answer.startswith(number):
+            self._said[question] = answer[2:]
+        return answer
 
 
 class Ticker:
@@ -195,7 +179,7 @@ class Wire(InProcess):
     """The way to Cloudflare: tells ``laws`` of every request before it arrives, and of what came back."""
 
     def __init__(self, world, laws, life):
-        super().__init__(app=create_app(world))
+        super().__init__(world)
         self._laws, self._life = laws, life
         self.dead = False
         self.unreachable = False
@@ -222,10 +206,11 @@ class People(httpx.AsyncBaseTransport):
         self.down = set()
         self.forgetful = set()  # takes a message and breaks off before it says so
         self.slow = {}
-        self.got = []  # (seconds, host, body)
+        self.got = []  # (seconds, host, method, body)
+        self.senders = []  # of each of those, which life sent it
         self.dead = False
 
-    async def handle_async_request(self, request):
+    async def handle_async_request(self, request, life=0):
         host = request.url.host
         if self.dead or host in self.down:
             raise httpx.ConnectError("nobody is there")
@@ -233,6 +218,7 @@ class People(httpx.AsyncBaseTransport):
         if host in self.slow:
             await asyncio.sleep(self.slow[host])
         self.got.append((self._time.seconds, host, request.method, body))
+        self.senders.append(life)
         if host in self.forgetful:
             raise httpx.ReadError("the connection broke")
         return httpx.Response(200, stream=httpx.ByteStream(b""))
@@ -240,3 +226,16 @@ class People(httpx.AsyncBaseTransport):
     def letters(self, host="hook.test"):
         """The messages of the webhook, in the order in which they came."""
         return [json.loads(body) for _, to, _, body in self.got if to == host and body]
+
+
+class FromProcess(httpx.AsyncBaseTransport):
+    """The way to people from one process among several."""
+
+    def __init__(self, people, life):
+        self._people, self._life = people, life
+        self.dead = False
+
+    async def handle_async_request(self, request):
+        if self.dead:
+            raise httpx.ConnectError("nobody is there")
+        return await self._people.handle_async_request(request, self._life)

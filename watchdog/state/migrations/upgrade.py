@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from watchdog.state import schema
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision. Kept here as well so that an ordinary start need not import Alembic (0.3 s of CPU). Revisions
 are numbered and compare as texts."""
 
