@@ -33,7 +33,7 @@ from tests.harness.simulation.environment import START, MachineClock, MortalLoop
 from watchdog.config.load import load
 from watchdog.daemon import new_metrics
 from watchdog.decide.rechecks import SAME_TOKENS_EVERY
-from watchdog.diagnose import http_tokens
+from watchdog.diagnose import fetch
 from watchdog.diagnose.fetch import Page
 from watchdog.health import Health
 from watchdog.model.alerts import AlertState, Phase
@@ -245,14 +245,14 @@ def _asked_for(query: bytes) -> str:
 def pages(world: Cloudflare) -> Any:
     """Reads token pages: what ``fetch`` does over the network."""
 
-    async def fetch(_address: str, _port: int, host: str, _target: str) -> Page:
+    async def read(_address: str, _port: int, host: str, _target: str) -> Page:
         pack = world.by_host[host]
         pack.live(world.time.seconds)
         if pack.open and pack.met.trouble == "http_blocked" and world.time.seconds < pack.clear_at:
             return Page(status=403, body="denied")
         return Page(status=200, body=f"ca3-{pack.token(host, 0)[32:]}")
 
-    return fetch
+    return read
 
 
 class People(httpx.AsyncBaseTransport):
@@ -358,7 +358,7 @@ class Year:
         loop.resolver = Names(self.world)
         asyncio.set_event_loop(loop)
         try:
-            with mock.patch.object(http_tokens, "fetch", pages(self.world)):
+            with mock.patch.object(fetch, "fetch", pages(self.world)):
                 loop.run_until_complete(self._live(changes or {}))
         finally:
             asyncio.set_event_loop(None)
