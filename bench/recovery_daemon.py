@@ -390,7 +390,7 @@ class Year:
         config = load(self._config(changes), {})
         schedule = config.schedule
         turns = self.turns = Turns(schedule.interval, schedule.attention_interval)
-        store = Store.open(config.state.url, exclusive=True)
+        store = Store.open(config.state.url.get_secret_value(), exclusive=True)
         metrics = new_metrics()
         async with open_runtime(
             config,
