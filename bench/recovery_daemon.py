@@ -46,7 +46,6 @@ from watchdog.notify.lifecycle import calm
 from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
-from watchdog.simulator.app import create_app
 from watchdog.simulator.life import Life
 from watchdog.simulator.scenario import Fault, RateLimit, Scenario, Token, ZoneStart
 from watchdog.simulator.shapes import delegation_uuid
@@ -397,7 +396,7 @@ class Year:
             store,
             clock=self.clock,
             metrics=metrics,
-            http=InProcess(app=create_app(self.world)),
+            http=InProcess(self.world),
             dice=Random(f"{self.fate.seed}/{self.account}/daemon"),  # noqa: S311
             agenda=turns,
         ) as runtime:
