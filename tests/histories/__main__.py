@@ -1,6 +1,7 @@
 """Many histories, one after the other: ``python -m tests.histories --seeds 300 [--first 0] [--replicas 3]``.
 
-With ``--replicas`` so many daemons share one state in each of them. Prints what was lived through, and each seed that broke a law with the way to live it again. Exits with 1 if any did.
+With ``--replicas`` so many daemons share one state in each of them. Prints what was lived through, and each seed that
+broke a law with the way to live it again. Exits with 1 if any did.
 """
 
 import argparse
