@@ -55,6 +55,11 @@ class Store:
             there.close()
         return cls(copy)
 
+    @classmethod
+    def in_memory(cls) -> Self:
+        """An empty state that is gone with this process."""
+        return cls(sqlite.in_memory(Path("memory"), copied=False))
+
     @property
     def shared(self) -> bool:
         """Whether several processes on several machines may act on it, each on the accounts whose leases it holds."""
