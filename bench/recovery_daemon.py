@@ -25,7 +25,7 @@ from unittest import mock
 import httpx
 from recovery_assumptions import HOUR, MINUTE
 from recovery_fate import Fate
-from recovery_pack import PENDING, Pack, Tally
+from recovery_pack import CHECKS, PENDING, Pack, Tally
 
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.dns import Responder
@@ -41,6 +41,7 @@ from watchdog.model.packs import IN_PROGRESS, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import PRESSING, VALIDATION_TAKES
 from watchdog.model.report import Inventory
+from watchdog.model.trouble import WORKS_WITHIN
 from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import calm
 from watchdog.notify.pipeline import Pipeline
@@ -503,6 +504,7 @@ class Year:
             if pack.open:
                 yield self.fate.authority_out(pack.authority, self.time.seconds) or math.inf
                 yield pack.clear_at
+                yield pack.begun + CHECKS[0]  # from then on it shows what is in the way
                 yield from _pressing(pack)
         for known in memory.packs_of(zone):
             history = memory.history(known.pack)
@@ -524,7 +526,7 @@ class Year:
                 found += _pressing(pack)
         for known in self.runtime.components.memory.packs():
             if known.pack.status in IN_PROGRESS:
-                found.append(self._seconds(known.since + settings.pending_for))
+                found += [self._seconds(known.since + patience) for patience in (WORKS_WITHIN, settings.pending_for)]
         return min((at for at in found if at > now), default=math.inf)
 
     def _told_at(self, entry: AlertState, repeat_every: timedelta) -> float:
