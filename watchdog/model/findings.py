@@ -100,7 +100,7 @@ class Diagnosis:
     """What was found of one pack at one look.
 
     ``tokens`` names the set of tokens Cloudflare was last asked to check at once, ``rechecked_at`` when; both are empty
-    while it never was.
+    while it never was. ``tokens`` is empty too where an obstacle has gone since.
     """
 
     at: datetime
