@@ -482,6 +482,11 @@ class Pack:
         which = self.serial if serial is None else serial
         return hashlib.sha256(f"{self.drawn.number}/{which}/{host}/{number}".encode()).hexdigest()
 
+    def tokens(self, serial: int | None = None) -> list[tuple[str, str]]:
+        """Each host with a token of its own; SSL.com wants two."""
+        numbers = range(2 if self.authority == "ssl_com" else 1)
+        return [(host, self.token(host, number, serial)) for host in self.hosts for number in numbers]
+
     def recheck(self, now: datetime) -> None:
         """As ``recheck_at``, for the simulator's endpoints."""
         self.recheck_at((now - START).total_seconds())
