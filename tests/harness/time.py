@@ -30,8 +30,8 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  #
             raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
         ready = self.loop.arrived(super().select)
         if not ready and timeout > 0:
-            if any(thread.name == APPRISE for thread in threading.enumerate()):
-                ready = super().select(min(timeout, 0.01))  # no time goes by while a thread works for the loop
+            if self.loop.is_owed():
+                ready = super().select(min(timeout, 0.01))
             else:
                 self.loop.wait(timeout)
         self.loop.turned()
@@ -55,6 +55,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def arrived(self, select: Callable[[float], Any]) -> Any:
         """What has come on the sockets of this loop."""
         return select(0)
+
+    def is_owed(self) -> bool:
+        """Whether a thread works for this loop: then no time goes by."""
+        return any(thread.name == APPRISE for thread in threading.enumerate())
 
     def wait(self, seconds: float) -> None:
         """Nothing can happen before that."""
