@@ -7,7 +7,7 @@ opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of d
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Z
 from watchdog.model.silences import Silence
 from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite, survey
 from watchdog.state.changes import Changes, Snapshot, Survey
-from watchdog.state.copying import copy_rows
+from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
 
@@ -54,6 +54,29 @@ class Store:
             copy_rows(there, copy)
             there.close()
         return cls(copy)
+
+    @classmethod
+    def move(cls, source: str, target: str, now: Anchor) -> Moved:
+        """What the state at one URL holds, into the one at another, which must be empty; see ``copying``.
+
+        The first stays as it is. Raises ``StateHeld``, ``StateInUse``, ``StateTooNew`` and ``StateError``.
+        """
+        with closing(cls.open_existing(source)) as old:
+            if not old.shared:
+                old.align(now)
+            with closing(cls.open(target, exclusive=True)) as new:
+                return move_rows(old._database, new._database, now)
+
+    @classmethod
+    def open_existing(cls, url: str) -> Self:
+        """The state at ``url``, which nobody else is to use meanwhile; a ``StateError`` where there is none."""
+        if not url.startswith("postgres"):
+            return cls(sqlite.open_existing(url))
+        from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+        if (there := postgresql.open_if_there(url)) is None:
+            raise StateError("there is no state yet in the schema that the URL names")
+        return cls(there)
 
     @property
     def shared(self) -> bool:
