@@ -138,10 +138,10 @@ def test_where_there_is_no_state_there_is_nothing_to_copy_and_none_is_begun(url,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_that_a_daemon_holds_is_not_copied(path, url, file, kit, now):
-    fill(url, kit)
-    with kit.opened(url), pytest.raises(StateHeld):
-        Store.move(url, file, now)
+def test_a_state_that_a_daemon_holds_is_not_copied(file, kit, now, tmp_path):
+    fill(file, kit)
+    with kit.opened(file), pytest.raises(StateHeld):
+        Store.move(file, f"sqlite:///{tmp_path / 'third.db'}", now)
 
 
 @pytest.mark.real

@@ -125,7 +125,7 @@ class PostgreSQL:
             if (column := table.autoincrement_column) is not None:
                 sequence = sa.func.pg_get_serial_sequence(f"{self.schema}.{table.name}", column.name)
                 last = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
-                connection.execute(sa.select(sa.func.setval(sequence, last, False)).where(sequence.is_not(None)))
+                connection.execute(sa.select(sa.func.setval(sequence, last, sa.false())).where(sequence.is_not(None)))
 
     def changed_elsewhere(self) -> bool:
         """Whether somebody has written who holds no lease, since this was last asked, or since the opening."""

@@ -36,11 +36,7 @@ class Store:
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
         """Open the state at ``url``; see ``sqlite`` and ``postgresql`` for what the others mean and raise."""
-        if url.startswith("postgres"):
-            from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-            return cls(postgresql.open_database(url, exclusive=exclusive))
-        return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+        return cls(_opened(url, exclusive=exclusive, mend_at=mend_at))
 
     @classmethod
     def open_copy(cls, url: str) -> Self:
@@ -61,22 +57,11 @@ class Store:
 
         The first stays as it is. Raises ``StateHeld``, ``StateInUse``, ``StateTooNew`` and ``StateError``.
         """
-        with closing(cls.open_existing(source)) as old:
-            if not old.shared:
-                old.align(now)
-            with closing(cls.open(target, exclusive=True)) as new:
-                return move_rows(old._database, new._database, now)
-
-    @classmethod
-    def open_existing(cls, url: str) -> Self:
-        """The state at ``url``, which nobody else is to use meanwhile; a ``StateError`` where there is none."""
-        if not url.startswith("postgres"):
-            return cls(sqlite.open_existing(url))
-        from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-        if (there := postgresql.open_if_there(url)) is None:
-            raise StateError("there is no state yet in the schema that the URL names")
-        return cls(there)
+        with closing(_existing(source)) as old:
+            if old.now is None:
+                cls(old).align(now)
+            with closing(_opened(target, exclusive=True)) as new:
+                return move_rows(old, new, now)
 
     @property
     def shared(self) -> bool:
@@ -260,3 +245,22 @@ class Store:
         with self.writing() as connection:
             clocks.align(connection, now)
             yield connection
+
+
+def _opened(url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Database:
+    if not url.startswith("postgres"):
+        return sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    return postgresql.open_database(url, exclusive=exclusive)
+
+
+def _existing(url: str) -> Database:
+    """The state at ``url``, for nobody else to use meanwhile; a ``StateError`` where there is none."""
+    if not url.startswith("postgres"):
+        return sqlite.open_existing(url)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    if (there := postgresql.open_if_there(url)) is None:
+        raise StateError("there is no state yet in the schema that the URL names")
+    return there
