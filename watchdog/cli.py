@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
+    from watchdog.runtime import Runtime
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
 
@@ -164,15 +165,23 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
+def once(
+    config: ConfigPath = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also tell people, as the daemon would.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
+    if alert and dry_run:
+        _fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
+    tell = _teller(loaded, config) if alert else None
     opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, tell=tell))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -183,6 +192,14 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
         sys.exit(UNAVAILABLE)
     if result.needs_a_person:
         sys.exit(NEEDS_A_PERSON)
+
+
+def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
+    if not config.alerts.destinations and config.alerts.heartbeat_url is None:
+        _fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
+    from watchdog.telling import tell
+
+    return tell
 
 
 @app.command("check-config")
