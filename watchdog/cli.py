@@ -463,9 +463,9 @@ def copy_state(
     from watchdog.model.clock import anchor
     from watchdog.state.store import Store
 
-    urls = [_state_url(text) for text in (source, target)]
+    old, new = _state_url(source), _state_url(target)
     with _state_failures():
-        done = Store.move(*urls, anchor(RealClock()))
+        done = Store.move(old, new, anchor(RealClock()))
     with _printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 
