@@ -184,7 +184,7 @@ class Cycle:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
-        pinned = memory.pinned(replace(zone, id=zone.id or last_id))
+        pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
         self._remember(observation)
         self.report.zones += 1
