@@ -484,6 +484,37 @@ def expire_silence(
         print(f"silence {ended.id} of {ended.zone} has ended")
 
 
+states = typer.Typer(help="Move what is remembered to another place.", no_args_is_help=True)
+app.add_typer(states, name="state")
+
+
+@states.command("copy")
+def copy_state(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of a state, or a file that holds it.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same, of a state that is empty or not there yet.")],
+) -> None:
+    """Copy a state to another place, whole or not at all. No daemon may be at work on either."""
+    from watchdog.clock import RealClock
+    from watchdog.model.clock import anchor
+    from watchdog.state.store import Store
+
+    old, new = _state_url(source), _state_url(target)
+    with _state_failures():
+        done = Store.move(old, new, anchor(RealClock()))
+    with _printing():
+        print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
+
+
+def _state_url(text: str) -> str:
+    if "://" in text:
+        return text
+    try:
+        return Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        _fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
+
+
 @app.command()
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,
@@ -619,10 +650,10 @@ def _store(
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
+    from watchdog.state.database import StateDamaged
 
     clock, url = RealClock(), config.state.url.get_secret_value()
-    try:
+    with _state_failures():
         mend_at = clock.now() if mending else None
         store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
@@ -636,7 +667,15 @@ def _store(
             _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
-    except StateHeld as error:
+
+
+@contextmanager
+def _state_failures() -> "Iterator[None]":
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateInUse, StateTooNew
+
+    try:
+        yield
+    except (StateHeld, StateInUse) as error:
         _fail(STATE_HELD, str(error))
     except StateTooNew as error:
         _fail(CONFIG_ERROR, str(error))
