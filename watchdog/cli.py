@@ -14,12 +14,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from watchdog.notify.destinations import Tried
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
+
+_Result = TypeVar("_Result")
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -74,10 +76,6 @@ ConfigPath = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/certpack-watchdog/config.yaml")
-IDS_DO_NOT_LAST = (
-    "pack ids do not last, each renewal brings a new one; a pack that was seen is followed, but name it by its hosts:"
-    " packs: [{hosts: [...]}]"
-)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
 ZonePattern = Annotated[
     str, typer.Option("--zone", metavar="GLOB", help="Only zones whose name fits, such as *.example.")
@@ -110,7 +108,7 @@ freed without. A pass over 1,000 zones costs 6 % less CPU so, and no more memory
 def main() -> None:
     """Run the command line, whatever the streams it was given can take."""
     terminal.prepare()
-    gc.set_threshold(GARBAGE_AFTER)
+    gc.disable()  # while all that is imported stays: looking for garbage in it costs a sixth of a start (``_in_loop``)
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
     try:
         app()
@@ -156,7 +154,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
+            _in_loop(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
@@ -172,8 +170,9 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
-    with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
-        result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+    opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
+    with opened as store, terminal.progress(len(loaded.zones)) as watch:
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -195,32 +194,32 @@ def check_config(
     without_secrets: Annotated[
         bool, typer.Option("--without-secrets", help="Leave the secrets unread, for whoever may not read them.")
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print what holds, as YAML: every default filled in, secrets hidden.")
+    ] = False,
 ) -> None:
     """Validate the configuration file."""
-    if online and without_secrets:
-        _fail(USAGE, "--online needs the secrets: leave out --without-secrets")
+    if online and (without_secrets or show):
+        why = "needs the secrets: leave out --without-secrets" if without_secrets else "prints a report, --show a file"
+        _fail(USAGE, f"--online {why}")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append, online=not without_secrets)
-    from watchdog.model.text import clean
-    from watchdog.proxy import unreadable
+    from watchdog.config.advice import advice
 
-    for each in exposed:
+    for sentence in advice(loaded, exposed, os.environ):
         with suppress(OSError):
-            print(f"warning: {each}", file=sys.stderr)
-    for entry in unreadable(os.environ):
-        with suppress(OSError):
-            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
-            print(f"warning: {said}", file=sys.stderr)
-    for zone in loaded.zones:
-        if any(isinstance(pack, str) for pack in zone.named_packs()):
-            with suppress(OSError):
-                print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
+            print(f"warning: {sentence}", file=sys.stderr)
     if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 
-        if faults := asyncio.run(unusable(loaded)):
+        if faults := _in_loop(unusable(loaded)):
             _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _printing():
+        if show:
+            from watchdog.config.shown import HIDDEN, shown
+
+            print(f"# {config} as it holds, defaults included; {HIDDEN} stands for a secret.\n{shown(loaded)}", end="")
+            return
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
         print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
@@ -338,7 +337,7 @@ def _rows_online(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]
 
     with _store(config, exclusive=True, or_beside=True) as store:
         try:
-            return asyncio.run(commands.explain(config, store, zone, pack))
+            return _in_loop(commands.explain(config, store, zone, pack))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
 
@@ -356,7 +355,7 @@ def restart(
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
-            done = asyncio.run(commands.restart(loaded, store, zone, pack, force=force))
+            done = _in_loop(commands.restart(loaded, store, zone, pack, force=force))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
     with _printing():
@@ -446,7 +445,7 @@ def demo(
     """Show the daemon at work against the built-in simulator. No account needed."""
     from watchdog.demo.show import show
 
-    asyncio.run(show(speed=speed, duration=duration, port=port, verbose=verbose))
+    _in_loop(show(speed=speed, duration=duration, port=port, verbose=verbose))
 
 
 @app.command()
@@ -459,7 +458,7 @@ def simulate(
     from watchdog.demo.simulate import simulate as serve
 
     try:
-        asyncio.run(serve(port, scenario))
+        _in_loop(serve(port, scenario))
     except CannotSimulate as error:
         _fail(CONFIG_ERROR, str(error))
 
@@ -483,7 +482,7 @@ def send_test(
     async def attempts() -> "list[Tried]":
         return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
 
-    tried = asyncio.run(attempts())
+    tried = _in_loop(attempts())
     with _printing():
         for each in tried:
             print(f"{'FAILED' if each.error else 'ok':8}{each.destination}{each.error and f': {each.error}'}")
@@ -516,6 +515,14 @@ def files(
         _fail(IO_ERROR, str(error))
     with _printing():
         print(f"{folder}: {count} files; begin with docs/deploy.md and config.example.yaml")
+
+
+def _in_loop(work: Coroutine[None, None, _Result]) -> _Result:
+    """Run it to its end. From here on garbage is collected, but not looked for in what the imports have made."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
+    gc.enable()
+    return asyncio.run(work)
 
 
 @contextmanager
@@ -552,8 +559,10 @@ def _load(
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mending: bool = False) -> "Iterator[Store]":
-    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone.
+def _store(
+    config: "Config", *, exclusive: bool, or_beside: bool = False, copied: bool = False, mending: bool = False
+) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone; ``copied``, it stays as is.
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
@@ -562,7 +571,8 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
 
     clock, url = RealClock(), config.state.url.get_secret_value()
     try:
-        store = _opened(url, exclusive=exclusive, or_beside=or_beside, mend_at=clock.now() if mending else None)
+        mend_at = clock.now() if mending else None
+        store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
             yield store
             if mending and store.damage is not None:
@@ -584,10 +594,12 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, str(error))
 
 
-def _opened(url: str, *, exclusive: bool, or_beside: bool, mend_at: "datetime | None") -> "Store":
+def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at: "datetime | None") -> "Store":
     from watchdog.state.database import StateHeld
     from watchdog.state.store import Store
 
+    if copied:
+        return Store.open_copy(url)
     try:
         store = Store.open(url, exclusive=exclusive, mend_at=mend_at)
     except StateHeld:
@@ -648,7 +660,7 @@ def _print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
 def _check_online(config: "Config") -> None:
     from watchdog import commands
 
-    checks = asyncio.run(commands.check_online(config))
+    checks = _in_loop(commands.check_online(config))
     with _printing():
         for check in checks:
             print(f"{'FAILED' if check.error else 'ok':8}{check.what}{check.error and f': {check.error}'}")

@@ -8,7 +8,7 @@ next. Which zone is next, and how many at once, is the matter of ``passes``.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -68,6 +68,9 @@ class Telemetry(Protocol):
 
     def looked(self, zone: ZoneRef) -> None:
         """A zone was looked at."""
+
+    def discovered(self, account: str, before: Collection[ZoneRef] | None, zones: Collection[ZoneRef]) -> None:
+        """These zones were found in an account, where ``before`` these were; ``None`` where nobody had looked."""
 
     def passed(self, report: PassReport) -> None:
         """A pass is over."""

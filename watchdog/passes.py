@@ -102,8 +102,10 @@ class Passes:
         await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
 
     async def _discover(self, account: str, horizon: datetime) -> None:
-        components = self.components
-        if await components.watched.refresh(account, components.clients[account], self._steady()):
+        components, watched = self.components, self.components.watched
+        before = watched.found.get(account)
+        if await watched.refresh(account, components.clients[account], self._steady()):
+            self.cycle.publish(components.telemetry.discovered, account, before, watched.found[account])
             self.enrol()
             await self._turns(account, horizon)
 

@@ -133,6 +133,11 @@ class PostgreSQL:
         """Let go of the connections; a second call does nothing."""
         self._engine.dispose()
 
+    def is_there(self) -> bool:
+        """Whether there are tables of a state."""
+        with self._transaction() as connection:
+            return bool(revision_of(connection))
+
     def prepare(self, *, migrate: bool) -> None:
         """The tables, brought up to date by one process at a time, or refused."""
         with self._transaction() as connection:
@@ -202,6 +207,20 @@ def open_database(url: str, *, exclusive: bool) -> PostgreSQL:
     database = PostgreSQL(url, member=exclusive)
     try:
         database.prepare(migrate=exclusive)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_if_there(url: str) -> PostgreSQL | None:
+    """Open the state at ``postgresql://…`` to be read; ``None`` where nothing has run with it. Raises as above."""
+    database = PostgreSQL(url, member=False)
+    try:
+        if not database.is_there():
+            database.close()
+            return None
+        database.prepare(migrate=False)
     except BaseException:
         database.close()
         raise

@@ -20,6 +20,7 @@ from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Z
 from watchdog.model.silences import Silence
 from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite, survey
 from watchdog.state.changes import Changes, Snapshot, Survey
+from watchdog.state.copying import copy_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
 
@@ -40,6 +41,19 @@ class Store:
 
             return cls(postgresql.open_database(url, exclusive=exclusive))
         return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+
+    @classmethod
+    def open_copy(cls, url: str) -> Self:
+        """What the state at ``url`` holds, in memory, to be written to without a trace; see ``sqlite.open_copy``."""
+        if not url.startswith("postgres"):
+            return cls(sqlite.open_copy(url))
+        from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+        copy = sqlite.in_memory(Path("memory"), copied=False)
+        if (there := postgresql.open_if_there(url)) is not None:
+            copy_rows(there, copy)
+            there.close()
+        return cls(copy)
 
     @property
     def shared(self) -> bool:
