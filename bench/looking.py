@@ -1,5 +1,6 @@
-"""What looking costs: `status` and `events` as whole processes, in multiples of `--help`; pages of a process that knows
-a large fleet, in CPU and in how long its loop was held. `--before DIR` measures another tree beside this one.
+"""What looking costs: commands as whole processes, in multiples of `--help`; pages by CPU and by how the loop is held.
+
+`--before DIR` measures another tree beside this one, in turn.
 """
 
 import argparse
@@ -77,13 +78,14 @@ def make(folder: Path, packs: int, lines: int) -> None:
         changes.packs.append(known)
         if bad:
             changes.histories[pack.key] = History(
-                attempts=2, trouble_since=known.since, last_restart_at=now - timedelta(hours=1), next_restart_at=waits.until
+                attempts=2,
+                trouble_since=known.since,
+                last_restart_at=now - timedelta(hours=1),
+                next_restart_at=waits.until,
             )
             changes.diagnoses[pack.key] = Diagnosis(now, (finding,))
         if not number % PACKS_OF_A_ZONE:
-            changes.zones.append(
-                ZoneMemory(account="bench", label=label, id=pack.zone_id, seen_at=now, tried_at=now)
-            )
+            changes.zones.append(ZoneMemory(account="bench", label=label, id=pack.zone_id, seen_at=now, tried_at=now))
     for number in range(lines):
         known = changes.packs[number % len(changes.packs)]
         changes.journal.append(
@@ -186,14 +188,15 @@ def commands(trees: dict[str, str], rounds: int, packs: int) -> None:
     }
     costs: dict[tuple[str, str], list[Cost]] = {}
     with tempfile.TemporaryDirectory() as top:
-        for tree in trees:
+        for tree, code in trees.items():
             folder = Path(top) / tree
             folder.mkdir()
             path = write_config(folder, "http://127.0.0.1:9", 0, "{requests: 1200, per: 5m}, discover: {}")
             path.write_text(path.read_text().removesuffix("zones:\n"))
-            os.environ["PYTHONPATH"] = trees[tree]
+            os.environ["PYTHONPATH"] = code
             subprocess.run(
-                [sys.executable, __file__, "--make", str(folder), "--packs", str(packs), "--lines", str(JOURNAL)], check=True
+                [sys.executable, __file__, "--make", str(folder), "--packs", str(packs), "--lines", str(JOURNAL)],
+                check=True,
             )
         for _ in range(rounds + 1):
             for tree, code in trees.items():
