@@ -40,7 +40,7 @@ def make(folder: Path, packs: int, lines: int) -> None:
     from watchdog.state.changes import Changes
     from watchdog.state.store import Store
 
-    now = datetime.now(UTC)  # noqa: TID251  a state as it is now
+    now = datetime.now(UTC)
     healthy, waits = Decision(Do.LEAVE, Reason.HEALTHY), Decision(Do.WAIT, Reason.BACKING_OFF, now + timedelta(hours=1))
     says = "CAA records of the domain cannot be read: 1.1.1.1 says SERVFAIL. Let's Encrypt refuses then."
     finding = Finding(

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
+    from watchdog.runtime import Runtime
     from watchdog.state.glance import Glance
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
@@ -169,15 +170,23 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
+def once(
+    config: ConfigPath = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also tell people, as the daemon would.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
+    if alert and dry_run:
+        _fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
+    tell = _teller(loaded, config) if alert else None
     opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, tell=tell))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -188,6 +197,14 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
         sys.exit(UNAVAILABLE)
     if result.needs_a_person:
         sys.exit(NEEDS_A_PERSON)
+
+
+def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
+    if not config.alerts.destinations and config.alerts.heartbeat_url is None:
+        _fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
+    from watchdog.telling import tell
+
+    return tell
 
 
 @app.command("check-config")
@@ -439,6 +456,37 @@ def expire_silence(
         print(f"silence {ended.id} of {ended.zone} has ended")
 
 
+states = typer.Typer(help="Move what is remembered to another place.", no_args_is_help=True)
+app.add_typer(states, name="state")
+
+
+@states.command("copy")
+def copy_state(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of a state, or a file that holds it.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same, of a state that is empty or not there yet.")],
+) -> None:
+    """Copy a state to another place, whole or not at all. No daemon may be at work on either."""
+    from watchdog.clock import RealClock
+    from watchdog.model.clock import anchor
+    from watchdog.state.store import Store
+
+    old, new = _state_url(source), _state_url(target)
+    with _state_failures():
+        done = Store.move(old, new, anchor(RealClock()))
+    with _printing():
+        print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
+
+
+def _state_url(text: str) -> str:
+    if "://" in text:
+        return text
+    try:
+        return Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        _fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
+
+
 @app.command()
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,
@@ -595,10 +643,10 @@ def _store(
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
+    from watchdog.state.database import StateDamaged
 
     clock, url = RealClock(), config.state.url.get_secret_value()
-    try:
+    with _state_failures():
         mend_at = clock.now() if mending else None
         store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
@@ -612,7 +660,15 @@ def _store(
             _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
-    except StateHeld as error:
+
+
+@contextmanager
+def _state_failures() -> "Iterator[None]":
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateInUse, StateTooNew
+
+    try:
+        yield
+    except (StateHeld, StateInUse) as error:
         _fail(STATE_HELD, str(error))
     except StateTooNew as error:
         _fail(CONFIG_ERROR, str(error))

@@ -138,6 +138,7 @@ class Passes:
             self.cycle.lose(zone, surprise)
         finally:
             self.busy[zone.account] -= 1
-            self.busy += Counter()  # strikes out those with nothing under way
+            if not self.busy[zone.account]:
+                del self.busy[zone.account]
             troubled = self.cycle.troubled(zone)
             self.components.agenda.done(zone, self._steady(), troubled=troubled, failed=not seen)

@@ -24,6 +24,7 @@ OF_EACH_DATABASE = {
     "test_store_intents",
     "test_store_keeps",
     "test_store_looks",
+    "test_store_moves",
     "test_store_silences",
 }
 """The modules whose claims hold for every kind of database."""

@@ -120,6 +120,14 @@ class PostgreSQL:
             if not self._member:
                 connection.execute(_WRITTEN_OUTSIDE)
 
+    def count_on(self, connection: sa.Connection) -> None:
+        """Rows with numbers of their own were written: those to come are numbered from there."""
+        for table in schema.metadata.sorted_tables:
+            if (column := table.autoincrement_column) is not None:
+                sequence = sa.func.pg_get_serial_sequence(f"{self.schema}.{table.name}", column.name)
+                last = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
+                connection.execute(sa.select(sa.func.setval(sequence, last, sa.false())).where(sequence.is_not(None)))
+
     def changed_elsewhere(self) -> bool:
         """Whether somebody has written who holds no lease, since this was last asked, or since the opening."""
         with self.reading() as connection:

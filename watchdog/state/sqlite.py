@@ -49,6 +49,7 @@ class SQLite:
     def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str] | None) -> None:
         """``options`` are those of SQLite's own URIs; with ``None`` it is in memory, a copy of what is at ``path``."""
         self._path = path
+        self.name = f"the state {path}"
         self._in_memory = options is None
         self._lock = lock
         self.lost = last_loss(path)
@@ -81,6 +82,9 @@ class SQLite:
         """One transaction that no other process writes beside; on the disk when this ends."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
+
+    def count_on(self, connection: sa.Connection) -> None:
+        """SQLite does so by itself."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another connection has written since this was last asked, or since the opening."""
@@ -232,6 +236,14 @@ def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None)
         if lock is not None:
             lock.release()
         raise
+
+
+def open_existing(url: str) -> SQLite:
+    """As ``open_database`` for a daemon, but where there is no state, none is begun: a ``StateError``."""
+    path = path_of(url)
+    if not mode(path):
+        raise StateError(f"there is no state at {path}")
+    return open_database(url, exclusive=True)
 
 
 def open_copy(url: str) -> SQLite:
