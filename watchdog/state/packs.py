@@ -53,12 +53,12 @@ def load_zones(
     return {zone.key: zone for zone in zones}
 
 
-def load_packs(connection: sa.Connection, zone_ids: "sa.Select[Any] | None" = None) -> dict[PackKey, Remembered]:
-    """Every pack, or those of some zones, with what was found of it.
+def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:
+    """Every pack, or ``only`` those, with what was found of it.
 
     What repeats is one object: packs say the same few things.
     """
-    wanted = _PACKS if zone_ids is None else _PACKS.where(schema.packs.c.zone_id.in_(zone_ids))
+    wanted = _PACKS if only is None else _PACKS.where(only)
     found = dict(map(_diagnosis, connection.execute(_DIAGNOSES)))
     text = _Memo(_same)
     texts = _Memo(texts_from)

@@ -32,7 +32,7 @@ def survey(connection: sa.Connection, ending_by: datetime) -> Survey:
         unwell=Snapshot(
             anchor=None,
             zones=packs.load_zones(connection, _z.error != ""),
-            packs=packs.load_packs(connection, found),
+            packs=packs.load_packs(connection, _p.zone_id.in_(found)),
             histories=restarts.load_histories(connection),
             silences=silences.load(connection),
         ),
