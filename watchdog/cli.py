@@ -14,12 +14,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from watchdog.notify.destinations import Tried
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
+
+_Result = TypeVar("_Result")
 
 NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
@@ -110,7 +112,7 @@ freed without. A pass over 1,000 zones costs 6 % less CPU so, and no more memory
 def main() -> None:
     """Run the command line, whatever the streams it was given can take."""
     terminal.prepare()
-    gc.set_threshold(GARBAGE_AFTER)
+    gc.disable()  # while all that is imported stays: looking for garbage in it costs a sixth of a start (``_in_loop``)
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
     try:
         app()
@@ -156,7 +158,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
     with _store(loaded, exclusive=True, mending=True) as store:
         try:
-            asyncio.run(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
+            _in_loop(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
         except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
             _fail(IO_ERROR, str(error))
         except OSError as error:
@@ -173,7 +175,7 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
     from watchdog import commands
 
     with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
-        result = asyncio.run(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -218,7 +220,7 @@ def check_config(
     if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 
-        if faults := asyncio.run(unusable(loaded)):
+        if faults := _in_loop(unusable(loaded)):
             _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _printing():
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
@@ -338,7 +340,7 @@ def _rows_online(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]
 
     with _store(config, exclusive=True, or_beside=True) as store:
         try:
-            return asyncio.run(commands.explain(config, store, zone, pack))
+            return _in_loop(commands.explain(config, store, zone, pack))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
 
@@ -356,7 +358,7 @@ def restart(
 
     with _store(loaded, exclusive=True, or_beside=True) as store:
         try:
-            done = asyncio.run(commands.restart(loaded, store, zone, pack, force=force))
+            done = _in_loop(commands.restart(loaded, store, zone, pack, force=force))
         except commands.CannotBeDone as why:
             _fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
     with _printing():
@@ -446,7 +448,7 @@ def demo(
     """Show the daemon at work against the built-in simulator. No account needed."""
     from watchdog.demo.show import show
 
-    asyncio.run(show(speed=speed, duration=duration, port=port, verbose=verbose))
+    _in_loop(show(speed=speed, duration=duration, port=port, verbose=verbose))
 
 
 @app.command()
@@ -459,7 +461,7 @@ def simulate(
     from watchdog.demo.simulate import simulate as serve
 
     try:
-        asyncio.run(serve(port, scenario))
+        _in_loop(serve(port, scenario))
     except CannotSimulate as error:
         _fail(CONFIG_ERROR, str(error))
 
@@ -483,7 +485,7 @@ def send_test(
     async def attempts() -> "list[Tried]":
         return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
 
-    tried = asyncio.run(attempts())
+    tried = _in_loop(attempts())
     with _printing():
         for each in tried:
             print(f"{'FAILED' if each.error else 'ok':8}{each.destination}{each.error and f': {each.error}'}")
@@ -516,6 +518,14 @@ def files(
         _fail(IO_ERROR, str(error))
     with _printing():
         print(f"{folder}: {count} files; begin with docs/deploy.md and config.example.yaml")
+
+
+def _in_loop(work: Coroutine[None, None, _Result]) -> _Result:
+    """Run it to its end. From here on garbage is collected, but not looked for in what the imports have made."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
+    gc.enable()
+    return asyncio.run(work)
 
 
 @contextmanager
@@ -648,7 +658,7 @@ def _print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
 def _check_online(config: "Config") -> None:
     from watchdog import commands
 
-    checks = asyncio.run(commands.check_online(config))
+    checks = _in_loop(commands.check_online(config))
     with _printing():
         for check in checks:
             print(f"{'FAILED' if check.error else 'ok':8}{check.what}{check.error and f': {check.error}'}")

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands
 HEAVY = (
     "httpx",
-    "aiohttp",
     "sqlalchemy",
     "pydantic",
     "apscheduler",

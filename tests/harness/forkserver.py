@@ -20,7 +20,7 @@ IMPORTED = (
         "watchdog.schedule.ticker",
     ),
     *("watchdog.tell.listener", "watchdog.tell.metrics", "watchdog.notify.http", "sqlalchemy.dialects.sqlite"),
-    *("uvicorn.protocols.http.h11_impl", "uvicorn.loops.asyncio", "uvicorn.lifespan.off", "httpcore", "aiohttp"),
+    *("uvicorn.protocols.http.h11_impl", "uvicorn.loops.asyncio", "uvicorn.lifespan.off", "httpcore"),
     "anyio._backends._asyncio",
 )
 

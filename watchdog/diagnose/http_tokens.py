@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.fetch import Page, fetch
 from watchdog.diagnose.hosts import base_of
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import Answer
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import HttpToken, Pack
+
+if TYPE_CHECKING:
+    from watchdog.diagnose.fetch import Page
 
 MOST_PAGES = 10
 """Token pages read of one pack: what is wrong with ten hosts is wrong with the others too."""
@@ -79,6 +82,8 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
 
 
 async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> list[Finding]:
+    from watchdog.diagnose.fetch import Page, fetch  # noqa: PLC0415  aiohttp costs 0.12 s, and few packs have pages
+
     url = urlsplit(token.url)
     host = (url.hostname or "").rstrip(".")
     target = url.path + (f"?{url.query}" if url.query else "")
@@ -122,7 +127,7 @@ def _private(host: str, address: str) -> Finding:
     )
 
 
-def _judge_page(host: str, address: str, token: HttpToken, page: Page) -> list[Finding]:
+def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list[Finding]:
     name, remedy = FindingName.HTTP_WRONG_ANSWER, f"Serve the token at {token.url}, as plain text."
     if page.status == 0:
         name, says = FindingName.HTTP_UNREACHABLE, f"{host} cannot be reached by HTTP at {address}: {page.error}."

@@ -8,6 +8,7 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from watchdog.model.names import canonical
 
@@ -76,10 +77,12 @@ def short_length(ids: Iterable[str]) -> int:
     >>> short_length(["3822ff90-ea29", "3822fa00-0000"])
     6
     """
-    every = set(ids)
-    longest = max(map(len, every), default=SHORTEST_PREFIX)
-    lengths = range(SHORTEST_PREFIX, longest)
-    return next((length for length in lengths if len({each[:length] for each in every}) == len(every)), longest)
+    ordered = sorted(set(ids))
+    length, longest = SHORTEST_PREFIX, max(map(len, ordered), default=SHORTEST_PREFIX)
+    for one, other in pairwise(ordered):  # the likest stand side by side
+        while length < longest and one[:length] == other[:length]:
+            length += 1
+    return min(length, longest)
 
 
 @dataclass(frozen=True, slots=True)

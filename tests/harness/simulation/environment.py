@@ -206,10 +206,11 @@ class People(httpx.AsyncBaseTransport):
         self.down = set()
         self.forgetful = set()  # takes a message and breaks off before it says so
         self.slow = {}
-        self.got = []  # (seconds, host, body)
+        self.got = []  # (seconds, host, method, body)
+        self.senders = []  # of each of those, which life sent it
         self.dead = False
 
-    async def handle_async_request(self, request):
+    async def handle_async_request(self, request, life=0):
         host = request.url.host
         if self.dead or host in self.down:
             raise httpx.ConnectError("nobody is there")
@@ -217,6 +218,7 @@ class People(httpx.AsyncBaseTransport):
         if host in self.slow:
             await asyncio.sleep(self.slow[host])
         self.got.append((self._time.seconds, host, request.method, body))
+        self.senders.append(life)
         if host in self.forgetful:
             raise httpx.ReadError("the connection broke")
         return httpx.Response(200, stream=httpx.ByteStream(b""))
@@ -224,3 +226,16 @@ class People(httpx.AsyncBaseTransport):
     def letters(self, host="hook.test"):
         """The messages of the webhook, in the order in which they came."""
         return [json.loads(body) for _, to, _, body in self.got if to == host and body]
+
+
+class FromProcess(httpx.AsyncBaseTransport):
+    """The way to people from one process among several."""
+
+    def __init__(self, people, life):
+        self._people, self._life = people, life
+        self.dead = False
+
+    async def handle_async_request(self, request):
+        if self.dead:
+            raise httpx.ConnectError("nobody is there")
+        return await self._people.handle_async_request(request, self._life)

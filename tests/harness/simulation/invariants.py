@@ -49,7 +49,7 @@ class Patch:
     life: int
     account: str
     pack: str
-    intended: bool = True
+    read_at: float
     done: bool = False
     counts: bool = True
     status: int = 0
@@ -123,8 +123,7 @@ class Laws:
         if request.content != b"{}":
             self.broken(f"a PATCH with the body {request.content!r}")
         root = self.root(asked.pack)
-        patch = Patch(asked.at, asked.life, asked.account, root)
-        self._was_read(asked)
+        patch = Patch(asked.at, asked.life, asked.account, root, self._was_read(asked))
         self._waited(patch)
         self._within_the_hour(patch)
         self.patches[root].append(patch)
@@ -137,8 +136,13 @@ class Laws:
         at, seen = self._read.get((asked.life, pack_key(asked.pack)), (None, None))
         if seen != "validation_timed_out":
             self.broken(f"a PATCH to a pack that was read as {seen}")
-        if asked.at - at > JUST_BEFORE:
+            return asked.at
+        if asked.at - at > self._between_read_and_patch():
             self.broken(f"a PATCH {asked.at - at:.0f} s after the pack was read")
+        return at
+
+    def _between_read_and_patch(self):
+        return JUST_BEFORE
 
     def _waited(self, patch):
         earlier = [each for each in self.patches[patch.pack] if each.counts]
@@ -161,7 +165,7 @@ class Laws:
             return
         attempts = self._attempts(patch.pack, earlier)
         allowed = min(self._wait(attempts, *wait) for wait in self.waits)
-        if patch.at - last.at < allowed - LEEWAY:
+        if patch.at - last.read_at < allowed - LEEWAY:  # its intent is of then, or later
             self.broken(
                 f"PATCHes {patch.at - last.at:.0f} s apart, at {last.at:.0f} and {patch.at:.0f}; after {attempts} "
                 f"attempts {allowed:.0f} s are allowed"
@@ -183,7 +187,7 @@ class Laws:
             each
             for patches in self.patches.values()
             for each in patches
-            if each.account == patch.account and each.counts and each.at > patch.at - HOUR + LEEWAY
+            if each.account == patch.account and each.counts and each.read_at > patch.at - HOUR + LEEWAY
         ]
         if len(sent) + 1 > self.most_per_hour:
             self.broken(f"restart number {len(sent) + 1} within an hour; {self.most_per_hour} are allowed")

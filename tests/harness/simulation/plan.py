@@ -56,14 +56,14 @@ class Fate:
     def backoff(self):
         """initial, factor and max, in seconds."""
         backoff = self.config["restart"]["backoff"]
-        return _seconds(backoff["initial"]), backoff["factor"], _seconds(backoff["max"])
+        return seconds(backoff["initial"]), backoff["factor"], seconds(backoff["max"])
 
 
 def _s(seconds):
     return f"{int(seconds)}s"
 
 
-def _seconds(text):
+def seconds(text):
     return float(text.removesuffix("s"))
 
 
@@ -78,8 +78,8 @@ def draw(seed):
     else:
         length, attention, interval = dice.uniform(5, 31), dice.uniform(60, 120), dice.uniform(120, 480)
     length, attention, interval = length * DAY, attention * MINUTE, interval * MINUTE
-    scenario = _scenario(dice, length)
-    config = _config(dice, scenario, interval, attention, minutely=kind == "a day")
+    scenario = scenario_of(dice, length)
+    config = config_of(dice, scenario, interval, attention, minutely=kind == "a day")
     happenings = _happenings(dice, scenario, config, length)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
     edits = [each.with_["restart"] for each in happenings if each.what == "edited file"]
@@ -94,15 +94,15 @@ def _bound(restarts, schedule, packs):
     packs; a zone's turn; the probe of a credential that was refused (15 min); a block of the rate limit (5 min); the
     next try of a destination (15 min).
     """
-    longest = max(_seconds(each["backoff"]["max"]) * (1 + each["backoff"]["jitter"]) for each in restarts)
+    longest = max(seconds(each["backoff"]["max"]) * (1 + each["backoff"]["jitter"]) for each in restarts)
     hours = 1 + packs // min(each["max_per_hour"] for each in restarts)
-    return longest + hours * HOUR + 2 * _seconds(schedule["interval"]) + 2 * HOUR
+    return longest + hours * HOUR + 2 * seconds(schedule["interval"]) + 2 * HOUR
 
 
 # ── Cloudflare ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _scenario(dice, length):
+def scenario_of(dice, length):
     names = dice.choices(["main", "other"], k=dice.choice([1, 1, 2]))
     names = list(dict.fromkeys(names))
     zones = [_zone(dice, number, length) for number in range(dice.randint(1, 4))]
@@ -143,11 +143,11 @@ def _scenario(dice, length):
 
 
 def _zone(dice, number, length):
-    packs = [_pack(dice, number, each, length) for each in range(dice.choice([0, 1, 1, 2, 3]))]
+    packs = [pack_of(dice, number, each, length) for each in range(dice.choice([0, 1, 1, 2, 3]))]
     return {"name": f"z{number}.example", "packs": packs, "acm": dice.random() < 0.95}
 
 
-def _pack(dice, zone, number, length):
+def pack_of(dice, zone, number, length):
     outcomes = dice.choices(["times_out", "succeeds"], [3, 1], k=dice.randint(1, 6))
     story = {
         "outcomes": outcomes,
@@ -186,7 +186,7 @@ def restless(host):
 # ── the configuration ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _config(dice, scenario, interval, attention, *, minutely):
+def config_of(dice, scenario, interval, attention, *, minutely):
     limit = scenario["rate_limit"]
     share = dice.choice([0.3, 0.5, 0.5, 1.0])
     accounts = {
@@ -284,7 +284,7 @@ def _happenings(dice, scenario, config, length):
     def a_pack():
         return dict(zip(("zone", "number"), dice.choice(packs), strict=True))
 
-    some(6, "fault", lambda: {"fault": _fault(dice)})
+    some(6, "fault", lambda: {"fault": fault_of(dice)})
     some(8, "kill", lambda: {"turns": dice.randint(0, 60), "down": _downtime(dice)})
     some(8, "kill at a patch", lambda: {"turns": dice.randint(0, 40), "down": _downtime(dice)})
     some(3, "stop", lambda: {"down": _downtime(dice)})
@@ -313,7 +313,7 @@ def _downtime(dice):
     return dice.choice([1, dice.uniform(1, 60), dice.uniform(0.1, 4) * HOUR])
 
 
-def _fault(dice):
+def fault_of(dice):
     fault = dict(dice.choice(REFUSALS))
     fault["method"] = dice.choice(["*", "GET", "PATCH", "PATCH"])
     if dice.random() < 0.3:

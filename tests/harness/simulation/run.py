@@ -5,40 +5,29 @@ behind are the files as they lay there, what Cloudflare has seen and what people
 """
 
 import asyncio
-import hashlib
 import io
 import json
 import shutil
 import sqlite3
 import sys
-from collections import Counter
 from contextlib import contextmanager, suppress
-from random import Random
 
 from tests.harness.disk import pragma
 from tests.harness.simulation import plan
+from tests.harness.simulation.ending import Ending
 from tests.harness.simulation.environment import (
     Killed,
     MachineClock,
     MortalLoop,
-    People,
-    Resolver,
     Ticker,
-    Time,
-    TrueClock,
     Wire,
 )
-from tests.harness.simulation.invariants import Broken, Laws
+from tests.harness.simulation.invariants import Broken
+from tests.harness.simulation.surroundings import Surroundings
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
-from watchdog.model.packs import pack_key
-from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
-from watchdog.simulator.credentials import sees
-from watchdog.simulator.scenario import Fault, Scenario, pack_id
-from watchdog.simulator.world import World
-from watchdog.state import outbox
 from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.store import Store
 from watchdog.tell.metrics import Account, Snapshot
@@ -47,26 +36,15 @@ RESTART_AFTER = 10.0
 """Seconds until the service manager starts the process again, as the unit says."""
 
 
-class History:
+class History(Surroundings):
     """A seed's history in a folder of its own."""
 
     def __init__(self, fate, folder):
-        self.fate, self.folder = fate, folder
-        self.time = Time()
-        self.world = World(Scenario.model_validate(fate.scenario), TrueClock(self.time), fate.seed)
-        self.people = People(self.time)
-        self.resolver = Resolver(self.world)
-        self.laws = Laws(fate, self.time, self.world)
+        super().__init__(fate, folder)
         self.clock = MachineClock(self.time)
-        self.dice = Random(fate.seed + 1)  # noqa: S311 - a history must be repeatable
-        self.lives = 0
         self.unreachable = self.unwritable = self.damaged = ""
         self.loss = None
-        self.config = fate.config
-        self.left = list(fate.happenings)
-        self._undo = []  # (when, what to do)
         self.life = None
-        self.tally = Counter()
 
     # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -76,18 +54,7 @@ class History:
             down = self._one_life()
             self.time.seconds += down
             self._catch_up()
-        self.tally["days"] = round(self.fate.end / plan.DAY)
-        self.tally["requests"] = sum(map(len, self.laws.asked_by.values()))
-        self.tally["restarts"] = sum(map(len, self.laws.patches.values()))
-        self.tally["messages"] = len(self.people.got)
-        return self
-
-    @property
-    def digest(self):
-        """The same for the same history."""
-        here = str(self.folder).encode()
-        told = [f"{at:.3f} {host} {body.replace(here, b'')!r}" for at, host, _, body in self.people.got]
-        return hashlib.sha256("\n".join([*self.laws.trace, *told]).encode()).hexdigest()
+        return self.counted()
 
     def _one_life(self):
         """One process, from its start to its end; gives how long nothing runs then."""
@@ -153,36 +120,14 @@ class History:
         for at, undo in [each for each in self._undo if each[0] <= self.time.seconds]:
             self._undone(at, undo)
 
-    def _happen(self, each):
-        if each not in self.left:
-            return
-        self.left.remove(each)
-        self.laws.trace.append(f"{self.time.seconds:.3f} {each.what}")
-        do = getattr(self, "_" + each.what.replace(" ", "_"))
-        do(**each.with_)
-
-    def _undone(self, at, undo):
-        if (at, undo) in self._undo:
-            self._undo.remove((at, undo))
-            undo()
-
-    def _for(self, seconds, undo):
-        at = min(self.time.seconds + seconds, self.fate.calm)
-        self._undo.append((at, undo))
+    def later(self, when, do, *args):
         if self.life is not None:
-            self.life.loop.call_at(at, self._undone, at, undo)
+            self.life.loop.call_at(when, do, *args)
 
     def _the_end(self):
         if self.life is not None:
             self.life.check()
             self.life.stop(0)
-
-    def _fault(self, fault):
-        told = dict(fault)
-        after = self.time.seconds
-        until = min(after + told.pop("lasts"), self.fate.calm)
-        if until > after:
-            self.world.add_fault(Fault.model_validate({**told, "after": after, "until": until}))
 
     def _kill(self, turns, down):
         if self.life is not None:
@@ -251,26 +196,6 @@ class History:
 
         self._for(lasts, undo)
 
-    def _down(self, host, lasts):
-        self.people.down.add(host)
-        self._for(lasts, lambda: self.people.down.discard(host))
-
-    def _forgetful(self, host, lasts):
-        self.people.forgetful.add(host)
-        self._for(lasts, lambda: self.people.forgetful.discard(host))
-
-    def _slow(self, host, seconds, lasts):
-        self.people.slow[host] = seconds
-        self._for(lasts, lambda: self.people.slow.pop(host, None))
-
-    def _revoked(self, token, lasts):
-        self.world.revoke(token)
-        self._for(lasts, lambda: self.world.restore(token))
-
-    def _dns(self, odd, lasts):
-        self.resolver.befall(odd)
-        self._for(lasts, self.resolver.recover)
-
     def _broken_file(self):
         self.path.write_text("accounts: [\n")
         if self.life is not None:
@@ -290,33 +215,6 @@ class History:
         self.write_config()
         if self.life is not None:
             self.life.reload()
-
-    def _set_status(self, zone, number, status):
-        with suppress(KeyError):
-            self.world.set_status(self._id(zone, number), status)
-
-    def _deleted(self, zone, number):
-        self._set_status(zone, number, "deleted")
-
-    def _recreated(self, zone, number):
-        with suppress(KeyError):
-            self.world.recreate(self._id(zone, number))
-
-    def _another_tool_restarts(self, zone, number):
-        life = self.world.pack(self._zone_id(zone), self._id(zone, number))
-        if life is not None and life.restartable:
-            self.world.restart(life)
-
-    def _id(self, zone, number):
-        """The pack's newest id."""
-        renamed = {each.pack_id: each.new_id for each in self.world.restarts if each.new_id != each.pack_id}
-        found = pack_id(zone, number)
-        while found in renamed:
-            found = renamed[found]
-        return found
-
-    def _zone_id(self, name):
-        return next(zone.id for zone in self.world.zones.values() if zone.name == name)
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -474,7 +372,7 @@ class Life:
 
     def check(self):
         """The end of all: everything that could be put right is, and everybody knows."""
-        Ending(self.history, self).check()
+        Ending(self.history, self.store, inventory(self.runtime.components).rows()["packs"]).check()
 
 
 class Ears:
@@ -499,56 +397,6 @@ class Ears:
     def passed(self, report):
         self._real.passed(report)
         self._life.after_a_pass()
-
-
-class Ending:
-    """What must be true once the world has been calm for long enough."""
-
-    def __init__(self, history, life):
-        self._history, self._life = history, life
-
-    def check(self):
-        rows = inventory(self._life.runtime.components).rows()["packs"]
-        self._every_pack_was_taken_care_of(rows)
-        self._everybody_was_told(rows)
-
-    def _every_pack_was_taken_care_of(self, rows):
-        world, laws, fate = self._history.world, self._history.laws, self._history.fate
-        by_id = {pack_key(row["pack_id"]): row for row in rows}
-        settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
-        for zone in world.zones.values():
-            if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
-                continue
-            for life in world.packs(zone.id):
-                if life.status != "validation_timed_out" or life.start.type != "advanced":
-                    continue
-                waited = (self._history.time.true() - life.since).total_seconds()
-                if waited < fate.end - fate.calm:
-                    continue
-                row = by_id.get(pack_key(life.id))
-                reason = row["reason"] if row else "not known"
-                waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
-                waits_for_its_ca = waiting and any("rate limited" in each for each in life.errors)
-                if reason not in settled and not waits_for_its_ca:
-                    when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
-                    raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
-
-    def _everybody_was_told(self, rows):
-        kept = outbox.load(self._life.store)
-        if kept.letters:
-            raise Broken(f"{len(kept.letters)} letters were not delivered")
-        told = {}
-        for letter in self._history.people.letters():
-            for alert in letter["alerts"]:
-                told[alert["fingerprint"]] = alert["kind"]
-        for fingerprint, entry in kept.log.entries.items():
-            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
-                raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
-        given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
-        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
-        known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
-        if given_up - known:
-            raise Broken(f"given up and not in the alert log: {given_up - known}")
 
 
 def _seconds(text):

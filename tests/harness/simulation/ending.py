@@ -1,0 +1,58 @@
+"""What must be true at the end of a history, when the world has been calm for long enough."""
+
+from tests.harness.simulation.invariants import Broken
+from watchdog.model.packs import pack_key
+from watchdog.model.reasons import Reason
+from watchdog.simulator.credentials import sees
+from watchdog.state import outbox
+
+
+class Ending:
+    """What must be true once the world has been calm for long enough."""
+
+    def __init__(self, history, store, rows):
+        """``rows`` are the packs as those who work them remember them."""
+        self._history, self._store, self._rows = history, store, rows
+
+    def check(self):
+        """Raises ``Broken``."""
+        self._every_pack_was_taken_care_of(self._rows)
+        self._everybody_was_told(self._rows)
+
+    def _every_pack_was_taken_care_of(self, rows):
+        world, laws, fate = self._history.world, self._history.laws, self._history.fate
+        by_id = {pack_key(row["pack_id"]): row for row in rows}
+        settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
+        for zone in world.zones.values():
+            if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
+                continue
+            for life in world.packs(zone.id):
+                if life.status != "validation_timed_out" or life.start.type != "advanced":
+                    continue
+                waited = (self._history.time.true() - life.since).total_seconds()
+                if waited < fate.end - fate.calm:
+                    continue
+                row = by_id.get(pack_key(life.id))
+                reason = row["reason"] if row else "not known"
+                waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
+                waits_for_its_ca = waiting and any("rate limited" in each for each in life.errors)
+                if reason not in settled and not waits_for_its_ca:
+                    when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
+                    raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
+
+    def _everybody_was_told(self, rows):
+        kept = outbox.load(self._store)
+        if kept.letters:
+            raise Broken(f"{len(kept.letters)} letters were not delivered")
+        told = {}
+        for letter in self._history.people.letters():
+            for alert in letter["alerts"]:
+                told[alert["fingerprint"]] = alert["kind"]
+        for fingerprint, entry in kept.log.entries.items():
+            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
+                raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
+        given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
+        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
+        known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
+        if given_up - known:
+            raise Broken(f"given up and not in the alert log: {given_up - known}")

@@ -1,0 +1,160 @@
+"""What must be true of several replicas over one state, beside everything that must be true of one.
+
+Looked at with every request that arrives, with every row of an intent or a lease at the moment it is written, and every
+few seconds of simulated time.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from tests.harness.simulation import plan
+from tests.harness.simulation.invariants import JUST_BEFORE, Laws
+
+POLL = 5.0
+"""Seconds after which a replica has looked for leases that are over, at most."""
+SLACK = 5.0
+"""Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
+LOOKED_AT_EVERY = 7.0
+
+
+@dataclass(frozen=True)
+class LeaseRow:
+    """One lease as it lies in the database; times in microseconds by the database's clock."""
+
+    account: str
+    instance: str
+    epoch: int
+    expires: int
+
+
+class LawsOfSeveral(Laws):
+    """Watches a deployment."""
+
+    def __init__(self, deployment, time, world):
+        super().__init__(deployment.fate, time, world)
+        self.lease = deployment.lease
+        self.stormy = deployment.stormy
+        self.at_a_patch, self.at_an_intent = [], []  # what happens at the next one: called with the number of the life
+        self.instances = {}  # the name of a process in the leases: its life
+        self.changes = defaultdict(list)  # account: when its lease changed hands
+        self.intents = 0
+        self.doubles = Counter()  # account: things that two processes told
+        schedule = deployment.fate.config["schedule"]
+        self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
+        self._able_since = {}  # machine: since when its replica can do all it is there for
+        self._lost = []  # when one could not any more, or came
+        self._blind_until = 0.0
+        self._worked = {}  # account: when a request of it arrived last
+        self._unheld = {}  # account: since when nobody holds it
+
+    def asked(self, life, request):
+        asked = super().asked(life, request)
+        self._worked[asked.account] = asked.at
+        return asked
+
+    # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _patch(self, asked, request):
+        patch = super()._patch(asked, request)
+        happening, self.at_a_patch = self.at_a_patch, []
+        for each in happening:
+            each(asked.life)
+        return patch
+
+    def _between_read_and_patch(self):
+        """A process may be stopped between the two, or the database be slow; not for longer than its lease."""
+        return JUST_BEFORE + self.lease
+
+    # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
+
+    def intended(self, life, account, lease, now):
+        """An intent was written."""
+        self.intents += 1
+        holder = None if lease is None else self.instances.get(lease.instance)
+        if lease is None or holder != life or lease.expires <= now:
+            self.broken(
+                f"life {life} wrote an intent of {account} under the lease {lease}, at {now}: {holder} holds it"
+            )
+        happening, self.at_an_intent = self.at_an_intent, []
+        for each in happening:
+            each(life)
+
+    def leased(self, life, before, after, now):
+        """A lease was written: taken, renewed, given back."""
+        self.trace.append(f"{self._time.seconds:.3f} {life} lease {after}")
+        if after is not None:
+            self.instances.setdefault(after.instance, life)
+        if before is None or after is None:
+            return
+        if after.epoch < before.epoch:
+            self.broken(f"the epoch of {after.account} ran backwards: {before}, {after}")
+        if after.instance == before.instance:
+            return
+        self.changes[after.account].append(self._time.seconds)
+        mine = self.instances.get(before.instance) == life
+        if before.instance and before.expires > now and not mine:
+            self.broken(f"life {life} took the lease of {after.account} from a holder who has it: {before}, {after}")
+        if after.instance and after.epoch <= before.epoch:
+            self.broken(f"the lease of {after.account} changed hands under one epoch: {before}, {after}")
+
+    # ── nobody is left alone ─────────────────────────────────────────────────────────────────────────────────────
+
+    def able(self, machines, blind):
+        """Whose replicas can do all that they are there for from now on, and whether one cannot see Cloudflare."""
+        now = self._time.seconds
+        if machines != self._able_since.keys():
+            self._lost.append(now)
+        self._able_since = {each: self._able_since.get(each, now) for each in machines}
+        if blind:
+            self._blind_until = math.inf
+        elif self._blind_until == math.inf:
+            self._blind_until = now
+
+    def look_at(self, leases, now):
+        """The leases are so now, by the database's clock: somebody holds each, and works it."""
+        seconds = self._time.seconds
+        able_since = min(self._able_since.values(), default=math.inf)
+        for account in self.shares:
+            row = leases.get(account)
+            if row is not None and row.expires > now:
+                self._unheld.pop(account, None)
+                continue
+            idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
+            if idle > POLL + SLACK + LOOKED_AT_EVERY:
+                self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
+        if self.stormy or self._blind_until == math.inf:
+            return
+        since = max(able_since, self._blind_until)
+        for account in self.shares:
+            allowed = self._interval + self._attention + SLACK
+            idle = seconds - max(self._worked.get(account, 0.0), since)
+            while True:
+                times = 1 + sum(1 for each in self._lost if each > seconds - allowed)
+                longer = self._interval + self._attention + SLACK + times * (self.lease + POLL)
+                if longer <= allowed:
+                    break
+                allowed = longer
+            if idle > allowed:
+                self.broken(f"{account} was not worked for {idle:.0f} s; {allowed:.0f} s are allowed")
+
+    # ── told once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def told(self, people):
+        """What the people of the webhook were told, and by whom: the same thing by two only where a lease changed."""
+        last = {}  # fingerprint: kind, life, message
+        for (_, host, _, body), life in zip(people.got, people.senders, strict=True):
+            if host != plan.HOOK or not body:
+                continue
+            message = json.loads(body)
+            for alert in message["alerts"]:
+                name, kind = alert["fingerprint"], alert["kind"]
+                before = last.get(name)
+                last[name] = kind, life, message["id"]
+                if before is None or before[1] == life or kind == "lasting" or before[0] != kind:
+                    continue
+                self.doubles[alert["account"]] += 1
+        for account, doubles in self.doubles.items():
+            if doubles > len(self.changes[account]):
+                self.broken(f"{account}: {doubles} things were told twice, and its lease changed hands less often")

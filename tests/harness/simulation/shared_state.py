@@ -1,0 +1,177 @@
+"""The state that simulated replicas share: the product's own tables and statements on one SQLite in memory.
+
+``Server`` has a clock and troubles of its own; a ``Way`` leads there from one machine, and may be cut or slow.
+Each transaction is made in one step, so how two of them interleave statement by statement is not tried here but with a
+real PostgreSQL. What is written is told to ``laws`` from inside of the transaction, by triggers, whoever writes it.
+"""
+
+import sqlite3
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from tests.harness.simulation.laws_of_several import LeaseRow
+from watchdog.state.database import StateError
+from watchdog.state.migrations.upgrade import upgrade
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+CUT_FOR = 5.0
+"""Seconds until a connection that is cut is noticed, as ``tcp_user_timeout`` and the keepalives have it."""
+
+
+class Server:
+    """The database server. ``wrong`` is how far its clock is off; ``trouble`` is why it takes no statement, or empty.
+
+    With ``full`` it only reads.
+    """
+
+    def __init__(self, time, laws):
+        self._time, self._laws = time, laws
+        self._written = []  # what the transaction under way has written, as calls of the laws
+        self.wrong = timedelta(0)
+        self.trouble = ""
+        self.full = False
+        self._engine = sa.create_engine("sqlite://", poolclass=StaticPool)
+        sa.event.listen(self._engine, "connect", self._connected)
+        sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        with self._engine.begin() as connection:
+            upgrade(connection)
+            for statement in _TRIGGERS:
+                connection.exec_driver_sql(statement)
+
+    def now(self):
+        """Its own time."""
+        return self._time.true() + self.wrong
+
+    def micros(self):
+        return (self.now() - _EPOCH) // _MICROSECOND
+
+    @contextmanager
+    def transaction(self, life):
+        """Whole, or undone. ``life`` is the process that makes it."""
+        if self.trouble:
+            raise StateError(f"the simulated database {self.trouble}")
+        self._written.clear()
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StateError(f"the simulated database: {error}") from error
+        for tell, *what in self._written:
+            tell(life, *what, self.micros())
+
+    def rows(self, statement):
+        """What is stored, looked at from outside of everything."""
+        with self._engine.begin() as connection:
+            return connection.execute(statement).mappings().all()
+
+    def close(self):
+        self._engine.dispose()
+
+    def _connected(self, driver, _):
+        driver.isolation_level = None  # the driver itself begins nothing
+        driver.create_function("clock_micros", 0, self.micros)
+        driver.create_function("law_intent", 5, self._intended)
+        driver.create_function("law_lease", 8, self._leased)
+
+    def _intended(self, account, *lease):
+        self._written.append((self._laws.intended, account, _lease(*lease)))
+
+    def _leased(self, *both):
+        self._written.append((self._laws.leased, _lease(*both[:4]), _lease(*both[4:])))
+
+
+def _lease(account, instance, epoch, expires):
+    return None if account is None else LeaseRow(account, instance, epoch, expires)
+
+
+def _columns(row):
+    return ", ".join(f"{row}.{each}" for each in ("account", "instance", "epoch", "expires"))
+
+
+_NOTHING = "NULL, NULL, NULL, NULL"
+_BOTH = f"{_columns('OLD')}, {_columns('NEW')}"
+_HELD = f"{_columns('lease')}) FROM (SELECT 1) LEFT JOIN leases AS lease ON lease.account = NEW.account"
+_TRIGGERS = (
+    f"CREATE TRIGGER law_i AFTER INSERT ON intents BEGIN SELECT law_intent(NEW.account, {_HELD}; END",
+    f"CREATE TRIGGER law_n AFTER INSERT ON leases BEGIN SELECT law_lease({_NOTHING}, {_columns('NEW')}); END",
+    f"CREATE TRIGGER law_u AFTER UPDATE ON leases BEGIN SELECT law_lease({_BOTH}); END",
+    f"CREATE TRIGGER law_d AFTER DELETE ON leases BEGIN SELECT law_lease({_columns('OLD')}, {_NOTHING}); END",
+)
+
+
+class Way:
+    """The way from one machine to the server. While it is ``cut`` nothing comes through; ``slow`` are seconds."""
+
+    def __init__(self, dice):
+        self._dice = dice
+        self.cut = False
+        self.slow = 0.0
+        self._cuts = 0
+        self._sent = 0
+
+    def sever(self):
+        self.cut = True
+        self._cuts += 1
+
+    def mend(self):
+        self.cut = False
+
+    def takes(self):
+        """Seconds until a question is there, and until its answer is back."""
+        self._sent = self._cuts
+        if self.cut:
+            return CUT_FOR, 0.0
+        if not self.slow:
+            return 0.0, 0.0
+        there = self._dice.uniform(0, self.slow)
+        return there, self.slow - there
+
+    def lost(self):
+        """Why the answer to the last question never came, though it was taken; or nothing."""
+        return StateError("the simulated database cannot be reached: cut") if self._sent != self._cuts else None
+
+
+class Connection:
+    """The product's ``Database``, from one process on one machine."""
+
+    damage = lost = None
+    exclusive = False
+    now = sa.literal_column("clock_micros()", sa.BigInteger)
+
+    def __init__(self, server, way, life):
+        self._server, self._way, self._life = server, way, life
+        self.name = "the simulated state"
+        self.dead = False
+
+    @contextmanager
+    def reading(self):
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self):
+        if self._server.full:
+            raise StateError("the simulated database has no room left")
+        with self._transaction() as connection:
+            yield connection
+
+    def changed_elsewhere(self):
+        return False
+
+    def set_aside(self, at):
+        raise StateError(f"a server sees to its own files ({at})")
+
+    def close(self):
+        """Nothing is held."""
+
+    @contextmanager
+    def _transaction(self):
+        if self.dead or self._way.cut:
+            raise StateError("the simulated database cannot be reached: cut")
+        with self._server.transaction(self._life) as connection:
+            yield connection
