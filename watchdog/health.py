@@ -3,12 +3,23 @@
 ``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
 """
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from watchdog.model.report import PassReport
+from watchdog.model.events import rfc3339
+from watchdog.model.leases import WATCHDOG, Replica
+from watchdog.model.reasons import Reason
+from watchdog.model.report import Inventory, PassReport
 from watchdog.notify.rules import Standing
 from watchdog.runtime import Runtime, inventory
 from watchdog.state.quarantine import caution
+from watchdog.version import own_version
+
+SEEN_WITHIN = 3
+"""So many passes an account's zones may not be seen before the heartbeat ceases, where another replica works it."""
+
+GRACE = timedelta(seconds=60)
+"""And so much longer."""
 
 
 class Health:
@@ -56,6 +67,42 @@ class Health:
         if not await writer.writable():
             return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         return True, "ok"
+
+    # ── as one of several replicas ───────────────────────────────────────────────────────────────────────────────
+
+    def described(self, me: Replica) -> Replica:
+        """What the other replicas are told of this one."""
+        config, standing = self._runtime.config, self.standing()
+        troubles = {}
+        if standing.config_error:
+            troubles[str(Reason.CONFIG_REFUSED)] = standing.config_error
+        if standing.overdue_since is not None:
+            troubles[str(Reason.PASS_OVERDUE)] = f"a pass has not ended since {rfc3339(standing.overdue_since)}"
+        return replace(
+            me, accounts=tuple(config.accounts), troubles=troubles, version=own_version(), config=config.digest
+        )
+
+    def seeing(self, found: Inventory) -> list[str]:
+        """The accounts of ours of which zones were seen at the last look, or which have none."""
+        components, worked = self._runtime.components, self._runtime.passes.worked
+        looked_at = [zone for zone in found.zones if zone.tried_at is not None]
+        blind = {zone.account for zone in looked_at} - {zone.account for zone in looked_at if not zone.error}
+        blind |= components.watched.failures.keys() - {zone.account for zone in looked_at}
+        return [account for account in worked - blind if components.tenure.holds(account)]
+
+    def all_seen(self) -> bool:
+        """Whether every account has a holder that sees its zones, and it is ours to say so."""
+        keeper, schedule = self._runtime.keeper, self._runtime.config.schedule
+        if keeper is None:
+            return True
+        if not keeper.holds(WATCHDOG) or keeper.roll is None:
+            return False
+        at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + GRACE
+        leases = [keeper.roll.leases.get(account) for account in self._runtime.config.accounts]
+        return all(
+            lease is not None and lease.held(at) and lease.seen_at is not None and at - lease.seen_at <= lately
+            for lease in leases
+        )
 
     def newly_overdue(self) -> bool:
         """Whether a pass is found to hang for the first time since all was well."""

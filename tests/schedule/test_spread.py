@@ -12,7 +12,7 @@ T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACCOUNTS = [f"account-{number:02}" for number in range(12)]
 REPLICAS = ["a", "b", "c", "d"]
 alike = st.tuples(st.sets(st.sampled_from(REPLICAS), min_size=1), st.sets(st.sampled_from(ACCOUNTS)).map(sorted)).map(
-    lambda drawn: {replica: drawn[1] for replica in drawn[0]}
+    lambda drawn: dict.fromkeys(*drawn)
 )
 unlike = st.dictionaries(st.sampled_from(REPLICAS), st.sets(st.sampled_from(ACCOUNTS)), min_size=1)
 holders = st.dictionaries(st.sampled_from(ACCOUNTS), st.sampled_from([*REPLICAS, "gone"]))

@@ -68,11 +68,17 @@ def active_alerts(
     limits: Limits,
     started_at: datetime,
     now: datetime,
+    *,
+    own: bool = True,
 ) -> ActiveAlerts:
-    """Every alert that holds. ``started_at`` is when this process began to look."""
+    """Every alert that holds. ``started_at`` is when this process began to look.
+
+    Unless those about the watchdog itself are its ``own`` to tell, there is none, nor one in place of its zones'.
+    """
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
-    for alert in chain(_own(standing, now), _of_zones(inventory.zones, standing, limits, started_at, now)):
+    of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
+    for alert in chain(_own(standing, now) if own else (), of_zones):
         _keep(found, alert)
     needs = Needs(inventory.packs, now, limits.pending_for)
     for known, history in inventory.packs:
@@ -158,9 +164,9 @@ def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
 
 
 def _of_zones(
-    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime
+    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime, *, own: bool
 ) -> Iterator[Alert]:
-    outage = _outage(zones, now)
+    outage = _outage(zones, now) if own else None
     each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
     for alert in chain(_of_discovery(standing, now), *each):
         if outage is None or alert.reason is not Reason.UNSEEN:
