@@ -131,7 +131,7 @@ class Daemon:
         )
         self.handover = Handover(runtime, self._arrived)
         self._keeping: asyncio.Task[None] | None = None
-        self.answers = Answers(runtime, self.health, self.pipeline, metrics)
+        self.answers = Answers(runtime, self.health, self.pipeline, metrics, self.handover.transitions)
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
         self._reloading = Reloading(

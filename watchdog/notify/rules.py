@@ -23,6 +23,10 @@ UNSEEN_FOR = timedelta(minutes=30)
 incidents are often shorter."""
 
 
+UNHELD_FOR = timedelta(minutes=2)
+"""How long an account may be worked by nobody: a takeover takes a lease, which is half a minute unless configured."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How the watchdog itself stands.
@@ -37,6 +41,8 @@ class Standing:
     overdue_since: datetime | None = None
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     state_lost: str = ""
+    unheld: Mapping[str, datetime] = field(default_factory=dict)
+    """Where several replicas share a state: accounts that none of them works, and since when."""
 
 
 ALL_WELL = Standing()
@@ -133,6 +139,15 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
             "You: mend it, run `certpack-watchdog check-config`, then reload. With this file the daemon does not start."
         )
         yield _plain(Reason.CONFIG_REFUSED, text, body, now)
+    for account, since in standing.unheld.items():
+        text = f"account {account} is worked by no replica"
+        body = (
+            f"It has had no holder since {rfc3339(since)}; its zones are not watched, and nothing of it is restarted.\n"
+            "You: see which replicas run (`certpack-watchdog status`), whether their configurations have this account,"
+            " and what their logs say of it."
+        )
+        found = _plain(Reason.ACCOUNT_UNHELD, text, body, since)
+        yield replace(found, subject=f"{found.subject}/{account}", patience=UNHELD_FOR)
     if standing.overdue_since is not None:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
