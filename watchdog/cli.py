@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
+    from watchdog.runtime import Runtime
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
 
@@ -76,10 +77,6 @@ ConfigPath = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("/etc/certpack-watchdog/config.yaml")
-IDS_DO_NOT_LAST = (
-    "pack ids do not last, each renewal brings a new one; a pack that was seen is followed, but name it by its hosts:"
-    " packs: [{hosts: [...]}]"
-)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and decide everything, change nothing at Cloudflare.")]
 ZonePattern = Annotated[
     str, typer.Option("--zone", metavar="GLOB", help="Only zones whose name fits, such as *.example.")
@@ -168,14 +165,23 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
+def once(
+    config: ConfigPath = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also tell people, as the daemon would.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
+    if alert and dry_run:
+        _fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
-    with _store(loaded, exclusive=True, mending=True) as store, terminal.progress(len(loaded.zones)) as watch:
-        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+    tell = _teller(loaded, config) if alert else None
+    opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
+    with opened as store, terminal.progress(len(loaded.zones)) as watch:
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, tell=tell))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -188,6 +194,14 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
         sys.exit(NEEDS_A_PERSON)
 
 
+def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
+    if not config.alerts.destinations and config.alerts.heartbeat_url is None:
+        _fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
+    from watchdog.telling import tell
+
+    return tell
+
+
 @app.command("check-config")
 def check_config(
     config: ConfigPath = DEFAULT_CONFIG,
@@ -197,32 +211,32 @@ def check_config(
     without_secrets: Annotated[
         bool, typer.Option("--without-secrets", help="Leave the secrets unread, for whoever may not read them.")
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print what holds, as YAML: every default filled in, secrets hidden.")
+    ] = False,
 ) -> None:
     """Validate the configuration file."""
-    if online and without_secrets:
-        _fail(USAGE, "--online needs the secrets: leave out --without-secrets")
+    if online and (without_secrets or show):
+        why = "needs the secrets: leave out --without-secrets" if without_secrets else "prints a report, --show a file"
+        _fail(USAGE, f"--online {why}")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append, online=not without_secrets)
-    from watchdog.model.text import clean
-    from watchdog.proxy import unreadable
+    from watchdog.config.advice import advice
 
-    for each in exposed:
+    for sentence in advice(loaded, exposed, os.environ):
         with suppress(OSError):
-            print(f"warning: {each}", file=sys.stderr)
-    for entry in unreadable(os.environ):
-        with suppress(OSError):
-            said = f"the environment's NO_PROXY names no host or network with {clean(entry, 100)}, which is ignored"
-            print(f"warning: {said}", file=sys.stderr)
-    for zone in loaded.zones:
-        if any(isinstance(pack, str) for pack in zone.named_packs()):
-            with suppress(OSError):
-                print(f"warning: zone {zone.label}: {IDS_DO_NOT_LAST}", file=sys.stderr)
+            print(f"warning: {sentence}", file=sys.stderr)
     if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
         from watchdog.notify.destinations import unusable
 
         if faults := _in_loop(unusable(loaded)):
             _fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
     with _printing():
+        if show:
+            from watchdog.config.shown import HIDDEN, shown
+
+            print(f"# {config} as it holds, defaults included; {HIDDEN} stands for a secret.\n{shown(loaded)}", end="")
+            return
         found = sum(1 for account in loaded.accounts.values() if account.discover is not None)
         more = f", and what discovery finds in {found} of the accounts" if found else ""
         print(f"{config}: fine: accounts: {len(loaded.accounts)}, zones: {len(loaded.zones)}{more}")
@@ -435,6 +449,37 @@ def expire_silence(
         print(f"silence {ended.id} of {ended.zone} has ended")
 
 
+states = typer.Typer(help="Move what is remembered to another place.", no_args_is_help=True)
+app.add_typer(states, name="state")
+
+
+@states.command("copy")
+def copy_state(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of a state, or a file that holds it.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same, of a state that is empty or not there yet.")],
+) -> None:
+    """Copy a state to another place, whole or not at all. No daemon may be at work on either."""
+    from watchdog.clock import RealClock
+    from watchdog.model.clock import anchor
+    from watchdog.state.store import Store
+
+    old, new = _state_url(source), _state_url(target)
+    with _state_failures():
+        done = Store.move(old, new, anchor(RealClock()))
+    with _printing():
+        print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
+
+
+def _state_url(text: str) -> str:
+    if "://" in text:
+        return text
+    try:
+        return Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        _fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
+
+
 @app.command()
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,
@@ -562,17 +607,20 @@ def _load(
 
 
 @contextmanager
-def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mending: bool = False) -> "Iterator[Store]":
-    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone.
+def _store(
+    config: "Config", *, exclusive: bool, or_beside: bool = False, copied: bool = False, mending: bool = False
+) -> "Iterator[Store]":
+    """The state. ``or_beside`` a daemon that holds it, where it would have been ours alone; ``copied``, it stays as is.
 
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
+    from watchdog.state.database import StateDamaged
 
     clock, url = RealClock(), config.state.url.get_secret_value()
-    try:
-        store = _opened(url, exclusive=exclusive, or_beside=or_beside, mend_at=clock.now() if mending else None)
+    with _state_failures():
+        mend_at = clock.now() if mending else None
+        store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
             yield store
             if mending and store.damage is not None:
@@ -584,7 +632,15 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
             _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
-    except StateHeld as error:
+
+
+@contextmanager
+def _state_failures() -> "Iterator[None]":
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateInUse, StateTooNew
+
+    try:
+        yield
+    except (StateHeld, StateInUse) as error:
         _fail(STATE_HELD, str(error))
     except StateTooNew as error:
         _fail(CONFIG_ERROR, str(error))
@@ -594,10 +650,12 @@ def _store(config: "Config", *, exclusive: bool, or_beside: bool = False, mendin
         _fail(IO_ERROR, str(error))
 
 
-def _opened(url: str, *, exclusive: bool, or_beside: bool, mend_at: "datetime | None") -> "Store":
+def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at: "datetime | None") -> "Store":
     from watchdog.state.database import StateHeld
     from watchdog.state.store import Store
 
+    if copied:
+        return Store.open_copy(url)
     try:
         store = Store.open(url, exclusive=exclusive, mend_at=mend_at)
     except StateHeld:

@@ -6,7 +6,7 @@ the same cycle and the same state as the daemon.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -48,9 +48,18 @@ class OncePassed:
 
 
 async def once(
-    config: Config, store: Store, exposed: Iterable[Exposed] = (), *, dry_run: bool, watch: Callable[[], None]
+    config: Config,
+    store: Store,
+    exposed: Iterable[Exposed] = (),
+    *,
+    dry_run: bool,
+    watch: Callable[[], None],
+    tell: Callable[[Runtime], Awaitable[None]] | None = None,
 ) -> OncePassed:
-    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of."""
+    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
+
+    ``tell`` tells people what it has found.
+    """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
         runtime.telemetry.exposed(exposed)
@@ -61,6 +70,8 @@ async def once(
             report = await passes.run_pass(WHOLE_PASS)
         finally:
             await passes.stop(timedelta(0))
+        if tell is not None:
+            await tell(runtime)
         found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [

@@ -8,7 +8,7 @@ next. Which zone is next, and how many at once, is the matter of ``passes``.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -69,6 +69,9 @@ class Telemetry(Protocol):
 
     def looked(self, zone: ZoneRef) -> None:
         """A zone was looked at."""
+
+    def discovered(self, account: str, before: Collection[ZoneRef] | None, zones: Collection[ZoneRef]) -> None:
+        """These zones were found in an account, where ``before`` these were; ``None`` where nobody had looked."""
 
     def passed(self, report: PassReport) -> None:
         """A pass is over."""
@@ -192,7 +195,7 @@ class Cycle:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
-        pinned = memory.pinned(replace(zone, id=zone.id or last_id))
+        pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
         self._remember(observation)
         self.report.zones += 1

@@ -198,10 +198,12 @@ class Daemon:
             host, port = sock.getsockname()[:2]
             address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         runtime.passes.enrol()
+        watched = runtime.components.watched
         self._log(
             EventName.STARTED,
             version=own_version(),
-            zones=len(runtime.components.watched.zones()),
+            zones=len(watched.zones()) or None,
+            discovering=list(watched.unsearched) or None,
             listen=address,
             state=str(config.state.url),
             dry_run=runtime.components.dry_run or None,

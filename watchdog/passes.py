@@ -104,8 +104,10 @@ class Passes:
         self.worked.add(account)
 
     async def _discover(self, account: str, horizon: datetime) -> None:
-        components = self.components
-        if await components.watched.refresh(account, components.clients[account], self._steady()):
+        components, watched = self.components, self.components.watched
+        before = watched.found.get(account)
+        if await watched.refresh(account, components.clients[account], self._steady()):
+            self.cycle.publish(components.telemetry.discovered, account, before, watched.found[account])
             self.enrol()
             await self._turns(account, horizon)
 
@@ -138,6 +140,7 @@ class Passes:
             self.cycle.lose(zone, surprise)
         finally:
             self.busy[zone.account] -= 1
-            self.busy += Counter()  # strikes out those with nothing under way
+            if not self.busy[zone.account]:
+                del self.busy[zone.account]
             troubled = self.cycle.troubled(zone)
             self.components.agenda.done(zone, self._steady(), troubled=troubled, failed=not seen)

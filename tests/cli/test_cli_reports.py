@@ -9,7 +9,9 @@ from contextlib import suppress
 
 import pytest
 
+from watchdog.config.load import load
 from watchdog.simulator.scenario import pack_id, zone_id
+from watchdog.state.store import Store
 
 ROW = [
     *("account", "zone", "zone_id", "pack_id", "type", "hosts", "status", "since", "decision", "reason", "attempts"),
@@ -86,6 +88,41 @@ def test_a_dry_run_reads_and_decides_and_changes_nothing(command, cloudflare, co
     held, summed = next(line for line in done.lines if line["event"] == "restart_held"), done.lines[-1]
     assert (held["zone"], held["reason"]) == ("late.example", "dry_run")
     assert (summed["event"], summed["dry_run"], summed["restarts"]) == ("pass_completed", True, 0)
+
+
+def test_a_dry_run_needs_no_folder_for_the_state_and_makes_none(command, cloudflare, configure, tmp_path):
+    config = configure(cloudflare(zones=FLEET))
+    config.write_text(config.read_text().replace("state.db", "none/such/state.db"))
+    done = command("once", "--dry-run", "-c", config)
+    assert (done.code, done.out.splitlines()[0][:33]) == (1, "3 packs in 3 zones; 1 needs you; ")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_dry_run_knows_what_was_tried_and_leaves_the_state_as_it_was(command, cloudflare, configure, tmp_path):
+    world = cloudflare(zones=FLEET)
+    config = configure(world)
+    command("once", "-c", config)
+    world.set_status(LATE, "validation_timed_out")
+
+    def files():
+        return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+
+    before = files()
+    done = command("once", "--dry-run", "-o", "json", "-c", config)
+    [row] = [row for row in done.json["packs"] if row["zone"] == "late.example"]
+    assert (row["attempts"], row["reason"]) == (1, "backing_off")
+    assert files() == before
+
+
+def test_a_dry_run_works_beside_a_daemon_which_holds_the_state(command, cloudflare, configure):
+    config = configure(cloudflare(zones=FLEET))
+    command("once", "-c", config)
+    store = Store.open(load(config, {}).state.url.get_secret_value(), exclusive=True)
+    try:
+        assert command("once", "-c", config).code == 75
+        assert command("once", "--dry-run", "-c", config).code == 1
+    finally:
+        store.close()
 
 
 def test_a_restart_is_held_by_backoff_unless_it_is_forced(command, cloudflare, configure):

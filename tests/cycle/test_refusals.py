@@ -48,26 +48,6 @@ async def test_a_restart_that_is_told_to_slow_down_in_a_200_is_no_attempt_and_go
         assert fleet.row("a.example")["reason"] == "healthy"
 
 
-@pytest.mark.repeats
-@in_simulated_time
-async def test_a_month_of_blips_and_dead_zones_costs_no_living_zone_a_look_and_no_alert_about_the_credential(start):
-    zones = {f"dead{n}.example": CALM for n in range(2)} | {f"z{n}.example": CALM for n in range(8)}
-    zones["z0.example"] = [{"status": "active", "story": {"renews_after": "3d", "outcomes": ["times_out", "succeeds"]}}]
-    config = {"schedule": {"interval": "1h", "attention_interval": "10m"}}
-    async with start(zones, config=config) as fleet:
-        for number in range(2):
-            fleet.fault(zone=f"dead{number}.example", **GONE)
-        fleet.fault(every=500, **DENIED)
-        fleet.fault(probability=0.0005, **SLOW_DOWN)
-        await fleet.watch(days=31)
-        for number in range(8):
-            at = looks(fleet, f"z{number}.example")
-            assert max(later - earlier for earlier, later in pairwise(at)) <= 80, f"z{number}"
-        reasons = {event.reason for event in fleet.events("zone_unseen")}
-        assert "credential_refused" not in reasons
-        assert fleet.events("restart_sent", "z0.example")
-
-
 @in_simulated_time
 async def test_a_zone_that_moved_is_found_again_by_its_name(start):
     """The one it was leaves the account; another of its name is there by now."""

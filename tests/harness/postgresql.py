@@ -154,3 +154,58 @@ def pgbouncer(server, pool_size=5):
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def standby(server):
+    """A physical standby of ``server``, without which nothing is committed: ``ctl("promote")`` makes a server of it."""
+    folder = Path(tempfile.mkdtemp(prefix="pgs-", dir="/tmp"))
+    found = Server(folder, free_port(), server.bin)
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+        command = [str(server.bin / "pg_basebackup"), "-D", str(found.data), "-R", "-X", "stream", "-c", "fast"]
+        command += ["-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, **user())
+        with (found.data / "postgresql.conf").open("a") as file:
+            file.write(f"port = {found.port}\nunix_socket_directories = '{folder}'\n")
+        found.start()
+        server.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        server.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + PATIENCE
+        while server.execute("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            if time.monotonic() > end:
+                raise AssertionError("the standby does not follow")
+            time.sleep(0.05)
+        yield found
+    finally:
+        with suppress(OSError, subprocess.CalledProcessError):
+            found.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def little_room(server, size):
+    """The tables that are made from now on lie on a file system of ``size`` (``4m``); gives its folder."""
+    folder = Path(tempfile.mkdtemp(prefix="pgr-", dir="/tmp"))
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700,uid=postgres", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        folder.rmdir()
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    try:
+        place = folder / "space"
+        place.mkdir()
+        shutil.chown(place, "postgres", "postgres")
+        server.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        server.execute("ALTER SYSTEM SET default_tablespace = 'small'")
+        server.execute("SELECT pg_reload_conf()")
+        yield folder
+    finally:
+        server.stop("immediate")
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()

@@ -1,6 +1,7 @@
-"""Many histories, one after the other: ``python -m tests.histories --seeds 300 [--first 0]``.
+"""Many histories, one after the other: ``python -m tests.histories --seeds 300 [--first 0] [--replicas 3]``.
 
-Prints what was lived through, and each seed that broke a law with the way to live it again. Exits with 1 if any did.
+With ``--replicas`` so many daemons share one state in each of them. Prints what was lived through, and each seed that
+broke a law with the way to live it again. Exits with 1 if any did.
 """
 
 import argparse
@@ -10,19 +11,21 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from tests.harness.simulation import deployment
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.run import play
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - states of histories need no disk: a power cut is not among the faults
 
 
-def one(seed):
+def one(replicas, seed):
     """What a seed came to, and why it broke, if it did."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         try:
-            history = play(seed, Path(folder))
+            history = deployment.play(seed, replicas, Path(folder)) if replicas else play(seed, Path(folder))
         except Broken as broken:
             return seed, Counter(), str(broken)
         return seed, history.tally, ""
@@ -32,15 +35,17 @@ def main():
     options = argparse.ArgumentParser(prog="python -m tests.histories", description=__doc__)
     options.add_argument("--seeds", type=int, default=300, help="how many")
     options.add_argument("--first", type=int, default=0, help="the first of them")
+    options.add_argument("--replicas", type=int, default=0, help="how many daemons share one state; one has it alone")
     chosen = options.parse_args()
     began, total, broken = time.monotonic(), Counter(), 0
     seeds = range(chosen.first, chosen.first + chosen.seeds)
     with ProcessPoolExecutor(os.cpu_count()) as workers:
-        for seed, tally, why in workers.map(one, seeds, chunksize=5):
+        for seed, tally, why in workers.map(partial(one, chosen.replicas), seeds, chunksize=5):
             total.update(tally)
             if why:
                 broken += 1
-                print(f"{why}\n  again: python -m tests.histories --first {seed} --seeds 1", flush=True)
+                again = f"--first {seed} --seeds 1" + (f" --replicas {chosen.replicas}" if chosen.replicas else "")
+                print(f"{why}\n  again: python -m tests.histories {again}", flush=True)
     lived = ", ".join(f"{count:,} {what}" for what, count in total.items())
     print(f"{len(seeds)} histories in {time.monotonic() - began:.0f} s, {broken} broke a law: {lived}")
     return 1 if broken else 0

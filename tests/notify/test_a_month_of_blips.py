@@ -35,6 +35,7 @@ def month(tmp_path):
     )
 
 
+@pytest.mark.repeats
 @in_simulated_time
 async def test_no_living_zone_misses_a_look_and_the_credential_is_never_told_of(month):
     async with month as people:
@@ -50,6 +51,8 @@ async def test_no_living_zone_misses_a_look_and_the_credential_is_never_told_of(
             seen = [at for at in looks if not any(abs(at - each) < 1 for each in unseen)]
             assert max(after - before for before, after in pairwise(seen)) <= INTERVAL + 2 * ATTENTION
             assert seen[-1] >= 30 * 24 * 60 - INTERVAL - 2 * ATTENTION
+        assert "credential_refused" not in {event.reason for event in fleet.events("zone_unseen")}
+        assert fleet.events("restart_sent", LIVING[0])  # the blips kept nobody from the one pack that timed out
     assert not [
         title for title in people.network.titles() if "credential" in title and not any(d in title for d in DEAD)
     ]

@@ -58,6 +58,8 @@ def keys(tmp_path_factory):
 
 @pytest.fixture
 def far(keys, monkeypatch):
+    # Apprise sleeps between two requests to Matrix, as a real server wants it.
+    monkeypatch.setattr("apprise.plugins.matrix.base.NotifyMatrix.request_rate_per_sec", 0)
     with far_services(keys, monkeypatch) as services:
         services.answer = answer
         yield services

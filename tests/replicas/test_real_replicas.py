@@ -2,12 +2,13 @@
 
 import signal
 import time
+from contextlib import suppress
 from itertools import pairwise
 from random import Random, SystemRandom
 
 import pytest
 
-from tests.harness.postgresql import needs_pgbouncer, pgbouncer, postgresql
+from tests.harness.postgresql import little_room, needs_pgbouncer, pgbouncer, postgresql, standby
 from tests.harness.processes import until
 from tests.harness.replicas import ACCOUNTS, Deployment, fleet
 
@@ -156,3 +157,32 @@ def test_a_database_that_is_restarted_is_found_again_and_nothing_is_sent_twice(m
         deployment.all_held(40)
         deployment.works(40)
         deployment.check()
+
+
+def test_after_a_failover_to_a_standby_no_intent_is_lost_and_work_goes_on(machine, server):
+    with standby(server) as other, running(machine, server) as deployment:
+        server.stop("immediate")
+        time.sleep(1)
+        other.ctl("promote")
+        deployment.fail_over(other)
+        deployment.all_held(40)
+        deployment.works(40)
+        deployment.check()
+
+
+def test_on_a_database_that_is_full_nothing_is_restarted_and_with_room_again_everything_goes_on(machine, server):
+    with little_room(server, "6m") as disk, running(machine, server) as deployment:
+        filler = disk / "filler"
+        with filler.open("ab", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)) == 4096:
+                pass
+        until(lambda: any(each.process.lines("state_unwritable") for each in deployment.replicas), "the news of it", 40)
+        began = time.time()
+        time.sleep(2 * deployment.backoff)
+        counted = deployment.check_intents()
+        assert {account for account in ACCOUNTS if deployment.looks(account)[-1] > began} == set(ACCOUNTS)
+        filler.unlink()
+        deployment.all_held(40)
+        deployment.works(40)
+        deployment.check()
+        assert counted

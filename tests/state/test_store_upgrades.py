@@ -33,6 +33,7 @@ from watchdog.state.changes import Changes, Snapshot
 from watchdog.state.database import StateTooNew
 from watchdog.state.migrations import upgrade
 from watchdog.state.schema import from_micros
+from watchdog.state.store import Store
 
 NEXT = "9000"
 AT = 1_772_366_400_000_000
@@ -159,6 +160,15 @@ def revised(path, revision):
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()
+
+
+def test_a_copy_in_memory_of_an_older_state_is_brought_up_to_date_alone(url, path):
+    revised(path, "0009")
+    before = path.read_bytes()
+    copy = Store.open_copy(url)
+    assert copy.writable()
+    copy.close()
+    assert ([file.name for file in path.parent.iterdir()], path.read_bytes()) == ([path.name], before)
 
 
 # As the release before this one wrote them.

@@ -138,9 +138,9 @@ class Sender:
     def _read(self, request: ApiRequest[Decoded], status: int, headers: httpx.Headers, body: bytes) -> Decoded:
         """What the answer holds, with the secret taken out wherever it was repeated."""
         hide = self.credential.taken_out_of
-        ray = hide(headers.get("cf-ray", "").encode()).decode()
         body = hide(body)
         if not 200 <= status < 300:
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
             raise _refusal(request.operation, status, ray, body)
         prefix = ""
         try:
@@ -151,6 +151,7 @@ class Sender:
             code = "not_json"
         operation, complaints = request.operation, envelope.complaints(body)
         if complaints:
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
             raise translate(operation, status, complaints, ray=ray)
         said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
         raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}")

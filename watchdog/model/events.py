@@ -41,6 +41,7 @@ class EventName(StrEnum):
     RECHECK_FAILED = "recheck_failed"
     ZONE_UNSEEN = "zone_unseen"
     ZONE_CHOSEN = "zone_chosen"
+    DISCOVERED = "discovered"
     # Cloudflare.
     API_ERROR = "api_error"
     RATE_LIMITED = "rate_limited"
@@ -107,6 +108,7 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.RECHECK_FAILED: EventKind(WARNING, (*_WHY, "method", "error")),
     EventName.ZONE_UNSEEN: EventKind(ERROR, (*_WHY, "error"), (DEBUG,)),
     EventName.ZONE_CHOSEN: EventKind(INFO, (*_ZONE, "choice")),
+    EventName.DISCOVERED: EventKind(INFO, ("account", "zones", "new", "gone", "new_zones", "gone_zones")),
     EventName.API_ERROR: EventKind(WARNING, ("account", "operation", "error_code", "error", "repeated")),
     EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds")),
     EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
@@ -117,7 +119,7 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.SILENCE_ADDED: EventKind(INFO, (*_WHY, "silence", "until", "comment")),
     EventName.SILENCE_ENDED: EventKind(INFO, (*_WHY, "silence", "until", "comment")),
     EventName.HEARTBEAT_FAILED: EventKind(WARNING, ("error",)),
-    EventName.STARTED: EventKind(INFO, ("version", "zones", "listen", "state", "dry_run")),
+    EventName.STARTED: EventKind(INFO, ("version", "zones", "discovering", "listen", "state", "dry_run")),
     EventName.PASS_COMPLETED: EventKind(
         INFO, ("zones", "unseen", "waiting", "packs", "timed_out", "restarts", "seconds", "dry_run")
     ),

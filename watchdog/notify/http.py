@@ -1,8 +1,8 @@
 """One HTTP request to one address: the door to httpx in this room.
 
-Redirects are not followed, cookies are not kept, an answer is read only so far as to free the connection, and all of it
-has one deadline. A URL is a secret here, so no error repeats it, nor anything the other side said: many a server puts
-the path it was asked for into its 404.
+It is a transport and no client of httpx, whose cookies and redirects nobody wants: so there are none, at half the CPU.
+An answer is read only so far as to free the connection, and all of it has one deadline. A URL is a secret here, so no
+error repeats it, nor anything the other side said: many a server puts the path it was asked for into its 404.
 
 These are a handful of requests a minute to whatever address, so each goes the way that the environment names for it
 (``watchdog.proxy``), and whom to trust is the environment's as well.
@@ -14,7 +14,6 @@ import ssl
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from http.client import responses
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -38,13 +37,12 @@ _ADDRESS_IS_BACK_AFTER = timedelta(minutes=1)
 class _ByProxy(httpx.AsyncBaseTransport):
     """One pool of connections for each proxy there is, and one for no proxy; made at the first use."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self) -> None:
         self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = proxy_of(str(request.url), self._environ)
+        proxy = proxy_of(str(request.url), os.environ)
         if proxy not in self._pools:
             if self._tls is None:
                 self._tls = httpx.create_ssl_context()
@@ -63,13 +61,8 @@ class HttpSender:
 
     def __init__(self, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         """``transport`` is another way out than the network's."""
-        self._http = httpx.AsyncClient(
-            headers={"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # as it is: httpx copies any other kind
-            timeout=None,  # noqa: S113  the one deadline below holds for all of it
-            follow_redirects=False,
-            transport=transport or _ByProxy(os.environ),
-        )
+        self._headers = {"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"}
+        self._http = transport or _ByProxy()
 
     async def send(
         self,
@@ -86,13 +79,15 @@ class HttpSender:
         """
         why = ""
         try:
-            async with (
-                asyncio.timeout(deadline.total_seconds()),
-                self._http.stream(method, url, content=content, headers=dict(headers or {})) as answer,
-            ):
-                if answer.is_success or reason is not None:
-                    body = await _start_of(answer)
-                    why = "" if reason is None or answer.is_success else reason(body)
+            request = httpx.Request(method, url, headers={**self._headers, **(headers or {})}, content=content)
+            async with asyncio.timeout(deadline.total_seconds()):
+                answer = await self._http.handle_async_request(request)
+                try:
+                    if answer.is_success or reason is not None:
+                        body = await _start_of(answer)
+                        why = "" if reason is None or answer.is_success else reason(body)
+                finally:
+                    await answer.aclose()
         except TimeoutError:
             raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
         except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL

@@ -51,6 +51,11 @@ class WatchedZones:
         self._due: dict[str, datetime] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
 
+    @property
+    def unsearched(self) -> tuple[str, ...]:
+        """The accounts whose zones are still to be found for the first time."""
+        return tuple(account for account in self._searches if account not in self.found)
+
     def zones(self) -> tuple[ZoneRef, ...]:
         """Every zone to watch, each once: the configured in their order, then the discovered.
 

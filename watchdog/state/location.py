@@ -17,7 +17,15 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def path_of(url: str) -> Path:
-    """The file a URL names, in one spelling, so that one state has one lock."""
+    """The file a URL names, in one spelling, so that one state has one lock. Its directory exists."""
+    path = named(url)
+    if not stat.S_ISDIR(mode(path.parent)):
+        raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
+    return path
+
+
+def named(url: str) -> Path:
+    """The file a URL names, whether or not anything is there."""
     try:
         parsed = sa.make_url(url)
     except SQLAlchemyError:
@@ -28,8 +36,6 @@ def path_of(url: str) -> Path:
     path = Path(os.path.realpath(named))
     if stat.S_ISDIR(mode(path)):
         raise StateError(f"the state {path} is a directory; state.url must name a file in it")
-    if not stat.S_ISDIR(mode(path.parent)):
-        raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
     return path
 
 

@@ -237,12 +237,14 @@ class Memory:
         """Every pack that is remembered."""
         return (known for packs in self._packs.values() for known in packs.values())
 
-    def packs_of(self, zone: ZoneRef | ZoneMemory) -> Iterator[Remembered]:
+    def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
         """The packs remembered of one zone."""
-        known = self.zones.get(zone.key)
-        packs = self._packs.get(known.id, {}) if known and known.id else {}
+        known, (account, label) = self.zones.get(zone.key), zone.key
+        packs = self._packs.get(known.id) if known and known.id else None
+        if not packs:
+            return []
         # Copied in one step: pages read this in another thread.
-        return (pack for pack in list(packs.values()) if pack.account == zone.account and pack.zone == zone.label)
+        return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
@@ -257,7 +259,7 @@ class Memory:
 
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
-        return any(_wants_attention(known) for known in self.packs_of(zone))
+        return any(map(_wants_attention, self.packs_of(zone)))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""

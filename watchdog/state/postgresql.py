@@ -119,6 +119,14 @@ class PostgreSQL:
             if not self._member:
                 connection.execute(_WRITTEN_OUTSIDE)
 
+    def count_on(self, connection: sa.Connection) -> None:
+        """Rows with numbers of their own were written: those to come are numbered from there."""
+        for table in schema.metadata.sorted_tables:
+            if (column := table.autoincrement_column) is not None:
+                sequence = sa.func.pg_get_serial_sequence(f"{self.schema}.{table.name}", column.name)
+                last = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
+                connection.execute(sa.select(sa.func.setval(sequence, last, sa.false())).where(sequence.is_not(None)))
+
     def changed_elsewhere(self) -> bool:
         """Whether somebody has written who holds no lease, since this was last asked, or since the opening."""
         with self.reading() as connection:
@@ -132,6 +140,11 @@ class PostgreSQL:
     def close(self) -> None:
         """Let go of the connections; a second call does nothing."""
         self._engine.dispose()
+
+    def is_there(self) -> bool:
+        """Whether there are tables of a state."""
+        with self._transaction() as connection:
+            return bool(revision_of(connection))
 
     def prepare(self, *, migrate: bool) -> None:
         """The tables, brought up to date by one process at a time, or refused."""
@@ -202,6 +215,20 @@ def open_database(url: str, *, exclusive: bool) -> PostgreSQL:
     database = PostgreSQL(url, member=exclusive)
     try:
         database.prepare(migrate=exclusive)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_if_there(url: str) -> PostgreSQL | None:
+    """Open the state at ``postgresql://…`` to be read; ``None`` where nothing has run with it. Raises as above."""
+    database = PostgreSQL(url, member=False)
+    try:
+        if not database.is_there():
+            database.close()
+            return None
+        database.prepare(migrate=False)
     except BaseException:
         database.close()
         raise

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 
 import msgspec
@@ -18,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchdog.model.text import clean
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
-from watchdog.state.location import create, is_strange, mode, newest_copy, path_of, room_for_copy
+from watchdog.state.location import create, is_strange, mode, named, newest_copy, path_of, room_for_copy
 from watchdog.state.lock import InstanceLock
 from watchdog.state.migrations.upgrade import HEAD, TooNew, UpgradeError, revision_of, upgrade
 from watchdog.state.quarantine import last_loss, set_aside
@@ -44,14 +45,18 @@ class SQLite:
 
     now: sa.ColumnElement[int] | None = None
 
-    def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str]) -> None:
-        """``options`` are those of SQLite's own URIs."""
+    def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str] | None) -> None:
+        """``options`` are those of SQLite's own URIs; with ``None`` it is in memory, a copy of what is at ``path``."""
         self._path = path
+        self.name = f"the state {path}"
+        self._in_memory = options is None
         self._lock = lock
         self.lost = last_loss(path)
         self.damage: StateDamaged | None = None
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query={"uri": "true", **options}),
+            sa.URL.create("sqlite")
+            if options is None
+            else sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query={"uri": "true", **options}),
             # The driver begins no transaction of its own accord: ours begin with what ``_transaction`` says.
             connect_args={"timeout": _BUSY, "check_same_thread": False, "isolation_level": None},
             poolclass=sa.NullPool,
@@ -76,6 +81,9 @@ class SQLite:
         """One transaction that no other process writes beside; on the disk when this ends."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
+
+    def count_on(self, connection: sa.Connection) -> None:
+        """SQLite does so by itself."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another connection has written since this was last asked, or since the opening."""
@@ -113,6 +121,17 @@ class SQLite:
             self._upgrade(revision)
         self._version = self._data_version()
 
+    def copy(self, options: Mapping[str, str]) -> None:
+        """Take what the file holds."""
+        said = "&".join(f"{name}={value}" for name, value in options.items())
+        here = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
+        with self._errors(reading=True):
+            there = sqlite3.connect(f"file:{quote(str(self._path))}?{said}", uri=True, timeout=_BUSY)
+            try:
+                there.backup(here)
+            finally:
+                there.close()
+
     def abandon(self, mend_at: datetime | None, error: BaseException) -> None:
         """Close a file that could not be opened well; a damaged one is moved away first, if it may be mended."""
         try:
@@ -123,7 +142,7 @@ class SQLite:
 
     def _upgrade(self, revision: str) -> None:
         """From ``revision`` on, or from nothing at all. A copy of what there was stays beside it."""
-        if revision:
+        if revision and not self._in_memory:
             copy = room_for_copy(self._path, revision)
             with self._statements() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(copy),)).close()
@@ -218,10 +237,49 @@ def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None)
         raise
 
 
+def open_existing(url: str) -> SQLite:
+    """As ``open_database`` for a daemon, but where there is no state, none is begun: a ``StateError``."""
+    path = path_of(url)
+    if not mode(path):
+        raise StateError(f"there is no state at {path}")
+    return open_database(url, exclusive=True)
+
+
+def open_copy(url: str) -> SQLite:
+    """What the state at ``url`` holds, nothing where there is none, in memory: nothing that is written there stays.
+
+    The file is read and left as it is, whether or not a daemon holds it; an older one is brought up to date here alone.
+    Raises ``StateTooNew``, ``StateDamaged`` and ``StateError``.
+    """
+    path = named(url)
+    there = bool(mode(path))
+    if there and is_strange(path):
+        raise StateError(f"{path} is not a SQLite database, nor ever was a state: choose another path in state.url")
+    return in_memory(path, copied=there)
+
+
+def in_memory(path: Path, *, copied: bool) -> SQLite:
+    """A state in memory: a copy of the file at ``path``, or an empty one in its place."""
+    database = SQLite(path, None, None)
+    try:
+        if copied:
+            database.copy(_without_a_trace(path))
+        database.prepare(migrate=True, check=False)
+    except BaseException as error:
+        database.abandon(None, error)
+        raise
+    return database
+
+
 def _access(path: Path) -> Mapping[str, str]:
     """The options with which a user who may only read the state can open it beside a daemon, or after it."""
     if os.access(path, os.W_OK):
         return {}
+    return _without_a_trace(path)
+
+
+def _without_a_trace(path: Path) -> Mapping[str, str]:
+    """The options with which reading leaves nothing behind."""
     # Nobody has it open without its log of writes, and to make one takes more than reading.
     return {"mode": "ro"} if path.with_name(f"{path.name}-wal").exists() else {"immutable": "1"}
 

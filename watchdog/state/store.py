@@ -7,7 +7,7 @@ opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of d
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
 from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey
 from watchdog.state.changes import Changes, Snapshot, Survey
+from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
 
@@ -36,11 +37,32 @@ class Store:
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
         """Open the state at ``url``; see ``sqlite`` and ``postgresql`` for what the others mean and raise."""
-        if url.startswith("postgres"):
-            from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+        return cls(_opened(url, exclusive=exclusive, mend_at=mend_at))
 
-            return cls(postgresql.open_database(url, exclusive=exclusive))
-        return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+    @classmethod
+    def open_copy(cls, url: str) -> Self:
+        """What the state at ``url`` holds, in memory, to be written to without a trace; see ``sqlite.open_copy``."""
+        if not url.startswith("postgres"):
+            return cls(sqlite.open_copy(url))
+        from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+        copy = sqlite.in_memory(Path("memory"), copied=False)
+        if (there := postgresql.open_if_there(url)) is not None:
+            copy_rows(there, copy)
+            there.close()
+        return cls(copy)
+
+    @classmethod
+    def move(cls, source: str, target: str, now: Anchor) -> Moved:
+        """What the state at one URL holds, into the one at another, which must be empty; see ``copying``.
+
+        The first stays as it is. Raises ``StateHeld``, ``StateInUse``, ``StateTooNew`` and ``StateError``.
+        """
+        with closing(_existing(source)) as old:
+            if old.now is None:
+                cls(old).align(now)
+            with closing(_opened(target, exclusive=True)) as new:
+                return move_rows(old, new, now)
 
     @property
     def shared(self) -> bool:
@@ -295,3 +317,22 @@ class Store:
             if not self.shared:  # else times are by the database's clock, and no machine's
                 clocks.align(connection, now)
             yield connection
+
+
+def _opened(url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Database:
+    if not url.startswith("postgres"):
+        return sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    return postgresql.open_database(url, exclusive=exclusive)
+
+
+def _existing(url: str) -> Database:
+    """The state at ``url``, for nobody else to use meanwhile; a ``StateError`` where there is none."""
+    if not url.startswith("postgres"):
+        return sqlite.open_existing(url)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    if (there := postgresql.open_if_there(url)) is None:
+        raise StateError("there is no state yet in the schema that the URL names")
+    return there

@@ -8,16 +8,13 @@ the people, who are told.
 import asyncio
 import json
 from contextlib import suppress
-from dataclasses import fields
 from datetime import timedelta
-
-import sqlalchemy as sa
 
 from tests.harness.simulation import plan, plan_of_several
 from tests.harness.simulation.ending import Ending
 from tests.harness.simulation.environment import FromProcess, Ticker, TrueClock, Wire
 from tests.harness.simulation.invariants import Broken
-from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeveral, LeaseRow
+from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeveral
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
@@ -25,7 +22,6 @@ from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
-from watchdog.state import schema
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
 
@@ -102,8 +98,11 @@ class Replicas(Surroundings):
                 if machine.process is not None:
                     machine.process.bury()
             self.server.close()
-        self.tally["turns"] = self.turns.made
-        return self.counted()
+        self.counted()
+        del self.tally["days"]
+        self.tally["hours"] = round(self.fate.end / plan.HOUR)
+        self.tally["takeovers"] = sum(map(len, self.laws.changes.values()))
+        return self
 
     def later(self, when, do, *args):
         self.turns.at(when, do, *args)
@@ -138,13 +137,8 @@ class Replicas(Surroundings):
         super()._undone(at, undo)
         self.noted()
 
-    def leases(self):
-        """Each account's lease, as it lies in the database."""
-        rows = self.server.rows(sa.select(schema.leases))
-        return {row["account"]: LeaseRow(*(row[each.name] for each in fields(LeaseRow))) for row in rows}
-
     def _look(self):
-        self.laws.look_at(self.leases(), self.server.micros())
+        self.laws.look_at(self.server.leases(), self.server.micros())
         self.later(self.time.seconds + LOOKED_AT_EVERY, self._look)
 
     # ── what happens to replicas ─────────────────────────────────────────────────────────────────────────────────
@@ -407,11 +401,8 @@ class EndOfSeveral:
             process = machine.process
             if process is None or process.runtime is None:
                 raise Broken(f"{machine.name} does not run")
-            mine = [
-                account
-                for account, lease in history.leases().items()
-                if history.laws.instances.get(lease.instance) == process.number
-            ]
+            held, instances = history.server.leases().values(), history.laws.instances
+            mine = {lease.account for lease in held if instances.get(lease.instance) == process.number}
             rows += [row for row in inventory(process.runtime.components).rows()["packs"] if row["account"] in mine]
         store = Store(Connection(history.server, Way(history.dice), 0))
         Ending(history, store, rows).check()

@@ -84,7 +84,7 @@ class LawsOfSeveral(Laws):
     def leased(self, life, before, after, now):
         """A lease was written: taken, renewed, given back."""
         self.trace.append(f"{self._time.seconds:.3f} {life} lease {after}")
-        if after is not None:
+        if after is not None and after.instance:
             self.instances.setdefault(after.instance, life)
         if before is None or after is None:
             return

@@ -80,6 +80,7 @@ def draw(seed):
     length, attention, interval = length * DAY, attention * MINUTE, interval * MINUTE
     scenario = scenario_of(dice, length)
     config = config_of(dice, scenario, interval, attention, minutely=kind == "a day")
+    config["config"] = {"auto_reload": kind == "a day" and seed % 8 == 0}
     happenings = _happenings(dice, scenario, config, length)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
     edits = [each.with_["restart"] for each in happenings if each.what == "edited file"]
@@ -217,6 +218,7 @@ def config_of(dice, scenario, interval, attention, *, minutely):
         "diagnosis": {"enabled": dice.random() < 0.35, "resolvers": ["192.0.2.53"], "timeout": "2s"},
         "alerts": alerts,
         "web": {"listen": ""},
+        "config": {"auto_reload": False},  # two looks a minute at the files would be most of what a history costs
         "log": {"level": "info", "format": "json"},
         "api": {"base_url": "http://127.0.0.1:9/client/v4"},
     }

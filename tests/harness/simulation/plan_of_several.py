@@ -32,9 +32,9 @@ def draw(seed, replicas):
     dice = Random(seed * 8 + replicas)  # noqa: S311 - a history must be repeatable
     stormy = dice.random() < 0.35
     lease = dice.choice([30, 30, 45, 90])
-    length = lease * dice.uniform(60, 240)
-    attention = dice.uniform(0.5, 2) * MINUTE
-    interval = attention * dice.uniform(1.5, 4)
+    length = lease * dice.uniform(40, 150)
+    attention = dice.uniform(1, 3) * MINUTE
+    interval = attention * dice.uniform(1, 4)
     scenario = _scenario(dice, length, stormy=stormy)
     config = _config(dice, scenario, interval, attention, lease)
     happenings = sorted(_happenings(dice, scenario, config, length, replicas, stormy=stormy), key=lambda each: each.at)
@@ -51,7 +51,7 @@ def _bound(restarts, schedule, packs, lease, *, stormy):
     """As ``plan`` has it, and a takeover; where all was well outside there is no probe and no block to wait for."""
     longest = max(plan.seconds(each["backoff"]["max"]) * (1 + each["backoff"]["jitter"]) for each in restarts)
     hours = packs // min(each["max_per_hour"] for each in restarts)
-    again = 2 * HOUR if stormy else 40 * MINUTE
+    again = 100 * MINUTE if stormy else 25 * MINUTE
     return longest + hours * HOUR + 3 * plan.seconds(schedule["interval"]) + 3 * lease + again
 
 
@@ -96,7 +96,7 @@ def _pack(dice, zone, number, length):
 
 def _config(dice, scenario, interval, attention, lease):
     names = [token["name"] for token in scenario["tokens"]]
-    config = plan.config_of(dice, scenario, interval, attention, minutely=dice.random() < 0.3)
+    config = plan.config_of(dice, scenario, interval, attention, minutely=dice.random() < 0.2)
     for account in config["accounts"].values():
         account.pop("discover", None)
     zones = [
@@ -111,16 +111,16 @@ def _config(dice, scenario, interval, attention, lease):
 
 
 def _restart(dice):
-    initial = dice.uniform(3, 15) * MINUTE
+    initial = dice.uniform(2, 8) * MINUTE
     return {
         "backoff": {
             "initial": f"{initial:.0f}s",
             "factor": dice.choice([1.0, 1.5, 2.0]),
-            "max": f"{initial * dice.choice([1, 3]):.0f}s",
+            "max": f"{initial * dice.choice([1, 2]):.0f}s",
             "jitter": dice.choice([0.0, 0.1, 0.3]),
         },
         "max_attempts": dice.choice([2, 3, 8, 20]),
-        "max_per_hour": dice.choice([3, 6, 60, 60]),
+        "max_per_hour": dice.choice([4, 8, 60, 60]),
     }
 
 

@@ -394,6 +394,9 @@ class Ears:
     def looked(self, zone):
         self._real.looked(zone)
 
+    def discovered(self, *found):
+        self._real.discovered(*found)
+
     def passed(self, report):
         self._real.passed(report)
         self._life.after_a_pass()

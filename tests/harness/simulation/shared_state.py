@@ -31,6 +31,7 @@ class Server:
 
     def __init__(self, time, laws):
         self._time, self._laws = time, laws
+        self._driver = None
         self._written = []  # what the transaction under way has written, as calls of the laws
         self.wrong = timedelta(0)
         self.trouble = ""
@@ -64,15 +65,16 @@ class Server:
         for tell, *what in self._written:
             tell(life, *what, self.micros())
 
-    def rows(self, statement):
-        """What is stored, looked at from outside of everything."""
-        with self._engine.begin() as connection:
-            return connection.execute(statement).mappings().all()
+    def leases(self):
+        """Each lease, looked at from outside of everything; every few seconds, so the driver itself is asked."""
+        rows = self._driver.execute("SELECT account, instance, epoch, expires FROM leases")
+        return {row[0]: LeaseRow(*row) for row in rows}
 
     def close(self):
         self._engine.dispose()
 
     def _connected(self, driver, _):
+        self._driver = driver
         driver.isolation_level = None  # the driver itself begins nothing
         driver.create_function("clock_micros", 0, self.micros)
         driver.create_function("law_intent", 5, self._intended)
