@@ -20,6 +20,7 @@ from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
+from watchdog.state.bookings import SHARED
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.quarantine import Quarantined
@@ -34,9 +35,6 @@ KEEP_JOURNAL = timedelta(days=90)
 
 RESTARTS_OF = timedelta(hours=1)
 """How far back restarts are recalled: as far as the hourly budget reaches."""
-
-SHARED = "shared"
-"""In place of the boot that bookings are counted from, where several machines share them."""
 
 Booked = tuple[str, float, int]
 """Account, until when, and how many requests."""
