@@ -18,9 +18,8 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
-from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
-from watchdog.model.findings import Diagnosis
+from watchdog.model.findings import Diagnosis, obstacle
 from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen

@@ -24,7 +24,7 @@ from watchdog.diagnose import validation_errors
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
-from watchdog.model.findings import Diagnosis, Finding, fingerprint
+from watchdog.model.findings import Diagnosis, Finding, fingerprint, obstacle
 from watchdog.model.history import History, Intent, NotIntended, Sent
 from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.observation import Difference, Observation, Seen, Unseen
@@ -296,7 +296,7 @@ class Cycle:
         if self.components.diagnoser is None:
             return False
         if pack.status == PENDING_VALIDATION:
-            return bool(pack.validation.tokens)
+            return bool(pack.validation.tokens or pack.validation.http_tokens)
         if not pack.restartable or decision.reason is Reason.DISABLED:
             return False
         known = self.components.memory.known(pack)
@@ -319,7 +319,10 @@ class Cycle:
         findings = await components.diagnoser.diagnose(pack, facts)
         known = components.memory.known(pack)
         last = known.diagnosis if known else None
-        return Diagnosis(self.now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
+        if last is None:
+            return Diagnosis(self.now(), findings)
+        mended = obstacle(last.findings) is not None and obstacle(findings) is None
+        return Diagnosis(self.now(), findings, "" if mended else last.tokens, last.rechecked_at)
 
     # ── reread, intend, send, settle ─────────────────────────────────────────────────────────────────────────────
 
@@ -443,7 +446,9 @@ class Cycle:
         components, now = self.components, self.now()
         if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone):
             return
-        asked = replace(diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.tokens), rechecked_at=now)
+        asked = replace(
+            diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.every_token), rechecked_at=now
+        )
         components.memory.conclude(zone, pack, decision, now, asked)
         await components.memory.writer.flush()  # as with a restart: what was asked is known before it is
         error = await recheck.recheck(pack, components.clients[zone.account])
