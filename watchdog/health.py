@@ -6,7 +6,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.leases import WATCHDOG, Replica
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport

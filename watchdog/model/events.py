@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Self
 
 from watchdog.model.alerts import Message, Notice
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, JournalLine, Sent
@@ -333,8 +334,3 @@ def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
 def shown(value: object) -> str:
     """A fact as text; times as RFC 3339 in UTC."""
     return rfc3339(value) if isinstance(value, datetime) else str(value)
-
-
-def rfc3339(at: datetime) -> str:
-    """A UTC time as operators read it, to the second."""
-    return f"{at.isoformat()[:19]}Z"  # as ``strftime`` says it, in a fifth of the time

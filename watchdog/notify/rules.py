@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from watchdog.model.alerts import RUNBOOKS, Alert
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY

@@ -42,6 +42,11 @@ class Survey:
     unwell: Snapshot
 
 
+Plain = tuple[str, str, str, str, str, str, str, int, int]
+"""A pack that is well, as its row has it, for of such there are many: zone id, pack id, account, zone, type, status,
+hosts, since when it is so, and the end of its certificate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What became of an intent."""

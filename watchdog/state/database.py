@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from watchdog.state.quarantine import Quarantined
-from watchdog.state.schema import Row
+from watchdog.state.rows import Row
 
 
 class StateError(Exception):

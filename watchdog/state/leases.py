@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
-from watchdog.state.schema import from_micros, texts_from, texts_to, value_of
+from watchdog.state.rows import from_micros, texts_from, texts_to, value_of
 
 FORGET_REPLICAS = timedelta(days=1)
 """How long a replica that is not heard of any more is kept."""

@@ -16,7 +16,7 @@ from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message, a
 from watchdog.model.leases import Fence
 from watchdog.state import schema
 from watchdog.state.database import delete_each, upsert_each
-from watchdog.state.schema import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
+from watchdog.state.rows import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
 from watchdog.state.store import Store
 
 _l, _g = schema.alert_log.c, schema.alert_groups.c

@@ -14,7 +14,7 @@ from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each
-from watchdog.state.schema import Row, from_micros, row_of, to_micros, value_of
+from watchdog.state.rows import Row, from_micros, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)
 """Two notes of one restart may differ by this much where the clock was set between them."""

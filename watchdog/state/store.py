@@ -20,10 +20,12 @@ from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Z
 from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
 from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey
-from watchdog.state.changes import Changes, Snapshot, Survey
+from watchdog.state.changes import Changes, Plain, Snapshot, Survey
 from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.rows import from_micros
+from watchdog.state.survey import Ask
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
 
@@ -51,6 +53,11 @@ class Store:
             copy_rows(there, copy)
             there.close()
         return cls(copy)
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """An empty state that is gone with this process."""
+        return cls(sqlite.in_memory(Path("memory"), copied=False))
 
     @classmethod
     def move(cls, source: str, target: str, now: Anchor) -> Moved:
@@ -133,18 +140,33 @@ class Store:
 
     def survey(self, ending_by: datetime) -> Survey:
         """What is not well, or has a certificate that ends by then, and how much there is in all."""
-        with self.reading() as connection:
-            return survey.survey(connection, ending_by)
+        with self._asking() as ask:
+            return survey.survey(ask, ending_by)
 
-    def pack_ids(self) -> list[str]:
-        """The id of every pack."""
-        with self.reading() as connection:
-            return survey.ids(connection)
+    def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
+        """What was found, with all packs of these zones besides."""
+        with self._asking() as ask:
+            return survey.with_zones(ask, found, zone_ids)
 
-    def listed(self) -> list[tuple[str, str, str, str, datetime | None]]:
-        """Account, zone, id, status and expiry of every pack, by zone."""
-        with self.reading() as connection:
-            return list(survey.listed(connection))
+    def plain(self, ending_by: datetime) -> Iterator[Plain]:
+        """The packs that are well and whose certificates last longer than until then."""
+        with self._asking() as ask:
+            yield from survey.plain(ask, ending_by)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many packs each zone has, by account and label."""
+        with self._asking() as ask:
+            return survey.counts(ask)
+
+    def pack_ids(self, zone_ids: Collection[str] | None = None) -> list[str]:
+        """The id of every pack, or of every pack of these zones."""
+        with self._asking() as ask:
+            return survey.ids(ask, zone_ids)
+
+    def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
+        """Account, zone, its id, id, status and expiry of every pack, by zone."""
+        with self._asking() as ask:
+            return list(survey.listed(ask))
 
     def align(self, now: Anchor) -> None:
         """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""
@@ -221,7 +243,7 @@ class Store:
     def time(self) -> datetime:
         """What the database's clock says."""
         with self.reading() as connection:
-            return schema.from_micros(leases.time(connection, self._clock()))
+            return from_micros(leases.time(connection, self._clock()))
 
     def _clock(self) -> leases.Now:
         if self._database.now is None:
@@ -263,8 +285,8 @@ class Store:
 
     def journal(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         """The lines of the journal that are wanted with their numbers, newest first."""
-        with self.reading() as connection:
-            return journal.select(connection, query)
+        with self._asking() as ask:
+            return survey.journal(ask, query)
 
     def silences(self) -> tuple[Silence, ...]:
         """Every silence, also those whose time is over, in the order they were added."""
@@ -310,6 +332,12 @@ class Store:
         except StateError:
             return False
         return True
+
+    @contextmanager
+    def _asking(self) -> Iterator[Ask]:
+        """A transaction that is asked by texts."""
+        with self.reading() as connection:
+            yield lambda said, **given: connection.execute(sa.text(said), given)
 
     @contextmanager
     def _aligned(self, now: Anchor, fence: Fence | None = None) -> Iterator[sa.Connection]:
