@@ -493,7 +493,12 @@ def named_in(matchers):
     """The names of alerts that one side of an inhibit rule has."""
     [name] = [matcher for matcher in matchers if matcher.startswith("alertname")]
     pattern = name.partition('"')[2].rstrip('"')
-    return {each for each in {*ALERTS, *map(name_of, OWN_ALERTS)} if re.fullmatch(pattern, each)}
+    found = {each for each in {*ALERTS, *map(name_of, OWN_ALERTS)} if re.fullmatch(pattern, each)}
+    return {each for each in found if "pack!" not in str(matchers) or each not in ALERTS or speaks_of_a_pack(each)}
+
+
+def speaks_of_a_pack(name):
+    return "$labels.pack" in ALERTS[name]["annotations"]["summary"]
 
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="amtool not installed (Debian: prometheus-alertmanager)")
