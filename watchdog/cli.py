@@ -186,7 +186,7 @@ def once(
     tell = _teller(loaded, config) if alert else None
     opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, tell=tell))
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -205,6 +205,41 @@ def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None
     from watchdog.telling import tell
 
     return tell
+
+
+@app.command()
+def init(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", envvar="CERTPACK_WATCHDOG_CONFIG", show_envvar=True, help="Written to."
+        ),
+    ] = DEFAULT_CONFIG,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
+    ] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
+    zones: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Watch this zone; again for more, or with commas between.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
+) -> None:
+    """Write a first configuration: look what an API token sees, and ask what is to be watched."""
+    from watchdog.first_run import CannotBegin
+    from watchdog.init import Asked, begin
+
+    names = tuple(name for each in zones or () for name in re.split(r"[,\s]+", each) if name)
+    if discover and names:
+        _fail(USAGE, "--discover watches every zone, --zones some: give one of them")
+    token_file = token_file or output.parent / "token"
+    asked = Asked(output=output, token_file=token_file, discover=discover, names=names, yes=yes, base_url=base_url)
+    try:
+        with _printing():
+            begin(asked, _in_loop)
+    except CannotBegin as why:
+        _fail(why.code, str(why))
 
 
 @app.command("check-config")

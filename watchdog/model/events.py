@@ -62,6 +62,9 @@ class EventName(StrEnum):
     CONFIG_REFUSED = "config_refused"
     CREDENTIAL_EXPOSED = "credential_exposed"
     NO_PROXY_IGNORED = "no_proxy_ignored"
+    LEASE_ACQUIRED = "lease_acquired"
+    LEASE_LOST = "lease_lost"
+    LEASE_HANDED_OVER = "lease_handed_over"
     STATE_UNWRITABLE = "state_unwritable"
     STATE_WRITABLE = "state_writable"
     STATE_LOST = "state_lost"
@@ -125,6 +128,9 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CONFIG_REFUSED: EventKind(ERROR, ("error", "kept")),
     EventName.CREDENTIAL_EXPOSED: EventKind(WARNING, ("file", "mode", "remedy")),
     EventName.NO_PROXY_IGNORED: EventKind(WARNING, ("entry",)),
+    EventName.LEASE_ACQUIRED: EventKind(INFO, ("account", "epoch", "holder")),
+    EventName.LEASE_LOST: EventKind(WARNING, ("account", "epoch", "holder")),
+    EventName.LEASE_HANDED_OVER: EventKind(INFO, ("account", "epoch", "holder")),
     EventName.STATE_UNWRITABLE: EventKind(ERROR, ("error",)),
     EventName.STATE_WRITABLE: EventKind(INFO),
     EventName.STATE_LOST: EventKind(ERROR, ("kept", "restarts_from")),

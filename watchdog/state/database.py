@@ -144,3 +144,10 @@ def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseEl
         index_elements=list(table.primary_key), set_=values, where=where
     )
     return statement
+
+
+@cache
+def insert_missing(dialect: str, table: sa.Table) -> sa.ClauseElement:
+    """Insert a row, unless there is one with its key."""
+    statement: sa.ClauseElement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table).on_conflict_do_nothing()
+    return statement

@@ -5,7 +5,6 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 """
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -42,9 +41,9 @@ def load_zones(
     return {zone.key: zone for zone in zones}
 
 
-def load_packs(connection: sa.Connection, zone_ids: "sa.Select[Any] | None" = None) -> dict[PackKey, Remembered]:
-    """Every pack, or those of some zones, with what was found of it."""
-    wanted = _PACKS if zone_ids is None else _PACKS.where(schema.packs.c.zone_id.in_(zone_ids))
+def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:
+    """Every pack, or ``only`` those, with what was found of it."""
+    wanted = _PACKS if only is None else _PACKS.where(only)
     return packs_from(connection.execute(wanted), dict(map(diagnosis_from, connection.execute(_DIAGNOSES))))
 
 

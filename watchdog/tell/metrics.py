@@ -59,6 +59,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSnapshot:
+    """What one of several replicas holds, by account; how often each lease came or went; its configuration's hash."""
+
+    held: Mapping[str, bool]
+    transitions: Mapping[str, int]
+    config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the gauges are made of; gathered in the loop, exposed in another thread."""
 
@@ -70,6 +79,10 @@ class Snapshot:
     """Where alerts go, by name."""
     per_pack: str = "all"
     """Which packs have series of their own: ``all``, only the ``troubled``, or ``none``."""
+    state_up: bool = True
+    """Whether the state could be used when that was last tried."""
+    replica: "ReplicaSnapshot | None" = None
+    """Where several share the state."""
 
 
 class Metrics:
@@ -180,6 +193,8 @@ class Metrics:
         yield from self.registry.collect()
         yield from self._counters(snapshot)
         yield from self._own_gauges(snapshot)
+        if snapshot.replica is not None:
+            yield from _of_a_replica(snapshot.replica)
 
     def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
         failures = _counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
@@ -222,6 +237,7 @@ class Metrics:
         successful, at = self._reload
         yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))
         yield _single("config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", at)
+        yield _single("state_up", "1 while the state can be written, and leases be kept.", float(snapshot.state_up))
         build = _gauge("build_info", "What runs; always 1.", "version", "python")
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
@@ -238,6 +254,19 @@ class _Once(Collector):
 def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
     """Whether both were made of the same: of fleets the very same lists, which nobody changes."""
     return all(a is b or (not isinstance(a, list | tuple) and a == b) for a, b in zip(one, other, strict=True))
+
+
+def _of_a_replica(replica: ReplicaSnapshot) -> Iterable[Metric]:
+    held = _gauge("account_held", "1 on the replica that works the account, 0 on the others.", "account")
+    transitions = _counter(
+        "lease_transitions", "How often the lease of an account came to this replica or left it.", "account"
+    )
+    for account, holds in replica.held.items():
+        held.add_metric([account], float(holds))
+        transitions.add_metric([account], replica.transitions.get(account, 0))
+    config = _gauge("config_info", "A hash of what replicas should be configured alike; always 1.", "hash")
+    config.add_metric([replica.config], 1)
+    yield from (held, transitions, config)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
