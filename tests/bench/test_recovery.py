@@ -16,7 +16,7 @@ from recovery_fate import Fate  # noqa: E402
 
 WORLD = read(HERE / "recovery-world.yaml", 40)
 DAYS = 40.0
-HASTY = replace(WORLD, refused_times_out=HOUR)
+HASTY = read(HERE / "recovery-world-hasty.yaml", 40)
 """A world in which a validation that the authority refuses times out soon, so that restarts matter."""
 
 UNLUCKY = replace(WORLD, troubles={name: replace(kind, share=kind.share * 6) for name, kind in WORLD.troubles.items()})
