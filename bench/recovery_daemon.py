@@ -528,7 +528,8 @@ class Year:
                 yield from _pressing(pack)
         for known in memory.packs_of(zone):
             history = memory.history(known.pack)
-            moments = [known.decision.until, history.next_restart_at]
+            moments = [known.decision.until, history.next_restart_at, known.since + WORKS_WITHIN]
+            moments.append(known.since + self.runtime.config.alerts.pending_for)
             moments += [history.last_restart_at + initial] if history.last_restart_at else []
             asked = known.diagnosis.rechecked_at if known.diagnosis else None
             moments += [asked + SAME_TOKENS_EVERY] if asked else []
