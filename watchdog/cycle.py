@@ -26,6 +26,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis, Finding, fingerprint, obstacle
 from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.observation import Difference, Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
@@ -101,8 +102,13 @@ class Components:
     clock: Clock
     dice: Random
     dry_run: bool = False
+    tenure: Tenure = ALONE
     facts: Facts = field(default_factory=Facts)
     budget: Budget = field(default_factory=Budget)
+
+    def zones(self) -> tuple[ZoneRef, ...]:
+        """The zones to watch that are this process's to watch."""
+        return kept(self.watched.zones(), self.tenure)
 
     @property
     def agenda(self) -> Agenda:
@@ -128,6 +134,11 @@ class Components:
     def diagnoser(self) -> Diagnoser | None:
         """Who finds out why validations fail; ``None`` where nobody is to."""
         return self.configured.diagnoser
+
+
+def kept(zones: tuple[ZoneRef, ...], tenure: Tenure) -> tuple[ZoneRef, ...]:
+    """Those of the zones whose accounts are this process's."""
+    return zones if tenure is ALONE else tuple(zone for zone in zones if tenure.keeps(zone.account))
 
 
 @dataclass(frozen=True, slots=True)

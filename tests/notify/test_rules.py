@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, obstacle
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
