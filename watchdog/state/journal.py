@@ -6,12 +6,11 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 from collections.abc import Iterable
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from watchdog.model.history import JournalLine, JournalQuery
 from watchdog.model.packs import pack_key
 from watchdog.state import schema
 from watchdog.state.database import execute_each
+from watchdog.state.deferred import sa
 from watchdog.state.schema import row_of, to_micros, value_of
 
 ROWS = 200_000

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-import sqlalchemy as sa
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
@@ -19,6 +18,7 @@ from watchdog.model.reasons import Reason
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, upsert_each
+from watchdog.state.deferred import sa
 from watchdog.state.schema import (
     Row,
     from_micros,

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
-import sqlalchemy as sa
+
+from watchdog.state.deferred import real, sa
 
 Row = Mapping[str, Any]
 """The values of one row, by the names of its columns."""
@@ -65,7 +66,12 @@ def _text(name: str) -> "sa.Column[str]":
     return sa.Column(name, sa.Text, nullable=False)
 
 
+_TIMES: set[str] = set()
+"""The names of the columns that hold times."""
+
+
 def _time(name: str, *, nullable: bool = True) -> "sa.Column[int]":
+    _TIMES.add(name)
     return sa.Column(name, _MICROS, nullable=nullable)
 
 
@@ -256,7 +262,40 @@ meta = sa.Table(
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
 ever given to a message, and how often somebody without a lease has written into a state that several share."""
 
-_TIMES = {column.name for table in metadata.tables.values() for column in table.columns if column.type is _MICROS}
+TABLES = (
+    zones,
+    packs,
+    histories,
+    intents,
+    journal,
+    diagnoses,
+    alert_log,
+    alert_groups,
+    outbox,
+    silences,
+    bookings,
+    leases,
+    replicas,
+    meta,
+)
+
+
+KEYS: "Mapping[sa.Table, tuple[str, ...]]" = {
+    packs: ("zone_id", "pack_id"),
+    histories: ("zone_id", "pack_id"),
+    diagnoses: ("zone_id", "pack_id"),
+    alert_log: ("fingerprint",),
+    alert_groups: ("name",),
+    outbox: ("id",),
+}
+"""The primary keys of the tables whose rows are deleted one by one, in their order."""
+
+
+def made() -> "sa.MetaData":
+    """The metadata with every table in it."""
+    for table in TABLES:
+        real(table)
+    return real(metadata)  # type: ignore[no-any-return]
 
 
 def row_of(value: _Dataclass) -> dict[str, Any]:

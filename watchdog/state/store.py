@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-import sqlalchemy as sa
-
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
@@ -22,6 +20,7 @@ from watchdog.state import bookings, clocks, journal, packs, restarts, schema, s
 from watchdog.state.changes import Changes, Snapshot, Survey
 from watchdog.state.copying import copy_rows
 from watchdog.state.database import Database, StateDamaged, StateError
+from watchdog.state.deferred import sa
 from watchdog.state.quarantine import Quarantined
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)

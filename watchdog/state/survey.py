@@ -7,11 +7,10 @@ counted by the database and never becomes 100,000 values.
 from collections.abc import Iterator
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from watchdog.model.reasons import Reason
 from watchdog.state import packs, restarts, schema, silences
 from watchdog.state.changes import Snapshot, Survey
+from watchdog.state.deferred import sa
 from watchdog.state.schema import maybe_from_micros, to_micros
 
 _p, _z = schema.packs.c, schema.zones.c
