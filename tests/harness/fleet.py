@@ -11,7 +11,6 @@ from datetime import timedelta
 from random import Random
 
 from tests.harness.cloudflare_client import InProcess
-from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
 from watchdog.config.files import Files
 from watchdog.config.load import load
@@ -298,3 +297,17 @@ class Start:
             stack.push_async_callback(fleet.passes.stop, timedelta(0))
             yield fleet
             assert fleet.telemetry.strange == []
+
+
+def pragma(store, text):
+    """Ask or set one of SQLite's knobs: how a disk is made full, read-only or busy without one.
+
+    On the connection that ``store`` itself uses, also in the middle of a transaction of its.
+    """
+    row = store._database._raw.execute(f"PRAGMA {text}").fetchone()  # noqa: SLF001 - else a full disk is needed
+    return row and row[0]
+
+
+def by_core(store):
+    """SQLAlchemy's own connection to the database that ``store`` has open."""
+    return store._database._by_core()  # noqa: SLF001 - else a test would open the file a second time, beside its lock

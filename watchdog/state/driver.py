@@ -59,9 +59,9 @@ class Result:
         """The first value of the row there is; a ``ValueError`` where there is none."""
         return self.one()[0]
 
-    def scalars(self) -> Iterator[Any]:
+    def scalars(self) -> "Scalars":
         """The first value of each row."""
-        return (row[0] for row in self._cursor)
+        return Scalars(self._cursor)
 
     def mappings(self) -> "Mappings":
         """The rows by the names of their columns."""
@@ -70,6 +70,20 @@ class Result:
     def close(self) -> None:
         """Let go of what is left."""
         self._cursor.close()
+
+
+class Scalars:
+    """The first value of each row."""
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._cursor = cursor
+
+    def __iter__(self) -> Iterator[Any]:
+        return (row[0] for row in self._cursor)
+
+    def all(self) -> list[Any]:
+        """All of them."""
+        return list(self)
 
 
 class Mappings:

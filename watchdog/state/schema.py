@@ -1,61 +1,15 @@
-"""The tables, and how times and lists of texts lie in them.
+"""The tables. No connection and no statement: what a row means is said by the module that reads and writes it.
 
-No connection and no statement: what a row means is said by the module that reads and writes it. Where the fields of a
-value bear the names of the columns, ``row_of`` and ``value_of`` are all there is to say. A time is an integer of
-microseconds since 1970 in UTC (exact, small, sorts as it should), a tuple of texts a JSON array. A change here needs a
-new revision in ``migrations``; a test holds the two together.
+How values lie in columns is in ``rows``. A change here needs a new revision in ``migrations``; a test holds the two
+together.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Protocol, TypeVar
 
-import msgspec
+from watchdog.state.deferred import call, sa
 
-from watchdog.state.deferred import real, sa
-
-Row = Mapping[str, Any]
-"""The values of one row, by the names of its columns."""
-
-
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-_Value = TypeVar("_Value", bound=_Dataclass)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _MICROS = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # an INTEGER of SQLite has 64 bits, others' have 32
 _BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
-texts_from = msgspec.json.Decoder(tuple[str, ...]).decode
-"""A tuple of texts from its JSON array. Raises ``msgspec.MsgspecError`` for anything else."""
-
-
-def texts_to(texts: tuple[str, ...]) -> str:
-    """A tuple of texts as it is stored."""
-    return msgspec.json.encode(texts).decode()
-
-
-def to_micros(at: datetime) -> int:
-    """An aware time as it is stored; a naive one is a TypeError."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """The inverse of ``to_micros``, in UTC."""
-    return _EPOCH + micros * _MICROSECOND
-
-
-def maybe_to_micros(at: datetime | None) -> int | None:
-    """As ``to_micros``, and nothing of nothing."""
-    return None if at is None else (at - _EPOCH) // _MICROSECOND
-
-
-def maybe_from_micros(micros: int | None) -> datetime | None:
-    """As ``from_micros``, and nothing of nothing."""
-    return None if micros is None else _EPOCH + micros * _MICROSECOND
 
 
 def _key(name: str) -> "sa.Column[str]":
@@ -66,12 +20,7 @@ def _text(name: str) -> "sa.Column[str]":
     return sa.Column(name, sa.Text, nullable=False)
 
 
-_TIMES: set[str] = set()
-"""The names of the columns that hold times."""
-
-
 def _time(name: str, *, nullable: bool = True) -> "sa.Column[int]":
-    _TIMES.add(name)
     return sa.Column(name, _MICROS, nullable=nullable)
 
 
@@ -87,11 +36,11 @@ def _id() -> "sa.Column[int]":
     return sa.Column("id", _BIG, primary_key=True)
 
 
-metadata = sa.MetaData()
+_metadata = sa.MetaData()
 
 zones = sa.Table(
     "zones",
-    metadata,
+    _metadata,
     _key("account"),
     _key("label"),
     _text("id"),
@@ -103,7 +52,7 @@ zones = sa.Table(
 )
 packs = sa.Table(
     "packs",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _text("account"),
@@ -125,7 +74,7 @@ packs = sa.Table(
 )
 histories = sa.Table(
     "histories",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _number("attempts"),
@@ -138,7 +87,7 @@ histories = sa.Table(
 )
 intents = sa.Table(
     "intents",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("zone"),
@@ -154,7 +103,7 @@ intents = sa.Table(
 )
 journal = sa.Table(
     "journal",
-    metadata,
+    _metadata,
     _id(),
     _time("at", nullable=False),
     _text("event"),
@@ -168,7 +117,7 @@ journal = sa.Table(
 )
 diagnoses = sa.Table(
     "diagnoses",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _time("at", nullable=False),
@@ -177,10 +126,10 @@ diagnoses = sa.Table(
     _time("rechecked_at"),
     sqlite_with_rowid=False,
 )
-alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), _account(), sqlite_with_rowid=False)
+alert_log = sa.Table("alert_log", _metadata, _key("fingerprint"), _text("entry"), _account(), sqlite_with_rowid=False)
 alert_groups = sa.Table(
     "alert_groups",
-    metadata,
+    _metadata,
     _key("name"),
     _time("said_at", nullable=False),
     _number("in_a_row"),
@@ -190,7 +139,7 @@ alert_groups = sa.Table(
 )
 outbox = sa.Table(
     "outbox",
-    metadata,
+    _metadata,
     _id(),
     _text("destination"),
     _time("at", nullable=False),
@@ -200,7 +149,7 @@ outbox = sa.Table(
 )
 silences = sa.Table(
     "silences",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("zone"),
@@ -214,7 +163,7 @@ silences = sa.Table(
 )
 bookings = sa.Table(
     "bookings",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("boot"),
@@ -223,7 +172,7 @@ bookings = sa.Table(
 )
 leases = sa.Table(
     "leases",
-    metadata,
+    _metadata,
     _key("account"),
     _text("holder"),
     _text("instance"),
@@ -237,7 +186,7 @@ leases = sa.Table(
 )
 replicas = sa.Table(
     "replicas",
-    metadata,
+    _metadata,
     _key("instance"),
     _text("name"),
     _time("expires", nullable=False),
@@ -250,7 +199,7 @@ replicas = sa.Table(
 )
 meta = sa.Table(
     "meta",
-    metadata,
+    _metadata,
     _id(),
     _number("probes"),
     _time("anchor_at"),
@@ -262,23 +211,18 @@ meta = sa.Table(
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
 ever given to a message, and how often somebody without a lease has written into a state that several share."""
 
-TABLES = (
-    zones,
-    packs,
-    histories,
-    intents,
-    journal,
-    diagnoses,
-    alert_log,
-    alert_groups,
-    outbox,
-    silences,
-    bookings,
-    leases,
-    replicas,
-    meta,
-)
 
+def _whole(metadata: "sa.MetaData", *tables: object) -> "sa.MetaData":  # noqa: ARG001  each enters itself when it is made
+    return metadata
+
+
+metadata = call(
+    _whole,
+    _metadata,
+    *(zones, packs, histories, intents, journal, diagnoses, alert_log),
+    *(alert_groups, outbox, silences, bookings, leases, replicas, meta),
+)
+"""All of the tables."""
 
 KEYS: "Mapping[sa.Table, tuple[str, ...]]" = {
     packs: ("zone_id", "pack_id"),
@@ -289,22 +233,3 @@ KEYS: "Mapping[sa.Table, tuple[str, ...]]" = {
     outbox: ("id",),
 }
 """The primary keys of the tables whose rows are deleted one by one, in their order."""
-
-
-def made() -> "sa.MetaData":
-    """The metadata with every table in it."""
-    for table in TABLES:
-        real(table)
-    return real(metadata)  # type: ignore[no-any-return]
-
-
-def row_of(value: _Dataclass) -> dict[str, Any]:
-    """A value whose fields bear the names of the columns."""
-    row = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-    return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
-
-
-def value_of(kind: type[_Value], row: sa.RowMapping) -> _Value:
-    """The inverse of ``row_of``; columns that are no fields are left out."""
-    columns = ((name, row[name]) for name in kind.__dataclass_fields__)
-    return kind(**{name: maybe_from_micros(each) if name in _TIMES else each for name, each in columns})

@@ -9,7 +9,7 @@ from dataclasses import replace
 from watchdog.model.silences import Silence
 from watchdog.state import schema
 from watchdog.state.deferred import sa
-from watchdog.state.schema import row_of, value_of
+from watchdog.state.rows import row_of, value_of
 
 _s = schema.silences.c
 _ALL = sa.select(schema.silences).order_by(_s.id)

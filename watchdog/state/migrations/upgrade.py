@@ -8,10 +8,7 @@ from pathlib import Path
 
 from watchdog.state import schema
 from watchdog.state.deferred import real, sa
-
-HEAD = "0011"
-"""The newest revision. Kept here as well so that an ordinary start need not import Alembic (0.3 s of CPU). Revisions
-are numbered and compare as texts."""
+from watchdog.state.migrations import HEAD
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 
@@ -70,7 +67,7 @@ def _create(connection: sa.Connection) -> None:
 
     It spares each new state, and with it every demo and every container's first start, Alembic's import.
     """
-    schema.made().create_all(connection, checkfirst=False)
+    real(schema.metadata).create_all(connection, checkfirst=False)
     real(_version).create(connection, checkfirst=False)
     fill(connection)
 
@@ -83,7 +80,7 @@ def fill(connection: sa.Connection) -> None:
 
 def creation(dialect: "sa.Dialect") -> list[str]:
     """The statements that lay the tables."""
-    tables = [*schema.made().sorted_tables, real(_version)]
+    tables = [*schema.metadata.sorted_tables, real(_version)]
     laid = [real(sa).schema.CreateTable(table) for table in tables]
     laid += [real(sa).schema.CreateIndex(index) for table in tables for index in table.indexes]
     return [str(each.compile(dialect=dialect)).strip() for each in laid]
