@@ -64,9 +64,10 @@ def make(statement: Any, names: Sequence[str]) -> Text:
     """As Core says it."""
     from sqlalchemy.dialects.sqlite import dialect  # noqa: PLC0415  0.15 s, and most never need it
 
-    compiled = statement.compile(
-        dialect=dialect(), column_keys=list(names) or None, compile_kwargs={"render_postcompile": True}
-    )
+    compiled = statement.compile(dialect=dialect(), column_keys=list(names) or None)
+    if compiled.post_compile_params:  # a list of values in it, whose places are made when the values are known
+        valued = statement.params(dict.fromkeys(names))
+        compiled = valued.compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})
     places = tuple(compiled.positiontup or ())
     given = set(names)
     fixed = {name: value for name, value in compiled.params.items() if name in places and name not in given}
