@@ -65,10 +65,12 @@ def make(statement: Any, names: Sequence[str]) -> Text:
     from sqlalchemy.dialects.sqlite import dialect  # noqa: PLC0415  0.15 s, and most never need it
 
     compiled = statement.compile(dialect=dialect(), column_keys=list(names) or None)
-    if compiled.post_compile_params:  # a list of values in it, whose places are made when the values are known
-        valued = statement.params(dict.fromkeys(names))
-        compiled = valued.compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})
-    places = tuple(compiled.positiontup or ())
-    given = set(names)
-    fixed = {name: value for name, value in compiled.params.items() if name in places and name not in given}
-    return Text(compiled.string, places, fixed)
+    # Where a list of values is in it, its places are made of the values; names that are given have theirs later.
+    said = compiled.construct_expanded_state(dict.fromkeys(names) | dict.fromkeys(_required(compiled)))
+    places = tuple(said.positiontup or ())
+    fixed = {name: value for name, value in said.parameters.items() if name in places and name not in names}
+    return Text(said.statement, places, fixed)
+
+
+def _required(compiled: Any) -> list[str]:
+    return [each.key for each in compiled.binds.values() if each.required]
