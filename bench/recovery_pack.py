@@ -10,7 +10,7 @@ Nothing ticks: ``next`` says when something would change if nobody interferes, `
 
 import hashlib
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -122,6 +122,7 @@ class Pack:
         self.reordered = False
         self.restart_wanted = False
         self.now = 0.0  # of the last look
+        self.checked_at = -math.inf  # when somebody last asked for a check
 
     # ── what happens by itself ───────────────────────────────────────────────────────────────────────────────────
 
@@ -332,6 +333,7 @@ class Pack:
         if self.status != PENDING:
             return
         self.tally.counts["rechecks"] += 1
+        self.checked_at = at
         self._note(at, "rechecked")
         if self._limited(at):
             self.tally.counts["authority limits run into"] += 1
@@ -455,23 +457,19 @@ class Pack:
         return self.status == TIMED_OUT
 
     @property
-    def refusal(self) -> str:
-        """Why the authority says no to the validation, or said; empty where it does not."""
-        if self.status not in (PENDING, TIMED_OUT):
-            return ""
-        if self.met.trouble in SAYS and (self.clear_at > self.since or self.status == TIMED_OUT):
-            return self.met.trouble
-        return ""
-
-    @property
     def errors(self) -> tuple[str, ...]:
-        """The validation errors that are shown."""
-        trouble, now = self.refusal, self.now
-        if self.status == PENDING and trouble and now >= self.clear_at:
-            trouble = ""
-        if not trouble and self.status == PENDING and self._authority_out(now):
+        """What is shown of the last check of this validation, also once it has timed out."""
+        if self.status not in (PENDING, TIMED_OUT):
+            return ()
+        until = self.now if self.status == PENDING else self.since
+        checked = self.begun + CHECKS[place - 1] if (place := bisect_right(CHECKS, until - self.begun)) else -math.inf
+        checked = max(checked, self.checked_at)
+        if checked < self.begun:
+            return ()
+        trouble = self.met.trouble if checked < self.clear_at else ""
+        if trouble not in SAYS and self._authority_out(checked):
             trouble = "authority_hiccup"
-        if not trouble:
+        if trouble not in SAYS:
             return ()
         said = SAYS[trouble]
         if trouble == "authority_rate_limited" and self.authority == "lets_encrypt":
@@ -483,6 +481,11 @@ class Pack:
         """The authority's ``number``-th token for a host; those that count now, or of an earlier validation."""
         which = self.serial if serial is None else serial
         return hashlib.sha256(f"{self.drawn.number}/{which}/{host}/{number}".encode()).hexdigest()
+
+    def tokens(self, serial: int | None = None) -> list[tuple[str, str]]:
+        """Each host with a token of its own; SSL.com wants two."""
+        numbers = range(2 if self.authority == "ssl_com" else 1)
+        return [(host, self.token(host, number, serial)) for host in self.hosts for number in numbers]
 
     def recheck(self, now: datetime) -> None:
         """As ``recheck_at``, for the simulator's endpoints."""

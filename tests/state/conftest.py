@@ -23,6 +23,7 @@ OF_EACH_DATABASE = {
     "test_store_copies",
     "test_store_intents",
     "test_store_keeps",
+    "test_store_looks",
     "test_store_moves",
     "test_store_silences",
 }

@@ -3,7 +3,6 @@
 A check returns its decision, or ``None`` when it has nothing to say.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +12,7 @@ from watchdog.decide import retry_delay
 from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Finding, FindingName, Limit
+from watchdog.model.findings import Finding, Limit, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
@@ -51,28 +50,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     lost_at: datetime | None = None
     limit: Limit | None = None
     decided_for: Reason | None = None
-
-
-OBSTACLES = frozenset(
-    {
-        FindingName.ZONE_NOT_ACTIVE,
-        FindingName.HOST_MISSING,
-        FindingName.CAA_FORBIDS,
-        FindingName.CA_REFUSES,
-        FindingName.DNSSEC_BOGUS,
-        FindingName.HTTP_ON_WILDCARD,
-    }
-)
-"""What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
-no proof of what the certificate authority sees from several."""
-
-
-def obstacle(findings: Iterable[Finding]) -> Finding | None:
-    """The first finding that holds a restart, if there is one."""
-    for finding in findings:
-        if finding.certainty is Certainty.CERTAIN and finding.name in OBSTACLES:
-            return finding
-    return None
 
 
 def _leave(reason: Reason) -> Decision:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from watchdog.model.clock import Anchor
 from watchdog.state import schema
-from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.rows import from_micros, to_micros
 
 _h, _i, _m = schema.histories.c, schema.intents.c, schema.meta.c
 _STEP, _NOW = sa.bindparam("step", type_=_i.at.type), sa.bindparam("now", type_=_i.at.type)

@@ -12,7 +12,7 @@ from watchdog.model.clock import Anchor
 from watchdog.state import clocks, schema
 from watchdog.state.bookings import SHARED
 from watchdog.state.database import Database, StateError, StateInUse, execute_each
-from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.rows import from_micros, to_micros
 
 _OF_PROCESSES = (schema.leases, schema.replicas)
 _MOVED = [table for table in schema.metadata.sorted_tables if table not in (*_OF_PROCESSES, schema.meta)]

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from watchdog.state.quarantine import Quarantined
-from watchdog.state.schema import Row
+from watchdog.state.rows import Row
 
 
 class StateError(Exception):
@@ -143,4 +143,11 @@ def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseEl
     statement: sa.ClauseElement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_=values, where=where
     )
+    return statement
+
+
+@cache
+def insert_missing(dialect: str, table: sa.Table) -> sa.ClauseElement:
+    """Insert a row, unless there is one with its key."""
+    statement: sa.ClauseElement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table).on_conflict_do_nothing()
     return statement

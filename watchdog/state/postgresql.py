@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from watchdog.model.text import clean
 from watchdog.state import schema
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
-from watchdog.state.migrations.upgrade import HEAD, TooNew, UpgradeError, revision_of, upgrade
+from watchdog.state.migrations import HEAD
+from watchdog.state.migrations.upgrade import TooNew, UpgradeError, revision_of, upgrade
 from watchdog.state.quarantine import Quarantined
 
 SCHEMA = "certpack_watchdog"

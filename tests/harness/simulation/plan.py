@@ -1,7 +1,7 @@
 """What a seed means: a fleet, a configuration, and everything that will happen to both. Plain values; nothing runs.
 
 ``draw(seed)`` gives the same for ever. Times are seconds from the beginning. From ``calm`` on nothing goes wrong any
-more, and ``end`` lies as far behind it as a healthy world may need to put everything right.
+more, and ``end`` lies as far behind it as a healthy world may need to put everything right: then it must be.
 """
 
 from dataclasses import dataclass, field
@@ -51,6 +51,12 @@ class Fate:
     happenings: tuple[Happening, ...]
     calm: float
     end: float
+
+    @property
+    def may_end(self):
+        """From when on it ends as soon as everything is put right. Every fourth lives through the whole bound."""
+        quiet = HOUR + 2 * seconds(self.config["schedule"]["interval"])
+        return self.end if self.seed % 4 == 0 else min(self.end, self.calm + quiet)
 
     @property
     def backoff(self):
