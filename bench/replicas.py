@@ -227,7 +227,9 @@ def takeover(fleet: Fleet, server: Server, accounts: int, rate: int) -> tuple[in
     state = server.url()
     with running(fleet, 2, state, accounts, rate) as daemons:
         until(lambda: spread(server, accounts, 2), "two replicas with a share each", daemons)
-        until(lambda: len(fleet.last_looks()) == accounts, "a look at each account", daemons)
+        fleet.looks()
+        seen: set[int] = set()
+        until(lambda: seen.update(fleet.last_looks()) or len(seen) == accounts, "a look at each account", daemons)
         lost = {
             name
             for (name,) in server.execute(
