@@ -204,7 +204,7 @@ class Fleet:
             else 0,
             "windows": [window.windows[n] for n in range(max(window.windows, default=-1) + 1)],
             "seconds": window.last - window.began,
-            "last": self.last,
+            "last": dict(self.last),
         }
         if reset:
             for zone, pack in self.restarted:
