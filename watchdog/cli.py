@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice, starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 
@@ -220,9 +220,8 @@ def init(
         typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
     ] = None,
     discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
-    zones: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Watch this zone; again for more, or with commas between.")
-    ] = None,
+    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME …")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More names for --zones.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
 ) -> None:
@@ -230,7 +229,9 @@ def init(
     from watchdog.first_run import CannotBegin
     from watchdog.init import Asked, begin
 
-    names = tuple(name for each in zones or () for name in re.split(r"[,\s]+", each) if name)
+    names = tuple(name for each in (*(zones or ()), *(more or ())) for name in re.split(r"[,\s]+", each) if name)
+    if more and not zones:
+        _fail(USAGE, f"{more[0]}: zones are named after --zones")
     if discover and names:
         _fail(USAGE, "--discover watches every zone, --zones some: give one of them")
     token_file = token_file or output.parent / "token"
@@ -305,10 +306,26 @@ def status(
         if output is Output.JSON:
             rows = offline.rows(loaded, store, now, zone=zone, reason=reason)
             with _printing():
-                _print_lines({"packs": rows.packs, "zones": rows.zones})
+                _print_lines({"packs": rows.packs, "zones": rows.zones, **_leases_as_lines(loaded, store)})
             return
         found, lost = offline.overview(loaded, store, now), offline.loss(loaded, store, now)
         _print_report(found, lost, everything=everything, zone=zone, reason=reason, wide=wide)
+        if loaded.state.shared:
+            from watchdog.tell.holders import holder_lines
+
+            with _printing():
+                print("", *holder_lines(cast("Store", store).roll(), now), sep="\n")
+
+
+def _leases_as_lines(config: "Config", store: "Store | Glance") -> dict[str, Iterable[str]]:
+    """Who works what, where several replicas share the state."""
+    if not config.state.shared:
+        return {}
+    from watchdog.tell.holders import lease_rows, replica_rows
+
+    roll = cast("Store", store).roll()
+    rows = {"leases": lease_rows(roll), "replicas": replica_rows(roll)}
+    return {name: map(terminal.json_line, found) for name, found in rows.items()}
 
 
 @app.command()
