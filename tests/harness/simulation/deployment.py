@@ -223,6 +223,9 @@ class Replicas(Surroundings):
     def _clock(self, replica, by):
         self.machines[replica].wrong += plan.delta(by)
 
+    def _database_clock(self, by):
+        self.server.wrong += plan.delta(by)
+
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]
         accounts = {

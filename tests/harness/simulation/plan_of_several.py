@@ -144,6 +144,8 @@ def _happenings(dice, scenario, config, length, replicas, *, stormy):
     some(2, "rolling", lambda: {"gap": dice.uniform(1, 90), "down": dice.uniform(1, 30)})
     some(2, "clock", lambda: one() | {"by": dice.choice([-1, 1]) * dice.uniform(1, 5 * HOUR)})
     some(1, "database", lambda: lasting(trouble=dice.choice(["is being shut down", "is read-only", "full"])))
+    if dice.random() < 0.2:
+        some(1, "database clock", lambda: {"by": dice.choice([-1, 1]) * dice.uniform(0.01, 3) * HOUR})
     some(1, "slow database", lambda: lasting(seconds=dice.choice([0.2, 2, 6])))
     if dice.random() < 0.25:
         some(2, "differing", lambda: one() | lasting(restart=_restart(dice), share=dice.choice([0.2, 0.5, 1.0])))
