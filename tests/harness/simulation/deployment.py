@@ -9,6 +9,8 @@ import asyncio
 import json
 from contextlib import suppress
 from datetime import timedelta
+from random import Random
+from unittest.mock import patch
 
 from tests.harness.simulation import plan, plan_of_several
 from tests.harness.simulation.ending import Ending
@@ -18,6 +20,7 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
+from watchdog.clock import SharedClock
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
@@ -67,6 +70,18 @@ class MachineClock(TrueClock):
         return self._time.seconds
 
 
+class DatabasesClock(SharedClock):
+    """The database's clock, as the product follows it from one machine."""
+
+    def __init__(self, machines, at, before):
+        self._machines = machines
+        super().__init__(at, before, self.monotonic())
+        self.boot, self._real = machines.boot, machines
+
+    def monotonic(self):
+        return self._machines.boottime()
+
+
 class Replicas(Surroundings):
     """A deployment's history, in a folder of its own."""
 
@@ -91,7 +106,8 @@ class Replicas(Surroundings):
             self.later(number * self.dice.uniform(0, 20), self._start, machine)
         self.later(0.0, self._look)
         try:
-            self.turns.go_on(self.fate.end)
+            with patch("watchdog.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
+                self.turns.go_on(self.fate.end)
             EndOfSeveral(self).check()
         finally:
             for machine in self.machines:
@@ -265,6 +281,7 @@ class Process:
         self.wire = MachinesWire(history.world, history.laws, self.number, machine)
         self.database = Connection(history.server, machine.way, self.number)
         self.people = FromProcess(history.people, self.number)
+        self.dice = Random(history.fate.seed * 1000 + self.number)  # noqa: S311 - a history must be repeatable
         self.daemon = self.runtime = self.store = None
         self.down = RESTART_AFTER
         self._awaited = []  # [turns, what to do then]
@@ -278,9 +295,12 @@ class Process:
         config = load(self._path, {})
         self.store = Store(self.database)
         self.metrics = new_metrics()
-        clock = MachineClock(history.time, machine)
+        machines = MachineClock(history.time, machine)
+        before = machines.boottime()
+        at = await self.loop.run_in_executor(self.database, self.store.time)
+        clock = DatabasesClock(machines, at, before)
         async with open_runtime(
-            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=history.dice
+            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=self.dice, replica=True
         ) as runtime:
             self.runtime = runtime
             self.daemon = Daemon(

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
+from watchdog.keeper import POLLS
 
-POLL = 5.0
-"""Seconds after which a replica has looked for leases that are over, at most."""
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
 LOOKED_AT_EVERY = 7.0
@@ -35,6 +34,7 @@ class LawsOfSeveral(Laws):
     def __init__(self, deployment, time, world):
         super().__init__(deployment.fate, time, world)
         self.lease = deployment.lease
+        self._poll = deployment.lease / POLLS
         self.stormy = deployment.stormy
         self.at_a_patch, self.at_an_intent = [], []  # what happens at the next one: called with the number of the life
         self.instances = {}  # the name of a process in the leases: its life
@@ -122,7 +122,7 @@ class LawsOfSeveral(Laws):
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
-            if idle > POLL + SLACK + LOOKED_AT_EVERY:
+            if idle > self._poll + SLACK + LOOKED_AT_EVERY:
                 self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
         if self.stormy or self._blind_until == math.inf:
             return
@@ -132,7 +132,7 @@ class LawsOfSeveral(Laws):
             idle = seconds - max(self._worked.get(account, 0.0), since)
             while True:
                 times = 1 + sum(1 for each in self._lost if each > seconds - allowed)
-                longer = self._interval + self._attention + SLACK + times * (self.lease + POLL)
+                longer = self._interval + self._attention + SLACK + times * (self.lease + self._poll)
                 if longer <= allowed:
                     break
                 allowed = longer
@@ -154,7 +154,7 @@ class LawsOfSeveral(Laws):
                 last[name] = kind, life, message["id"]
                 if before is None or before[1] == life or kind == "lasting" or before[0] != kind:
                     continue
-                self.doubles[alert["account"]] += 1
+                self.doubles[alert["account"] or ""] += 1
         for account, doubles in self.doubles.items():
             if doubles > len(self.changes[account]):
                 self.broken(f"{account}: {doubles} things were told twice, and its lease changed hands less often")

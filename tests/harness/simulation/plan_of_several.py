@@ -31,8 +31,8 @@ def draw(seed, replicas):
     """The fate of a seed."""
     dice = Random(seed * 8 + replicas)  # noqa: S311 - a history must be repeatable
     stormy = dice.random() < 0.35
-    lease = dice.choice([30, 30, 45, 90])
-    length = lease * dice.uniform(40, 150)
+    lease = dice.choice([30, 120, 300])
+    length = min(max(lease * dice.uniform(20, 60), 0.5 * HOUR), 3 * HOUR)
     attention = dice.uniform(1, 3) * MINUTE
     interval = attention * dice.uniform(1, 4)
     scenario = _scenario(dice, length, stormy=stormy)
