@@ -6,11 +6,11 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /src
-COPY requirements/runtime.txt requirements/build.txt requirements/
+COPY requirements/postgresql.txt requirements/build.txt requirements/
 RUN python3 -m venv /build \
  && /build/bin/pip install --no-deps --require-hashes -r requirements/build.txt \
  && python3 -m venv /opt/certpack-watchdog \
- && /opt/certpack-watchdog/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
+ && /opt/certpack-watchdog/bin/pip install --no-deps --require-hashes -r requirements/postgresql.txt
 COPY pyproject.toml README.md LICENSE config.example.yaml ./
 COPY deploy deploy
 COPY docs docs

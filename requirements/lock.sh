@@ -1,5 +1,5 @@
 #!/bin/sh
-# lock.sh UV [FLAGS...]: makes the six lock files of this folder from pyproject.toml, for every supported Python and system.
+# lock.sh UV [FLAGS...]: makes the seven lock files of this folder from pyproject.toml, for every supported Python and system.
 # Versions already locked stay unless --upgrade is among FLAGS. No index address is written into them.
 set -eu
 uv=$1
@@ -15,6 +15,7 @@ lock() { # lock FILE SOURCE...
 UV=$uv FLAGS=$*
 
 lock requirements/runtime.txt pyproject.toml
+lock requirements/postgresql.txt pyproject.toml --extra postgresql -c requirements/runtime.txt
 lock requirements/build.txt requirements/build.in -c requirements/runtime.txt
 lock requirements/fuzz.txt requirements/fuzz.in -c requirements/runtime.txt
 lock requirements/dev.txt pyproject.toml requirements/build.in --group dev -c requirements/runtime.txt

@@ -21,7 +21,7 @@ from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.metrics import PREFIX, Account, Metrics, Snapshot
+from watchdog.tell.metrics import PREFIX, Account, Metrics, ReplicaSnapshot, Snapshot
 from watchdog.tell.pages import routed
 from watchdog.tell.sources import Sources
 
@@ -49,6 +49,7 @@ def metric_families():
             accounts=(Account("main", 1, 0.0),),
             firing={("gave_up", "critical"): 0},
             destinations=("ops",),
+            replica=ReplicaSnapshot(held={"main": True}, transitions={}, config="c0ffee"),
         ),
         "",
     )

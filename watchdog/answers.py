@@ -5,6 +5,7 @@ in another thread, and reads what the loop changes in single steps.
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 
 from watchdog.config.durations import parse_duration
@@ -15,7 +16,7 @@ from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
 from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
-from watchdog.tell.metrics import Account, Metrics, Snapshot
+from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
 from watchdog.tell.query import Refused
 from watchdog.tell.sources import AccountSituation, DestinationSituation, Situation, Sources
 from watchdog.version import own_version
@@ -27,7 +28,16 @@ PATIENCE_WITH_DISK = timedelta(seconds=3)
 class Answers:
     """Everything that is asked of the daemon."""
 
-    def __init__(self, runtime: Runtime, health: Health, pipeline: Pipeline, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        health: Health,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        transitions: Mapping[str, int] | None = None,
+    ) -> None:
+        """``transitions`` counts how often the lease of an account came or went."""
+        self._transitions = {} if transitions is None else transitions
         self._runtime = runtime
         self._health = health
         self._pipeline = pipeline
@@ -66,8 +76,17 @@ class Answers:
             firing=self._pipeline.firing(),
             destinations=self._pipeline.destinations(),
             per_pack=config.metrics.per_pack,
+            state_up=not self._health.state_error(),
+            replica=self._replica(),
         )
         return self._metrics.expose(snapshot, accept)
+
+    def _replica(self) -> ReplicaSnapshot | None:
+        keeper, config = self._runtime.keeper, self._runtime.config
+        if keeper is None:
+            return None
+        held = {account: keeper.holds(account) for account in config.accounts}
+        return ReplicaSnapshot(held=held, transitions=dict(self._transitions), config=config.digest)
 
     async def events(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         """Lines of the journal, newest first. Raises ``Refused`` where the disk does not give them."""

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import Components, Configured, Diagnoser
+from watchdog.cycle import Components, Configured, Diagnoser, kept
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules
 from watchdog.diagnose.on_demand import OnDemand
 from watchdog.model.clock import Clock
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.packs import ZoneRef
 from watchdog.observe.zones import Search, WatchedZones
 from watchdog.passes import Passes
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from watchdog.notify.pipeline import Pipeline
 
 
+BOOKED_AGAIN = timedelta(seconds=1)
+"""How long to wait before what could not be booked is booked again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lasting:
     """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
@@ -49,6 +55,7 @@ class Lasting:
     telemetry: LogsAndMetrics
     clock: Clock
     dice: Random
+    tenure: Tenure = ALONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +108,7 @@ class Building:
         if self._before is None:
             return Agenda(schedule.interval, schedule.attention_interval)
         agenda = self._before.components.agenda.rescheduled(schedule.interval, schedule.attention_interval)
-        self._before.passes.enrol_on(agenda, watched)
+        self._before.passes.enrol_on(agenda, kept(watched.zones(), self._lasting.tenure))
         return agenda
 
     def clients(self) -> Mapping[str, Client]:
@@ -163,6 +170,7 @@ class Building:
             dice=lasting.dice,
             user_agent=f"certpack-watchdog/{own_version()}",
             observer=lasting.telemetry,
+            may_send=None if lasting.tenure is ALONE else lasting.tenure.may_send,
         )
 
     def _credential(self, name: str, account: AccountConfig) -> Credential:
@@ -187,9 +195,15 @@ class Building:
             _allowance(account),
             self._lasting.address,
             self._lasting.clock,
-            book=partial(memory.book, name),
+            book=partial(memory.book if self._lasting.tenure is ALONE else self._booked_surely, name),
             booked=memory.booked.get(name, ()),
         )
+
+    async def _booked_surely(self, account: str, requests: int, until: float, forget_before: float) -> None:
+        """Book, and come back only when that is durable or nothing may be sent: the next holder must know all of it."""
+        memory, lasting = self._lasting.memory, self._lasting
+        while not await memory.book(account, requests, until, forget_before) and lasting.tenure.may_send(account):
+            await lasting.clock.sleep(BOOKED_AGAIN)
 
 
 def _rules(restart: RestartPolicy) -> RestartRules:

@@ -14,10 +14,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import islice, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.model.report import Inventory
     from watchdog.notify.destinations import Tried
+    from watchdog.runtime import Runtime
+    from watchdog.state.glance import Glance
     from watchdog.state.store import Store
     from watchdog.tell.status import Overview
 
@@ -109,6 +112,9 @@ def main() -> None:
     """Run the command line, whatever the streams it was given can take."""
     terminal.prepare()
     gc.disable()  # while all that is imported stays: looking for garbage in it costs a sixth of a start (``_in_loop``)
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # else it reads what every installed package says: 15 ms
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command line, with rich: 40 ms
     try:
         app()
@@ -164,15 +170,23 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
 
 
 @app.command()
-def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: OutputOption = Output.TABLE) -> None:
+def once(
+    config: ConfigPath = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also tell people, as the daemon would.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Make one pass over everything, then print a report. For cron, and for trying things out."""
+    if alert and dry_run:
+        _fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
     exposed: list[Exposed] = []
     loaded = _load(config, exposed.append)
     from watchdog import commands
 
+    tell = _teller(loaded, config) if alert else None
     opened = _store(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch))
+        result = _in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell))
     if output is Output.JSON:
         _print_rows(result.inventory)
     else:
@@ -183,6 +197,49 @@ def once(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False, output: O
         sys.exit(UNAVAILABLE)
     if result.needs_a_person:
         sys.exit(NEEDS_A_PERSON)
+
+
+def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
+    if not config.alerts.destinations and config.alerts.heartbeat_url is None:
+        _fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
+    from watchdog.telling import tell
+
+    return tell
+
+
+@app.command()
+def init(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", envvar="CERTPACK_WATCHDOG_CONFIG", show_envvar=True, help="Written to."
+        ),
+    ] = DEFAULT_CONFIG,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
+    ] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
+    zones: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Watch this zone; again for more, or with commas between.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
+) -> None:
+    """Write a first configuration: look what an API token sees, and ask what is to be watched."""
+    from watchdog.first_run import CannotBegin
+    from watchdog.init import Asked, begin
+
+    names = tuple(name for each in zones or () for name in re.split(r"[,\s]+", each) if name)
+    if discover and names:
+        _fail(USAGE, "--discover watches every zone, --zones some: give one of them")
+    token_file = token_file or output.parent / "token"
+    asked = Asked(output=output, token_file=token_file, discover=discover, names=names, yes=yes, base_url=base_url)
+    try:
+        with _printing():
+            begin(asked, _in_loop)
+    except CannotBegin as why:
+        _fail(why.code, str(why))
 
 
 @app.command("check-config")
@@ -244,9 +301,11 @@ def status(
     from watchdog.clock import RealClock
 
     now = RealClock().now()
-    with _store(loaded, exclusive=False) as store:
+    with _looking(loaded) as store:
         if output is Output.JSON:
-            _print_rows(offline.everything(loaded, store, now), zone, reason)
+            rows = offline.rows(loaded, store, now, zone=zone, reason=reason)
+            with _printing():
+                _print_lines({"packs": rows.packs, "zones": rows.zones})
             return
         found, lost = offline.overview(loaded, store, now), offline.loss(loaded, store, now)
         _print_report(found, lost, everything=everything, zone=zone, reason=reason, wide=wide)
@@ -274,7 +333,7 @@ def events(
     if pack and len(pack_key(pack)) < SHORTEST_PREFIX:
         _fail(USAGE, f"--pack {pack}: give at least {SHORTEST_PREFIX} characters of its id")
     now = RealClock().now()
-    with _store(loaded, exclusive=False) as store:
+    with _looking(loaded) as store:
         most = offline.MOST_TOLD if output is Output.TABLE else offline.MOST_KEPT
         query = JournalQuery(since=now - parse_duration(since), zone=zone, pack=pack, most=most)
         found, ids = offline.events(store, query), store.pack_ids() if output is Output.TABLE else []
@@ -382,7 +441,7 @@ def add_silence(
     from watchdog import silencing
     from watchdog.clock import RealClock
     from watchdog.config.durations import parse_duration
-    from watchdog.model.events import rfc3339
+    from watchdog.model.clock import rfc3339
 
     with _store(_load(config, online=False), exclusive=False) as store:
         try:
@@ -430,6 +489,37 @@ def expire_silence(
             _fail(NEEDS_A_PERSON, str(why))
     with _printing():
         print(f"silence {ended.id} of {ended.zone} has ended")
+
+
+states = typer.Typer(help="Move what is remembered to another place.", no_args_is_help=True)
+app.add_typer(states, name="state")
+
+
+@states.command("copy")
+def copy_state(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of a state, or a file that holds it.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The same, of a state that is empty or not there yet.")],
+) -> None:
+    """Copy a state to another place, whole or not at all. No daemon may be at work on either."""
+    from watchdog.clock import RealClock
+    from watchdog.model.clock import anchor
+    from watchdog.state.store import Store
+
+    old, new = _state_url(source), _state_url(target)
+    with _state_failures():
+        done = Store.move(old, new, anchor(RealClock()))
+    with _printing():
+        print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
+
+
+def _state_url(text: str) -> str:
+    if "://" in text:
+        return text
+    try:
+        return Path(text).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        _fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
 
 
 @app.command()
@@ -559,6 +649,27 @@ def _load(
 
 
 @contextmanager
+def _looking(config: "Config") -> "Iterator[Store | Glance]":
+    """The state, to be read only: at a glance where it is in good order, else by the door that says what is wrong."""
+    from watchdog.state.glance import Glance, Unusual
+
+    try:
+        glance = Glance.open(config.state.url.get_secret_value())
+    except Unusual:
+        with _store(config, exclusive=False) as store:
+            yield store
+        return
+    try:
+        yield glance
+    except Unusual:
+        with _store(config, exclusive=False) as store:
+            store.load()
+        _fail(IO_ERROR, "the state could not be read to its end: try again")
+    finally:
+        glance.close()
+
+
+@contextmanager
 def _store(
     config: "Config", *, exclusive: bool, or_beside: bool = False, copied: bool = False, mending: bool = False
 ) -> "Iterator[Store]":
@@ -567,10 +678,10 @@ def _store(
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateTooNew
+    from watchdog.state.database import StateDamaged
 
     clock, url = RealClock(), config.state.url.get_secret_value()
-    try:
+    with _state_failures():
         mend_at = clock.now() if mending else None
         store = _opened(url, exclusive=exclusive, or_beside=or_beside, copied=copied, mend_at=mend_at)
         try:
@@ -584,7 +695,15 @@ def _store(
             _fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
         finally:
             store.close()
-    except StateHeld as error:
+
+
+@contextmanager
+def _state_failures() -> "Iterator[None]":
+    from watchdog.state.database import StateDamaged, StateError, StateHeld, StateInUse, StateTooNew
+
+    try:
+        yield
+    except (StateHeld, StateInUse) as error:
         _fail(STATE_HELD, str(error))
     except StateTooNew as error:
         _fail(CONFIG_ERROR, str(error))
@@ -612,32 +731,25 @@ def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at
     return store
 
 
-def _print_rows(found: "Inventory", zone: str = "", reason: str = "") -> None:
-    """The rows of everything, or of what fits; each is made when it is printed."""
-    from watchdog.model.names import matcher
-
-    fits = matcher(zone) if zone else lambda _name: True
-    packs = (found.row(known, history) for known, history in found.packs if fits(known.zone))
+def _print_rows(found: "Inventory") -> None:
+    """The rows of everything; each is made when it is printed."""
     with _printing():
-        _print_json(
-            {
-                "packs": (row for row in packs if not reason or row["reason"] == reason),
-                "zones": (row for row in found.zone_rows() if fits(row["zone"])),
-            }
-        )
+        _print_json({"packs": starmap(found.row, found.packs), "zones": found.zone_rows()})
 
 
 def _print_json(lists: Mapping[str, Iterable[dict[str, Any]]]) -> None:
     """One object of lists, each row on a line of its own, none kept."""
-    import msgspec
+    _print_lines({name: map(terminal.json_line, rows) for name, rows in lists.items()})
 
-    encode, opening = msgspec.json.Encoder().encode, "{"
+
+def _print_lines(lists: Mapping[str, Iterable[str]]) -> None:
+    """One object of lists, of rows that are JSON already."""
+    opening = "{"
     for name, rows in lists.items():
         sys.stdout.write(f"{opening}{json.dumps(name)}: [")
-        separator = "\n  "
-        for row in rows:
-            line = encode(row)  # six times as fast as ``json``, which alone writes any text in ASCII, for any terminal
-            sys.stdout.write(separator + (line.decode("ascii") if line.isascii() else json.dumps(row)))
+        separator, left = "\n  ", iter(rows)
+        while some := list(islice(left, 500)):
+            sys.stdout.write(separator + ",\n  ".join(some))
             separator = ",\n  "
         sys.stdout.write("]" if separator == "\n  " else "\n]")
         opening = ", "

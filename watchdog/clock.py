@@ -30,6 +30,43 @@ class RealClock:
         await asyncio.sleep(delay.total_seconds())
 
 
+class SharedClock:
+    """The clock of a database that several machines share, so that all of them note their times by the same one.
+
+    It is asked now and then (``follow``) and counts on from there. What it counts includes the time that a machine is
+    suspended, so that whoever wakes knows how long that was.
+    """
+
+    def __init__(self, at: datetime, before: float, after: float) -> None:
+        """The database said ``at``, asked between these two readings of ``since_boot``."""
+        self._real = RealClock()
+        self.boot = self._real.boot
+        self._at, self._read = at, (before + after) / 2
+
+    def follow(self, at: datetime, before: float, after: float) -> None:
+        """The database said ``at``, asked between these two readings. What the way there explains changes nothing."""
+        found = at - timedelta(seconds=(before + after) / 2)
+        if abs(found - (self._at - timedelta(seconds=self._read))) > timedelta(seconds=(after - before) / 2):
+            self._at, self._read = at, (before + after) / 2
+
+    def now(self) -> datetime:
+        """The database's time, in UTC."""
+        return self._at + timedelta(seconds=self.monotonic() - self._read)
+
+    def monotonic(self) -> float:
+        """Seconds since the machine was started."""
+        return since_boot()
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Wait."""
+        await self._real.sleep(delay)
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, those it was suspended too."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class FastClock:
     """A clock that runs ``speed`` times as fast as real time, from now on. No other process can count by it."""
 

@@ -6,11 +6,10 @@ the same cycle and the same state as the daemon.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from watchdog.cloudflare.client import Client
@@ -18,9 +17,8 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
-from watchdog.decide.checks import obstacle
 from watchdog.model.decisions import Do
-from watchdog.model.findings import Diagnosis
+from watchdog.model.findings import Diagnosis, obstacle
 from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
@@ -48,9 +46,18 @@ class OncePassed:
 
 
 async def once(
-    config: Config, store: Store, exposed: Iterable[Exposed] = (), *, dry_run: bool, watch: Callable[[], None]
+    config: Config,
+    store: Store,
+    exposed: Iterable[Exposed] = (),
+    *,
+    dry_run: bool,
+    watch: Callable[[], None],
+    then: Callable[[Runtime], Awaitable[None]] | None = None,
 ) -> OncePassed:
-    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of."""
+    """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
+
+    ``then`` is done with what it has found, before all is closed.
+    """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
         runtime.telemetry.exposed(exposed)
@@ -61,6 +68,8 @@ async def once(
             report = await passes.run_pass(WHOLE_PASS)
         finally:
             await passes.stop(timedelta(0))
+        if then is not None:
+            await then(runtime)
         found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
@@ -210,7 +219,7 @@ class OnlineCheck:
 
 async def check_online(config: Config) -> list[OnlineCheck]:
     """Verify each credential, and that each zone and pack can be read. Changes nothing, and needs no state."""
-    with TemporaryDirectory() as folder, closing(Store.open(f"sqlite:///{folder}/none.db", exclusive=True)) as store:
+    with closing(Store.in_memory()) as store:
         return await _check_all(config, store)
 
 
@@ -240,11 +249,12 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
                 findings.append(OnlineCheck(what, seen.error, REASONS[seen.reason].unreachable))
     if runtime.config.accounts[client.account].api_token is not None:
         works = any(not finding.error for finding in findings)
-        findings.insert(0, await _check_token(client, works=works))
+        findings.insert(0, await check_token(client, works=works))
     return findings
 
 
-async def _check_token(client: Client, *, works: bool) -> OnlineCheck:
+async def check_token(client: Client, *, works: bool) -> OnlineCheck:
+    """What Cloudflare says of an account's API token, of which it may be known already that it ``works``."""
     what = f"account {client.account}: token"
     try:
         status = await client.verify_token()

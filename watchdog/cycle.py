@@ -24,8 +24,9 @@ from watchdog.diagnose import validation_errors
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
-from watchdog.model.findings import Diagnosis, Finding, fingerprint
+from watchdog.model.findings import Diagnosis, Finding, fingerprint, obstacle
 from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.observation import Difference, Observation, Seen, Unseen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import PENDING_VALIDATION, VALIDATION_TIMED_OUT, Pack, ZoneFacts, ZoneRef
@@ -101,8 +102,13 @@ class Components:
     clock: Clock
     dice: Random
     dry_run: bool = False
+    tenure: Tenure = ALONE
     facts: Facts = field(default_factory=Facts)
     budget: Budget = field(default_factory=Budget)
+
+    def zones(self) -> tuple[ZoneRef, ...]:
+        """The zones to watch that are this process's to watch."""
+        return kept(self.watched.zones(), self.tenure)
 
     @property
     def agenda(self) -> Agenda:
@@ -128,6 +134,11 @@ class Components:
     def diagnoser(self) -> Diagnoser | None:
         """Who finds out why validations fail; ``None`` where nobody is to."""
         return self.configured.diagnoser
+
+
+def kept(zones: tuple[ZoneRef, ...], tenure: Tenure) -> tuple[ZoneRef, ...]:
+    """Those of the zones whose accounts are this process's."""
+    return zones if tenure is ALONE else tuple(zone for zone in zones if tenure.keeps(zone.account))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +195,7 @@ class Cycle:
         """Poll the zone, compare it with what is known, and remember and record what is new."""
         components, memory = self.components, self.components.memory
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
-        pinned = memory.pinned(replace(zone, id=zone.id or last_id))
+        pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
         self._remember(observation)
         self.report.zones += 1
@@ -285,7 +296,7 @@ class Cycle:
         if self.components.diagnoser is None:
             return False
         if pack.status == PENDING_VALIDATION:
-            return bool(pack.validation.tokens)
+            return bool(pack.validation.tokens or pack.validation.http_tokens)
         if not pack.restartable or decision.reason is Reason.DISABLED:
             return False
         known = self.components.memory.known(pack)
@@ -308,7 +319,10 @@ class Cycle:
         findings = await components.diagnoser.diagnose(pack, facts)
         known = components.memory.known(pack)
         last = known.diagnosis if known else None
-        return Diagnosis(self.now(), findings, last.tokens if last else "", last.rechecked_at if last else None)
+        if last is None:
+            return Diagnosis(self.now(), findings)
+        mended = obstacle(last.findings) is not None and obstacle(findings) is None
+        return Diagnosis(self.now(), findings, "" if mended else last.tokens, last.rechecked_at)
 
     # ── reread, intend, send, settle ─────────────────────────────────────────────────────────────────────────────
 
@@ -432,7 +446,9 @@ class Cycle:
         components, now = self.components, self.now()
         if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone):
             return
-        asked = replace(diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.tokens), rechecked_at=now)
+        asked = replace(
+            diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.every_token), rechecked_at=now
+        )
         components.memory.conclude(zone, pack, decision, now, asked)
         await components.memory.writer.flush()  # as with a restart: what was asked is known before it is
         error = await recheck.recheck(pack, components.clients[zone.account])

@@ -19,6 +19,7 @@ from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.files import Files
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
+from watchdog.handover import Handover
 from watchdog.health import Health
 from watchdog.model.events import EventName
 from watchdog.model.report import PassReport
@@ -67,7 +68,7 @@ async def watch(
     Raises ``ListenError``, ``StateDamaged``, and ``OSError`` where the listener can go on no more.
     """
     metrics = new_metrics()
-    async with open_runtime(config, store, dry_run=dry_run, metrics=metrics) as runtime:
+    async with open_runtime(config, store, dry_run=dry_run, metrics=metrics, replica=True) as runtime:
         runtime.telemetry.exposed(exposed)
         await Daemon(runtime, metrics, path, environ, files=files).run()
 
@@ -125,8 +126,12 @@ class Daemon:
             count=metrics.notified,
             journal=runtime.components.memory.journal,
             http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
+            tenure=runtime.components.tenure,
+            worked=lambda account: account in runtime.passes.worked,
         )
-        self.answers = Answers(runtime, self.health, self.pipeline, metrics)
+        self.handover = Handover(runtime, self._arrived)
+        self._keeping: asyncio.Task[None] | None = None
+        self.answers = Answers(runtime, self.health, self.pipeline, metrics, self.handover.transitions)
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
         self._reloading = Reloading(
@@ -206,6 +211,9 @@ class Daemon:
         self._notify.send(READY=1, STATUS="Started; the first pass is under way.")
         self._following = asyncio.create_task(self._reloading.follow(self.ask_to_reload))
         self._ticker.start()
+        if (keeper := runtime.keeper) is not None:
+            keeper.attendant, keeper.describe = self.handover, self.health.described
+            self._keeping = asyncio.create_task(keeper.run())
 
     # ── tick ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,6 +246,10 @@ class Daemon:
             self._pass = asyncio.create_task(self._runtime.passes.run_pass(self._length))
             self._pass.add_done_callback(lambda _: self._wake.set())
 
+    def _arrived(self) -> None:
+        """There are accounts to watch that were not ours before."""
+        self._ticker.tick_now()
+
     def _tick(self) -> None:
         self._ticked, self._ticked_at = True, self._clock.monotonic()
         self._wake.set()
@@ -263,7 +275,12 @@ class Daemon:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
         self._notify.send(STATUS=self.health.summary())
-        await self.pipeline.after_pass(inventory(components), self.health.standing())
+        found = inventory(components)
+        heartbeat = True
+        if (keeper := self._runtime.keeper) is not None:
+            keeper.saw(self.health.seeing(found))
+            heartbeat = self.health.all_seen()
+        await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
         if writer.error != self._state_error:
             self._state_error = writer.error
             if self._state_error:
@@ -293,6 +310,9 @@ class Daemon:
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)
         await self.pipeline.close()
+        if self._keeping is not None and self._runtime.keeper is not None:
+            self._keeping.cancel()
+            await self._runtime.keeper.leave()
         if self._listener is not None:
             await self._listener.stop()
         self._log(EventName.STOPPED)

@@ -3,12 +3,24 @@
 ``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
 """
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from watchdog.model.report import PassReport
+from watchdog.model.clock import rfc3339
+from watchdog.model.leases import WATCHDOG, Replica
+from watchdog.model.reasons import Reason
+from watchdog.model.report import Inventory, PassReport
+from watchdog.model.text import counted
 from watchdog.notify.rules import Standing
 from watchdog.runtime import Runtime, inventory
 from watchdog.state.quarantine import caution
+from watchdog.version import own_version
+
+SEEN_WITHIN = 3
+"""So many passes an account's zones may not be seen before the heartbeat ceases, where another replica works it."""
+
+GRACE = timedelta(seconds=60)
+"""And so much longer."""
 
 
 class Health:
@@ -22,6 +34,7 @@ class Health:
         self.refusal = ""
         """Why the configuration was not taken at the last reload; empty when it was."""
         self.overdue_since: datetime | None = None
+        self._unheld: dict[str, datetime] = {}
         self.loaded_at = self._clock.now()
         """When the configuration that holds was loaded."""
 
@@ -50,12 +63,71 @@ class Health:
 
     async def ready(self) -> tuple[bool, str]:
         """Whether the first pass is done and the state can be written, and a sentence."""
-        writer = self._runtime.components.memory.writer
+        writer, keeper = self._runtime.components.memory.writer, self._runtime.keeper
         if self.last is None:
             return False, "the first pass is not done"
+        if keeper is not None and keeper.error:
+            return False, f"the state cannot be used: {keeper.error}"
         if not await writer.writable():
             return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
-        return True, "ok"
+        if keeper is None:
+            return True, "ok"
+        accounts = [account for account in self._runtime.config.accounts if keeper.holds(account)]
+        if not accounts:
+            return True, "standby: works no account, ready to take over"
+        return True, f"ok: works {counted(len(accounts), 'account')} of {len(self._runtime.config.accounts)}"
+
+    def state_error(self) -> str:
+        """Why the state could not be used when that was last tried; empty when it could."""
+        keeper = self._runtime.keeper
+        return (keeper.error if keeper is not None else "") or self._runtime.components.memory.writer.error
+
+    # ── as one of several replicas ───────────────────────────────────────────────────────────────────────────────
+
+    def described(self, me: Replica) -> Replica:
+        """What the other replicas are told of this one."""
+        config, standing = self._runtime.config, self.standing()
+        troubles = {}
+        if standing.config_error:
+            troubles[str(Reason.CONFIG_REFUSED)] = standing.config_error
+        if standing.overdue_since is not None:
+            troubles[str(Reason.PASS_OVERDUE)] = f"a pass has not ended since {rfc3339(standing.overdue_since)}"
+        return replace(
+            me, accounts=tuple(config.accounts), troubles=troubles, version=own_version(), config=config.digest
+        )
+
+    def seeing(self, found: Inventory) -> list[str]:
+        """The accounts of ours of which zones were seen at the last look, or which have none."""
+        components, worked = self._runtime.components, self._runtime.passes.worked
+        looked_at = [zone for zone in found.zones if zone.tried_at is not None]
+        blind = {zone.account for zone in looked_at} - {zone.account for zone in looked_at if not zone.error}
+        blind |= components.watched.failures.keys() - {zone.account for zone in looked_at}
+        return [account for account in worked - blind if components.tenure.holds(account)]
+
+    def all_seen(self) -> bool:
+        """Whether every account has a holder that sees its zones, and it is ours to say so."""
+        keeper, schedule = self._runtime.keeper, self._runtime.config.schedule
+        if keeper is None:
+            return True
+        if not keeper.holds(WATCHDOG) or keeper.roll is None:
+            return False
+        at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + GRACE
+        leases = [keeper.roll.leases.get(account) for account in self._runtime.config.accounts]
+        return all(
+            lease is not None and lease.held(at) and lease.seen_at is not None and at - lease.seen_at <= lately
+            for lease in leases
+        )
+
+    def _accounts_unheld(self) -> dict[str, datetime]:
+        """The accounts that some living replica could work and none does, and since when that is known."""
+        keeper = self._runtime.keeper
+        if keeper is None or keeper.roll is None:
+            return {}
+        roll, now = keeper.roll, self._clock.now()
+        known = {account for replica in roll.replicas.values() for account in replica.accounts}
+        free = {account for account in known if (lease := roll.leases.get(account)) is None or not lease.held(roll.at)}
+        self._unheld = {account: self._unheld.get(account, now) for account in sorted(free)}
+        return dict(self._unheld)
 
     def newly_overdue(self) -> bool:
         """Whether a pass is found to hang for the first time since all was well."""
@@ -71,11 +143,12 @@ class Health:
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
-            state_error=components.memory.writer.error,
+            state_error=self.state_error(),
             config_error=self.refusal,
             overdue_since=self.overdue_since,
             discovery=dict(components.watched.failures),
             state_lost=lost,
+            unheld=self._accounts_unheld(),
         )
 
     def summary(self) -> str:

@@ -4,22 +4,33 @@ Each gives a value and prints nothing: ``cli`` prints it. Nothing here changes a
 read the configuration and the state is answered. What is heavy (the clients, the daemon) is not imported.
 """
 
+import json
 import re
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any
 
-from watchdog.config.schema import Config
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
-from watchdog.model.names import canonical, forms
+from watchdog.model.names import canonical, forms, matcher
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
-from watchdog.model.report import Inventory, event_row, next_step
-from watchdog.state.changes import Snapshot
+from watchdog.model.report import Inventory, event_row, next_step, pack_row, zone_row
+from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.quarantine import caution
-from watchdog.state.store import Store
 from watchdog.tell.status import Listed, Overview
+from watchdog.tell.terminal import json_line
+
+if TYPE_CHECKING:
+    from watchdog.config.schema import Config
+    from watchdog.state.glance import Glance
+    from watchdog.state.store import Store
 
 MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
@@ -37,28 +48,96 @@ class NotThere(Exception):
     """What was asked about is not there, or not one; ``str()`` says so."""
 
 
-def overview(config: Config, store: Store, now: datetime) -> Overview:
+def overview(config: "Config", store: "Store | Glance", now: datetime) -> Overview:
     """What is not well, and the counts of everything."""
     found = store.survey(now + LONGEST_WINDOW)
     return Overview(
-        inventory=_inventory(config, found.unwell, now),
+        inventory=_noteworthy(config, store, found, now),
         packs=found.packs,
         zones=found.zones,
         last_look=found.last_look,
         listed=lambda: (
-            Listed(account=account, zone=zone, pack_id=pack_id, status=status, expires_at=expires_at)
-            for account, zone, pack_id, status, expires_at in store.listed()
+            Listed(account=account, zone=zone, zone_id=zone_id, pack_id=pack_id, status=status, expires_at=expires_at)
+            for account, zone, zone_id, pack_id, status, expires_at in store.listed()
         ),
         ids=store.pack_ids,
     )
 
 
-def everything(config: Config, store: Store, now: datetime) -> Inventory:
-    """All that is remembered."""
-    return _inventory(config, store.load(), now)
+def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: datetime) -> Inventory:
+    """The packs of which something is to be told, and those that may stand in for one whose end is pressing."""
+    inventory = _inventory(config, found.unwell, now)
+    pressing = {known.pack.zone_id for known, history in inventory.packs if ending(known, history, now) is not None}
+    return _inventory(config, store.with_zones(found.unwell, pressing), now) if pressing else inventory
 
 
-def loss(config: Config, store: Store, now: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All that is remembered, as lines of JSON, each made when it is asked for: ``zones`` come after ``packs``."""
+
+    packs: Iterator[str]
+    zones: Iterator[str]
+
+
+def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str = "", reason: str = "") -> Rows:
+    """Everything, or the packs and zones whose zone fits the pattern, and the packs that are so for a ``reason``."""
+    ending_by, fits = now + LONGEST_WINDOW, cache(matcher(zone)) if zone else None
+    found = store.survey(ending_by)
+    inventory = _noteworthy(config, store, found, now)
+    aside = {each.zone_id for each in found.unwell.silences} | {zone_id for zone_id, _ in found.unwell.histories}
+    if aside := aside - {known.pack.zone_id for known, _ in inventory.packs}:
+        inventory = _noteworthy(config, store, replace(found, unwell=store.with_zones(found.unwell, aside)), now)
+    told = {known.pack.key for known, _ in inventory.packs}
+
+    def of_packs() -> Iterator[str]:
+        for known, history in inventory.packs:
+            row = inventory.row(known, history) if fits is None or fits(known.zone) else None
+            if row is not None and reason in ("", row["reason"]):
+                yield json_line(row)
+        if reason in ("", Reason.HEALTHY):
+            plain = (each for each in store.plain(ending_by) if (each[0], each[1]) not in told)
+            yield from _plain_lines(plain if fits is None else (each for each in plain if fits(each[3])), now)
+
+    def of_zones() -> Iterator[str]:
+        counts = store.counts()
+        yield from (
+            json_line(zone_row(each, counts.get(each.key, 0))) for each in store.zones() if not fits or fits(each.label)
+        )
+
+    return Rows(of_packs(), of_zones())
+
+
+def _plain_lines(packs: Iterable[Plain], now: datetime) -> Iterator[str]:
+    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it."""
+    since, ends = now - timedelta(days=1), now + 2 * LONGEST_WINDOW
+    pack = Pack(id="\3", zone_id="\2", type="\4", status="\6", hosts=("\5",), expires_at=ends)
+    decision = Decision(Do.LEAVE, Reason.HEALTHY)
+    known = Remembered(account="\0", zone="\1", pack=pack, since=since, seen_at=now, decision=decision)
+    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%")
+    for number in (0, 1, 2, 3, 4, 6):
+        form = form.replace(f'"\\u000{number}"', "%s")
+    form = form.replace('["\\u0005"]', "%s").replace(rfc3339(since), "%sZ").replace(rfc3339(ends), "%sZ")
+    quoted = cache(json.dumps)
+
+    @lru_cache(maxsize=10_000)
+    def moment(micros: int) -> str:
+        return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()[:19]
+
+    for zone_id, pack_id, account, zone, kind, status, hosts, begun, expires in packs:
+        yield form % (
+            quoted(account),
+            quoted(zone),
+            quoted(zone_id),
+            encode_basestring_ascii(pack_id),
+            quoted(kind),
+            hosts if hosts.isascii() else json.dumps(json.loads(hosts)),
+            quoted(status),
+            moment(begun),
+            moment(expires),
+        )
+
+
+def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
     """What is to be known of a state that was lost lately, as sentences; else empty."""
     cautious = caution(store.lost, config.restart.backoff.initial, now)
     if not cautious or store.lost is None:
@@ -66,7 +145,7 @@ def loss(config: Config, store: Store, now: datetime) -> str:
     return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {cautious}"
 
 
-def events(store: Store, query: JournalQuery) -> list[JournalLine]:
+def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
     """What happened, oldest first. A zone may be given by its id, or in either form of its name."""
     for zone in dict.fromkeys((query.zone, *forms(query.zone))) if query.zone else ("",):
         by_id = zone if _ID.fullmatch(zone) else ""
@@ -78,7 +157,7 @@ def events(store: Store, query: JournalQuery) -> list[JournalLine]:
     return []
 
 
-def explain(config: Config, store: Store, zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:
+def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:
     """Why each pack of a zone (or one of them) is as it is, as the last look found it. Raises ``NotThere``."""
     wanted = canonical(zone)
     found = [each for each in store.zones() if wanted in (canonical(each.label), each.id)]
@@ -134,7 +213,7 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
     return [pack for pack in packs if pack.id in found]
 
 
-def _inventory(config: Config, snapshot: Snapshot, now: datetime) -> Inventory:
+def _inventory(config: "Config", snapshot: Snapshot, now: datetime) -> Inventory:
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
     pending_for, zones = config.alerts.pending_for, list(snapshot.zones.values())
     return Inventory(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)

@@ -7,13 +7,12 @@ counted in the next pass. One zone's fault, slowness or surprise never stops ano
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from datetime import datetime, timedelta
 
 from watchdog.cycle import Components, Cycle, Slots
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport
-from watchdog.observe.zones import WatchedZones
 from watchdog.schedule.agenda import Agenda
 
 AT_ONCE = 16
@@ -27,6 +26,7 @@ class Passes:
         self.components = components
         self.cycle = Cycle(components)
         self.busy: Counter[str] = Counter()  # per account: zones that are being watched
+        self.worked: set[str] = set()  # accounts of which all that was due was watched once, and all zones are known
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots: dict[str, Slots] = {}
         self._epoch, self._ticks = components.clock.now(), components.clock.monotonic()
@@ -43,7 +43,8 @@ class Passes:
             cycle.publish(components.telemetry.happened, silences)
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
-        accounts = [self._start(self._account(account, horizon)) for account in components.clients]
+        held = [account for account in components.clients if components.tenure.holds(account)]
+        accounts = [self._start(self._account(account, horizon)) for account in held]
         if accounts:
             await asyncio.wait(accounts, timeout=length.total_seconds())
         await components.memory.writer.flush()
@@ -66,12 +67,12 @@ class Passes:
 
     def enrol(self) -> None:
         """Put the watched zones on the agenda."""
-        self.enrol_on(self.components.agenda, self.components.watched)
+        self.enrol_on(self.components.agenda, self.components.zones())
 
-    def enrol_on(self, agenda: Agenda, watched: WatchedZones) -> None:
+    def enrol_on(self, agenda: Agenda, zones: Collection[ZoneRef]) -> None:
         """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago."""
         components = self.components
-        zones, seen = watched.zones(), components.memory.zones
+        seen = components.memory.zones
         troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
 
         def last_tried(zone: ZoneRef) -> tuple[bool, float]:
@@ -85,7 +86,7 @@ class Passes:
         """Forget zones and packs that have been gone for long."""
         components, now = self.components, self.cycle.now()
         components.budget.tidy(now)
-        await components.memory.tidy(components.watched.zones(), now)
+        await components.memory.tidy(components.zones(), now)
 
     def _steady(self) -> datetime:
         """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
@@ -100,6 +101,7 @@ class Passes:
     async def _account(self, account: str, horizon: datetime) -> None:
         """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
         await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
+        self.worked.add(account)
 
     async def _discover(self, account: str, horizon: datetime) -> None:
         components, watched = self.components, self.components.watched
@@ -117,7 +119,7 @@ class Passes:
         slots, turns = self._slots[account], set[asyncio.Task[None]]()
         while True:
             await slots.polling.acquire()
-            over = self.cycle.stopping or self._steady() >= horizon
+            over = self.cycle.stopping or self._steady() >= horizon or not components.tenure.holds(account)
             zone = None if over else components.agenda.take(account, self._steady(), horizon)
             if zone is None:
                 slots.polling.release()
@@ -138,6 +140,7 @@ class Passes:
             self.cycle.lose(zone, surprise)
         finally:
             self.busy[zone.account] -= 1
-            self.busy += Counter()  # strikes out those with nothing under way
+            if not self.busy[zone.account]:
+                del self.busy[zone.account]
             troubled = self.cycle.troubled(zone)
             self.components.agenda.done(zone, self._steady(), troubled=troubled, failed=not seen)

@@ -5,16 +5,18 @@
 nothing that runs, then everything is swapped at once. This is the only place that knows the order.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from random import Random, SystemRandom
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from watchdog.building import Building, Lasting, Present
-from watchdog.clock import RealClock
+from watchdog.clock import RealClock, SharedClock, since_boot
 from watchdog.cloudflare.rate_limit import PER_ADDRESS
 from watchdog.cloudflare.sliding_window import SlidingWindow
 from watchdog.cloudflare.transport import Transport, connect
@@ -22,16 +24,19 @@ from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
 from watchdog.cycle import Components
 from watchdog.decide.budget import Budget, due_since
+from watchdog.keeper import Keeper
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.events import Event, EventName
 from watchdog.model.history import Sent, cautious_until
+from watchdog.model.leases import ALONE, Replica
 from watchdog.model.needs import PENDING_FOR
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
+from watchdog.model.text import clean
 from watchdog.passes import AT_ONCE, Passes
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.intents import Intents
-from watchdog.state.memory import Memory
+from watchdog.state.memory import Memory, Recalled
 from watchdog.state.store import Store
 from watchdog.telemetry import LogsAndMetrics
 from watchdog.tell import logs
@@ -54,6 +59,7 @@ class Runtime:
         self.config = config
         self.store, self.telemetry, self.lasting = lasting.store, lasting.telemetry, lasting
         self.pipeline: Pipeline | None = None
+        self.keeper: Keeper | None = None
         first = Building(config, lasting).configured()
         self.components = Components(
             configured=replace(first, agenda=agenda) if agenda is not None else first,
@@ -64,6 +70,7 @@ class Runtime:
             clock=lasting.clock,
             dice=lasting.dice,
             dry_run=dry_run,
+            tenure=lasting.tenure,
         )
         self.passes = Passes(self.components)
 
@@ -105,39 +112,49 @@ async def open_runtime(
     metrics: "Metrics | None" = None,
     http: Transport | None = None,
     dice: Random | None = None,
+    replica: bool = False,
 ) -> AsyncIterator[Runtime]:
     """The components for a configuration and an open store, with everything recalled. Closes all it opened.
 
     ``http`` is another way to Cloudflare than ``connect`` gives, ``dice`` others than the system's. Who shares the
     store with a daemon leaves it to that one, which may be in the middle of a restart, to say what became of those
     without an outcome.
+
+    As a ``replica`` of several that share the store it knows nothing until its ``keeper`` takes accounts.
     """
-    clock, dice = clock or RealClock(), dice or SystemRandom()
+    dice = dice or SystemRandom()
+    clock = clock or (await _shared_clock(store) if store.shared else RealClock())
     logs.configure(config.log.level, config.log.format, clock)
     telemetry = LogsAndMetrics(Logs(clock), metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="state")
-    memory = Memory(store, worker)
+    keeper = _keeper(config, store, clock, dice) if replica and store.shared else None
+    tenure = keeper or ALONE
+    memory = Memory(store, worker, tenure)
     lasting = Lasting(
         store=store,
         memory=memory,
-        intents=Intents(store, memory),
+        intents=Intents(store, memory, tenure),
         budget=Budget(),
         http=http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts))),
         address=SlidingWindow(PER_ADDRESS, 1.0),
         telemetry=telemetry,
         clock=clock,
         dice=dice,
+        tenure=tenure,
     )
     runtime: Runtime | None = None
     try:
         await _recall(config, lasting, alone=store.exclusive)
         runtime = Runtime(config, lasting, dry_run=dry_run, agenda=agenda)
+        runtime.keeper = keeper
         yield runtime
     finally:
         if runtime is not None and runtime.components.diagnoser is not None:
             await runtime.components.diagnoser.close()
         await lasting.http.aclose()
         worker.shutdown()
+        if keeper is not None:
+            keeper.close()
 
 
 async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
@@ -147,20 +164,40 @@ async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
     """
     now, memory, telemetry = lasting.clock.now(), lasting.memory, lasting.telemetry
     recalled = await memory.recall(anchor(lasting.clock))
+    take_up(lasting, recalled, settling=alone)
+    initial = config.restart.backoff.initial
+    if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
+        telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
+
+
+def take_up(lasting: Lasting, recalled: Recalled, *, settling: bool) -> None:
+    """Go on where others ended: with the hour's restarts, the queue for the budget and, ``settling``, open intents."""
+    now, memory = lasting.clock.now(), lasting.memory
     lasting.budget.merge(recalled.restarts)
     for known in memory.packs():
         if known.decision.reason is Reason.OVER_BUDGET:
             due = due_since(memory.history(known.pack), now)
             lasting.budget.wait(known.account, known.pack.key, due, now)
-    initial = config.restart.backoff.initial
-    if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):
-        telemetry.logs.write(EventName.STATE_LOST, kept=str(memory.lost.kept), restarts_from=until)
-    for intent_id, intent in recalled.open_intents if alone else ():
+    for intent_id, intent in recalled.open_intents if settling else ():
         error = "the process ended before the answer came"
         lasting.intents.settle(intent_id, Sent.UNKNOWN, error, now)
         event = Event.restart_cut_off(intent, now, error)
         memory.journal([event])
-        telemetry.logs.happened(event, pack_id=intent.pack_id)
+        lasting.telemetry.logs.happened(event, pack_id=intent.pack_id)
+
+
+async def _shared_clock(store: Store) -> Clock:
+    """The database's, whatever this machine's clock says."""
+    before = since_boot()
+    return SharedClock(await asyncio.to_thread(store.time), before, since_boot())
+
+
+def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> Keeper:
+    name = config.replica.name or clean(gethostname(), 63)
+    now = clock.now()
+    me = Replica(instance=f"{name}-{dice.getrandbits(32):08x}", name=name, expires=now, since=now)
+    worker = ThreadPoolExecutor(1, thread_name_prefix="leases")
+    return Keeper(store, worker, clock, me, config.replica.lease)
 
 
 def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
@@ -169,6 +206,6 @@ def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> I
     ``pending_for`` as ``Inventory`` has it.
     """
     memory = components.memory
-    zones = [memory.zone(zone) for zone in components.watched.zones()]
+    zones = [memory.zone(zone) for zone in components.zones()]
     packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
     return Inventory(packs, zones, components.clock.now(), pending_for=pending_for, silences=memory.silences)

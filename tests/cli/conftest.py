@@ -50,11 +50,10 @@ class Shell:
             command,
             cwd=self.folder,
             env=self._environ | (env or {}),
-            stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             text=True,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         )
         self._running.append(process)
         return process

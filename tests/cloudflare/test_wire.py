@@ -17,6 +17,8 @@ from watchdog.cloudflare import validations, wire
 from watchdog.cloudflare.envelope import MOST_ERRORS, MOST_ON_PAGE, complaints
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.cloudflare.rate_limit import Urgency
+from watchdog.model.names import canonical
+from watchdog.model.text import plain
 from watchdog.simulator import shapes
 from watchdog.simulator.envelope import failure, success
 from watchdog.simulator.scenario import Scenario
@@ -190,6 +192,12 @@ def test_texts_are_cleaned_and_cut():
     assert max(map(len, pack.hosts)) == 255
     assert len(pack.validation_errors) == MOST_ERRORS
     assert len(wire.pack(json.dumps({"success": True, "result": {"id": "i" * 500}}).encode(), ZONE).id) == 80
+
+
+@given(st.lists(st.text("aB.,*-é \n\x1b", max_size=6) | st.sampled_from(["A.example.", "x" * 300]), max_size=6))
+def test_hosts_are_each_cleaned_and_in_one_form_however_many_of_them_are_plain(hosts):
+    one_by_one = tuple(sorted(canonical(plain(host, 255)) for host in hosts))
+    assert wire.pack(one(hosts=hosts), ZONE).hosts == one_by_one
 
 
 def test_hosts_are_sorted_so_that_their_order_makes_no_difference():

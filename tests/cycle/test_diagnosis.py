@@ -143,6 +143,17 @@ async def test_new_records_are_told_once_and_a_recheck_is_asked_once_when_they_a
         assert len(rechecks(again)) == 1  # the hour is not over, and a new process knows
 
 
+@in_simulated_time
+async def test_a_recheck_is_asked_for_again_as_soon_as_an_obstacle_that_came_between_has_gone(start):
+    story = {"stages": {"timing_out": "6h"}}
+    async with start({ZONE: [timed_out("times_out", story=story)]}) as fleet:
+        diagnoser = attended(fleet)
+        for found, minutes, asked in (([PLACED], 5, 1), ([PLACED, CAA], 20, 1), ([PLACED], 2, 2)):
+            diagnoser.findings[ZONE, "pending_validation"] = found
+            await fleet.watch(minutes=minutes)
+            assert len(rechecks(fleet)) == asked
+
+
 @pytest.mark.parametrize("diagnosed", [True, False])
 @in_simulated_time
 async def test_a_universal_pack_that_timed_out_is_rechecked_a_few_times_a_day_and_never_restarted(start, diagnosed):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.decide.checks import OBSTACLES, Case, RestartRules, obstacle
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Finding, FindingName, placed, to_place
+from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, obstacle, placed, to_place
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import Case, RestartRules
@@ -49,7 +50,7 @@ def test_a_later_one_goes_when_its_wait_is_over_and_not_a_second_earlier(since_d
 )
 def test_after_a_loss_of_the_state_an_hour_passes_or_the_first_wait_where_that_is_longer(initial, lost, does):
     rules = replace(RULES, backoff=Backoff(initial=initial * MINUTE))
-    decision = decide(replace(case(rules=rules), lost_at=NOW - lost * MINUTE))
+    decision = decide(structs.replace(case(rules=rules), lost_at=NOW - lost * MINUTE))
     assert decision.do is does
     if does is Do.WAIT:
         until = NOW - lost * MINUTE + max(CAUTIOUS_FOR, initial * MINUTE)

@@ -5,7 +5,7 @@ import pytest
 
 from watchdog.decide.rechecks import is_due
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName, fingerprint
-from watchdog.model.packs import ManualRecord, Pack, Validation
+from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -60,3 +60,20 @@ def test_other_tokens_are_rechecked_at_once_when_they_are_placed_and_never_befor
     assert is_due(WAITING, asked(SECOND, PLACED, tokens="others"), NOW)
     assert not is_due(WAITING, asked(SECOND, tokens="others"), NOW)
     assert not is_due(WAITING, None, NOW)
+
+
+def test_nothing_is_rechecked_while_something_certain_is_in_its_way():
+    forbids = replace(PLACED, name=FindingName.CAA_FORBIDS)
+    assert not is_due(WAITING, asked(None, PLACED, forbids), NOW)
+
+
+@pytest.mark.parametrize(("minutes", "due"), [(11, False), (12, True)])
+def test_once_an_obstacle_has_gone_the_same_tokens_are_rechecked_before_the_hour_is_over(minutes, due):
+    assert is_due(WAITING, asked(timedelta(minutes=minutes), PLACED), NOW) == due
+
+
+def test_the_tokens_of_pages_count_as_those_of_records_do():
+    page = replace(WAITING, validation=Validation("http", http_tokens=(HttpToken("http://a.example/x", "t"),)))
+    same = fingerprint(page.validation.every_token)
+    other = fingerprint(WAITING.validation.every_token)
+    assert [is_due(page, asked(SECOND, PLACED, tokens=tokens), NOW) for tokens in (same, other)] == [False, True]

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, TXT, Responder, diagnose, names, pack, story
-from watchdog.decide.checks import Case, RestartRules, obstacle
+from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.diagnose import caa
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.resolvers import system_resolvers
-from watchdog.model.findings import Certainty
+from watchdog.model.findings import Certainty, obstacle
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation, ZoneFacts
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, Responder, diagnose, names, pack, story
-from watchdog.decide.checks import obstacle
 from watchdog.diagnose import failures
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.resolvers import TRIES, operator
 from watchdog.diagnose.responses import Answer, ResponseStatus
+from watchdog.model.findings import obstacle
 
 HOST = "www.example.com"
 NAME = f"_acme-challenge.{HOST}"

@@ -29,8 +29,9 @@ from watchdog.diagnose import validation_errors
 from watchdog.diagnose.responses import read
 from watchdog.diagnose.transport import parse
 from watchdog.model.alerts import Kind, Notice, Route
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName, rfc3339
+from watchdog.model.events import Event, EventName
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef

@@ -334,10 +334,10 @@ class FullDisk:
     def reading(self):
         return self.writing()
 
-    def writing(self):
+    def writing(self, fence=None):
         if self.full:
             raise StateError("the state cannot be written: the disk is full")
-        return self._store.writing()
+        return self._store.writing(fence)
 
     def close(self):
         self._store.close()

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
@@ -32,6 +32,11 @@ FORBIDS = Finding(
     host="",
     says="CAA forbids google.",
     remedy="Allow pki.goog.",
+)
+
+
+PLACED = Finding(
+    name=FindingName.TOKENS_PLACED, certainty=Certainty.CERTAIN, host="", says="All are there.", remedy="Nothing."
 )
 
 
@@ -131,7 +136,49 @@ def test_records_from_before_the_last_restart_are_not_handed_on():
     assert RECORD.name not in alert.body
 
 
-def test_records_are_worth_a_word_only_once_a_restart_has_made_new_ones():
+def waiting(minutes, *findings, **more):
+    """A pack that waits for its first validation for so long, with what was found of it."""
+    row = decided(Reason.IN_PROGRESS, "pending_validation", **more)
+    return diagnosed(changed(row, known={"since": NOW - timedelta(minutes=minutes)}), *findings)
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(14, []), (15, ["records_needed"])])
+def test_records_that_a_renewal_waits_for_are_said_once_whoever_places_them_by_a_program_had_the_time(minutes, said):
+    alerts = held(waiting(minutes, MISSING))
+    assert [alert.reason for alert in alerts] == said
+    assert all(alert.records == (RECORD,) for alert in alerts)
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(14, []), (15, ["held_by_diagnosis"])])
+def test_a_validation_that_is_certain_to_fail_is_said_while_it_goes_on(minutes, said):
+    alerts = held(waiting(minutes, PLACED, FORBIDS))
+    assert [alert.reason for alert in alerts] == said
+    assert all("certain to fail: CAA forbids google" in alert.summary for alert in alerts)
+
+
+def test_it_is_the_same_alert_once_that_validation_has_timed_out():
+    [before], [after] = held(waiting(20, FORBIDS)), held(diagnosed(decided(Reason.HELD_BY_DIAGNOSIS), FORBIDS))
+    assert before.fingerprint == after.fingerprint
+
+
+def test_an_authority_that_will_not_issue_is_said_while_the_validation_goes_on():
+    assert reasons(waiting(20, replace(MISSING, name=FindingName.CA_REFUSES, host="", record=None))) == ["ca_refuses"]
+
+
+def test_what_is_likely_in_the_way_and_stays_until_a_person_mends_it_is_said_before_pending_for():
+    guarded = replace(MISSING, name=FindingName.HTTP_CHALLENGED, says="The page is guarded.", record=None)
+    assert reasons(waiting(14, guarded)) == []
+    [alert] = held(waiting(15, guarded))
+    assert (alert.reason, "The page is guarded" in alert.summary) == (Reason.PENDING_TOO_LONG, True)
+
+
+def test_what_may_go_away_by_itself_is_not_said_before_pending_for():
+    failing = replace(MISSING, name=FindingName.DNS_FAILURE, record=None)
+    hint = replace(MISSING, name=FindingName.HTTP_CHALLENGED, certainty=Certainty.HINT, record=None)
+    assert reasons(waiting(600, failing, hint)) == []
+
+
+def test_a_timed_out_pack_has_no_records_to_be_placed():
     assert held(diagnosed(troubled(history=History(trouble_since=NOW)), MISSING)) == []
 
 

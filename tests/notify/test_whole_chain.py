@@ -175,6 +175,7 @@ async def test_every_alert_there_is_comes_about_with_all_a_person_needs_and_keep
             "config_error": "x.yaml:1: wrong",
             "overdue_since": runtime.fleet.clock.now(),
             "state_lost": "It is kept.",
+            "unheld": {"main": runtime.fleet.clock.now()},
         }
         await runtime.watch(minutes=20, own=own)
         gather(runtime)

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 FOLDERS = ("base", "prometheus-operator")
+COMPONENT = "replicas"
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-CONTAINER = COMPOSE["services"]["certpack-watchdog"]
+CONTAINER, SECOND, POSTGRESQL = (COMPOSE["services"][name] for name in ("certpack-watchdog", "replica", "postgresql"))
 
 
 def kustomization(folder):
@@ -46,10 +47,12 @@ SHARED = {"app.kubernetes.io/name": "certpack-watchdog"}
 # ── Kustomize ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", [*FOLDERS, COMPONENT])
 def test_a_kustomization_names_files_that_are_there_and_leaves_none_out(folder):
     wanted = kustomization(folder)
-    named = [*wanted["resources"], *(file for made in wanted.get("configMapGenerator", ()) for file in made["files"])]
+    made = [file for each in wanted.get("configMapGenerator", ()) for file in each["files"]]
+    patches = [patch["path"] for patch in wanted.get("patches", ()) if "path" in patch]
+    named = [*wanted["resources"], *made, *patches]
     assert all((KUBERNETES / folder / place).exists() for place in named)
     there = {path.name for path in (KUBERNETES / folder).iterdir()} - {"kustomization.yaml"}
     assert there == {place for place in named if "/" not in place}
@@ -151,6 +154,38 @@ def test_nothing_leaves_for_private_networks_but_questions_to_resolvers():
     assert set(ALL["NetworkPolicy"]["spec"]["policyTypes"]) == {"Ingress", "Egress"}
 
 
+# ── two replicas ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+REPLICAS = resources(COMPONENT)
+PATCHED = yaml.safe_load((KUBERNETES / COMPONENT / "deployment.yaml").read_text())["spec"]
+
+
+def test_of_two_replicas_one_is_always_ready():
+    assert PATCHED["replicas"] == 2
+    assert PATCHED["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert REPLICAS["PodDisruptionBudget"]["spec"]["maxUnavailable"] < PATCHED["replicas"]
+
+
+def test_what_is_said_of_replicas_is_said_of_the_pods():
+    spread = PATCHED["template"]["spec"]["topologySpreadConstraints"]
+    budget, policy = REPLICAS["PodDisruptionBudget"]["spec"], REPLICAS["NetworkPolicy"]["spec"]
+    found = [*(each["labelSelector"] for each in spread), budget["selector"], policy["podSelector"]]
+    assert [each["matchLabels"] for each in found] == [SHARED] * len(found)
+    assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+
+
+def test_replicas_have_the_same_configuration_as_one_daemon_but_for_the_state(tmp_path):
+    secrets = f"{next(m['mountPath'] for m in DAEMON['volumeMounts'] if m['name'] == 'secrets')}/"
+    (tmp_path / "token").write_text("planted")
+    (tmp_path / "state-url").write_text("postgresql://u:planted@db.example/certs")
+    texts = [(KUBERNETES / folder / "config.yaml").read_text() for folder in ("base", COMPONENT)]
+    alone, shared = (yaml.safe_load(text) for text in texts)
+    assert shared.pop("state") == {"url_file": f"{secrets}state-url"}
+    assert shared == alone
+    (tmp_path / "config.yaml").write_text(texts[1].replace(secrets, f"{tmp_path}/"))
+    assert load(tmp_path / "config.yaml", {}).state.url.get_secret_value().startswith("postgresql://")
+
+
 # ── the Prometheus operator ──────────────────────────────────────────────────────────────────────────────────────────
 
 Duration = Annotated[str, Field(pattern=r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?$")]
@@ -247,14 +282,37 @@ def test_compose_keeps_the_state_in_a_volume_and_takes_secrets_from_files():
     named = {volume.split(":")[0]: volume.split(":")[1:] for volume in CONTAINER["volumes"]}
     assert named["state"] == ["/var/lib/certpack-watchdog"]
     assert named["./config"] == ["/etc/certpack-watchdog", "ro"]
-    assert COMPOSE["volumes"].keys() == {"state"}
-    assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in CONTAINER["secrets"]}
+    assert named["./secrets"] == ["/run/secrets", "ro"]
+    [database] = [volume.split(":")[0] for volume in POSTGRESQL["volumes"]]
+    assert COMPOSE["volumes"].keys() == {"state", database}
+    assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in POSTGRESQL["secrets"]}
+
+
+def test_without_its_profile_compose_starts_one_daemon_and_no_database():
+    assert [name for name, service in COMPOSE["services"].items() if "profiles" not in service] == ["certpack-watchdog"]
+    assert SECOND["profiles"] == POSTGRESQL["profiles"] == ["postgresql"]
+
+
+def test_the_second_replica_of_compose_is_the_first_but_for_its_name_and_its_port():
+    own = {"profiles", "hostname", "ports", "depends_on"}
+    assert {name: value for name, value in SECOND.items() if name not in own} == {
+        name: value for name, value in CONTAINER.items() if name not in own
+    }
+    assert (SECOND["hostname"], SECOND["ports"]) != (CONTAINER["hostname"], CONTAINER["ports"])
+
+
+def test_the_database_of_compose_is_published_nowhere_and_its_password_is_in_a_file():
+    assert "ports" not in POSTGRESQL
+    said = POSTGRESQL["environment"]
+    assert said["POSTGRES_PASSWORD_FILE"] == f"/run/secrets/{POSTGRESQL['secrets'][0]}"
+    assert not {"POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD"} & said.keys()
+    assert POSTGRESQL["cap_drop"] == ["ALL"]
 
 
 def test_compose_asks_for_health_as_the_image_does_and_publishes_on_loopback_alone():
     asked = json.dumps(CONTAINER["healthcheck"]["test"][1:])
     assert f"CMD {asked}" in (ROOT / "Dockerfile").read_text()
-    assert all(port.startswith("127.0.0.1:") for port in CONTAINER["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in [*CONTAINER["ports"], *SECOND["ports"]])
 
 
 def test_a_container_comes_back_after_the_machine_was_restarted():
@@ -277,7 +335,7 @@ needs_kubectl = pytest.mark.skipif(
 
 def built(folder):
     """What ``kubectl apply -k`` would send; it asks no cluster."""
-    command = ["kubectl", "kustomize", str(KUBERNETES / folder)]
+    command = ["kubectl", "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.safe_load_all(done.stdout))
@@ -291,11 +349,11 @@ def in_namespace(found):
 @pytest.mark.real
 @needs_kubectl
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_kustomize_builds_everything_and_names_the_configuration_by_its_content(folder):
-    objects = {one["kind"]: one for one in built(folder)}
+def test_kustomize_builds_everything_and_the_configuration_keeps_its_name(folder):
+    objects = {one["kind"]: one for one in built(KUBERNETES / folder)}
     assert objects.keys() == {*resources(folder), "ConfigMap"}
     name = objects["ConfigMap"]["metadata"]["name"]
-    assert re.fullmatch(r"certpack-watchdog-[a-z0-9]{10}", name)
+    assert name == "certpack-watchdog"
     pod = objects["Deployment"]["spec"]["template"]["spec"]
     assert name in [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
     assert pod["containers"][0]["image"] == f"certpack-watchdog:{VERSION}"
@@ -307,14 +365,52 @@ def test_kustomize_builds_everything_and_names_the_configuration_by_its_content(
     assert objects["Service"]["metadata"]["labels"] == SHARED
 
 
+def overlay(folder, below):
+    """What an operator writes for two replicas; gives its folder."""
+    shutil.copytree(KUBERNETES, below / "kubernetes")
+    (below / "overlay").mkdir()
+    wanted = {
+        "namespace": "certpack-watchdog",
+        "resources": [f"../kubernetes/{folder}"],
+        "components": [f"../kubernetes/{COMPONENT}"],
+    }
+    (below / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+    return below / "overlay"
+
+
+@pytest.mark.real
+@needs_kubectl
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_with_the_component_two_replicas_share_a_database_and_no_disk(folder, tmp_path):
+    objects = built(overlay(folder, tmp_path))
+    kinds = [one["kind"] for one in objects]
+    alone = [one["kind"] for one in built(KUBERNETES / folder)]
+    assert sorted(kinds) == sorted(
+        [*(kind for kind in alone if kind != "PersistentVolumeClaim"), "NetworkPolicy", "PodDisruptionBudget"]
+    )
+    one = dict(zip(kinds, objects, strict=True))
+    deployment = one["Deployment"]["spec"]
+    pod = deployment["template"]["spec"]
+    assert deployment["replicas"] == 2
+    assert [volume["name"] for volume in pod["volumes"]] == ["config", "secrets", "tmp"]
+    assert [mount["name"] for mount in pod["containers"][0]["volumeMounts"]] == ["config", "secrets", "tmp"]
+    assert pod["containers"][0]["readinessProbe"] == DAEMON["readinessProbe"]
+    assert yaml.safe_load(one["ConfigMap"]["data"]["config.yaml"])["state"].keys() == {"url_file"}
+    for endpoint in one["ServiceMonitor"]["spec"]["endpoints"] if "ServiceMonitor" in one else ():
+        assert endpoint["relabelings"] == [{"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}]
+
+
 OPERATORS = {"ServiceMonitor", "PrometheusRule"}  # not Kubernetes' own
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("version", ["1.27", ""], ids=["oldest", "newest"])
-def test_the_schemas_of_kubernetes_take_every_manifest(version):
+def test_the_schemas_of_kubernetes_take_every_manifest(version, tmp_path):
     kubernetes = tool("kubernetes_validate", "kubernetes-validate")
-    objects = built("prometheus-operator") if shutil.which("kubectl") else in_namespace(ALL)
+    if shutil.which("kubectl"):
+        objects = [*built(KUBERNETES / "prometheus-operator"), *built(overlay("prometheus-operator", tmp_path))]
+    else:
+        objects = [*in_namespace(ALL), *in_namespace(REPLICAS)]
     for one in objects:
         if one["kind"] not in OPERATORS:
             kubernetes.validate(one, version or kubernetes.latest_version(), strict=True)
@@ -348,7 +444,7 @@ def test_the_editors_schema_is_a_schema_and_takes_the_examples():
     tool("check_jsonschema", "check-jsonschema")
     check = [sys.executable, "-m", "check_jsonschema"]
     schema = str(ROOT / "docs" / "config.schema.json")
-    examples = [str(ROOT / "config.example.yaml"), str(KUBERNETES / "base" / "config.yaml")]
+    examples = [str(ROOT / "config.example.yaml"), *map(str, KUBERNETES.glob("*/config.yaml"))]
     for command in ([*check, "--check-metaschema", schema], [*check, "--schemafile", schema, *examples]):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

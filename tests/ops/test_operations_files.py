@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt", "manifests.txt", "contract.txt")
+LOCKS = ("runtime.txt", "dev.txt", "build.txt", "fuzz.txt", "manifests.txt", "contract.txt", "postgresql.txt")
 
 
 def text(path: str) -> str:
@@ -54,6 +54,9 @@ def test_the_locks_agree_with_each_other_and_hold_all_that_pyproject_asks_for() 
     def names(requirements: list[str]) -> set[str]:
         return {re.match(r"[\w.-]+", each)[0].lower() for each in requirements}  # type: ignore[index]
 
+    shared = set(pinned("postgresql.txt"))
+    assert runtime <= shared
+    assert names(project["project"]["optional-dependencies"]["postgresql"]) <= {each.split("==")[0] for each in shared}
     assert names(project["project"]["dependencies"]) <= {each.split("==")[0] for each in runtime}
     assert names(project["dependency-groups"]["dev"]) <= {each.split("==")[0] for each in dev}
     backend = project["build-system"]["requires"]

@@ -27,7 +27,7 @@ from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.queue import DeliveryOutcome
-from watchdog.tell.metrics import Account, Metrics, Snapshot
+from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -53,6 +53,7 @@ def exported():
         accounts=(Account("main", 1, 0.0),),
         firing=AlertLog().firing_counts(),
         destinations=("ops",),
+        replica=ReplicaSnapshot(held={"main": True}, transitions={}, config="c0ffee"),
     )
     body, _ = metrics.expose(snapshot, "")
     names = defaultdict(set)

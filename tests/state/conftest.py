@@ -19,7 +19,14 @@ from watchdog.state.intents import Intents
 from watchdog.state.memory import Memory
 from watchdog.state.store import Store
 
-OF_EACH_DATABASE = {"test_store_copies", "test_store_intents", "test_store_keeps", "test_store_silences"}
+OF_EACH_DATABASE = {
+    "test_store_copies",
+    "test_store_intents",
+    "test_store_keeps",
+    "test_store_looks",
+    "test_store_moves",
+    "test_store_silences",
+}
 """The modules whose claims hold for every kind of database."""
 
 _schemas = count(1)

@@ -12,7 +12,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
-from watchdog.state import journal, schema
+from watchdog.state import journal, rows, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
 
@@ -75,14 +75,14 @@ def key_of(memory):
 
 @given(times)
 def test_a_time_comes_back_to_the_microsecond_and_in_utc(at):
-    back = schema.from_micros(schema.to_micros(at))
+    back = rows.from_micros(rows.to_micros(at))
     assert back == at
     assert back.tzinfo is UTC
 
 
 @given(times, times)
 def test_stored_times_sort_as_the_times_do(one, other):
-    assert (schema.to_micros(one) < schema.to_micros(other)) == (one < other)
+    assert (rows.to_micros(one) < rows.to_micros(other)) == (one < other)
 
 
 def holds_nul(values):
@@ -92,7 +92,7 @@ def holds_nul(values):
 
 def test_a_naive_time_is_refused():
     with pytest.raises(TypeError):
-        schema.to_micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+        rows.to_micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

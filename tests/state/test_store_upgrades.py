@@ -21,9 +21,8 @@ from alembic.config import Config
 
 import watchdog
 from watchdog.model.alerts import Phase
-from watchdog.model.clock import Anchor
+from watchdog.model.clock import Anchor, rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import rfc3339
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.packs import ManualRecord, Pack
@@ -32,7 +31,7 @@ from watchdog.state import migrations, outbox
 from watchdog.state.changes import Changes, Snapshot
 from watchdog.state.database import StateTooNew
 from watchdog.state.migrations import upgrade
-from watchdog.state.schema import from_micros
+from watchdog.state.rows import from_micros
 from watchdog.state.store import Store
 
 NEXT = "9000"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.harness.builders import NOW
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.tell.explain import explained
 
 HOSTS = ["a.example", "b.example", "*.c.example", "d.example", "e.example", "f.example"]

@@ -37,6 +37,7 @@ from watchdog.tell.metrics import (
     REFUSED_AT,
     Account,
     Metrics,
+    ReplicaSnapshot,
     Snapshot,
 )
 
@@ -61,8 +62,14 @@ PROMISED = {
     "notifications_total": ("counter", {"destination", "outcome"}),
     "config_last_reload_successful": ("gauge", set()),
     "config_last_reload_success_timestamp_seconds": ("gauge", set()),
+    "state_up": ("gauge", set()),
+    "account_held": ("gauge", {"account"}),
+    "lease_transitions_total": ("counter", {"account"}),
+    "config_info": ("gauge", {"hash"}),
     "build_info": ("gauge", {"version", "python"}),
 }
+REPLICA = ReplicaSnapshot(held={"main": True, "other": False}, transitions={"main": 3}, config="c0ffee")
+OF_A_REPLICA = {"account_held", "lease_transitions_total", "config_info"}
 LIBRARY = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"}
 RULES_FILE = Path(__file__).parents[2] / "deploy" / "prometheus" / "certpack-watchdog.rules.yml"
 RULES = [rule for group in yaml.safe_load(RULES_FILE.read_text())["groups"] for rule in group["rules"]]
@@ -76,14 +83,17 @@ def metrics():
     return Metrics("1.2.3", KNOWN_CODES)
 
 
-def families(metrics, found=None, accounts=ACCOUNTS, per_pack="all"):
+def families(metrics, found=None, accounts=ACCOUNTS, per_pack="all", replica=REPLICA):
     """Every family by its name without the prefix, counters with their ``_total``."""
-    body, _ = metrics.expose(
-        Snapshot(
-            inventory=found or inventory(), accounts=accounts, firing=FIRING, destinations=("ops",), per_pack=per_pack
-        ),
-        "",
+    snapshot = Snapshot(
+        inventory=found or inventory(),
+        accounts=accounts,
+        firing=FIRING,
+        destinations=("ops",),
+        per_pack=per_pack,
+        replica=replica,
     )
+    body, _ = metrics.expose(snapshot, "")
     parsed = list(parse_text(body.decode()))
     total = {family.name: f"{family.name}_total" for family in parsed if family.type == "counter"}
     return {total.get(family.name, family.name).removeprefix(PREFIX): family for family in parsed}
@@ -122,6 +132,15 @@ def test_each_metric_has_its_promised_type_and_labels_and_says_what_it_is(metric
     assert (family.type, family.documentation != "") == (kind, True)
     assert family.samples
     assert {label for sample in family.samples for label in sample.labels} - {"le"} == labels
+
+
+def test_one_that_has_the_state_for_itself_says_nothing_of_leases(metrics):
+    assert not OF_A_REPLICA & set(families(metrics, replica=None))
+
+
+def test_a_replica_says_which_accounts_it_works_and_how_often_that_changed(metrics):
+    assert values(metrics, "account_held", "account") == {("main",): 1, ("other",): 0}
+    assert values(metrics, "lease_transitions_total", "account") == {("main",): 3, ("other",): 0}
 
 
 def test_restarts_are_counted_by_outcome_from_zero(metrics):
@@ -360,7 +379,7 @@ def test_the_text_format_is_what_most_get(metrics, accept):
     body, content_type = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
     assert content_type.startswith("text/plain; version=")
     names = [family.name for family in parse_text(body.decode())]
-    assert sum(name.startswith(PREFIX) for name in names) == len(PROMISED)
+    assert sum(name.startswith(PREFIX) for name in names) == len(PROMISED.keys() - OF_A_REPLICA)
 
 
 def test_openmetrics_is_for_those_who_ask(metrics):
@@ -370,7 +389,7 @@ def test_openmetrics_is_for_those_who_ask(metrics):
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
     names = {family.name for family in parse_openmetrics(body.decode()) if family.name.startswith(PREFIX)}
-    assert names == {PREFIX + name.removesuffix("_total") for name in PROMISED}
+    assert names == {PREFIX + name.removesuffix("_total") for name in PROMISED.keys() - OF_A_REPLICA}
 
 
 def test_it_can_be_exposed_in_one_thread_while_another_counts(metrics):

@@ -23,7 +23,7 @@ SHORTEST_BOOKING = 10.0
 """Seconds that a booking holds at least, however short the window: writing it may wait 5 s for another process, and one
 that is over before it is written would be made again and again."""
 
-Book = Callable[[int, float, float], Awaitable[None]]
+Book = Callable[[int, float, float], Awaitable[object]]
 """Notes that so many requests may be sent until then; what was noted until the third moment counts no more (monotonic).
 Returns once that is durable."""
 

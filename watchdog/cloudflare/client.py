@@ -6,7 +6,7 @@ changed by what asking again and elsewhere shows, never by one answer that may m
 ``doubts``), one operation of one zone (``holds``), or the account's allowance (``throttling``, ``rate_limit``).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -57,7 +57,9 @@ class Client:
         dice: Random,
         user_agent: str,
         observer: Observer,
+        may_send: Callable[[str], bool] | None = None,
     ) -> None:
+        """``may_send`` says of an account, at the last moment, whether a request of it may leave."""
         self.account = credential.name
         self.credential = credential
         self.quota = quota
@@ -75,6 +77,7 @@ class Client:
             holds=self._holds,
             clock=clock,
             observer=observer,
+            may_send=may_send,
         )
         self._retries = Retries(self._sender, self._holds, clock, dice)
         self._introspection = Introspection(self._sender, self._retries)

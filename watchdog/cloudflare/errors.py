@@ -13,6 +13,7 @@ The tree::
     │   ├── NotEnabled       the zone has no Advanced Certificate Manager      (1450)
     │   └── TurnedAway       the edge refused before the API saw the request   (problem details, HTTP 403 without words)
     ├── RateLimited          nobody's fault: wait                              (429; 971, 10100, 10500; a sentence)
+    ├── Unheld               not sent: another replica works this account, or may do so by now
     ├── Held                 not sent: the same call was refused a while ago   (``holds``)
     └── Unsettled            the answer does not tell what happened: retry a GET, never blindly a PATCH
         ├── CloudflareFault  5xx, 520-530, 408, 1406, HTML, JSON that is cut or of another shape
@@ -154,6 +155,14 @@ class Held(CloudflareError):
     def __init__(self, refused: CloudflareError) -> None:
         super().__init__(refused.operation, refused.code, str(refused), sent=False)
         self.reason = refused.reason
+
+
+class Unheld(CloudflareError):
+    """Not sent: the lease of this account is over here."""
+
+    def __init__(self, operation: Operation, account: str) -> None:
+        said = f"{operation}: not sent: account {account} is, or may be, another replica's by now"
+        super().__init__(operation, "unheld", said, sent=False)
 
 
 class Unsettled(CloudflareError):

@@ -79,6 +79,10 @@ class Quota:
         self._blocked_until = -math.inf
         self.waited = 0.0
 
+    def count_anew(self, booked: Iterable[tuple[float, int]]) -> None:
+        """Another process has sent requests of this credential: these are all that were booked, as at the start."""
+        self._window.count_anew(until for until, requests in booked for _ in range(requests))
+
     @property
     def allowance(self) -> Allowance:
         """What is allowed: as configured, or as Cloudflare has since said."""

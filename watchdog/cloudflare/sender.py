@@ -5,6 +5,7 @@ What an answer says of more than itself is passed on here, and nowhere else: the
 429 to ``throttling``, the headers to the quota, the call to the observer. Nothing here sends a request again.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
@@ -18,6 +19,7 @@ from watchdog.cloudflare.errors import (
     CredentialRefused,
     Operation,
     RateLimited,
+    Unheld,
 )
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.rate_limit import Quota, Reservation
@@ -44,7 +46,10 @@ class Sender:
         holds: Holds,
         clock: Clock,
         observer: Observer,
+        may_send: Callable[[str], bool] | None = None,
     ) -> None:
+        """``may_send`` says of an account, at the last moment, whether a request of it may leave."""
+        self._may_send = may_send
         self.credential = trust.credential
         self._http = http
         self._base = base_url.rstrip("/")
@@ -111,6 +116,9 @@ class Sender:
         if self.credential.stopped and not probe:  # it was refused while this call waited
             self._quota.release()
             raise self._trust.refusal(request.operation)
+        if self._may_send is not None and not self._may_send(self.credential.name):
+            self._quota.release()
+            raise Unheld(request.operation, self.credential.name)
 
     def _http_request(self, request: ApiRequest[Decoded]) -> httpx.Request:
         if self._edition != self.credential.edition:
@@ -130,9 +138,9 @@ class Sender:
     def _read(self, request: ApiRequest[Decoded], status: int, headers: httpx.Headers, body: bytes) -> Decoded:
         """What the answer holds, with the secret taken out wherever it was repeated."""
         hide = self.credential.taken_out_of
-        ray = hide(headers.get("cf-ray", "").encode()).decode()
         body = hide(body)
         if not 200 <= status < 300:
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
             raise _refusal(request.operation, status, ray, body)
         prefix = ""
         try:
@@ -143,6 +151,7 @@ class Sender:
             code = "not_json"
         operation, complaints = request.operation, envelope.complaints(body)
         if complaints:
+            ray = hide(headers.get("cf-ray", "").encode()).decode()
             raise translate(operation, status, complaints, ray=ray)
         said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
         raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}")

@@ -52,6 +52,10 @@ class SlidingWindow:
         """Requests of an earlier process, and when they ended at the latest, the first to end first."""
         self._ended.extend(ended)
 
+    def count_anew(self, ended: Iterable[float]) -> None:
+        """As ``recall``, in place of all that has ended: somebody else has counted since."""
+        self._ended = deque(sorted(ended))
+
     def start(self) -> None:
         """One more is on its way."""
         self.in_flight += 1

@@ -5,7 +5,9 @@ another (accounts of zones, zones given twice, restart keys laid over the global
 A setting of the type ``Secret`` may also be given as ``x_file``; no more is to be done for it than to declare it here.
 """
 
+import hashlib
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -579,6 +581,12 @@ class Config(Block):
         if self.replica != Replica() and not self.state.shared:
             raise ValueError("has a replica, which needs a state.url of PostgreSQL: no SQLite is shared")
         return self
+
+    @cached_property
+    def digest(self) -> str:
+        """A short name for what matters to all replicas alike: equal where they are configured alike. No secret."""
+        said = self.model_dump_json(exclude={"state", "replica", "web", "log", "metrics"})
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
 
     def zone_refs(self) -> list[ZoneRef]:
         """The configured zones as the rest of the program knows them."""

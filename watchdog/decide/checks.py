@@ -3,15 +3,16 @@
 A check returns its decision, or ``None`` when it has nothing to say.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from watchdog.decide import retry_delay
 from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Finding, FindingName, Limit
+from watchdog.model.findings import Finding, Limit, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
@@ -29,14 +30,14 @@ class RestartRules:
     backoff: Backoff = field(default_factory=Backoff)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about one pack may depend on.
 
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
     the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
     that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
-    ``decided_for`` is the reason of the decision before this one.
+    ``decided_for`` is the reason of the decision before this one. One is made for every pack at every look: as a
+    dataclass it took longer to make than to decide.
     """
 
     pack: Pack
@@ -49,28 +50,6 @@ class Case:
     lost_at: datetime | None = None
     limit: Limit | None = None
     decided_for: Reason | None = None
-
-
-OBSTACLES = frozenset(
-    {
-        FindingName.ZONE_NOT_ACTIVE,
-        FindingName.HOST_MISSING,
-        FindingName.CAA_FORBIDS,
-        FindingName.CA_REFUSES,
-        FindingName.DNSSEC_BOGUS,
-        FindingName.HTTP_ON_WILDCARD,
-    }
-)
-"""What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
-no proof of what the certificate authority sees from several."""
-
-
-def obstacle(findings: Iterable[Finding]) -> Finding | None:
-    """The first finding that holds a restart, if there is one."""
-    for finding in findings:
-        if finding.certainty is Certainty.CERTAIN and finding.name in OBSTACLES:
-            return finding
-    return None
 
 
 def _leave(reason: Reason) -> Decision:

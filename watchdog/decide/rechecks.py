@@ -1,17 +1,21 @@
 """When Cloudflare is asked to check a validation at once, with the method it has. That spends nothing.
 
-Its own next check may be four hours away. So it is asked once a person has placed the records it waits for, and, of a
-universal pack that timed out, which it restarts for nobody, a few times a day: that is the documented first remedy
-(cloudflare-docs, universal-ssl/troubleshooting).
+Its own next check may be four hours away. So it is asked once all tokens are where they should be and nothing certain
+is in the way, again at once when such an obstacle is gone, and, of a universal pack that timed out, which it restarts
+for nobody, a few times a day: that is the documented first remedy (cloudflare-docs, universal-ssl/troubleshooting).
 """
 
 from datetime import datetime, timedelta
 
-from watchdog.model.findings import Diagnosis, fingerprint, placed
+from watchdog.model.findings import Diagnosis, fingerprint, obstacle, placed
 from watchdog.model.packs import UNIVERSAL, VALIDATION_TIMED_OUT, Pack
 
 SAME_TOKENS_EVERY = timedelta(hours=1)
 """How often Cloudflare is asked to check the same tokens."""
+
+MENDED_EVERY = timedelta(minutes=12)
+"""How soon it is asked again of the same tokens where an obstacle has gone: each check may cost a failed authorization,
+of which Let's Encrypt gives one back every 12 minutes, and an obstacle may come and go."""
 
 UNIVERSAL_EVERY = timedelta(hours=8)
 """How often it is asked to check a universal pack that timed out: three times a day."""
@@ -27,7 +31,10 @@ def is_due(pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> bool:
     last = diagnosis.rechecked_at if diagnosis is not None else None
     if is_stuck_universal(pack):
         return last is None or not last <= now < last + UNIVERSAL_EVERY
-    if diagnosis is None or not placed(diagnosis.findings):
+    if diagnosis is None or not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
         return False
-    same = diagnosis.tokens == fingerprint(pack.validation.tokens)
-    return not same or last is None or now >= last + SAME_TOKENS_EVERY
+    if last is None:
+        return True
+    if not diagnosis.tokens:  # whatever was asked before, something was in the way
+        return now >= last + MENDED_EVERY
+    return diagnosis.tokens != fingerprint(pack.validation.every_token) or now >= last + SAME_TOKENS_EVERY

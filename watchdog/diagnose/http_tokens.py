@@ -55,9 +55,23 @@ EVERYWHERE = Reach()
 
 async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach) -> list[Finding]:
     """What is found at the pack's token URLs."""
-    tokens = [token for token in pack.validation.http_tokens if _is_ours(token, pack)][:MOST_PAGES]
-    found = await asyncio.gather(*(_token(lookups, token, patience, reach) for token in tokens))
-    return [finding for findings in found for finding in findings]
+    shown = pack.validation.http_tokens
+    tokens = [token for token in shown if _is_ours(token, pack)][:MOST_PAGES]
+    seen = await asyncio.gather(*(_token(lookups, token, patience, reach) for token in tokens))
+    found = [finding for findings, _ in seen for finding in findings]
+    if seen and len(seen) == len(shown) and not found and all(right for _, right in seen):
+        found.append(_all_served(len(seen)))
+    return found
+
+
+def _all_served(pages: int) -> Finding:
+    says = (
+        f"The token is on each of the {pages} pages that the authority reads."
+        if pages > 1
+        else "Its page has the token."
+    )
+    name, remedy = FindingName.TOKENS_PLACED, "Nothing is left to be placed."
+    return Finding(name=name, certainty=Certainty.LIKELY, host="", says=says, remedy=remedy)
 
 
 _VISIBLE = re.compile(r"[!-~]+")  # it goes out as it is: no space, no control character
@@ -81,7 +95,8 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
     )
 
 
-async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> list[Finding]:
+async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> tuple[list[Finding], bool]:
+    """What is found of one token, and whether its page was read and has it."""
     from watchdog.diagnose.fetch import Page, fetch  # noqa: PLC0415  aiohttp costs 0.12 s, and few packs have pages
 
     url = urlsplit(token.url)
@@ -103,7 +118,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
         except TimeoutError:
             page = Page(status=0, error=f"no answer within {patience.total_seconds():g} s")
         found += _judge_page(host, address, token, page)
-    return found
+    return found, bool(addresses) and not found
 
 
 def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Finding]:

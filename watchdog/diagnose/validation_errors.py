@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
@@ -68,8 +69,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?) ?([dhms])")
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
+@lru_cache(maxsize=1_000)
 def reason_of(message: str) -> Reason:
-    """What one message means."""
+    """What one message means; asked several times on the way to a restart."""
     text = _even(message)
     for reason, pattern in _MEANINGS:
         if pattern.search(text):

@@ -6,7 +6,7 @@ messages; the channels deliver those and ``state`` keeps them. Texts are whole s
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -139,6 +139,21 @@ class AlertLog:
     entries: Mapping[str, AlertState] = field(default_factory=dict)
     groups: Mapping[str, GroupHistory] = field(default_factory=dict)
 
+    def split(self, accounts: Collection[str]) -> "tuple[AlertLog, AlertLog]":
+        """The part about some accounts, and the rest."""
+
+        def part(*, theirs: bool) -> AlertLog:
+            return AlertLog(
+                {name: each for name, each in self.entries.items() if (each.alert.account in accounts) is theirs},
+                {name: each for name, each in self.groups.items() if (account_of_group(name) in accounts) is theirs},
+            )
+
+        return part(theirs=True), part(theirs=False)
+
+    def joined(self, other: "AlertLog") -> "AlertLog":
+        """Both: they have nothing in common."""
+        return AlertLog({**self.entries, **other.entries}, {**self.groups, **other.groups})
+
     def firing(self) -> frozenset[tuple[str, Severity]]:
         """The fingerprints of what fires, each with its severity."""
         return frozenset((name, each.alert.severity) for name, each in self.entries.items() if each.phase.fires)
@@ -149,6 +164,11 @@ class AlertLog:
         firing = (each.alert for each in self.entries.values() if each.phase.fires)
         counts.update((str(alert.reason), str(alert.severity)) for alert in firing)
         return counts
+
+
+def account_of_group(name: str) -> str:
+    """Whose alerts are told together under this name (``Alert.group``)."""
+    return name.partition(" ")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +206,11 @@ class Message:
     at: datetime
     total: int = 1
     notices: tuple[Notice, ...] = field(default=(), repr=False)
+
+    @property
+    def account(self) -> str:
+        """Whose alerts it tells of; empty for those about the watchdog itself."""
+        return self.notices[0].alert.account if self.notices else ""
 
 
 @dataclass(frozen=True, slots=True)

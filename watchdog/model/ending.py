@@ -8,7 +8,7 @@ but its owner, who needs more time for that.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.history import History, Remembered, next_restart_at
 from watchdog.model.packs import EXPIRED, PENDING_EXPIRATION, UNIVERSAL, UPLOADED, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason, Severity

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Self
 
 from watchdog.model.alerts import Message, Notice
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, JournalLine, Sent
@@ -61,6 +62,9 @@ class EventName(StrEnum):
     CONFIG_REFUSED = "config_refused"
     CREDENTIAL_EXPOSED = "credential_exposed"
     NO_PROXY_IGNORED = "no_proxy_ignored"
+    LEASE_ACQUIRED = "lease_acquired"
+    LEASE_LOST = "lease_lost"
+    LEASE_HANDED_OVER = "lease_handed_over"
     STATE_UNWRITABLE = "state_unwritable"
     STATE_WRITABLE = "state_writable"
     STATE_LOST = "state_lost"
@@ -124,6 +128,9 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.CONFIG_REFUSED: EventKind(ERROR, ("error", "kept")),
     EventName.CREDENTIAL_EXPOSED: EventKind(WARNING, ("file", "mode", "remedy")),
     EventName.NO_PROXY_IGNORED: EventKind(WARNING, ("entry",)),
+    EventName.LEASE_ACQUIRED: EventKind(INFO, ("account", "epoch", "holder")),
+    EventName.LEASE_LOST: EventKind(WARNING, ("account", "epoch", "holder")),
+    EventName.LEASE_HANDED_OVER: EventKind(INFO, ("account", "epoch", "holder")),
     EventName.STATE_UNWRITABLE: EventKind(ERROR, ("error",)),
     EventName.STATE_WRITABLE: EventKind(INFO),
     EventName.STATE_LOST: EventKind(ERROR, ("kept", "restarts_from")),
@@ -327,8 +334,3 @@ def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
 def shown(value: object) -> str:
     """A fact as text; times as RFC 3339 in UTC."""
     return rfc3339(value) if isinstance(value, datetime) else str(value)
-
-
-def rfc3339(at: datetime) -> str:
-    """A UTC time as operators read it, to the second."""
-    return f"{at.isoformat()[:19]}Z"  # as ``strftime`` says it, in a fifth of the time

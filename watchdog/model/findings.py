@@ -100,7 +100,7 @@ class Diagnosis:
     """What was found of one pack at one look.
 
     ``tokens`` names the set of tokens Cloudflare was last asked to check at once, ``rechecked_at`` when; both are empty
-    while it never was.
+    while it never was. ``tokens`` is empty too where an obstacle has gone since.
     """
 
     at: datetime
@@ -128,3 +128,25 @@ def fingerprint(tokens: Iterable[ManualRecord]) -> str:
 def placed(findings: Iterable[Finding]) -> bool:
     """Whether every token was seen from every resolver, so that asking Cloudflare for a recheck makes sense."""
     return any(finding.name is FindingName.TOKENS_PLACED for finding in findings)
+
+
+OBSTACLES = frozenset(
+    {
+        FindingName.ZONE_NOT_ACTIVE,
+        FindingName.HOST_MISSING,
+        FindingName.CAA_FORBIDS,
+        FindingName.CA_REFUSES,
+        FindingName.DNSSEC_BOGUS,
+        FindingName.HTTP_ON_WILDCARD,
+    }
+)
+"""What no restart can pass, where it is certain. Everything else is told and holds nothing: a check from one place is
+no proof of what the certificate authority sees from several."""
+
+
+def obstacle(findings: Iterable[Finding]) -> Finding | None:
+    """The first finding that holds a restart, if there is one."""
+    for finding in findings:
+        if finding.certainty is Certainty.CERTAIN and finding.name in OBSTACLES:
+            return finding
+    return None

@@ -162,6 +162,11 @@ class Validation:
     http_tokens: tuple[HttpToken, ...] = ()
     delegations: tuple[ManualRecord, ...] = ()
 
+    @property
+    def every_token(self) -> tuple[ManualRecord, ...]:
+        """All tokens, those of pages as if they were records."""
+        return (*self.tokens, *(ManualRecord("HTTP", token.url, token.body) for token in self.http_tokens))
+
 
 NO_VALIDATION = Validation()
 

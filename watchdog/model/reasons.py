@@ -24,6 +24,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
     STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
+    ACCOUNT_UNHELD = "account_unheld"  # of several replicas none works the account, or this one does no more
     STATE_LOST = "state_lost"  # what was restarted lately is not known any more
     HELD_BY_DIAGNOSIS = "held_by_diagnosis"  # a certain obstacle that no restart passes
     # A restart was sent and not accepted.
@@ -134,6 +135,11 @@ REASONS: Mapping[str, Meaning] = {
         next_step="It is restarted once the state can be written again.",
         severities=_CRITICAL,
         ended="the state can be written again",
+    ),
+    Reason.ACCOUNT_UNHELD: Meaning(
+        next_step="It is restarted by the replica that holds its account.",
+        severities=_CRITICAL,
+        ended="a replica works the account again",
     ),
     Reason.STATE_LOST: Meaning(decided="wait", severities=_WARNING),
     Reason.HELD_BY_DIAGNOSIS: Meaning(

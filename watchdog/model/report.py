@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs

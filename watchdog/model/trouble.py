@@ -6,15 +6,35 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchdog.model.events import rfc3339
-from watchdog.model.findings import Certainty
+from watchdog.model.clock import rfc3339
+from watchdog.model.findings import Certainty, Finding, FindingName, obstacle
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import IN_PROGRESS, VALIDATION_TIMED_OUT
+from watchdog.model.packs import IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import REASONS, Reason, Severity
 from watchdog.model.text import clean, counted
 
 TROUBLE = "trouble"
 """The family of these needs."""
+
+WORKS_WITHIN = timedelta(minutes=15)
+"""How long a validation is left alone before what is found in its way is worth a word. One that works takes five
+minutes, and who places records by a program has done so by then."""
+
+_FOR_A_PERSON = frozenset(
+    {
+        FindingName.CNAME_LOOP,
+        FindingName.DELEGATION_WRONG,
+        FindingName.DELEGATED_ELSEWHERE,
+        FindingName.TXT_SHADOWS_DELEGATION,
+        FindingName.NS_CUT,
+        FindingName.HTTP_ADDRESS_PRIVATE,
+        FindingName.HTTP_UNREACHABLE,
+        FindingName.HTTP_REDIRECTED,
+        FindingName.HTTP_CHALLENGED,
+        FindingName.HTTP_WRONG_ANSWER,
+    }
+)
+"""What is never certain, and goes away only when a person mends it. Name servers that fail are none of these."""
 
 _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
@@ -53,25 +73,57 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return None
     if text := REASONS[reason].pack:
         return _need(known, history, reason, text.format_map(_facts(known, history)))
+    validating = known.pack.status == PENDING_VALIDATION and now - known.since >= WORKS_WITHIN
+    if validating and (in_vain := _waits_in_vain(known, history)) is not None:
+        return in_vain
     stage = _waits_for_records(known, history)
     if stage:
         text = f"needs records placed after {counted(stage, 'restart')}"
         return _need(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
-    waits = known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE
+    if validating and _placeable(known):
+        return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
+    waits, text = (
+        known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE,
+        f"{known.pack.status} since {rfc3339(known.since)}",
+    )
+    if validating and (likely := _likely(known)) is not None:
+        return _need(known, history, Reason.PENDING_TOO_LONG, f"{text}. {likely.says.rstrip('.')}")
     if waits and now - known.since >= pending_for:
-        text = f"{known.pack.status} since {rfc3339(known.since)}"
         return _need(known, history, Reason.PENDING_TOO_LONG, text)
     return None
 
 
+def _placeable(known: Remembered) -> bool:
+    """Whether records for this very validation were found missing."""
+    found = known.diagnosis
+    return found is not None and bool(found.records) and found.at >= known.since
+
+
+def _waits_in_vain(known: Remembered, history: History) -> Need | None:
+    """What a validation can never pass: people hear of it while it goes on, and not only once it has timed out."""
+    found = known.diagnosis.findings if known.diagnosis is not None else ()
+    if (certain := obstacle(found)) is not None:
+        text = f"its validation is certain to fail: {certain.says.rstrip('.')}"
+        return _need(known, history, Reason.HELD_BY_DIAGNOSIS, text)
+    if any(finding.name is FindingName.CA_REFUSES and not finding.host for finding in found):  # the authority's words
+        text = REASONS[Reason.CA_REFUSES].pack.format_map(_facts(known, history))
+        return _need(known, history, Reason.CA_REFUSES, text)
+    return None
+
+
+def _likely(known: Remembered) -> Finding | None:
+    """What is likely in the way of a validation, and stays there until a person mends it."""
+    found = known.diagnosis.findings if known.diagnosis is not None else ()
+    return next((each for each in found if each.certainty is Certainty.LIKELY and each.name in _FOR_A_PERSON), None)
+
+
 def _facts(known: Remembered, history: History) -> dict[str, str]:
     """What the texts of ``REASONS`` about packs may name."""
-    pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
-    certain = next((finding.says.rstrip(".") for finding in found if finding.certainty is Certainty.CERTAIN), "")
+    pack, certain = known.pack, obstacle(known.diagnosis.findings) if known.diagnosis is not None else None
     status = clean(pack.status, 60) or "none"
     return {
         "restarts": counted(history.attempts, "restart"),
-        "obstacle": certain or status,
+        "obstacle": certain.says.rstrip(".") if certain is not None else status,
         "authority": pack.certificate_authority or "the certificate authority",
         "status": status,
         "type": pack.type or "none",

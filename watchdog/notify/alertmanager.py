@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from watchdog.model.alerts import Alert, AlertLog, AlertState, Message, Route
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.reasons import Severity
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import alert_json

@@ -59,6 +59,9 @@ class Delivery:
         """The messages that were not accepted yet."""
         return []
 
+    def withdraw(self, account: str) -> None:
+        """Another replica delivers what there is of this account."""
+
     def alerts_changed(self) -> None:
         """Other alerts fire than before."""
 

@@ -68,6 +68,7 @@ class Destinations:
         forget: Callable[[Message], Awaitable[None]],
         log: Callable[[], AlertLog],
         journal: Callable[[list[Event]], None],
+        may_tell: Callable[[str], bool] = lambda _account: True,
     ) -> None:
         """``count`` counts tries, ``forget`` takes each message that need not be kept; ``log`` is the alert log.
 
@@ -80,6 +81,7 @@ class Destinations:
         self._forget = forget
         self._log = log
         self._journal = journal
+        self._may_tell = may_tell
         self._running: dict[str, _Running] = {}
         self._routes: dict[str, Route] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +111,11 @@ class Destinations:
             return False
         running.delivery.put(message)
         return True
+
+    def withdraw(self, account: str) -> None:
+        """Another replica delivers what there is of this account."""
+        for running in self._running.values():
+            running.delivery.withdraw(account)
 
     def pass_completed(self, *, failed: bool) -> None:
         """A pass is over."""
@@ -181,7 +188,14 @@ class Destinations:
             refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
             return Refresh(name, RESEND, refresh, self._report)
         channel = channel_of(destination, self._http, self._clock)
-        return MessageQueue(name, channel, clock=self._clock, forget=self._forget, report=self._report)
+        return MessageQueue(
+            name,
+            channel,
+            clock=self._clock,
+            forget=self._forget,
+            report=self._report,
+            may_tell=self._may_tell,
+        )
 
     def _heartbeat(self, url: Secret) -> Delivery:
         lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.reasons import REASONS, Severity
 from watchdog.model.report import record_row
 from watchdog.model.text import clean, counted

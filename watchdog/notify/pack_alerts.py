@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from watchdog.model.alerts import Alert
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import ManualRecord
 from watchdog.model.report import next_step

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.text import clean
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.http import HttpSender

@@ -9,16 +9,17 @@ Built and closed by ``daemon``. Everything happens in the loop's thread, but for
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import AlertLog, Message
+from watchdog.model.alerts import AlertLog, Message, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
+from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
@@ -28,6 +29,7 @@ from watchdog.notify.messages import firing_json, messages
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError
+from watchdog.state.leases import LeaseLost
 from watchdog.state.outbox import Unwritten
 from watchdog.state.store import Store
 
@@ -36,6 +38,10 @@ T = TypeVar("T")
 PATIENCE_WITH_DISK = timedelta(seconds=5)
 """How long a message waits to be on the disk before it goes out all the same: a disk that hangs is news itself, and the
 worst that can come of it is a message that arrives twice."""
+
+
+IDS = 1_000
+"""So many numbers of letters a replica sets aside at once, so that it has some while the database is away."""
 
 
 class Ask(Protocol):
@@ -59,11 +65,17 @@ class Pipeline:
         count: Callable[[str, str], None] = lambda _destination, _outcome: None,
         http: HttpSender,
         journal: Callable[[list[Event]], None] = lambda _events: None,
+        tenure: Tenure = ALONE,
+        worked: Callable[[str], bool] = lambda _account: True,
     ) -> None:
         """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries.
 
-        ``journal`` keeps what people were told, for looking back.
+        ``journal`` keeps what people were told, for looking back. What is not held by ``tenure`` is told by others;
+        nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile.
         """
+        self._worked = worked
+        self._tenure = tenure
+        self._alone = tenure.fence() is None
         self._config = config
         self._store = store
         self._ask = ask
@@ -72,7 +84,8 @@ class Pipeline:
         self._started_at = clock.now()
         self._log = AlertLog()
         self._silenced: dict[str, datetime] = {}
-        self._last_id = 0
+        self._last_id = self._ids_until = 0
+        self._dropped: set[str] = set()
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
@@ -84,6 +97,7 @@ class Pipeline:
             forget=self._forget,
             log=lambda: unsilenced(self._log, self._silenced),
             journal=journal,
+            may_tell=self._may_tell,
         )
 
     # ── lifetime ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,13 +105,47 @@ class Pipeline:
     async def start(self) -> None:
         """Load the log and what is still to be delivered, and begin to deliver."""
         messages: list[Message] = []
+        none: tuple[str, ...] | None = None if self._alone else ()
         try:
-            kept = await self._ask(lambda: outbox.load(self._store))
+            kept = await self._ask(lambda: outbox.load(self._store, none))
         except StateError as error:  # what was sent may be sent again
             self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
             self._log, messages, self._last_id = kept.log, kept.letters, kept.last_id
         self._drop(self._destinations.prepare(self._config)(messages))
+
+    async def adopt(self, accounts: Collection[str]) -> None:
+        """These are this process's to tell of: load what was told of them, and go on. Raises ``StateError``.
+
+        What is told from now on has higher numbers than whatever was told of them before.
+        """
+        kept, last_id = await self._ask(lambda: (outbox.load(self._store, accounts), self._set_aside()))
+        async with self._considering:
+            _, others = self._log.split(accounts)
+            self._log = others.joined(kept.log)
+            self._last_id, self._ids_until = last_id, last_id + IDS
+            self._unwritten.letters |= {
+                letter.id: None for letter in kept.letters if not self._destinations.put(letter)
+            }
+            self._unwritten.accounts |= {letter.id: letter.account for letter in kept.letters}
+
+    def release(self, account: str) -> None:
+        """Another replica tells of this account: forget what is known of it."""
+        self._destinations.withdraw(account)
+        _, self._log = self._log.split([account])
+        self._unwritten.drop(account)
+        self._dropped.add(account)
+
+    async def flush(self) -> None:
+        """Write what has gathered, as far as the disk takes it."""
+        await self._write_soon()
+
+    def _set_aside(self) -> int:
+        return outbox.number(self._store, IDS)
+
+    def _may_tell(self, account: str) -> bool:
+        """Of the watchdog itself whoever told last goes on while nobody is known to have taken over."""
+        return self._tenure.keeps(account) if account == WATCHDOG else self._tenure.holds(account)
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Make what another configuration asks for. What is given switches to it, and cannot fail.
@@ -124,13 +172,15 @@ class Pipeline:
     def _drop(self, messages: list[Message]) -> None:
         """Nobody is there to take them any more."""
         self._unwritten.letters |= {message.id: None for message in messages}
+        self._unwritten.accounts |= {message.id: message.account for message in messages}
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def after_pass(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
-        """A pass is over: ping the heartbeat, then send what is to be sent."""
-        blind = nothing_seen(inventory.zones, standing)
-        self._destinations.pass_completed(failed=blind or bool(standing.state_error))
+    async def after_pass(self, inventory: Inventory, standing: Standing = ALL_WELL, *, heartbeat: bool = True) -> None:
+        """A pass is over: ping the ``heartbeat``, if it is ours to ping, then send what is to be sent."""
+        if heartbeat:
+            blind = nothing_seen(inventory.zones, standing)
+            self._destinations.pass_completed(failed=blind or bool(standing.state_error))
         await self.consider(inventory, standing)
 
     async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
@@ -142,12 +192,21 @@ class Pipeline:
                 self._logs.write(EventName.ALERT_FAILED, "error", error=defect(surprise))
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
-        now, settings, before = self._clock.now(), self._config.alerts, self._log
+        now, settings, before, mine = self._clock.now(), self._config.alerts, self._log, None
+        if not self._alone:
+            mine = {name for name in self._config.accounts if self._may_tell(name) and self._worked(name)}
+            mine |= {WATCHDOG} if self._may_tell(WATCHDOG) else set()
+            before, _ = before.split(mine)
+        self._dropped.clear()
         limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
-            found = active_alerts(inventory, standing, limits, self._started_at, now)
+            own = mine is None or WATCHDOG in mine
+            found = active_alerts(inventory, standing, limits, self._started_at, now, own=own)
+            if mine is not None:
+                kept = {name: alert for name, alert in found.alerts.items() if alert.account in mine}
+                found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
@@ -175,16 +234,28 @@ class Pipeline:
         decided, new, changes, silenced = await asyncio.to_thread(
             evaluate
         )  # a tenth of a second for ten thousand packs
-        self._log, then, self._silenced = decided.log, self._silenced, silenced
+        log = decided.log
+        if mine is not None:
+            if lost := {*self._dropped} & mine:  # somebody else tells of them by now
+                _, log = log.split(lost)
+                new = [message for message in new if message.account not in lost]
+                for account in lost:
+                    changes.drop(account)
+            _, others = self._log.split(mine)
+            log = others.joined(log)
+            await self._number(len(new))
+        then, self._silenced = self._silenced, silenced
+        whole, self._log = self._log, log
         numbered = [replace(message, id=number) for number, message in enumerate(new, self._last_id + 1)]
         self._last_id += len(numbered)
         changes.letters |= {message.id: message for message in numbered}
+        changes.accounts |= {message.id: message.account for message in numbered}
         self._unwritten.merge(changes)
         await self._write_soon()
         for message in numbered:
             if not self._destinations.put(message):  # a reload took its destination away meanwhile
                 self._unwritten.letters[message.id] = None
-        if unsilenced(before, then).firing() != unsilenced(decided.log, silenced).firing():
+        if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
             self._destinations.alerts_changed()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
@@ -207,8 +278,19 @@ class Pipeline:
 
     # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def _number(self, letters: int) -> None:
+        """See that there are numbers for so many letters, which no other replica gives: some are kept in store."""
+        if self._last_id + letters <= self._ids_until:
+            return
+        try:
+            self._last_id = await self._ask(partial(outbox.number, self._store, IDS + letters))
+            self._ids_until = self._last_id + IDS + letters
+        except StateError as error:  # it goes out all the same, perhaps under a number that is given twice
+            self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
+
     async def _forget(self, message: Message) -> None:
         self._unwritten.letters[message.id] = None
+        self._unwritten.accounts[message.id] = message.account
         await self._write_soon()
 
     async def _write_soon(self) -> None:
@@ -223,8 +305,17 @@ class Pipeline:
         """Write until nothing is left. What cannot be written is kept for the next time, and delivered all the same."""
         while not self._unwritten.empty():
             changes, self._unwritten = self._unwritten, Unwritten()
+            fence = self._tenure.fence()
+            if fence is not None:
+                fence = fence.of({*changes.accounts.values(), *map(account_of_group, changes.groups)})
             try:
-                await self._ask(partial(outbox.save, self._store, changes))
+                await self._ask(partial(outbox.save, self._store, changes, fence))
+            except LeaseLost as lost:
+                changes.merge(self._unwritten)
+                self._unwritten = changes
+                self._tenure.lost(lost.accounts)
+                for account in lost.accounts:
+                    self._unwritten.drop(account)
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)
                 self._unwritten = changes

@@ -72,9 +72,14 @@ class MessageQueue(Delivery):
         clock: Clock,
         forget: Callable[[Message], Awaitable[None]],
         report: Report,
+        may_tell: Callable[[str], bool] = lambda _account: True,
     ) -> None:
-        """``forget`` is awaited when a message need not be kept any more."""
+        """``forget`` is awaited when a message need not be kept any more.
+
+        ``may_tell`` says whether this process may tell of an account now, or another one may do so.
+        """
         super().__init__()
+        self._may_tell = may_tell
         self._name = name
         self._channel = channel
         self._messages: deque[Message] = deque()
@@ -100,6 +105,12 @@ class MessageQueue(Delivery):
         self._messages.append(message)
         self.settled.clear()
         self._more.set()
+
+    def withdraw(self, account: str) -> None:
+        """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
+        self._messages = deque(message for message in self._messages if message.account != account)
+        self._tries = self._overtaken = 0
+        self._first_is_next = True
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -130,7 +141,7 @@ class MessageQueue(Delivery):
             return 0
         before: set[tuple[str, str]] = set()
         for number, message in enumerate(self._messages):
-            group = (message.reason, message.notices[0].alert.account if message.notices else "")
+            group = (message.reason, message.account)
             if number and group not in before:
                 return number
             before.add(group)
@@ -138,8 +149,16 @@ class MessageQueue(Delivery):
 
     async def _try(self, message: Message) -> None:
         first = message is self._messages[0]
+        if not self._may_tell(message.account):
+            self.settled.set()
+            await self._clock.sleep(FIRST_WAIT)
+            return
         refusal = await self._send(message)
         self._first_is_next = not first
+        if message not in self._messages:  # it was withdrawn meanwhile
+            if refusal is None:
+                self._note(DeliveryOutcome.ACCEPTED, message)
+            return
         if refusal is None:
             self._tries = 0 if first else HOPELESS_TRIES
             self._overtaken = 0 if first else self._overtaken + 1

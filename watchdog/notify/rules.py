@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from watchdog.model.alerts import RUNBOOKS, Alert
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
@@ -21,6 +21,10 @@ from watchdog.notify.pack_alerts import pack_alert
 UNSEEN_FOR = timedelta(minutes=30)
 """How much longer than the usual interval a zone may go unseen, and how long all of them together: Cloudflare's own
 incidents are often shorter."""
+
+
+UNHELD_FOR = timedelta(minutes=2)
+"""How long an account may be worked by nobody: a takeover takes a lease, which is half a minute unless configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Standing:
     overdue_since: datetime | None = None
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     state_lost: str = ""
+    unheld: Mapping[str, datetime] = field(default_factory=dict)
+    """Where several replicas share a state: accounts that none of them works, and since when."""
 
 
 ALL_WELL = Standing()
@@ -68,11 +74,17 @@ def active_alerts(
     limits: Limits,
     started_at: datetime,
     now: datetime,
+    *,
+    own: bool = True,
 ) -> ActiveAlerts:
-    """Every alert that holds. ``started_at`` is when this process began to look."""
+    """Every alert that holds. ``started_at`` is when this process began to look.
+
+    Unless those about the watchdog itself are its ``own`` to tell, there is none, nor one in place of its zones'.
+    """
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
-    for alert in chain(_own(standing, now), _of_zones(inventory.zones, standing, limits, started_at, now)):
+    of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
+    for alert in chain(_own(standing, now) if own else (), of_zones):
         _keep(found, alert)
     needs = Needs(inventory.packs, now, limits.pending_for)
     for known, history in inventory.packs:
@@ -127,6 +139,15 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
             "You: mend it, run `certpack-watchdog check-config`, then reload. With this file the daemon does not start."
         )
         yield _plain(Reason.CONFIG_REFUSED, text, body, now)
+    for account, since in standing.unheld.items():
+        text = f"account {account} is worked by no replica"
+        body = (
+            f"It has had no holder since {rfc3339(since)}; its zones are not watched, and nothing of it is restarted.\n"
+            "You: see which replicas run (`certpack-watchdog status`), whether their configurations have this account,"
+            " and what their logs say of it."
+        )
+        found = _plain(Reason.ACCOUNT_UNHELD, text, body, since)
+        yield replace(found, subject=f"{found.subject}/{account}", patience=UNHELD_FOR)
     if standing.overdue_since is not None:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
@@ -158,9 +179,9 @@ def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
 
 
 def _of_zones(
-    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime
+    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime, *, own: bool
 ) -> Iterator[Alert]:
-    outage = _outage(zones, now)
+    outage = _outage(zones, now) if own else None
     each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
     for alert in chain(_of_discovery(standing, now), *each):
         if outage is None or alert.reason is not Reason.UNSEEN:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from watchdog.model.alerts import Message
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import notice_json
 

@@ -84,6 +84,8 @@ def _history(known: Known, difference: Difference, pack: Pack) -> History:
 
 def _follow(known: Known, difference: Difference, zone: ZoneRef, pack: Pack, now: datetime) -> None:
     """The history of a pack in trouble goes on with what was seen; that of a pack that is well ends."""
+    if not pack.status.endswith("timed_out") and not known.histories and not difference.histories:
+        return
     before = _history(known, difference, pack)
     if before is UNTROUBLED and not pack.status.endswith("timed_out"):
         return

@@ -11,6 +11,9 @@ from watchdog.state import schema
 LONGEST = 7 * 86400.0
 """Seconds that a booking is kept at most: far longer than the five minutes of Cloudflare's window."""
 
+SHARED = "shared"
+"""In place of a boot where several machines share a state: then they are by the database's clock."""
+
 _b = schema.bookings.c
 _BOOKED = sa.select(_b.account, _b.until, _b.requests).where(_b.boot == sa.bindparam("of")).order_by(_b.until)
 _BOOK = sa.insert(schema.bookings)

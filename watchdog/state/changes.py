@@ -4,6 +4,7 @@
 rows and no statements here.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
@@ -41,6 +42,11 @@ class Survey:
     unwell: Snapshot
 
 
+Plain = tuple[str, str, str, str, str, str, str, int, int]
+"""A pack that is well, as its row has it, for of such there are many: zone id, pack id, account, zone, type, status,
+hosts, since when it is so, and the end of its certificate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What became of an intent."""
@@ -66,6 +72,24 @@ class Changes:
     def empty(self) -> bool:
         """Whether there is nothing to write."""
         return not any(getattr(self, each.name) for each in fields(self))
+
+    def accounts(self) -> frozenset[str] | None:
+        """Whose they are; ``None`` where that cannot be told, as a history or an outcome comes without its pack."""
+        keys = {(each.pack.zone_id, each.pack.id) for each in self.packs}
+        if self.settled or not keys.issuperset((*self.histories, *self.diagnoses, *self.forgotten)):
+            return None
+        owners = {zone.account for zone in self.zones} | {each.account for each in self.packs}
+        return frozenset(owners | {line.account for line in self.journal})
+
+    def drop(self, account: str, keys: Collection[PackKey]) -> None:
+        """Forget what is of one account, whose packs have these ``keys``: somebody else writes it now."""
+        self.zones = [zone for zone in self.zones if zone.account != account]
+        self.packs = [each for each in self.packs if each.account != account]
+        self.journal = [line for line in self.journal if line.account != account]
+        self.forgotten = [key for key in self.forgotten if key not in keys]
+        for key in keys:
+            self.histories.pop(key, None)
+            self.diagnoses.pop(key, None)
 
     def merge(self, newer: "Changes") -> None:
         """Add what changed later. Of what changed twice the later stands: a full disk must not fill the memory."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from watchdog.model.clock import Anchor
 from watchdog.state import schema
-from watchdog.state.schema import from_micros, to_micros
+from watchdog.state.rows import from_micros, to_micros
 
 _h, _i, _m = schema.histories.c, schema.intents.c, schema.meta.c
 _STEP, _NOW = sa.bindparam("step", type_=_i.at.type), sa.bindparam("now", type_=_i.at.type)
@@ -46,12 +46,17 @@ def align(connection: sa.Connection, now: Anchor) -> None:
         step = now.step_since(then)
         if not step:
             return
-        _execute(connection, _SHIFTED, {"step": step // timedelta(microseconds=1)})
+        shift(connection, step)
     else:
         _execute(connection, _NONE_AHEAD, {"now": to_micros(now.at)})
     connection.execute(
         _SET_ANCHOR, {"anchor_at": to_micros(now.at), "anchor_monotonic": now.monotonic, "anchor_boot": now.boot}
     )
+
+
+def shift(connection: sa.Connection, step: timedelta) -> None:
+    """The times of histories and intents are by a clock now that is ahead by ``step``."""
+    _execute(connection, _SHIFTED, {"step": step // timedelta(microseconds=1)})
 
 
 def _execute(connection: sa.Connection, statements: tuple[sa.Update, ...], values: dict[str, int]) -> None:

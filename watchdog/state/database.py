@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from watchdog.state.quarantine import Quarantined
-from watchdog.state.schema import Row
+from watchdog.state.rows import Row
 
 
 class StateError(Exception):
@@ -42,6 +42,10 @@ class StateHeld(StateError):
         self.pid = pid
 
 
+class StateInUse(StateError):
+    """Replicas are at work on the state."""
+
+
 class Database(Protocol):
     """An open database with the tables of ``schema``, to be used in one thread at a time.
 
@@ -50,6 +54,10 @@ class Database(Protocol):
 
     damage: StateDamaged | None
     """What was found to be unreadable since the opening: then nothing that is stored can be trusted."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
 
     @property
     def exclusive(self) -> bool:
@@ -68,6 +76,9 @@ class Database(Protocol):
 
     def writing(self) -> AbstractContextManager[sa.Connection]:
         """One transaction, whole and durable when this ends, or undone. No other writes from its beginning on."""
+
+    def count_on(self, connection: sa.Connection) -> None:
+        """Rows with numbers of their own were written: those to come are numbered from there."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another process has written since this was last asked, or since the opening."""
@@ -132,4 +143,11 @@ def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseEl
     statement: sa.ClauseElement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_=values, where=where
     )
+    return statement
+
+
+@cache
+def insert_missing(dialect: str, table: sa.Table) -> sa.ClauseElement:
+    """Insert a row, unless there is one with its key."""
+    statement: sa.ClauseElement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table).on_conflict_do_nothing()
     return statement

@@ -10,10 +10,12 @@ from datetime import datetime
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Settled
 from watchdog.state.database import StateError
+from watchdog.state.leases import LeaseLost
 from watchdog.state.memory import Memory
 from watchdog.state.restarts import Stale
 from watchdog.state.store import Store
@@ -37,8 +39,9 @@ class Stored:
 class Intents:
     """The restarts that are about to be sent, or on their way."""
 
-    def __init__(self, store: Store, memory: Memory) -> None:
+    def __init__(self, store: Store, memory: Memory, tenure: Tenure = ALONE) -> None:
         self._store = store
+        self._tenure = tenure
         self._memory = memory
         self._writer = memory.writer
 
@@ -49,10 +52,14 @@ class Intents:
             await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
-            intent_id = await self._writer.ask(lambda: self._store.intend(intent, before, after, moment))
+            fence = self._writer.fence(intent.account)
+            intent_id = await self._writer.ask(lambda: self._store.intend(intent, before, after, moment, fence))
         except Stale as stale:
             self._memory.recall_history(key, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
+        except LeaseLost as lost:
+            self._tenure.lost(lost.accounts)
+            raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
             if unwritten is not None:
@@ -68,7 +75,8 @@ class Intents:
 
     async def withdraw(self, stored: Stored) -> bool:
         """Nothing was sent after all: forget the intent and put the history back. If that fails, the attempt counts."""
-        if not await self._writer.attempt(lambda: self._store.withdraw(stored.id, stored.before, stored.moment)):
+        fence = self._writer.fence(stored.intent.account)
+        if not await self._writer.attempt(lambda: self._store.withdraw(stored.id, stored.before, stored.moment, fence)):
             return False
         self._memory.recall_history(stored.key, stored.before, stored.moment)
         return True

@@ -8,11 +8,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from watchdog.model.history import JournalLine, JournalQuery
-from watchdog.model.packs import pack_key
+from watchdog.model.history import JournalLine
 from watchdog.state import schema
 from watchdog.state.database import execute_each
-from watchdog.state.schema import row_of, to_micros, value_of
+from watchdog.state.rows import row_of, to_micros, value_of
 
 ROWS = 200_000
 """At most this many are kept by ``prune``: some 50 MB, and months of an ordinary fleet."""
@@ -40,34 +39,6 @@ def of_pack(connection: sa.Connection, zone_id: str, pack_id: str, most: int) ->
     """The newest lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
     rows = connection.execute(_OF_PACK, {"zone": zone_id, "pack": pack_id, "most": most})
     return [value_of(JournalLine, row) for row in rows.mappings()]
-
-
-def select(connection: sa.Connection, query: JournalQuery) -> list[tuple[int, JournalLine]]:
-    """The lines that are wanted with their numbers, newest first.
-
-    Walks the table from its end, which has ``ROWS`` at most.
-    """
-    wanted = sa.select(schema.journal).order_by(_j.id.desc()).limit(query.most)
-    if query.since is not None:
-        wanted = wanted.where(_j.at >= to_micros(query.since))
-    for column, value in ((_j.account, query.account), (_j.zone_id, query.zone_id)):
-        if value:
-            wanted = wanted.where(column == value)
-    if query.zone:
-        wanted = wanted.where(sa.func.lower(_j.zone).like(_like(query.zone), escape="\\"))
-    if query.pack:
-        pack = sa.func.replace(sa.func.lower(_j.pack_id), "-", "")
-        wanted = wanted.where(pack.like(_like(f"{pack_key(query.pack)}*"), escape="\\"))
-    if query.before is not None:
-        wanted = wanted.where(_j.id < query.before)
-    return [(row["id"], value_of(JournalLine, row)) for row in connection.execute(wanted).mappings()]
-
-
-def _like(pattern: str) -> str:
-    """A pattern with ``*`` and ``?`` as SQL has it, in lower case."""
-    for character, of_sql in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_"), ("*", "%"), ("?", "_")):
-        pattern = pattern.replace(character, of_sql)
-    return pattern.lower()
 
 
 def prune(connection: sa.Connection, before: datetime) -> int:

@@ -5,7 +5,7 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 (``decide``). Only ``cycle`` and what lies above it call it, from the loop's thread.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,10 +15,12 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import DEBUG, Event
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
+from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
+from watchdog.state.bookings import SHARED
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.quarantine import Quarantined
@@ -33,6 +35,9 @@ KEEP_JOURNAL = timedelta(days=90)
 
 RESTARTS_OF = timedelta(hours=1)
 """How far back restarts are recalled: as far as the hourly budget reaches."""
+
+Booked = tuple[str, float, int]
+"""Account, until when, and how many requests."""
 
 Restarts = list[tuple[str, datetime]]
 """Account and time of restarts, oldest first."""
@@ -49,10 +54,14 @@ class Recalled:
 class Memory:
     """Everything remembered of zones and packs."""
 
-    def __init__(self, store: Store, worker: Executor) -> None:
-        """``worker`` has one thread, and every use of ``store`` goes through it."""
+    def __init__(self, store: Store, worker: Executor, tenure: Tenure = ALONE) -> None:
+        """``worker`` has one thread, and every use of ``store`` goes through it.
+
+        Of what is not kept by ``tenure`` nothing is known here, until it is adopted.
+        """
         self._store = store
-        self.writer = Writer(store, worker)
+        self._tenure = tenure
+        self.writer = Writer(store, worker, tenure)
         self.zones: dict[tuple[str, str], ZoneMemory] = {}
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[PackKey, History] = {}
@@ -72,15 +81,60 @@ class Memory:
         self.writer.set_clock(now, NO_STEP)
         if self._store.exclusive:
             await self.writer.attempt(lambda: self._store.align(now))
-        snapshot = await self.writer.ask(self._store.load)
-        self.zones = snapshot.zones
+        fenced = self._tenure.fence() is not None
+        return await self._take_in([] if fenced else None, now)
+
+    async def adopt(self, accounts: Collection[str]) -> Recalled:
+        """Load what was stored of these accounts, which are this process's from now on. Raises ``StateError``."""
+        async with self.writer.writing:  # nor is anything else taken over from the disk meanwhile
+            return await self._take_in(accounts, self.writer.moment)
+
+    def release(self, account: str) -> None:
+        """Forget what is known of this account: somebody else works it, and writes what it finds."""
+        zones = {zone.id for zone in self.zones.values() if zone.account == account}
+        zones |= {known.pack.zone_id for known in self.packs() if known.account == account}
+        zones -= {zone.id for zone in self.zones.values() if zone.account != account}
+        keys = {known.pack.key for known in self.packs() if known.account == account}
+        keys |= {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}
+        self.writer.drop(account, keys)
+        self.zones = {key: zone for key, zone in self.zones.items() if zone.account != account}
+        for zone_id, pack_id in keys:
+            self._packs.get(zone_id, {}).pop(pack_id, None)
+            self._histories.pop((zone_id, pack_id), None)
+        self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self.booked.pop(account, None)
+
+    async def _take_in(self, accounts: Collection[str] | None, now: Anchor) -> Recalled:
+        """Load everything, or what is of some ``accounts``."""
+        store, boot = self._store, self._boot(now)
+
+        def load() -> tuple[Snapshot, tuple[dict[PackKey, History], Restarts], list[Booked], list[tuple[int, Intent]]]:
+            snapshot = store.load(accounts=accounts)
+            return snapshot, self._aligned(snapshot, now), store.booked(boot) if boot else [], store.open_intents()
+
+        snapshot, (histories, restarts), booked, intents = await self.writer.ask(load)
+        self.zones = {**self.zones, **snapshot.zones}
         self.silences = self._silences_told = snapshot.silences
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._packs.setdefault(zone_id, {})[pack_id] = known
-        self._histories, restarts = await self.writer.ask(lambda: self._aligned(snapshot, now))
-        for account, until, requests in await self.writer.ask(lambda: self._store.booked(now.boot)) if now.boot else ():
-            self.booked.setdefault(account, []).append((until, requests))
-        return Recalled(await self.writer.ask(self._store.open_intents), restarts)
+        zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
+        self._histories = {key: each for key, each in self._histories.items() if key[0] not in zones} | histories
+        ahead = self._ahead(now)
+        for account, until, requests in booked:
+            if accounts is None or account in accounts:
+                self.booked.setdefault(account, []).append((until - ahead, requests))
+        if accounts is not None:
+            intents = [(number, intent) for number, intent in intents if intent.account in accounts]
+            restarts = [(account, at) for account, at in restarts if account in accounts]
+        return Recalled(intents, restarts)
+
+    def _boot(self, now: Anchor) -> str:
+        """What bookings are counted by: the seconds of one boot or, where machines share them, the database's clock."""
+        return SHARED if self._store.shared else now.boot
+
+    def _ahead(self, now: Anchor) -> float:
+        """By how many seconds the clock that bookings are stored by is ahead of the monotonic one."""
+        return now.at.timestamp() - now.monotonic if self._store.shared else 0.0
 
     def observe_clock(self, now: Anchor) -> timedelta:
         """By how much the clock was set since this was last asked: whatever is waited for here moves with it."""
@@ -89,6 +143,8 @@ class Memory:
         if step:
             self._set_at = now
             self._histories = shifted(self._histories, step)
+            if self._store.shared:  # nobody else moves what is stored
+                self.writer.changes.histories.update(self._histories)
             self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
         return step
 
@@ -128,7 +184,8 @@ class Memory:
         return added + [Event.silence_ended(each, now) for each in before if each not in self.silences]
 
     def _stored(self, moment: Anchor) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
-        snapshot = self._store.load()
+        fence = self._tenure.fence()
+        snapshot = self._store.load(accounts=None if fence is None else list(fence.epochs))
         return self._aligned(snapshot, moment), snapshot.silences
 
     def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
@@ -137,15 +194,17 @@ class Memory:
         restarts = self._store.restarts_since(now.at - step - RESTARTS_OF)
         return shifted(snapshot.histories, step), [(account, at + step) for account, at in restarts]
 
-    async def book(self, account: str, requests: int, until: float, forget_before: float) -> None:
+    async def book(self, account: str, requests: int, until: float, forget_before: float) -> bool:
         """Note that an account may send so many requests ``until`` then, so that the next process knows.
 
-        If that cannot be written, this process counts all the same.
+        If that cannot be written, which makes this False, this process counts all the same.
         """
         kept = [booking for booking in self.booked.get(account, ()) if booking[0] >= forget_before]
         self.booked[account] = [*kept, (until, requests)]  # a reload may take the account away, and bring it again
-        boot = self.writer.moment.boot
-        await self.writer.attempt(lambda: self._store.book(account, boot, until, requests, forget_before))
+        boot, ahead, fence = self._boot(self.writer.moment), self._ahead(self.writer.moment), self.writer.fence(account)
+        return await self.writer.attempt(
+            lambda: self._store.book(account, boot, until + ahead, requests, forget_before + ahead, fence)
+        )
 
     # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,12 +235,14 @@ class Memory:
         """Every pack that is remembered."""
         return (known for packs in self._packs.values() for known in packs.values())
 
-    def packs_of(self, zone: ZoneRef | ZoneMemory) -> Iterator[Remembered]:
+    def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
         """The packs remembered of one zone."""
-        known = self.zones.get(zone.key)
-        packs = self._packs.get(known.id, {}) if known and known.id else {}
+        known, (account, label) = self.zones.get(zone.key), zone.key
+        packs = self._packs.get(known.id) if known and known.id else None
+        if not packs:
+            return []
         # Copied in one step: pages read this in another thread.
-        return (pack for pack in list(packs.values()) if pack.account == zone.account and pack.zone == zone.label)
+        return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
@@ -196,7 +257,7 @@ class Memory:
 
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
-        return any(_wants_attention(known) for known in self.packs_of(zone))
+        return any(map(_wants_attention, self.packs_of(zone)))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
@@ -292,7 +353,8 @@ class Memory:
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
         await self.writer.flush()
-        await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+        if self._tenure.holds(WATCHDOG):  # one is enough
+            await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
 
     def _set_history(self, key: PackKey, history: History) -> None:
         before = self._histories.get(key, UNTROUBLED)

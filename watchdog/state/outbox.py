@@ -5,17 +5,18 @@ in one transaction: after a kill at any moment, an alert is either not said yet 
 newer program that cannot be read are left out: then something is said twice, and nothing is lost.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message
+from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message, account_of_group
+from watchdog.model.leases import Fence
 from watchdog.state import schema
 from watchdog.state.database import delete_each, upsert_each
-from watchdog.state.schema import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
+from watchdog.state.rows import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
 from watchdog.state.store import Store
 
 _l, _g = schema.alert_log.c, schema.alert_groups.c
@@ -24,6 +25,7 @@ _GROUPS = sa.select(_g.name, _g.said_at, _g.in_a_row, _g.early_until)
 _o, _last, _given = schema.outbox.c, schema.meta.c.last_message, sa.bindparam("given", type_=sa.Integer)
 _MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
 _LAST = sa.select(_last)
+_SET_ASIDE = sa.update(schema.meta).values(last_message=_last + sa.bindparam("more", type_=sa.Integer))
 _GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given)
 
 _Value = TypeVar("_Value")
@@ -45,6 +47,15 @@ class Unwritten:
     entries: dict[str, AlertState | None] = field(default_factory=dict)
     groups: dict[str, GroupHistory | None] = field(default_factory=dict)
     letters: dict[int, Message | None] = field(default_factory=dict)
+    accounts: dict[str | int, str] = field(default_factory=dict)
+    """Whose they are, by fingerprint and by the id of a letter."""
+
+    def drop(self, account: str) -> None:
+        """Forget what is of one account: somebody else writes it now."""
+        owner = self.accounts.get
+        self.entries = {name: each for name, each in self.entries.items() if owner(name) != account}
+        self.letters = {number: each for number, each in self.letters.items() if owner(number) != account}
+        self.groups = {name: each for name, each in self.groups.items() if account_of_group(name) != account}
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
@@ -55,11 +66,15 @@ class Unwritten:
         self.entries.update(newer.entries)
         self.groups.update(newer.groups)
         self.letters.update(newer.letters)
+        self.accounts.update(newer.accounts)
 
 
 def difference(before: AlertLog, after: AlertLog) -> Unwritten:
     """What has to be written to get from one log to the next."""
-    return Unwritten(_changed(before.entries, after.entries), _changed(before.groups, after.groups))
+    entries = _changed(before.entries, after.entries)
+    both = {**before.entries, **after.entries}
+    owners: dict[str | int, str] = {name: both[name].alert.account for name in entries}
+    return Unwritten(entries, _changed(before.groups, after.groups), accounts=owners)
 
 
 def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[str, _Value | None]:
@@ -67,12 +82,16 @@ def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[
     return changed | dict.fromkeys(before.keys() - after.keys())
 
 
-def load(store: Store) -> Kept:
-    """Everything, as of one moment."""
+def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
+    """Everything, or what is of some ``accounts``, as of one moment."""
+
+    def theirs(account: "sa.Column[str]") -> sa.ColumnElement[bool]:
+        return sa.true() if accounts is None else account.in_(accounts)
+
     with store.reading() as connection:
-        entries = connection.execute(_ENTRIES).all()
-        messages = connection.execute(_MESSAGES).all()
-        groups = connection.execute(_GROUPS).all()
+        entries = connection.execute(_ENTRIES.where(theirs(_l.account))).all()
+        messages = connection.execute(_MESSAGES.where(theirs(_o.account))).all()
+        groups = connection.execute(_GROUPS.where(theirs(_g.account))).all()
         last_id = connection.execute(_LAST).scalar_one()
     log = AlertLog(
         {fingerprint: entry for fingerprint, text in entries if (entry := _read(text, AlertState)) is not None},
@@ -86,10 +105,17 @@ def load(store: Store) -> Kept:
     return Kept(log, letters, last_id)
 
 
-def save(store: Store, changes: Unwritten) -> None:
-    """All of it or, with a ``StateError``, nothing."""
-    entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
+def number(store: Store, letters: int) -> int:
+    """Set numbers aside for so many letters, higher than any before; gives the one before the first of them."""
     with store.writing() as connection:
+        connection.execute(_SET_ASIDE, {"more": letters})
+        return int(connection.execute(_LAST).scalar_one()) - letters
+
+
+def save(store: Store, changes: Unwritten, fence: Fence | None = None) -> None:
+    """All of it or, with a ``StateError``, nothing. ``LeaseLost`` where the ``fence`` does not hold."""
+    entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
+    with store.writing(fence) as connection:
         upsert_each(
             connection,
             schema.alert_log,
@@ -122,23 +148,13 @@ def save(store: Store, changes: Unwritten) -> None:
             connection.execute(_GIVEN, {"given": max(changes.letters)})
 
 
-def account_of(message: Message) -> str:
-    """Whose alerts it tells of; empty for those about the watchdog itself."""
-    return message.notices[0].alert.account if message.notices else ""
-
-
-def account_of_group(name: str) -> str:
-    """Whose alerts are told together under this name (``Alert.group``)."""
-    return name.partition(" ")[2]
-
-
 def _row(message: Message) -> Row:
     return {
         "id": message.id,
         "destination": message.destination,
         "at": to_micros(message.at),
         "message": _written(message),
-        "account": account_of(message),
+        "account": message.account,
     }
 
 

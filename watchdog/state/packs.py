@@ -4,44 +4,32 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 ``restarts``. Words of a newer program that are not known here are no obstacle.
 """
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
+from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered, ZoneMemory
-from watchdog.model.packs import ManualRecord, Pack, PackKey
-from watchdog.model.reasons import Reason
+from watchdog.model.packs import ManualRecord, PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, upsert_each
-from watchdog.state.schema import (
+from watchdog.state.rows import (
     Row,
-    from_micros,
-    maybe_from_micros,
+    diagnosis_from,
     maybe_to_micros,
+    packs_from,
     row_of,
-    texts_from,
     texts_to,
     to_micros,
     value_of,
 )
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 _ZONES = sa.select(schema.zones)
 _PACKS = sa.select(schema.packs)
 _DIAGNOSES = sa.select(schema.diagnoses)
 _UNWATCHED = sa.delete(schema.zones).where(schema.zones.c.tried_at < sa.bindparam("since"))
-
-_FINDING_NAMES = frozenset(FindingName)
-_CERTAINTIES = frozenset(Certainty)
-_findings = msgspec.json.Decoder(list[tuple[str, str, str, str, str, tuple[str, str, str] | None]]).decode
 
 
 def load_zones(
@@ -53,44 +41,10 @@ def load_zones(
     return {zone.key: zone for zone in zones}
 
 
-def load_packs(connection: sa.Connection, zone_ids: "sa.Select[Any] | None" = None) -> dict[PackKey, Remembered]:
-    """Every pack, or those of some zones, with what was found of it.
-
-    What repeats is one object: packs say the same few things.
-    """
-    wanted = _PACKS if zone_ids is None else _PACKS.where(schema.packs.c.zone_id.in_(zone_ids))
-    found = dict(map(_diagnosis, connection.execute(_DIAGNOSES)))
-    text = _Memo(_same)
-    texts = _Memo(texts_from)
-    time = _Memo(from_micros)
-    decisions = _Memo[tuple[str, str, int | None], Decision](lambda key: _decision(*key))
-    packs: dict[PackKey, Remembered] = {}
-    for row in connection.execute(wanted):
-        zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
-        since, seen, do, reason, until, days, uploaded = row[10:]
-        key = (text[zone_id], pack_id)
-        pack = Pack(
-            id=pack_id,
-            zone_id=key[0],
-            type=text[kind],
-            status=text[status],
-            hosts=texts[hosts],
-            certificate_authority=text[ca],
-            expires_at=maybe_from_micros(expires),
-            validation_errors=texts[errors],
-            validity_days=days,
-            uploaded_at=maybe_from_micros(uploaded),
-        )
-        packs[key] = Remembered(
-            account=text[account],
-            zone=text[zone],
-            pack=pack,
-            since=time[since],
-            seen_at=time[seen],
-            decision=decisions[do, reason, until],
-            diagnosis=found.get(key),
-        )
-    return packs
+def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:
+    """Every pack, or ``only`` those, with what was found of it."""
+    wanted = _PACKS if only is None else _PACKS.where(only)
+    return packs_from(connection.execute(wanted), dict(map(diagnosis_from, connection.execute(_DIAGNOSES))))
 
 
 def save(connection: sa.Connection, changes: Changes) -> None:
@@ -106,29 +60,6 @@ def save(connection: sa.Connection, changes: Changes) -> None:
 def prune(connection: sa.Connection, unwatched_since: datetime) -> int:
     """Forget zones that nobody has looked at since then; gives their number."""
     return connection.execute(_UNWATCHED, {"since": to_micros(unwatched_since)}).rowcount
-
-
-class _Memo(dict[K, V]):
-    """Makes each value once."""
-
-    def __init__(self, make: Callable[[K], V]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: K) -> V:
-        value = self[key] = self._make(key)
-        return value
-
-
-def _same(text: str) -> str:
-    return text
-
-
-def _decision(do: str, reason: str, until: int | None) -> Decision:
-    try:
-        return Decision(Do(do), Reason(reason), maybe_from_micros(until))
-    except ValueError:  # written by a newer program with more words; the next pass decides afresh
-        return Decision(Do.LEAVE, Reason.UNSEEN)
 
 
 def pack_row(known: Remembered) -> Row:
@@ -173,20 +104,3 @@ def _diagnosis_row(key: PackKey, diagnosis: Diagnosis) -> Row:
 
 def _record(record: ManualRecord) -> tuple[str, str, str]:
     return (record.type, record.name, record.value)
-
-
-def _diagnosis(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:
-    zone_id, pack_id, at, found, tokens, rechecked = row
-    findings = tuple(
-        Finding(
-            name=FindingName(name),
-            certainty=Certainty(sure),
-            host=host,
-            says=says,
-            remedy=remedy,
-            record=ManualRecord(type=record[0], name=record[1], value=record[2]) if record else None,
-        )
-        for name, sure, host, says, remedy, record in _findings(found)
-        if name in _FINDING_NAMES and sure in _CERTAINTIES
-    )
-    return (zone_id, pack_id), Diagnosis(from_micros(at), findings, tokens, maybe_from_micros(rechecked))

@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from watchdog.model.text import clean
 from watchdog.state import schema
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
-from watchdog.state.migrations.upgrade import HEAD, TooNew, UpgradeError, revision_of, upgrade
+from watchdog.state.migrations import HEAD
+from watchdog.state.migrations.upgrade import TooNew, UpgradeError, revision_of, upgrade
 from watchdog.state.quarantine import Quarantined
 
 SCHEMA = "certpack_watchdog"
@@ -118,6 +119,14 @@ class PostgreSQL:
             yield connection
             if not self._member:
                 connection.execute(_WRITTEN_OUTSIDE)
+
+    def count_on(self, connection: sa.Connection) -> None:
+        """Rows with numbers of their own were written: those to come are numbered from there."""
+        for table in schema.metadata.sorted_tables:
+            if (column := table.autoincrement_column) is not None:
+                sequence = sa.func.pg_get_serial_sequence(f"{self.schema}.{table.name}", column.name)
+                last = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
+                connection.execute(sa.select(sa.func.setval(sequence, last, sa.false())).where(sequence.is_not(None)))
 
     def changed_elsewhere(self) -> bool:
         """Whether somebody has written who holds no lease, since this was last asked, or since the opening."""

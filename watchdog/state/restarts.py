@@ -4,6 +4,7 @@ Functions over the connection of a transaction that ``store`` has begun; what th
 processes may act on one pack: the stored history decides which of them came first.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each
-from watchdog.state.schema import Row, from_micros, row_of, to_micros, value_of
+from watchdog.state.rows import Row, from_micros, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)
 """Two notes of one restart may differ by this much where the clock was set between them."""
@@ -47,9 +48,23 @@ class Stale(Exception):
         self.history = history
 
 
-def load_histories(connection: sa.Connection) -> dict[PackKey, History]:
-    """Every history. Packs without one are ``UNTROUBLED``."""
-    rows = connection.execute(_HISTORIES).mappings()
+class NotHeld(Exception):
+    """The lease of this account is not held."""
+
+
+def of_accounts(accounts: Collection[str]) -> sa.ColumnElement[bool]:
+    """Which histories are those of some accounts."""
+    zones = sa.union(
+        sa.select(schema.zones.c.id).where(schema.zones.c.account.in_(accounts)),
+        sa.select(_p.zone_id).where(_p.account.in_(accounts)),
+        sa.select(_i.zone_id).where(_i.account.in_(accounts)),
+    )
+    return _h.zone_id.in_(zones)
+
+
+def load_histories(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, History]:
+    """Every history, or ``only`` those. Packs without one are ``UNTROUBLED``."""
+    rows = connection.execute(_HISTORIES if only is None else _HISTORIES.where(only)).mappings()
     return {(row["zone_id"], row["pack_id"]): value_of(History, row) for row in rows}
 
 
@@ -72,15 +87,30 @@ def save(connection: sa.Connection, changes: Changes) -> None:
     execute_each(connection, _SETTLE, settled)
 
 
-def intend(connection: sa.Connection, intent: Intent, expected: History, after: History) -> int:
-    """Write ``intent`` and ``after``; gives the intent's id. ``Stale`` where other restarts than ``expected`` count."""
-    key = (intent.zone_id, intent.pack_id)
+def intend(
+    connection: sa.Connection, intent: Intent, expected: History, after: History, mine: sa.CTE | None = None
+) -> int:
+    """Write ``intent`` and ``after``; gives the intent's id. ``Stale`` where other restarts than ``expected`` count.
+
+    Where ``mine`` is to give a row while the account's lease is held, that is one statement with the intent, and
+    ``NotHeld`` if it gives none.
+    """
+    key, row = (intent.zone_id, intent.pack_id), row_of(intent) | {"error": ""}
+    intent_id = None
+    if mine is not None:  # before the history is read: from now on nobody else writes it
+        values = [sa.bindparam(name, value, type_=_i[name].type) for name, value in row.items()]
+        fenced = sa.insert(schema.intents).from_select(list(row), sa.select(*values).select_from(mine)).returning(_i.id)
+        intent_id = connection.execute(fenced).scalar()
+        if intent_id is None:
+            raise NotHeld(intent.account)
     stored = history_of(connection, key)
     if not _count_the_same(stored, expected):
         raise Stale(stored)
-    result = connection.execute(_INTEND, row_of(intent) | {"error": ""})
+    if intent_id is None:
+        # There always is a key after one insert.
+        intent_id = connection.execute(_INTEND, row).inserted_primary_key[0]  # type: ignore[index]
     _put(connection, key, after)
-    return int(result.inserted_primary_key[0])  # type: ignore[index]  # there always is one after one insert
+    return int(intent_id)
 
 
 def withdraw(connection: sa.Connection, intent_id: int, history: History) -> None:

@@ -1,60 +1,13 @@
-"""The tables, and how times and lists of texts lie in them.
+"""The tables. No connection and no statement: what a row means is said by the module that reads and writes it.
 
-No connection and no statement: what a row means is said by the module that reads and writes it. Where the fields of a
-value bear the names of the columns, ``row_of`` and ``value_of`` are all there is to say. A time is an integer of
-microseconds since 1970 in UTC (exact, small, sorts as it should), a tuple of texts a JSON array. A change here needs a
-new revision in ``migrations``; a test holds the two together.
+How values lie in columns is in ``rows``. A change here needs a new revision in ``migrations``; a test holds the two
+together.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Protocol, TypeVar
-
-import msgspec
 import sqlalchemy as sa
 
-Row = Mapping[str, Any]
-"""The values of one row, by the names of its columns."""
-
-
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-_Value = TypeVar("_Value", bound=_Dataclass)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _MICROS = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # an INTEGER of SQLite has 64 bits, others' have 32
 _BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
-texts_from = msgspec.json.Decoder(tuple[str, ...]).decode
-"""A tuple of texts from its JSON array. Raises ``msgspec.MsgspecError`` for anything else."""
-
-
-def texts_to(texts: tuple[str, ...]) -> str:
-    """A tuple of texts as it is stored."""
-    return msgspec.json.encode(texts).decode()
-
-
-def to_micros(at: datetime) -> int:
-    """An aware time as it is stored; a naive one is a TypeError."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """The inverse of ``to_micros``, in UTC."""
-    return _EPOCH + micros * _MICROSECOND
-
-
-def maybe_to_micros(at: datetime | None) -> int | None:
-    """As ``to_micros``, and nothing of nothing."""
-    return None if at is None else (at - _EPOCH) // _MICROSECOND
-
-
-def maybe_from_micros(micros: int | None) -> datetime | None:
-    """As ``from_micros``, and nothing of nothing."""
-    return None if micros is None else _EPOCH + micros * _MICROSECOND
 
 
 def _key(name: str) -> "sa.Column[str]":
@@ -255,17 +208,3 @@ meta = sa.Table(
 )
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
 ever given to a message, and how often somebody without a lease has written into a state that several share."""
-
-_TIMES = {column.name for table in metadata.tables.values() for column in table.columns if column.type is _MICROS}
-
-
-def row_of(value: _Dataclass) -> dict[str, Any]:
-    """A value whose fields bear the names of the columns."""
-    row = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-    return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
-
-
-def value_of(kind: type[_Value], row: sa.RowMapping) -> _Value:
-    """The inverse of ``row_of``; columns that are no fields are left out."""
-    columns = ((name, row[name]) for name in kind.__dataclass_fields__)
-    return kind(**{name: maybe_from_micros(each) if name in _TIMES else each for name, each in columns})

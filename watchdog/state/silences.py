@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from watchdog.model.silences import Silence
 from watchdog.state import schema
-from watchdog.state.schema import row_of, value_of
+from watchdog.state.rows import row_of, value_of
 
 _s = schema.silences.c
 _ALL = sa.select(schema.silences).order_by(_s.id)

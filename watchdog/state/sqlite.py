@@ -4,7 +4,6 @@ What only SQLite has is here and in ``location``, ``lock`` and ``quarantine``: P
 for damage, error codes. Called by ``store`` alone.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,9 +18,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchdog.model.text import clean
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
+from watchdog.state.glance import access, without_a_trace
 from watchdog.state.location import create, is_strange, mode, named, newest_copy, path_of, room_for_copy
 from watchdog.state.lock import InstanceLock
-from watchdog.state.migrations.upgrade import HEAD, TooNew, UpgradeError, revision_of, upgrade
+from watchdog.state.migrations import HEAD
+from watchdog.state.migrations.upgrade import TooNew, UpgradeError, revision_of, upgrade
 from watchdog.state.quarantine import last_loss, set_aside
 
 _BUSY = 5.0
@@ -48,6 +49,7 @@ class SQLite:
     def __init__(self, path: Path, lock: InstanceLock | None, options: Mapping[str, str] | None) -> None:
         """``options`` are those of SQLite's own URIs; with ``None`` it is in memory, a copy of what is at ``path``."""
         self._path = path
+        self.name = f"the state {path}"
         self._in_memory = options is None
         self._lock = lock
         self.lost = last_loss(path)
@@ -80,6 +82,9 @@ class SQLite:
         """One transaction that no other process writes beside; on the disk when this ends."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
+
+    def count_on(self, connection: sa.Connection) -> None:
+        """SQLite does so by itself."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another connection has written since this was last asked, or since the opening."""
@@ -233,6 +238,14 @@ def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None)
         raise
 
 
+def open_existing(url: str) -> SQLite:
+    """As ``open_database`` for a daemon, but where there is no state, none is begun: a ``StateError``."""
+    path = path_of(url)
+    if not mode(path):
+        raise StateError(f"there is no state at {path}")
+    return open_database(url, exclusive=True)
+
+
 def open_copy(url: str) -> SQLite:
     """What the state at ``url`` holds, nothing where there is none, in memory: nothing that is written there stays.
 
@@ -251,7 +264,7 @@ def in_memory(path: Path, *, copied: bool) -> SQLite:
     database = SQLite(path, None, None)
     try:
         if copied:
-            database.copy(_without_a_trace(path))
+            database.copy(without_a_trace(path))
         database.prepare(migrate=True, check=False)
     except BaseException as error:
         database.abandon(None, error)
@@ -259,24 +272,11 @@ def in_memory(path: Path, *, copied: bool) -> SQLite:
     return database
 
 
-def _access(path: Path) -> Mapping[str, str]:
-    """The options with which a user who may only read the state can open it beside a daemon, or after it."""
-    if os.access(path, os.W_OK):
-        return {}
-    return _without_a_trace(path)
-
-
-def _without_a_trace(path: Path) -> Mapping[str, str]:
-    """The options with which reading leaves nothing behind."""
-    # Nobody has it open without its log of writes, and to make one takes more than reading.
-    return {"mode": "ro"} if path.with_name(f"{path.name}-wal").exists() else {"immutable": "1"}
-
-
 def _opened(path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> SQLite:
     """Once. What is damaged is out of the way when this raises, if it may be mended."""
     if lock is not None:
         create(path)
-    database = SQLite(path, lock, {} if lock is not None else _access(path))
+    database = SQLite(path, lock, {} if lock is not None else access(path))
     try:
         database.prepare(migrate=lock is not None, check=mend_at is not None)
     except BaseException as error:

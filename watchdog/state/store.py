@@ -6,9 +6,9 @@ the backoff stands whatever happens next. Synchronous: the caller owns the one t
 opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -17,12 +17,15 @@ import sqlalchemy as sa
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, clocks, journal, packs, restarts, schema, silences, sqlite, survey
-from watchdog.state.changes import Changes, Snapshot, Survey
-from watchdog.state.copying import copy_rows
+from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey
+from watchdog.state.changes import Changes, Plain, Snapshot, Survey
+from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.rows import from_micros
+from watchdog.state.survey import Ask
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
 
@@ -36,11 +39,7 @@ class Store:
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
         """Open the state at ``url``; see ``sqlite`` and ``postgresql`` for what the others mean and raise."""
-        if url.startswith("postgres"):
-            from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-            return cls(postgresql.open_database(url, exclusive=exclusive))
-        return cls(sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at))
+        return cls(_opened(url, exclusive=exclusive, mend_at=mend_at))
 
     @classmethod
     def open_copy(cls, url: str) -> Self:
@@ -54,6 +53,23 @@ class Store:
             copy_rows(there, copy)
             there.close()
         return cls(copy)
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """An empty state that is gone with this process."""
+        return cls(sqlite.in_memory(Path("memory"), copied=False))
+
+    @classmethod
+    def move(cls, source: str, target: str, now: Anchor) -> Moved:
+        """What the state at one URL holds, into the one at another, which must be empty; see ``copying``.
+
+        The first stays as it is. Raises ``StateHeld``, ``StateInUse``, ``StateTooNew`` and ``StateError``.
+        """
+        with closing(_existing(source)) as old:
+            if old.now is None:
+                cls(old).align(now)
+            with closing(_opened(target, exclusive=True)) as new:
+                return move_rows(old, new, now)
 
     @property
     def shared(self) -> bool:
@@ -87,19 +103,33 @@ class Store:
         """A transaction of another module of this room that sees one moment."""
         return self._database.reading()
 
-    def writing(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction of another module of this room: whole on the disk when this ends, or undone."""
-        return self._database.writing()
+    @contextmanager
+    def writing(self, fence: Fence | None = None) -> Iterator[sa.Connection]:
+        """A transaction of another module of this room: whole on the disk when this ends, or undone.
 
-    def load(self, zone_id: str = "") -> Snapshot:
-        """Everything, as of one moment; of packs only those of one zone, where one is named."""
-        only = sa.select(sa.literal(zone_id)) if zone_id else None
+        ``LeaseLost`` where the ``fence`` does not hold; it holds until this ends.
+        """
+        with self._database.writing() as connection:
+            if fence is not None:
+                leases.check(connection, self._clock(), fence)
+            yield connection
+
+    def load(self, zone_id: str = "", accounts: Collection[str] | None = None) -> Snapshot:
+        """Everything, as of one moment; of packs only those of one zone, where one is named.
+
+        Where ``accounts`` are named, all of it but the silences is only theirs.
+        """
+        of_packs = schema.packs.c.zone_id == zone_id if zone_id else None
+        of_zones = of_histories = None
+        if accounts is not None:
+            of_packs, of_zones = schema.packs.c.account.in_(accounts), schema.zones.c.account.in_(accounts)
+            of_histories = restarts.of_accounts(accounts)
         with self.reading() as connection:
             return Snapshot(
                 anchor=clocks.anchor(connection),
-                zones=packs.load_zones(connection),
-                packs=packs.load_packs(connection, only),
-                histories=restarts.load_histories(connection),
+                zones=packs.load_zones(connection, of_zones),
+                packs=packs.load_packs(connection, of_packs),
+                histories=restarts.load_histories(connection, of_histories),
                 silences=silences.load(connection),
             )
 
@@ -110,52 +140,115 @@ class Store:
 
     def survey(self, ending_by: datetime) -> Survey:
         """What is not well, or has a certificate that ends by then, and how much there is in all."""
-        with self.reading() as connection:
-            return survey.survey(connection, ending_by)
+        with self._asking() as ask:
+            return survey.survey(ask, ending_by)
 
-    def pack_ids(self) -> list[str]:
-        """The id of every pack."""
-        with self.reading() as connection:
-            return survey.ids(connection)
+    def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
+        """What was found, with all packs of these zones besides."""
+        with self._asking() as ask:
+            return survey.with_zones(ask, found, zone_ids)
 
-    def listed(self) -> list[tuple[str, str, str, str, datetime | None]]:
-        """Account, zone, id, status and expiry of every pack, by zone."""
-        with self.reading() as connection:
-            return list(survey.listed(connection))
+    def plain(self, ending_by: datetime) -> Iterator[Plain]:
+        """The packs that are well and whose certificates last longer than until then."""
+        with self._asking() as ask:
+            yield from survey.plain(ask, ending_by)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many packs each zone has, by account and label."""
+        with self._asking() as ask:
+            return survey.counts(ask)
+
+    def pack_ids(self, zone_ids: Collection[str] | None = None) -> list[str]:
+        """The id of every pack, or of every pack of these zones."""
+        with self._asking() as ask:
+            return survey.ids(ask, zone_ids)
+
+    def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
+        """Account, zone, its id, id, status and expiry of every pack, by zone."""
+        with self._asking() as ask:
+            return list(survey.listed(ask))
 
     def align(self, now: Anchor) -> None:
         """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""
         with self._aligned(now):
             pass
 
-    def save(self, changes: Changes, now: Anchor) -> None:
+    def save(self, changes: Changes, now: Anchor, fence: Fence | None = None) -> None:
         """All of it or, with a ``StateError``, nothing. Never takes back a restart that another process counted.
 
-        The times in ``changes`` are by the clock of ``now``.
+        The times in ``changes`` are by the clock of ``now``. ``LeaseLost`` where the ``fence`` does not hold.
         """
-        with self._aligned(now) as connection:
+        with self._aligned(now, fence) as connection:
             packs.save(connection, changes)
             restarts.save(connection, changes)
             journal.append(connection, changes.journal)
 
-    def intend(self, intent: Intent, expected: History, after: History, now: Anchor) -> int:
+    def intend(self, intent: Intent, expected: History, after: History, now: Anchor, fence: Fence | None = None) -> int:
         """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
 
-        ``Stale`` where the stored history counts other restarts than ``expected``: then nothing was written, and
-        nothing may be sent.
+        ``Stale`` where the stored history counts other restarts than ``expected``, ``LeaseLost`` where the account is
+        not held by the ``fence``: then nothing was written, and nothing may be sent.
         """
+        clock, mine = self._database.now, None
         with self._aligned(now) as connection:
-            return restarts.intend(connection, intent, expected, after)
+            if clock is not None and fence is not None:
+                mine = leases.held(clock, fence, intent.account)
+            elif clock is not None:
+                leases.lock(connection, intent.account)
+            try:
+                return restarts.intend(connection, intent, expected, after, mine)
+            except restarts.NotHeld as lost:
+                raise leases.LeaseLost([intent.account]) from lost
 
-    def withdraw(self, intent_id: int, history: History, now: Anchor) -> None:
+    def withdraw(self, intent_id: int, history: History, now: Anchor, fence: Fence | None = None) -> None:
         """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
-        with self._aligned(now) as connection:
+        with self._aligned(now, fence) as connection:
             restarts.withdraw(connection, intent_id, history)
 
     def open_intents(self) -> list[tuple[int, Intent]]:
         """Those whose outcome is not known, oldest first: the process died between sending and settling."""
         with self.reading() as connection:
             return restarts.open_intents(connection)
+
+    # ── leases, where several replicas share the state ───────────────────────────────────────────────────────────
+
+    def beat(self, me: Replica, ttl: timedelta, fence: Fence, seen: Iterable[str]) -> tuple[Roll, frozenset[str]]:
+        """A replica is alive, and keeps what it holds: gives the roll, and the accounts it still holds.
+
+        ``seen`` are those whose zones were seen since the last beat.
+        """
+        clock = self._clock()
+        with self.writing() as connection:
+            leases.appear(connection, clock, me, ttl)
+            renewed = leases.renew(connection, clock, fence, ttl, seen)
+            return leases.roll(connection, clock), renewed
+
+    def claim(self, me: Replica, ttl: timedelta, accounts: Collection[str]) -> dict[str, int]:
+        """Take over those of ``accounts`` that nobody holds; gives their epochs."""
+        with self.writing() as connection:
+            return leases.claim(connection, self._clock(), me, ttl, accounts)
+
+    def release(self, fence: Fence, *, leaving: bool = False) -> None:
+        """Give up what is held; a replica that is ``leaving`` takes nothing any more."""
+        with self.writing() as connection:
+            leases.release(connection, fence)
+            if leaving:
+                leases.disappear(connection, fence.instance)
+
+    def roll(self) -> Roll:
+        """Who holds what, and who is there."""
+        with self.reading() as connection:
+            return leases.roll(connection, self._clock())
+
+    def time(self) -> datetime:
+        """What the database's clock says."""
+        with self.reading() as connection:
+            return from_micros(leases.time(connection, self._clock()))
+
+    def _clock(self) -> leases.Now:
+        if self._database.now is None:
+            raise StateError("this state has no clock of its own: nobody shares it")
+        return self._database.now
 
     def restarts_since(self, at: datetime) -> list[tuple[str, datetime]]:
         """Account and time of each restart intended after ``at``, oldest first, whatever became of it."""
@@ -167,9 +260,17 @@ class Store:
         with self.reading() as connection:
             return restarts.history_of(connection, (zone_id, pack_id))
 
-    def book(self, account: str, boot: str, until: float, requests: int, forget_before: float) -> None:
+    def book(
+        self,
+        account: str,
+        boot: str,
+        until: float,
+        requests: int,
+        forget_before: float,
+        fence: Fence | None = None,
+    ) -> None:
         """Note durably that an account may send so many ``requests`` until then; see ``bookings``."""
-        with self.writing() as connection:
+        with self.writing(fence) as connection:
             bookings.book(connection, account, boot, until, requests, forget_before)
 
     def booked(self, boot: str) -> list[tuple[str, float, int]]:
@@ -184,8 +285,8 @@ class Store:
 
     def journal(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         """The lines of the journal that are wanted with their numbers, newest first."""
-        with self.reading() as connection:
-            return journal.select(connection, query)
+        with self._asking() as ask:
+            return survey.journal(ask, query)
 
     def silences(self) -> tuple[Silence, ...]:
         """Every silence, also those whose time is over, in the order they were added."""
@@ -233,7 +334,33 @@ class Store:
         return True
 
     @contextmanager
-    def _aligned(self, now: Anchor) -> Iterator[sa.Connection]:
-        with self.writing() as connection:
-            clocks.align(connection, now)
+    def _asking(self) -> Iterator[Ask]:
+        """A transaction that is asked by texts."""
+        with self.reading() as connection:
+            yield lambda said, **given: connection.execute(sa.text(said), given)
+
+    @contextmanager
+    def _aligned(self, now: Anchor, fence: Fence | None = None) -> Iterator[sa.Connection]:
+        with self.writing(fence) as connection:
+            if not self.shared:  # else times are by the database's clock, and no machine's
+                clocks.align(connection, now)
             yield connection
+
+
+def _opened(url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Database:
+    if not url.startswith("postgres"):
+        return sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    return postgresql.open_database(url, exclusive=exclusive)
+
+
+def _existing(url: str) -> Database:
+    """The state at ``url``, for nobody else to use meanwhile; a ``StateError`` where there is none."""
+    if not url.startswith("postgres"):
+        return sqlite.open_existing(url)
+    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
+
+    if (there := postgresql.open_if_there(url)) is None:
+        raise StateError("there is no state yet in the schema that the URL names")
+    return there

@@ -1,50 +1,185 @@
-"""What ``status`` reads: counts of everything, and whole packs only of the zones in which something is not well.
+"""What is asked of the state by those who only look: counts of everything, and whole packs where there is much to tell.
 
-Functions over the connection of a transaction that ``store`` has begun. A fleet of 100,000 packs that are well is
-counted by the database and never becomes 100,000 values.
+Statements are texts that SQLite and PostgreSQL both understand, and need no SQLAlchemy: ``glance`` asks them of SQLite
+itself, ``store`` of any database. A fleet of 100,000 packs that are well is counted by the database and never becomes
+100,000 values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
-import sqlalchemy as sa
+from watchdog.model.history import History, JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.packs import PackKey, pack_key
+from watchdog.model.silences import Silence
+from watchdog.state.changes import Plain, Snapshot, Survey
+from watchdog.state.rows import diagnosis_from, from_micros, maybe_from_micros, packs_from, to_micros, value_of
 
-from watchdog.model.reasons import Reason
-from watchdog.state import packs, restarts, schema, silences
-from watchdog.state.changes import Snapshot, Survey
-from watchdog.state.schema import maybe_from_micros, to_micros
+Ask = Callable[..., Iterable[Sequence[Any]]]
+"""Asks a statement with parameters by name; gives the rows."""
 
-_p, _z = schema.packs.c, schema.zones.c
-_COUNTS = sa.select(sa.func.count(), sa.func.max(_z.tried_at)).select_from(schema.zones)
-_PACKS = sa.select(sa.func.count()).select_from(schema.packs)
-_IDS = sa.select(_p.pack_id)
-_LISTED = sa.select(_p.account, _p.zone, _p.pack_id, _p.status, _p.expires_at).order_by(_p.zone, _p.account, _p.pack_id)
+AT_ONCE = 500
+"""Zones named in one statement: some databases take no more than 1,000 parameters."""
+
+_PACK = (
+    'zone_id, pack_id, account, zone, type, status, hosts, ca, expires_at, validation_errors, since, seen_at, "do",'
+    " reason, until, validity_days, uploaded_at"
+)
+_ZONES = "SELECT account, label, id, seen_at, tried_at, reason, error FROM zones"
+_IS_PLAIN = "reason = 'healthy' AND coalesce(expires_at, 0) > :ending_by AND validation_errors = '[]'"
+_UNWELL = f"SELECT {_PACK} FROM packs WHERE NOT ({_IS_PLAIN})"
+_HISTORIES = (
+    "SELECT zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error"
+    " FROM histories"
+)
+_DIAGNOSES = "SELECT zone_id, pack_id, at, findings, tokens, rechecked_at FROM diagnoses"
+_SILENCES = ("id", "account", "zone", "zone_id", "pack_id", "pack", "at", "until", "comment")
+_PLAIN = (
+    "SELECT zone_id, pack_id, account, zone, type, status, hosts, since, expires_at FROM packs"
+    f" WHERE {_IS_PLAIN} ORDER BY zone_id, pack_id"
+)
+_LISTED = "SELECT account, zone, zone_id, pack_id, status, expires_at FROM packs ORDER BY zone, account, pack_id"
+_LINE = "at, event, account, zone, zone_id, pack_id, reason, detail"
 
 
-def survey(connection: sa.Connection, ending_by: datetime) -> Survey:
-    """All that is not well, or has a certificate that ends by then, with whatever else is in those zones."""
-    zones, last_look = connection.execute(_COUNTS).one()
-    found = sa.select(_p.zone_id).where(sa.or_(_p.reason != str(Reason.HEALTHY), _p.expires_at <= to_micros(ending_by)))
+def survey(ask: Ask, ending_by: datetime) -> Survey:
+    """All packs that are not plain: something is wrong with them, or no certificate lasts beyond ``ending_by``."""
+    ((zones, last_look),) = ask("SELECT count(*), max(tried_at) FROM zones")
+    ((packs,),) = ask("SELECT count(*) FROM packs")
+    found = dict(map(diagnosis_from, ask(_DIAGNOSES)))
     return Survey(
-        packs=connection.execute(_PACKS).scalar_one(),
+        packs=packs,
         zones=zones,
         last_look=maybe_from_micros(last_look),
         unwell=Snapshot(
             anchor=None,
-            zones=packs.load_zones(connection, _z.error != ""),
-            packs=packs.load_packs(connection, found),
-            histories=restarts.load_histories(connection),
-            silences=silences.load(connection),
+            zones={zone.key: zone for zone in _zones(ask(f"{_ZONES} WHERE error <> ''"))},
+            packs=packs_from(ask(_UNWELL, ending_by=to_micros(ending_by)), found),
+            histories=dict(map(_history, ask(_HISTORIES))),
+            silences=silences(ask),
         ),
     )
 
 
-def ids(connection: sa.Connection) -> list[str]:
-    """The id of every pack."""
-    return list(connection.execute(_IDS).scalars())
+def with_zones(ask: Ask, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
+    """What was found, with all packs of these zones besides."""
+    packs = dict(found.packs)
+    diagnoses = {key: known.diagnosis for key, known in packs.items() if known.diagnosis is not None}
+    for where, places in _in(zone_ids):
+        packs.update(packs_from(ask(f"SELECT {_PACK} FROM packs{where}", **places), diagnoses))
+    return Snapshot(found.anchor, found.zones, packs, found.histories, found.silences)
 
 
-def listed(connection: sa.Connection) -> Iterator[tuple[str, str, str, str, datetime | None]]:
-    """Account, zone, id, status and expiry of every pack, by zone."""
-    for account, zone, pack_id, status, expires_at in connection.execute(_LISTED):
-        yield account, zone, pack_id, status, maybe_from_micros(expires_at)
+def plain(ask: Ask, ending_by: datetime) -> Iterator[Plain]:
+    """The others: well, with a certificate that lasts longer and no error, in the order of their keys."""
+    rows: Iterable[Any] = ask(_PLAIN, ending_by=to_micros(ending_by))
+    return iter(rows)
+
+
+def zones(ask: Ask) -> list[ZoneMemory]:
+    """Every zone."""
+    return list(_zones(ask(_ZONES)))
+
+
+def counts(ask: Ask) -> dict[tuple[str, str], int]:
+    """How many packs each zone has, by account and label."""
+    rows = ask("SELECT account, zone, count(*) FROM packs GROUP BY zone_id, account, zone")
+    return {(account, zone): count for account, zone, count in rows}
+
+
+def ids(ask: Ask, zone_ids: Collection[str] | None = None) -> list[str]:
+    """The id of every pack, or of every pack of these zones."""
+    if zone_ids is None:
+        return [pack_id for (pack_id,) in ask("SELECT pack_id FROM packs")]
+    return [
+        pack_id for where, places in _in(zone_ids) for (pack_id,) in ask(f"SELECT pack_id FROM packs{where}", **places)
+    ]
+
+
+def listed(ask: Ask) -> Iterator[tuple[str, str, str, str, str, datetime | None]]:
+    """Account, zone, its id, id, status and expiry of every pack, by zone."""
+    for *names, expires_at in ask(_LISTED):
+        account, zone, zone_id, pack_id, status = names
+        yield account, zone, zone_id, pack_id, status, maybe_from_micros(expires_at)
+
+
+def silences(ask: Ask) -> tuple[Silence, ...]:
+    """All of them, also those whose time is over, in the order they were added."""
+    rows = ask(f"SELECT {', '.join(_SILENCES)} FROM silences ORDER BY id")
+    return tuple(value_of(Silence, dict(zip(_SILENCES, row, strict=True))) for row in rows)
+
+
+def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
+    """The lines of the journal that are wanted with their numbers, newest first. Walks the table from its end."""
+    wanted = {
+        "at >= :since": ("since", query.since and to_micros(query.since)),
+        "account = :account": ("account", query.account),
+        "zone_id = :zone_id": ("zone_id", query.zone_id),
+        "lower(zone) LIKE :zone ESCAPE '!'": ("zone", query.zone and _like(query.zone)),
+        "replace(lower(pack_id), '-', '') LIKE :pack ESCAPE '!'": (
+            "pack",
+            query.pack and _like(f"{pack_key(query.pack)}*"),
+        ),
+        "id < :before": ("before", query.before),
+    }
+    chosen = {condition: given for condition, given in wanted.items() if given[1] not in (None, "")}
+    where = f" WHERE {' AND '.join(chosen)}" if chosen else ""
+    said = f"SELECT id, {_LINE} FROM journal{where} ORDER BY id DESC LIMIT :most"
+    rows = ask(said, most=query.most, **dict(chosen.values()))
+    return [(row[0], _line(*row[1:])) for row in rows]
+
+
+def _in(zone_ids: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Conditions that choose these zones, with what they name."""
+    wanted = iter(sorted(zone_ids))
+    while named := list(islice(wanted, AT_ONCE)):
+        places = {f"zone{number}": zone_id for number, zone_id in enumerate(named)}
+        yield f" WHERE zone_id IN ({', '.join(f':{name}' for name in places)})", places
+
+
+def _like(pattern: str) -> str:
+    """A pattern with ``*`` and ``?`` as SQL has it, in lower case."""
+    for character, of_sql in (("!", "!!"), ("%", "!%"), ("_", "!_"), ("*", "%"), ("?", "_")):
+        pattern = pattern.replace(character, of_sql)
+    return pattern.lower()
+
+
+def _line(  # as _LINE
+    at: int, event: str, account: str, zone: str, zone_id: str, pack_id: str, reason: str, detail: str
+) -> JournalLine:
+    return JournalLine(
+        at=from_micros(at),
+        event=event,
+        account=account,
+        zone=zone,
+        zone_id=zone_id,
+        pack_id=pack_id,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _zones(rows: Iterable[Sequence[Any]]) -> Iterator[ZoneMemory]:
+    for account, label, zone_id, seen_at, tried_at, reason, error in rows:
+        yield ZoneMemory(
+            account=account,
+            label=label,
+            id=zone_id,
+            seen_at=maybe_from_micros(seen_at),
+            tried_at=maybe_from_micros(tried_at),
+            reason=reason,
+            error=error,
+        )
+
+
+def _history(row: Sequence[Any]) -> tuple[PackKey, History]:
+    zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error = row
+    return (zone_id, pack_id), History(
+        attempts=attempts,
+        trouble_since=maybe_from_micros(trouble_since),
+        last_restart_at=maybe_from_micros(last_restart_at),
+        next_restart_at=maybe_from_micros(next_restart_at),
+        gave_up_at=maybe_from_micros(gave_up_at),
+        last_error=last_error,
+    )

@@ -6,16 +6,18 @@ fill it; ``cycle`` and ``passes`` say when to write.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
+from watchdog.model.leases import ALONE, WATCHDOG, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
+from watchdog.state.leases import LeaseLost
 from watchdog.state.store import Store
 
 BATCH = 2_000
@@ -32,9 +34,11 @@ _Answer = TypeVar("_Answer")
 class Writer:
     """What is to be written, and the way to the disk. ``error`` is why the last write failed, or empty."""
 
-    def __init__(self, store: Store, worker: Executor) -> None:
+    def __init__(self, store: Store, worker: Executor, tenure: Tenure = ALONE) -> None:
         """``worker`` has one thread, and every use of ``store`` goes through it."""
         self._store = store
+        self._tenure = tenure
+        self._dropped: list[tuple[str, Collection[PackKey]]] = []
         self._worker = worker
         self.changes = Changes()
         self.afresh = False  # a history in ``changes`` has fewer attempts than the stored one
@@ -66,21 +70,43 @@ class Writer:
         changes, self.changes, self.afresh = self.changes, Changes(), False
         if changes.empty():
             return
-        moment = self.moment
-        if not await self.attempt(lambda: self._store.save(changes, moment)):
+        moment, fence = self.moment, self._tenure.fence()
+        if fence is not None:
+            touched = changes.accounts()
+            fence = fence if touched is None else fence.of(touched - {WATCHDOG})
+        self._dropped = []
+        if not await self.attempt(lambda: self._store.save(changes, moment, fence)):
             changes.histories = shifted(changes.histories, self.moment.step_since(moment))
+            for account, keys in self._dropped:
+                changes.drop(account, keys)
             changes.merge(self.changes)
             self.changes, self.afresh = changes, True
 
+    def drop(self, account: str, keys: Collection[PackKey]) -> None:
+        """What is of this account is not to be written any more: it is somebody else's."""
+        self.changes.drop(account, keys)
+        self._dropped.append((account, keys))  # something may be on its way
+
     async def attempt(self, write: Callable[[], object]) -> bool:
-        """Write to the disk; False where it does not take it, and ``error`` says why."""
+        """Write to the disk; False where it does not take it, and ``error`` says why.
+
+        Where it takes it no more because others hold the account by now, that is no error of the disk's.
+        """
         try:
             await self.ask(write)
+        except LeaseLost as lost:
+            self._tenure.lost(lost.accounts)
+            return False
         except StateError as error:
             self.error = str(error)
             return False
         self.error = ""
         return True
+
+    def fence(self, account: str) -> Fence | None:
+        """What has to hold when something of this account is written."""
+        fence = self._tenure.fence()
+        return None if fence is None else fence.of([account])
 
     async def ask(self, question: Callable[[], _Answer]) -> _Answer:
         """Put a question to the store, in the one thread it is used in. Raises ``StateError``."""

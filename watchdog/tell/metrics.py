@@ -60,6 +60,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSnapshot:
+    """What one of several replicas holds, by account; how often each lease came or went; its configuration's hash."""
+
+    held: Mapping[str, bool]
+    transitions: Mapping[str, int]
+    config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the gauges are made of; gathered in the loop, exposed in another thread."""
 
@@ -71,6 +80,10 @@ class Snapshot:
     """Where alerts go, by name."""
     per_pack: str = "all"
     """Which packs have series of their own: ``all``, only the ``troubled``, or ``none``."""
+    state_up: bool = True
+    """Whether the state could be used when that was last tried."""
+    replica: "ReplicaSnapshot | None" = None
+    """Where several share the state."""
 
 
 class Metrics:
@@ -165,6 +178,8 @@ class Metrics:
         yield from _zone_gauges(snapshot)
         yield from self._pack_gauges(snapshot)
         yield from self._own_gauges(snapshot)
+        if snapshot.replica is not None:
+            yield from _of_a_replica(snapshot.replica)
 
     def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
         restarts = _counter("restarts", "Restart requests sent, by what became of them.", "account", "zone", "outcome")
@@ -244,6 +259,7 @@ class Metrics:
         successful, at = self._reload
         yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))
         yield _single("config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", at)
+        yield _single("state_up", "1 while the state can be written, and leases be kept.", float(snapshot.state_up))
         build = _gauge("build_info", "What runs; always 1.", "version", "python")
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
@@ -271,6 +287,19 @@ def _zone_gauges(snapshot: Snapshot) -> Iterable[Metric]:
         if zone.seen_at is not None:
             seen.add_metric(zone.key, zone.seen_at.timestamp())
     yield seen
+
+
+def _of_a_replica(replica: ReplicaSnapshot) -> Iterable[Metric]:
+    held = _gauge("account_held", "1 on the replica that works the account, 0 on the others.", "account")
+    transitions = _counter(
+        "lease_transitions", "How often the lease of an account came to this replica or left it.", "account"
+    )
+    for account, holds in replica.held.items():
+        held.add_metric([account], float(holds))
+        transitions.add_metric([account], replica.transitions.get(account, 0))
+    config = _gauge("config_info", "A hash of what replicas should be configured alike; always 1.", "hash")
+    config.add_metric([replica.config], 1)
+    yield from (held, transitions, config)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

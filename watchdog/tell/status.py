@@ -6,9 +6,8 @@ terminals. Only what is shown is looked at, so that 100,000 packs that are well 
 """
 
 import re
-import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +36,7 @@ class Listed:
 
     account: str
     zone: str
+    zone_id: str
     pack_id: str
     status: str
     expires_at: datetime | None
@@ -47,7 +47,8 @@ class Overview:
     """Everything, as far as somebody may want to see it.
 
     ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
-    failed. ``packs`` and ``zones`` count all; ``listed`` and ``ids`` give all packs, when somebody asks.
+    failed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and ``ids`` the ids of all in some zones,
+    when somebody asks.
     """
 
     inventory: Inventory
@@ -55,7 +56,7 @@ class Overview:
     zones: int
     last_look: datetime | None
     listed: Callable[[], Iterable[Listed]]
-    ids: Callable[[], Iterable[str]]
+    ids: Callable[[Collection[str]], Iterable[str]]
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Overview":
@@ -67,7 +68,7 @@ class Overview:
             zones=len(inventory.zones),
             last_look=max(looks, default=None),
             listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),
-            ids=lambda: [known.pack.id for known, _ in inventory.packs],
+            ids=lambda zones: [known.pack.id for known, _ in inventory.packs if known.pack.zone_id in zones],
         )
 
 
@@ -122,8 +123,10 @@ class _Report:
         unseen = self._unseen if view.reason == "" else [zone for zone in self._unseen if zone.reason == view.reason]
         self._shown_unseen = [zone for zone in unseen if wanted is None or wanted(zone.label)]
         self._well = self._wellness(wanted) if view.everything or view.zone or view.reason == Reason.HEALTHY else []
-        some = bool(self._needy or self._held or self._well)
-        self._short = short_length(overview.ids()) if some else 0
+        zones = {each.known.pack.zone_id for each in (*self._needy, *self._held)} | {
+            each.zone_id for each in self._well
+        }
+        self._short = short_length(overview.ids(zones)) if zones else 0
 
     def narrow(self) -> Iterator[str]:
         yield from self._wrapped(self._sum(), "", "")
@@ -307,15 +310,16 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
 
     A number stays with its unit.
     """
-    found = textwrap.wrap(
-        _MEASURE.sub(rf"\1{_GLUE}\2", text),
-        width,
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [line.replace(_GLUE, " ") for line in found]
+    found, line, begun = [], first, False
+    for word in _MEASURE.sub(rf"\1{_GLUE}\2", text).replace("\n", " ").split(" "):
+        if not word:
+            continue
+        if begun and len(line) + 1 + len(word) > width:
+            found.append(line)
+            line, begun = others, False
+        line += f" {word}" if begun else word
+        begun = True
+    return [each.replace(_GLUE, " ") for each in ([*found, line] if begun else found)]
 
 
 def _severity(zone: ZoneMemory) -> Severity:
@@ -335,5 +339,10 @@ def _is_well(entry: _Entry) -> bool:
 def _listed(known: Remembered) -> Listed:
     pack = known.pack
     return Listed(
-        account=known.account, zone=known.zone, pack_id=pack.id, status=pack.status, expires_at=pack.expires_at
+        account=known.account,
+        zone=known.zone,
+        zone_id=pack.zone_id,
+        pack_id=pack.id,
+        status=pack.status,
+        expires_at=pack.expires_at,
     )

@@ -1,13 +1,14 @@
 """The streams of a command: what is printed is written at once, whoever reads it, and progress is shown to a person."""
 
 import io
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Levels of the log as syslog, and so the journal, counts them."""
@@ -63,6 +64,14 @@ def priority(level: str) -> str:
     '<3>'
     """
     return f"<{_PRIORITIES[level]}>"
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as JSON on one line, in ASCII for any terminal."""
+    import msgspec  # noqa: PLC0415  six times as fast as ``json``, which alone writes any text in ASCII
+
+    line = msgspec.json.encode(row)
+    return line.decode("ascii") if line.isascii() else json.dumps(row)
 
 
 @contextmanager

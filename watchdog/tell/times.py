@@ -62,7 +62,7 @@ def localised(text: str, now: datetime) -> str:
         except (ValueError, OverflowError):  # a stranger's text, of the 99th of some month
             return found[0]
 
-    return _RFC3339.sub(told, text)
+    return _RFC3339.sub(told, text) if "T" in text else text
 
 
 def parsed(text: str) -> datetime:

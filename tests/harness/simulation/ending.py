@@ -30,7 +30,7 @@ class Ending:
                 if life.status != "validation_timed_out" or life.start.type != "advanced":
                     continue
                 waited = (self._history.time.true() - life.since).total_seconds()
-                if waited < fate.end - fate.calm:
+                if waited < self._history.time.seconds - fate.calm:
                     continue
                 row = by_id.get(pack_key(life.id))
                 reason = row["reason"] if row else "not known"

@@ -1,7 +1,7 @@
 """What a seed means: a fleet, a configuration, and everything that will happen to both. Plain values; nothing runs.
 
 ``draw(seed)`` gives the same for ever. Times are seconds from the beginning. From ``calm`` on nothing goes wrong any
-more, and ``end`` lies as far behind it as a healthy world may need to put everything right.
+more, and ``end`` lies as far behind it as a healthy world may need to put everything right: then it must be.
 """
 
 from dataclasses import dataclass, field
@@ -53,6 +53,12 @@ class Fate:
     end: float
 
     @property
+    def may_end(self):
+        """From when on it ends as soon as everything is put right. Every fourth lives through the whole bound."""
+        quiet = HOUR + 2 * seconds(self.config["schedule"]["interval"])
+        return self.end if self.seed % 4 == 0 else min(self.end, self.calm + quiet)
+
+    @property
     def backoff(self):
         """initial, factor and max, in seconds."""
         backoff = self.config["restart"]["backoff"]
@@ -80,6 +86,7 @@ def draw(seed):
     length, attention, interval = length * DAY, attention * MINUTE, interval * MINUTE
     scenario = scenario_of(dice, length)
     config = config_of(dice, scenario, interval, attention, minutely=kind == "a day")
+    config["config"] = {"auto_reload": kind == "a day" and seed % 8 == 0}
     happenings = _happenings(dice, scenario, config, length)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
     edits = [each.with_["restart"] for each in happenings if each.what == "edited file"]
@@ -217,6 +224,7 @@ def config_of(dice, scenario, interval, attention, *, minutely):
         "diagnosis": {"enabled": dice.random() < 0.35, "resolvers": ["192.0.2.53"], "timeout": "2s"},
         "alerts": alerts,
         "web": {"listen": ""},
+        "config": {"auto_reload": False},  # two looks a minute at the files would be most of what a history costs
         "log": {"level": "info", "format": "json"},
         "api": {"base_url": "http://127.0.0.1:9/client/v4"},
     }

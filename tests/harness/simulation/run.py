@@ -34,6 +34,8 @@ from watchdog.tell.metrics import Account, Snapshot
 
 RESTART_AFTER = 10.0
 """Seconds until the service manager starts the process again, as the unit says."""
+LOOK_AGAIN = 1800.0
+"""Seconds from one look whether all is put right until the next."""
 
 
 class History(Surroundings):
@@ -45,12 +47,13 @@ class History(Surroundings):
         self.unreachable = self.unwritable = self.damaged = ""
         self.loss = None
         self.life = None
+        self.over = False
 
     # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def live(self):
         """From the beginning to the end. Raises ``Broken``."""
-        while self.time.seconds < self.fate.end:
+        while not self.over and self.time.seconds < self.fate.end:
             down = self._one_life()
             self.time.seconds += down
             self._catch_up()
@@ -111,6 +114,8 @@ class History(Surroundings):
             loop.call_at(max(each.at, self.time.seconds), self._happen, each)
         for at, undo in list(self._undo):
             loop.call_at(max(at, self.time.seconds), self._undone, at, undo)
+        if self.fate.may_end < self.fate.end:
+            loop.call_at(max(self.fate.may_end, self.time.seconds), self._perhaps_the_end)
         loop.call_at(self.fate.end, self._the_end)
 
     def _catch_up(self):
@@ -125,9 +130,16 @@ class History(Surroundings):
             self.life.loop.call_at(when, do, *args)
 
     def _the_end(self):
-        if self.life is not None:
-            self.life.check()
-            self.life.stop(0)
+        self.life.check()
+        self.over = True
+        self.life.stop(0)
+
+    def _perhaps_the_end(self):
+        """What must be true at the end may be true long before, and then nothing new happens any more."""
+        try:
+            self._the_end()
+        except Broken:
+            self.later(self.time.seconds + LOOK_AGAIN, self._perhaps_the_end)
 
     def _kill(self, turns, down):
         if self.life is not None:
@@ -372,6 +384,8 @@ class Life:
 
     def check(self):
         """The end of all: everything that could be put right is, and everybody knows."""
+        if self.runtime is None:
+            raise Broken("nothing runs")
         Ending(self.history, self.store, inventory(self.runtime.components).rows()["packs"]).check()
 
 

@@ -34,7 +34,7 @@ class Surroundings:
 
     def counted(self):
         """The history itself, with what was lived through counted in its ``tally``."""
-        self.tally["days"] = round(self.fate.end / plan.DAY)
+        self.tally["days"] = round(self.time.seconds / plan.DAY)
         self.tally["requests"] = sum(map(len, self.laws.asked_by.values()))
         self.tally["restarts"] = sum(map(len, self.laws.patches.values()))
         self.tally["messages"] = len(self.people.got)

@@ -9,10 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from watchdog.state import schema
-
-HEAD = "0011"
-"""The newest revision. Kept here as well so that an ordinary start need not import Alembic (0.3 s of CPU). Revisions
-are numbered and compare as texts."""
+from watchdog.state.migrations import HEAD
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watchdog.model.events import rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import JournalLine, ZoneMemory, next_restart_at
 from watchdog.model.reasons import meaning

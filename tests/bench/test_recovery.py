@@ -1,0 +1,72 @@
+"""The year of recovery is only worth something if it is the same for all, and if it would notice a worse daemon."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[2] / "bench"
+sys.path.insert(0, str(HERE))
+
+import recovery  # noqa: E402  benches are scripts, and lie beside each other
+from recovery_assumptions import HOUR, read  # noqa: E402
+from recovery_daemon import daemon  # noqa: E402
+from recovery_fate import Fate  # noqa: E402
+
+WORLD = read(HERE / "recovery-world.yaml", 40)
+DAYS = 40.0
+HASTY = replace(WORLD, refused_times_out=HOUR)
+"""A world in which a validation that the authority refuses times out soon, so that restarts matter."""
+
+UNLUCKY = replace(WORLD, troubles={name: replace(kind, share=kind.share * 6) for name, kind in WORLD.troubles.items()})
+
+
+@pytest.fixture(scope="module")
+def lived():
+    return recovery.run(HASTY, 1, DAYS, 1, list(recovery.NAMES))
+
+
+def results(lived):
+    return {name: recovery.Result(tally, lived["oracle"], HASTY, DAYS * 86400) for name, tally in lived.items()}
+
+
+def test_every_strategy_meets_the_same_renewals_and_troubles(lived):
+    met = [
+        {what: count for what, count in tally.counts.items() if what == "renewals" or what.startswith("troubles")}
+        for tally in lived.values()
+    ]
+    assert met[0]["renewals"] > 0
+    assert all(each == met[0] for each in met)
+
+
+def test_nobody_recovers_sooner_than_the_oracle(lived):
+    found = results(lived)
+    assert all(each.late >= found["oracle"].late for each in found.values())
+
+
+def test_the_oracle_wastes_no_restart(lived):
+    assert lived["oracle"].counts["restarts"] > 0
+    assert lived["oracle"].counts["restarts that failed"] == 0
+
+
+def test_a_daemon_without_diagnosis_wastes_more(lived):
+    blind = recovery.Tally()
+    for account in range(HASTY.accounts):
+        blind.add(daemon(Fate(HASTY, 1, DAYS), account, {"diagnosis": {"enabled": False}}))
+    assert blind.counts["restarts that failed"] > lived["daemon"].counts["restarts that failed"]
+
+
+def test_a_seed_is_the_same_year_every_time():
+    first, second = (daemon(Fate(HASTY, 2, 10), 0) for _ in range(2))
+    assert first.trace
+    assert (first.trace, first.counts) == (second.trace, second.counts)
+
+
+def test_leaving_out_looks_that_can_find_nothing_changes_nothing():
+    few = replace(UNLUCKY, packs=16, zones=6, accounts=1, refused_times_out=HOUR)
+    fast, exact = (daemon(Fate(few, 5, 3), 0, exact=exact) for exact in (False, True))
+    assert len(exact.trace) > 10
+    assert fast.trace == exact.trace
+    assert fast.mails == exact.mails
+    assert fast.counts["requests"] < exact.counts["requests"] / 2

@@ -1,0 +1,159 @@
+"""Leases on a real PostgreSQL: one holder at a time, and nothing is written by who holds no more."""
+
+from contextlib import ExitStack
+from datetime import timedelta
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+
+from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.leases import Fence, Replica
+from watchdog.state import schema
+from watchdog.state.changes import Changes
+from watchdog.state.leases import LeaseLost
+from watchdog.state.store import Store
+
+pytestmark = pytest.mark.real
+TTL = timedelta(seconds=30)
+_schemas = count(1)
+
+
+def replica(kit, name):
+    return Replica(instance=f"{name}-1", name=name, expires=kit.t0, since=kit.t0, accounts=("main",), version="1")
+
+
+def take(store, kit, name, account="main"):
+    """The fence of whoever has just taken over."""
+    taken = store.claim(replica(kit, name), TTL, [account])
+    return Fence(f"{name}-1", taken)
+
+
+def run_out(store, account="main"):
+    with store.writing() as connection:
+        connection.execute(sa.update(schema.leases).where(schema.leases.c.account == account).values(expires=1))
+
+
+@pytest.fixture(params=["postgresql", "pgbouncer"])
+def two(request, server, kit):
+    """Two replicas' stores on one state."""
+    port = request.getfixturevalue("bouncer_port") if request.param == "pgbouncer" else None
+    url = server.url(f"leases_{next(_schemas)}", port)
+    with kit.opened(url) as one, kit.opened(url) as other:
+        yield one, other
+
+
+def test_an_account_has_one_holder(two, kit):
+    one, other = two
+    assert take(one, kit, "a").epochs == {"main": 1}
+    assert take(other, kit, "b").epochs == {}
+
+
+def test_a_takeover_counts_the_epoch_up(two, kit):
+    one, other = two
+    take(one, kit, "a")
+    run_out(one)
+    assert take(other, kit, "b").epochs == {"main": 2}
+
+
+def test_what_was_given_back_is_free_at_once_and_its_epoch_goes_on(two, kit):
+    one, other = two
+    one.release(take(one, kit, "a"))
+    assert take(other, kit, "b").epochs == {"main": 2}
+
+
+def test_a_lease_that_ran_out_is_kept_by_who_comes_back_before_anybody_took_it(two, kit):
+    one, other = two
+    fence = take(one, kit, "a")
+    run_out(one)
+    assert one.beat(replica(kit, "a"), TTL, fence, [])[1] == {"main"}
+    assert take(other, kit, "b").epochs == {}
+
+
+def test_who_was_taken_over_from_keeps_nothing(two, kit):
+    one, other = two
+    fence = take(one, kit, "a")
+    run_out(one)
+    take(other, kit, "b")
+    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [])
+    assert renewed == frozenset()
+    assert found.leases["main"].holder == "b"
+
+
+def test_the_roll_names_the_living_and_when_zones_were_seen(two, kit):
+    one, other = two
+    fence = take(one, kit, "a")
+    one.beat(replica(kit, "a"), TTL, fence, ["main"])
+    found, _ = other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [])
+    assert {each.name for each in found.replicas.values()} == {"a", "b"}
+    assert found.replicas["a-1"].accounts == ("main",)
+    assert found.leases["main"].seen_at is not None
+    other.release(Fence("b-1", {}), leaving=True)
+    assert [each.name for each in one.roll().replicas.values()] == ["a"]
+
+
+def test_an_intent_under_an_old_epoch_is_never_written(two, kit):
+    one, other = two
+    old = take(one, kit, "a")
+    run_out(one)
+    new = take(other, kit, "b")
+    with pytest.raises(LeaseLost):
+        one.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, old)
+    assert one.open_intents() == []
+    other.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, new)
+    assert len(one.open_intents()) == 1
+
+
+def test_no_intent_is_written_once_the_lease_ran_out_even_if_nobody_took_it(two, kit):
+    one, _ = two
+    fence = take(one, kit, "a")
+    run_out(one)
+    with pytest.raises(LeaseLost):
+        one.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, fence)
+
+
+@pytest.mark.parametrize("write", ["save", "book", "withdraw"])
+def test_nothing_else_is_written_under_an_old_epoch_either(two, kit, write):
+    one, other = two
+    old = take(one, kit, "a")
+    run_out(one)
+    take(other, kit, "b")
+    writes = {
+        "save": lambda: one.save(Changes(zones=[ZoneMemory(account="main", label="x")]), kit.now, old),
+        "book": lambda: one.book("main", "shared", 1.0, 1, 0.0, old),
+        "withdraw": lambda: one.withdraw(1, UNTROUBLED, kit.now, old),
+    }
+    with pytest.raises(LeaseLost):
+        writes[write]()
+    assert one.load().zones == {}
+    assert one.booked("shared") == []
+
+
+def test_nobody_takes_over_in_the_middle_of_a_write_but_the_holder_may_renew(two, kit):
+    one, other = two
+    fence = take(one, kit, "a")
+    with ExitStack() as writing:
+        writing.enter_context(one.writing(fence))
+        assert other.beat(replica(kit, "a"), TTL, fence, [])[1] == {"main"}
+        with other.writing() as connection:  # as if its time were over: the write holds it all the same
+            connection.execute(sa.update(schema.leases).values(expires=1))
+        assert take(other, kit, "b").epochs == {}
+    assert take(other, kit, "b").epochs == {"main": 2}
+
+
+def test_a_restart_by_hand_waits_for_the_holder_and_finds_what_it_did(two, kit):
+    one, _ = two
+    fence = take(one, kit, "a")
+    one.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, fence)
+    by_hand = Store(one._database)  # noqa: SLF001 - as one without a lease
+    with pytest.raises(Exception, match="another process has acted on this pack"):
+        by_hand.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)
+
+
+def test_only_an_account_s_own_is_loaded(two, kit):
+    one, _ = two
+    zones = [ZoneMemory(account=name, label=f"{name}.example", id=name) for name in ("main", "other")]
+    one.save(Changes(zones=zones, histories={(each.id, "p"): kit.after(kit.intent()) for each in zones}), kit.now)
+    found = one.load(accounts=["main"])
+    assert [zone.account for zone in found.zones.values()] == ["main"]
+    assert list(found.histories) == [("main", "p")]

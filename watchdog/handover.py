@@ -1,0 +1,71 @@
+"""What happens when an account comes to this replica, or goes: memory, budget, quota, alerts, the agenda, the log.
+
+``keeper`` says when; this knows all there is of an account. Built by ``daemon``, and by ``commands`` for one pass.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from datetime import timedelta
+
+from watchdog.model.clock import anchor
+from watchdog.model.events import EventName
+from watchdog.model.leases import WATCHDOG, Lease
+from watchdog.runtime import Runtime, take_up
+
+_AGAIN = timedelta(milliseconds=50)
+
+
+class Handover:
+    """Attends the accounts of one ``Runtime``. ``arrived`` is called when there is new work."""
+
+    def __init__(self, runtime: Runtime, arrived: Callable[[], None] = lambda: None) -> None:
+        self._runtime = runtime
+        self._arrived = arrived
+        self.transitions: Counter[str] = Counter()
+        """How often the lease of each account came or went."""
+
+    async def take_in(self, leases: Collection[Lease]) -> None:
+        """Load all that is known of these accounts. Raises ``StateError``."""
+        runtime, lasting = self._runtime, self._runtime.lasting
+        accounts = [lease.account for lease in leases]
+        if worked := [account for account in accounts if account != WATCHDOG]:
+            lasting.budget.shift(lasting.memory.observe_clock(anchor(lasting.clock)))
+            take_up(lasting, await lasting.memory.adopt(worked), settling=True)
+            for account in worked:
+                if (client := runtime.components.clients.get(account)) is not None:
+                    client.quota.count_anew(lasting.memory.booked.get(account, ()))
+        if runtime.pipeline is not None:
+            await runtime.pipeline.adopt(accounts)
+
+    def taken(self, leases: Collection[Lease]) -> None:
+        """Begin to watch them."""
+        for lease in leases:
+            self._log(EventName.LEASE_ACQUIRED, lease)
+        self._runtime.passes.enrol()
+        if leases:
+            self._arrived()
+
+    async def finish(self, account: str) -> None:
+        """Let what is under way end, and write it."""
+        runtime = self._runtime
+        while runtime.passes.busy[account]:
+            await runtime.lasting.clock.sleep(_AGAIN)
+        await runtime.lasting.memory.writer.flush()
+        if runtime.pipeline is not None:
+            await runtime.pipeline.flush()
+
+    def let_go(self, lease: Lease, *, given: bool) -> None:
+        """Forget what is known of it."""
+        runtime = self._runtime
+        runtime.lasting.memory.release(lease.account)
+        runtime.passes.worked.discard(lease.account)
+        if runtime.pipeline is not None:
+            runtime.pipeline.release(lease.account)
+        runtime.passes.enrol()
+        if lease.instance:
+            self._log(EventName.LEASE_HANDED_OVER if given else EventName.LEASE_LOST, lease)
+
+    def _log(self, event: EventName, lease: Lease) -> None:
+        self.transitions[lease.account] += 1
+        account = lease.account or None
+        self._runtime.telemetry.logs.write(event, account=account, epoch=lease.epoch, holder=lease.holder)

@@ -1,0 +1,271 @@
+"""Takes and gives the leases of one replica: which accounts this process works, and until when it may.
+
+One beat every ``poll``: say that this replica is alive, keep what it holds, see who else is there, give what is theirs
+and take what nobody holds. Each beat is a question to the database in a thread of its own, so that a slow one holds up
+nothing; it must come from the loop, so that a loop that hangs loses its accounts. What it means to take an account in,
+or to let one go, is the matter of an ``Attendant``.
+
+No lease is trusted for longer than a moment that lies before its last renewal was sent, plus its length, less a margin:
+by a clock that counts while a machine is suspended.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar, runtime_checkable
+
+from watchdog.model.clock import Clock
+from watchdog.model.leases import Fence, Lease, Replica, Roll
+from watchdog.schedule.spread import share
+from watchdog.state.database import StateError
+from watchdog.state.store import Store
+
+_T = TypeVar("_T")
+
+LONGEST_POLL = timedelta(seconds=2)
+"""At most so long an account that was handed over lies idle."""
+
+POLLS = 10
+"""So many beats has a lease at least: a few may fail before it is over."""
+
+MARGIN = 10
+"""The part of a lease that is not used: for a request that is on its way, and clocks that do not run alike."""
+
+PATIENCE = timedelta(seconds=20)
+"""How long an account that is to be handed over may take to finish what is under way."""
+
+
+@runtime_checkable
+class Following(Protocol):
+    """A clock that goes by the database's."""
+
+    def follow(self, at: datetime, before: float, after: float) -> None:
+        """The database said ``at`` between these two moments (monotonic)."""
+
+
+class Attendant(Protocol):
+    """What is to be done when an account comes or goes."""
+
+    async def take_in(self, leases: Collection[Lease]) -> None:
+        """These are ours: load all that is known of them. Raises ``StateError``."""
+
+    def taken(self, leases: Collection[Lease]) -> None:
+        """All that is known of these is loaded: from now on they are worked."""
+
+    async def finish(self, account: str) -> None:
+        """No new work of this account begins: wait for what is under way, and write all of it."""
+
+    def let_go(self, lease: Lease, *, given: bool) -> None:
+        """Not ours any more, as it was ``given`` away or somebody took it: forget what is known of it."""
+
+
+class Unattended:
+    """Nothing is to be done."""
+
+    async def take_in(self, leases: Collection[Lease]) -> None:
+        """Nothing."""
+
+    def taken(self, leases: Collection[Lease]) -> None:
+        """Nothing."""
+
+    async def finish(self, account: str) -> None:
+        """Nothing."""
+
+    def let_go(self, lease: Lease, *, given: bool) -> None:
+        """Nothing."""
+
+
+class Keeper:
+    """The leases of this process. A ``Tenure``."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: Executor,
+        clock: Clock,
+        me: Replica,
+        ttl: timedelta,
+    ) -> None:
+        """``worker`` has a thread of its own. ``me`` says who this is; ``describe`` may change what it says."""
+        self._store, self._worker, self._clock, self.me, self.ttl = store, worker, clock, me, ttl
+        self.attendant: Attendant = Unattended()
+        self.describe: Callable[[Replica], Replica] = lambda me: me
+        self.poll = min(ttl / POLLS, LONGEST_POLL)
+        self.roll: Roll | None = None
+        self.error = ""
+        """Why the last beat failed; empty when it did not."""
+        self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
+        self._until: dict[str, float] = {}
+        self._ready: set[str] = set()
+        self._seen: set[str] = set()
+        self._leaving = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beating = asyncio.Lock()
+
+    # ── who may do what ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def keeps(self, account: str) -> bool:
+        """Whether what is remembered of it is here."""
+        return account in self._ready
+
+    def holds(self, account: str) -> bool:
+        """Whether it may be looked at, restarted and told of now."""
+        return account in self._ready and self.may_send(account)
+
+    def may_send(self, account: str) -> bool:
+        """Whether a request of it may leave at this moment."""
+        until = self._until.get(account)
+        return until is not None and self._clock.monotonic() < until
+
+    def fence(self) -> Fence | None:
+        """The epochs of all that is ours."""
+        return Fence(self.me.instance, {account: lease.epoch for account, lease in self._leases.items()})
+
+    def lost(self, accounts: Collection[str]) -> None:
+        """The database says that these are somebody else's."""
+        for account in accounts:
+            self._lose(account, given=False)
+
+    def saw(self, accounts: Collection[str]) -> None:
+        """Zones of these accounts were seen."""
+        self._seen.update(accounts)
+
+    # ── beats ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self.beat()
+            await self._clock.sleep(self.poll)
+
+    async def beat(self) -> None:
+        """Once. A database that does not answer is no error: what is held runs out by itself."""
+        async with self._beating:
+            self.me = self.describe(self.me)
+            before, fence, seen = self._clock.monotonic(), self._fence(), set(self._seen)
+            try:
+                roll, renewed = await self._ask(lambda: self._store.beat(self.me, self.ttl, fence, seen))
+            except StateError as error:
+                self.error = str(error)
+                return
+            self.error = ""
+            self._seen -= seen
+            if isinstance(self._clock, Following):
+                self._clock.follow(roll.at, before, self._clock.monotonic())
+            self.roll = roll
+            self._renewed(renewed, fence, before)
+            if not self._leaving:
+                wanted = share(roll, self.me.instance)
+                for account in sorted(wanted.give & self._ready):
+                    self._start(self._give(account))
+                await self._take(wanted.take - self._leases.keys())
+
+    async def leave(self) -> None:
+        """Hand everything over, at once. What is under way has ended before this is called."""
+        self._leaving = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        fence = self._fence()
+        try:
+            await self._ask(lambda: self._store.release(fence, leaving=True))
+        except StateError as error:  # then they run out
+            self.error = str(error)
+        for account in list(self._leases):
+            self._lose(account, given=True)
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._worker.shutdown(wait=False)
+
+    def _fence(self) -> Fence:
+        return self.fence() or Fence(self.me.instance, {})
+
+    def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
+        until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
+        for account in fence.epochs:
+            if account in renewed:
+                if account in self._leases:  # else it was given away meanwhile
+                    self._until[account] = until
+            else:
+                self._lose(account, given=False)
+
+    async def _take(self, accounts: Collection[str]) -> None:
+        if not accounts:
+            return
+        before = self._clock.monotonic()
+        try:
+            taken = await self._ask(lambda: self._store.claim(self.me, self.ttl, accounts))
+        except StateError as error:
+            self.error = str(error)
+            return
+        until, now = before + (self.ttl - self.ttl / MARGIN).total_seconds(), self._clock.now()
+        leases = [
+            Lease(
+                account=account,
+                holder=self.me.name,
+                instance=self.me.instance,
+                epoch=epoch,
+                expires=now + self.ttl,
+                since=now,
+            )
+            for account, epoch in sorted(taken.items())
+        ]
+        for lease in leases:
+            self._leases[lease.account], self._until[lease.account] = lease, until
+        if leases:
+            self._start(self._take_in(leases))
+
+    async def _take_in(self, leases: Collection[Lease]) -> None:
+        try:
+            await self.attendant.take_in(leases)
+        except StateError as error:  # it cannot be worked without what is known of it: the next may know
+            self.error = str(error)
+            for lease in leases:
+                await self._give_back(lease.account)
+            return
+        kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
+        self._ready.update(lease.account for lease in kept)
+        for lease in leases:
+            if lease.account not in self._leases:  # it was lost meanwhile, and then loaded
+                self.attendant.let_go(lease, given=False)
+        self.attendant.taken(kept)
+
+    async def _give(self, account: str) -> None:
+        self._ready.discard(account)
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self.attendant.finish(account)
+        except TimeoutError:
+            pass
+        await self._give_back(account)
+
+    async def _give_back(self, account: str) -> None:
+        lease = self._leases.get(account)
+        if lease is None:
+            return
+        self._until.pop(account, None)  # from here on nothing of it leaves
+        try:
+            await self._ask(lambda: self._store.release(Fence(self.me.instance, {account: lease.epoch})))
+        except StateError as error:  # then it runs out
+            self.error = str(error)
+        self._lose(account, given=True)
+
+    def _lose(self, account: str, *, given: bool) -> None:
+        lease = self._leases.pop(account, None)
+        self._until.pop(account, None)
+        self._ready.discard(account)
+        if lease is None:
+            lease = Lease(
+                account=account, holder="", instance="", epoch=0, expires=self._clock.now(), since=self._clock.now()
+            )
+        self.attendant.let_go(lease, given=given)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, question: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question)

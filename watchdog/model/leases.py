@@ -1,0 +1,114 @@
+"""Who works which account, where several replicas share a state: leases, replicas, and what one process holds.
+
+``state.leases`` keeps them in the database, ``schedule.spread`` says which account is for whom, ``keeper`` takes and
+gives them. Everyone else asks a ``Tenure``; where one process has the state for itself that is ``ALONE``. Every time is
+the database's own.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+WATCHDOG = ""
+"""In place of an account: what concerns the watchdog itself, which is told by one of the replicas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One account's, as it is stored.
+
+    ``holder`` is the name of the replica that took it last, ``instance`` its process (empty: it was handed back).
+    ``epoch`` counts the takeovers. ``seen_at`` is when the holder last saw zones of the account.
+    """
+
+    account: str
+    holder: str
+    instance: str
+    epoch: int
+    expires: datetime
+    since: datetime
+    seen_at: datetime | None = None
+    version: str = ""
+    config: str = ""
+
+    def held(self, now: datetime) -> bool:
+        """Whether it is somebody's."""
+        return bool(self.instance) and self.expires > now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One process that takes leases. ``accounts`` are those it can work, ``config`` is a hash of its configuration.
+
+    ``troubles`` is what there is to be alerted of about this process itself, as one sentence by reason.
+    """
+
+    instance: str
+    name: str
+    expires: datetime
+    since: datetime
+    accounts: tuple[str, ...] = ()
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """All leases by account, and the living replicas by instance, as they were ``at`` one moment."""
+
+    at: datetime
+    leases: Mapping[str, Lease]
+    replicas: Mapping[str, Replica]
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a process must still hold when it writes: the epoch of each of its leases, by account."""
+
+    instance: str
+    epochs: Mapping[str, int]
+
+    def of(self, accounts: Collection[str]) -> "Fence":
+        """The part about some accounts. One that is not held has an epoch that never was."""
+        return Fence(self.instance, {account: self.epochs.get(account, -1) for account in accounts})
+
+
+class Tenure(Protocol):
+    """Which accounts are this process's to work."""
+
+    def keeps(self, account: str) -> bool:
+        """Whether what is remembered of it is here. It may be that nothing may be done for it at the moment."""
+
+    def holds(self, account: str) -> bool:
+        """Whether it may be looked at, restarted and told of now."""
+
+    def may_send(self, account: str) -> bool:
+        """Whether a request of it may leave at this moment; also while it is being handed over."""
+
+    def fence(self) -> Fence | None:
+        """What has to hold when something is written; ``None`` where nobody else writes."""
+
+    def lost(self, accounts: Collection[str]) -> None:
+        """The database says that these are somebody else's."""
+
+
+class Alone:
+    """The tenure of a process that has the state for itself: everything."""
+
+    def keeps(self, account: str) -> bool:  # noqa: ARG002  whichever it is
+        """Always."""
+        return True
+
+    holds = may_send = keeps
+
+    def fence(self) -> Fence | None:
+        """There is none."""
+        return None
+
+    def lost(self, accounts: Collection[str]) -> None:
+        """It never happens."""
+
+
+ALONE = Alone()

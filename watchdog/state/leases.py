@@ -1,0 +1,185 @@
+"""The leases in the database: who is alive, who works which account, and the lock that keeps a late writer out.
+
+Functions over the connection of a transaction that ``store`` has begun. Every time in here is the database's own, given
+as the expression ``now`` (``Database.now``): no clock of a client is in any statement.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+
+import msgspec
+import sqlalchemy as sa
+
+from watchdog.model.leases import Fence, Lease, Replica, Roll
+from watchdog.state import schema
+from watchdog.state.database import StateError, execute_each, insert_missing
+from watchdog.state.rows import from_micros, texts_from, texts_to, value_of
+
+FORGET_REPLICAS = timedelta(days=1)
+"""How long a replica that is not heard of any more is kept."""
+
+Now = sa.ColumnElement[int]
+
+_l, _r = schema.leases.c, schema.replicas.c
+_troubles_from = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class LeaseLost(StateError):
+    """Somebody else may hold these accounts by now: nothing was written."""
+
+    def __init__(self, accounts: Collection[str]) -> None:
+        named = ", ".join(sorted(account or "the watchdog itself" for account in accounts))
+        super().__init__(f"the lease of {named} is over: another replica may hold it")
+        self.accounts = frozenset(accounts)
+
+
+def micros(span: timedelta) -> int:
+    """A span as it is added to stored times."""
+    return span // timedelta(microseconds=1)
+
+
+def time(connection: sa.Connection, now: Now) -> int:
+    """What the database's clock says."""
+    return int(connection.execute(sa.select(now)).scalar_one())
+
+
+def appear(connection: sa.Connection, now: Now, me: Replica, ttl: timedelta) -> None:
+    """A replica is alive. Those that have not been heard of for long are forgotten."""
+    values = {
+        "instance": me.instance,
+        "name": me.name,
+        "expires": now + micros(ttl),
+        "since": now,
+        "accounts": texts_to(me.accounts),
+        "troubles": msgspec.json.encode(dict(me.troubles)).decode(),
+        "version": me.version,
+        "config": me.config,
+    }
+    changed = {name: value for name, value in values.items() if name not in ("instance", "since")}
+    again = sa.update(schema.replicas).where(_r.instance == me.instance).values(changed)
+    if not connection.execute(again).rowcount:
+        connection.execute(sa.insert(schema.replicas).values(values))
+        connection.execute(sa.delete(schema.replicas).where(_r.expires < now - micros(FORGET_REPLICAS)))
+
+
+def disappear(connection: sa.Connection, instance: str) -> None:
+    """A replica takes no more leases."""
+    connection.execute(sa.delete(schema.replicas).where(_r.instance == instance))
+
+
+def renew(connection: sa.Connection, now: Now, fence: Fence, ttl: timedelta, seen: Iterable[str]) -> frozenset[str]:
+    """Keep what is held; gives the accounts of which that is true. ``seen`` are those whose zones were seen lately."""
+    if not fence.epochs:
+        return frozenset()
+    renewed = (
+        sa.update(schema.leases)
+        .where(_mine(fence))
+        .values(
+            expires=now + micros(ttl),
+            seen_at=sa.case((_l.account.in_(list(seen)), now), else_=_l.seen_at),
+        )
+        .returning(_l.account)
+    )
+    return frozenset(connection.execute(renewed).scalars())
+
+
+def claim(
+    connection: sa.Connection, now: Now, me: Replica, ttl: timedelta, accounts: Collection[str]
+) -> dict[str, int]:
+    """Take over those of ``accounts`` that nobody holds; gives their epochs.
+
+    One whose holder is in the middle of a write is left for the next time.
+    """
+    if not accounts:
+        return {}
+    known = set(connection.execute(sa.select(_l.account).where(_l.account.in_(list(accounts)))).scalars())
+    for account in sorted(set(accounts) - known):
+        _make(connection, account)
+    free = (
+        sa.select(_l.account)
+        .where(_l.account.in_(list(accounts)), _l.expires < now)
+        .order_by(_l.account)
+        .with_for_update(skip_locked=True)
+    )
+    taken = list(connection.execute(free).scalars())
+    if not taken:
+        return {}
+    values = {
+        "holder": me.name,
+        "instance": me.instance,
+        "epoch": _l.epoch + 1,
+        "expires": now + micros(ttl),
+        "since": now,
+        "seen_at": None,
+        "version": me.version,
+        "config": me.config,
+    }
+    took = sa.update(schema.leases).where(_l.account.in_(taken)).values(values).returning(_l.account, _l.epoch)
+    return {account: int(epoch) for account, epoch in connection.execute(took)}
+
+
+def release(connection: sa.Connection, fence: Fence) -> None:
+    """Give up what is held, for others to take at once."""
+    if fence.epochs:
+        connection.execute(sa.update(schema.leases).where(_mine(fence)).values(instance="", expires=0))
+
+
+def roll(connection: sa.Connection, now: Now) -> Roll:
+    """All leases, and all replicas that live."""
+    at = from_micros(time(connection, now))
+    leases = (value_of(Lease, row) for row in connection.execute(sa.select(schema.leases)).mappings())
+    replicas = (
+        Replica(
+            instance=row["instance"],
+            name=row["name"],
+            expires=from_micros(row["expires"]),
+            since=from_micros(row["since"]),
+            accounts=texts_from(row["accounts"]),
+            troubles=_troubles_from(row["troubles"]),
+            version=row["version"],
+            config=row["config"],
+        )
+        for row in connection.execute(sa.select(schema.replicas)).mappings()
+    )
+    return Roll(
+        at,
+        {lease.account: lease for lease in leases},
+        {replica.instance: replica for replica in replicas if replica.expires > at},
+    )
+
+
+def check(connection: sa.Connection, now: Now, fence: Fence) -> None:
+    """See that all of it is still held, and that nobody takes it over before this transaction ends.
+
+    Raises ``LeaseLost``. Renewals are not held up.
+    """
+    held = sa.select(_l.account).where(_mine(fence), _l.expires > now).with_for_update(read=True, key_share=True)
+    if fence.epochs and (missing := fence.epochs.keys() - set(connection.execute(held).scalars())):
+        raise LeaseLost(missing)
+
+
+def held(now: Now, fence: Fence, account: str) -> sa.CTE:
+    """One row while the account is held, and locked for who acts on it; none otherwise. To be selected from."""
+    found = sa.select(_l.account).where(_mine(fence.of([account])), _l.expires > now).with_for_update()
+    return found.cte("mine")
+
+
+def lock(connection: sa.Connection, account: str) -> None:
+    """Let nobody act on the account until this transaction ends: for who acts on it without its lease."""
+    if connection.execute(sa.select(_l.account).where(_l.account == account).with_for_update()).first() is None:
+        _make(connection, account)
+        connection.execute(sa.select(_l.account).where(_l.account == account).with_for_update())
+
+
+def _make(connection: sa.Connection, account: str) -> None:
+    """A lease that nobody holds, unless there is one."""
+    row = {"account": account, "holder": "", "instance": "", "epoch": 0, "expires": 0, "since": 0}
+    execute_each(
+        connection,
+        insert_missing(connection.dialect.name, schema.leases),
+        [row | {"seen_at": None, "version": "", "config": ""}],
+    )
+
+
+def _mine(fence: Fence) -> sa.ColumnElement[bool]:
+    return sa.and_(_l.instance == fence.instance, sa.tuple_(_l.account, _l.epoch).in_(list(fence.epochs.items())))

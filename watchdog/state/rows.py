@@ -1,0 +1,160 @@
+"""Values from rows and rows from values, without a database: how times and lists of texts lie in columns.
+
+Where the fields of a value bear the names of the columns, ``row_of`` and ``value_of`` are all there is to say. A time
+is an integer of microseconds since 1970 in UTC (exact, small, sorts as it should), a tuple of texts a JSON array. No
+SQLAlchemy here: ``glance`` reads without it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
+from watchdog.model.history import Remembered
+from watchdog.model.packs import ManualRecord, Pack, PackKey
+from watchdog.model.reasons import Reason
+
+Row = Mapping[str, Any]
+"""The values of one row, by the names of its columns."""
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+_Value = TypeVar("_Value", bound=_Dataclass)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FINDING_NAMES = frozenset(FindingName)
+_CERTAINTIES = frozenset(Certainty)
+_findings = msgspec.json.Decoder(list[tuple[str, str, str, str, str, tuple[str, str, str] | None]]).decode
+
+texts_from = msgspec.json.Decoder(tuple[str, ...]).decode
+"""A tuple of texts from its JSON array. Raises ``msgspec.MsgspecError`` for anything else."""
+
+
+def texts_to(texts: tuple[str, ...]) -> str:
+    """A tuple of texts as it is stored."""
+    return msgspec.json.encode(texts).decode()
+
+
+def to_micros(at: datetime) -> int:
+    """An aware time as it is stored; a naive one is a TypeError."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The inverse of ``to_micros``, in UTC."""
+    return _EPOCH + micros * _MICROSECOND
+
+
+def maybe_to_micros(at: datetime | None) -> int | None:
+    """As ``to_micros``, and nothing of nothing."""
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
+
+
+def maybe_from_micros(micros: int | None) -> datetime | None:
+    """As ``from_micros``, and nothing of nothing."""
+    return None if micros is None else _EPOCH + micros * _MICROSECOND
+
+
+def row_of(value: _Dataclass) -> dict[str, Any]:
+    """A value whose fields bear the names of the columns."""
+    row = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+    return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
+
+
+def value_of(kind: type[_Value], row: Mapping[Any, Any]) -> _Value:
+    """The inverse of ``row_of``; columns that are no fields are left out."""
+    times = _times(kind)
+    return kind(**{name: maybe_from_micros(row[name]) if time else row[name] for name, time in times})
+
+
+@cache
+def _times(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """The fields of a value, and whether they are times."""
+    return tuple((each.name, "datetime" in str(each.type)) for each in fields(kind))
+
+
+def packs_from(rows: Iterable[Sequence[Any]], found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
+    """Packs from whole rows. What repeats is one object: packs say the same few things."""
+    text = _Memo(_same)
+    texts = _Memo(texts_from)
+    time = _Memo(from_micros)
+    decisions = _Memo[tuple[str, str, int | None], Decision](lambda key: _decision(*key))
+    packs: dict[PackKey, Remembered] = {}
+    for row in rows:
+        zone_id, pack_id, account, zone, kind, status, hosts, ca, expires, errors = row[:10]
+        since, seen, do, reason, until, days, uploaded = row[10:]
+        key = (text[zone_id], pack_id)
+        pack = Pack(
+            id=pack_id,
+            zone_id=key[0],
+            type=text[kind],
+            status=text[status],
+            hosts=texts[hosts],
+            certificate_authority=text[ca],
+            expires_at=maybe_from_micros(expires),
+            validation_errors=texts[errors],
+            validity_days=days,
+            uploaded_at=maybe_from_micros(uploaded),
+        )
+        packs[key] = Remembered(
+            account=text[account],
+            zone=text[zone],
+            pack=pack,
+            since=time[since],
+            seen_at=time[seen],
+            decision=decisions[do, reason, until],
+            diagnosis=found.get(key),
+        )
+    return packs
+
+
+def diagnosis_from(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:
+    """What was found of a pack. Words of a newer program that are not known here are no obstacle."""
+    zone_id, pack_id, at, found, tokens, rechecked = row
+    findings = tuple(
+        Finding(
+            name=FindingName(name),
+            certainty=Certainty(sure),
+            host=host,
+            says=says,
+            remedy=remedy,
+            record=ManualRecord(type=record[0], name=record[1], value=record[2]) if record else None,
+        )
+        for name, sure, host, says, remedy, record in _findings(found)
+        if name in _FINDING_NAMES and sure in _CERTAINTIES
+    )
+    return (zone_id, pack_id), Diagnosis(from_micros(at), findings, tokens, maybe_from_micros(rechecked))
+
+
+class _Memo(dict[K, V]):
+    """Makes each value once."""
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._make(key)
+        return value
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _decision(do: str, reason: str, until: int | None) -> Decision:
+    try:
+        return Decision(Do(do), Reason(reason), maybe_from_micros(until))
+    except ValueError:  # written by a newer program with more words; the next pass decides afresh
+        return Decision(Do.LEAVE, Reason.UNSEEN)

@@ -1,0 +1,36 @@
+"""``once --alert``: people are told as the daemon would tell them, from the same log of alerts and the same outbox.
+
+What cannot be delivered within ``PATIENCE`` stays in the outbox: the next run takes it up, or a daemon.
+"""
+
+from datetime import timedelta
+
+from watchdog.health import Health
+from watchdog.notify.http import HttpSender
+from watchdog.notify.pipeline import Pipeline
+from watchdog.runtime import Runtime, inventory
+from watchdog.version import own_version
+
+PATIENCE = timedelta(seconds=60)
+"""How long destinations have to take what there is for them: twice what the slowest but a mail server has for one."""
+
+
+async def tell(runtime: Runtime) -> None:
+    """After a pass: tell what is new, ping the heartbeat, and deliver. Raises nothing of its own."""
+    components = runtime.components
+    pipeline = Pipeline(
+        runtime.config,
+        runtime.store,
+        components.memory.writer.ask,
+        clock=components.clock,
+        logs=runtime.telemetry.logs,
+        journal=components.memory.journal,
+        http=HttpSender(f"certpack-watchdog/{own_version()}"),
+    )
+    await pipeline.start()
+    try:
+        await pipeline.after_pass(inventory(components), Health(runtime).standing())
+        await pipeline.delivered(PATIENCE)
+    finally:
+        await pipeline.close()
+        await components.memory.writer.flush()
