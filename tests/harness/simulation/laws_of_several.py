@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
-from watchdog.keeper import POLLS
+from watchdog.keeper import HEARD, POLLS
 
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
@@ -122,7 +122,7 @@ class LawsOfSeveral(Laws):
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
-            if idle > self._poll + SLACK + LOOKED_AT_EVERY:
+            if idle > (1 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
                 self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
         if self.stormy or self._blind_until == math.inf:
             return
@@ -132,7 +132,7 @@ class LawsOfSeveral(Laws):
             idle = seconds - max(self._worked.get(account, 0.0), since)
             while True:
                 times = 1 + sum(1 for each in self._lost if each > seconds - allowed)
-                longer = self._interval + self._attention + SLACK + times * (self.lease + self._poll)
+                longer = self._interval + self._attention + SLACK + times * (self.lease + (1 + HEARD) * self._poll)
                 if longer <= allowed:
                     break
                 allowed = longer
