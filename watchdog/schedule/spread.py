@@ -22,8 +22,8 @@ class Share:
 def share(roll: Roll, instance: str, left: timedelta = timedelta(0)) -> Share:
     """What the replica of this ``instance`` is to do now.
 
-    Another with less than ``left`` of its entry was not heard of for some beats: it keeps what it has for as long as its
-    leases last, and gets nothing. The lease of the watchdog itself weighs nothing, and stays where it is.
+    Another with less than ``left`` of its entry was not heard of for some beats: it keeps what it has while its leases
+    last, and gets nothing. The lease of the watchdog itself weighs nothing, and stays where it is.
     """
     holders = {name: lease.instance for name, lease in roll.leases.items() if lease.held(roll.at)}
     able = {
