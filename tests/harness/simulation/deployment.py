@@ -117,7 +117,7 @@ class Replicas(Surroundings):
         self.counted()
         del self.tally["days"]
         self.tally["hours"] = round(self.fate.end / plan.HOUR)
-        self.tally["takeovers"] = sum(map(len, self.laws.changes.values()))
+        self.tally["takeovers"] = self.laws.taken.total()
         return self
 
     def later(self, when, do, *args):
@@ -181,6 +181,9 @@ class Replicas(Surroundings):
 
     def _pause_at_an_intent(self, turns, lasts, asleep):
         self.laws.at_an_intent.append(lambda life: self._doing(life, turns, "pause", lasts, asleep))
+
+    def _pause_at_a_read(self, turns, lasts, asleep):
+        self.laws.at_a_read.append(lambda life: self._doing(life, turns, "pause", lasts, asleep))
 
     def _cut_off_at_an_intent(self, turns, lasts):
         self.laws.at_an_intent.append(lambda life: self._doing(life, turns, "cut_off", lasts))

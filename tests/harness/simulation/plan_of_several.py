@@ -135,6 +135,7 @@ def _happenings(dice, scenario, config, length, replicas, *, stormy):
     some(3, "kill at a patch", lambda: turns() | down())
     some(4, "pause", lambda: one() | turns() | lasting(asleep=dice.random() < 0.3))
     some(4, "pause at an intent", lambda: turns() | lasting(asleep=dice.random() < 0.3))
+    some(3, "pause at a read", lambda: turns() | lasting(asleep=dice.random() < 0.3))
     some(3, "pause at a patch", lambda: turns() | lasting(asleep=dice.random() < 0.3))
     some(4, "cut off", lambda: one() | lasting())
     some(2, "cut off at an intent", lambda: turns() | lasting())
