@@ -48,17 +48,17 @@ def broken_by(folder, *happen, restart=None, wrong=(0.0, 0.0, 0.0)):
         "zones": [{"name": f"{name}.example", "account": name} for name in names],
         "schedule": {"interval": "120s", "attention_interval": "60s"},
         "restart": {
-            "backoff": {"initial": "600s", "factor": 1.0, "max": "600s", "jitter": 0},
+            "backoff": {"initial": "300s", "factor": 1.0, "max": "300s", "jitter": 0},
             "max_attempts": 20,
             "max_per_hour": 60,
             **(restart or {}),
         },
         "diagnosis": {"enabled": False},
-        "replica": {"lease": "30s"},
+        "replica": {"lease": "60s"},
     }
-    fate = plan.Fate(0, scenario, config, happen, 1.5 * plan.HOUR, 2 * plan.HOUR)
+    fate = plan.Fate(0, scenario, config, happen, 0.75 * plan.HOUR, plan.HOUR)
     try:
-        Replicas(plan_of_several.Deployment(fate, 2, 30.0, wrong, stormy=False), folder).live()
+        Replicas(plan_of_several.Deployment(fate, 2, 60.0, wrong, stormy=False), folder).live()
     except Broken as broken:
         return str(broken)
     return ""
@@ -69,16 +69,16 @@ def test_the_laws_are_kept_where_nothing_is_wrong(tmp_path):
 
 
 def again_and_again(what, **with_):
-    """The same, every ten minutes or so."""
-    return [plan.Happening(620.0 * number, what, with_) for number in range(1, 9)]
+    """The same, every few minutes."""
+    return [plan.Happening(410.0 * number, what, with_) for number in range(1, 6)]
 
 
 def in_turn(what, **with_):
-    """The same, every ten minutes at one of the two."""
-    return [plan.Happening(600.0 * number + 7, what, {"replica": number % 2, **with_}) for number in range(1, 9)]
+    """The same, every few minutes at one of the two."""
+    return [plan.Happening(400.0 * number + 7, what, {"replica": number % 2, **with_}) for number in range(1, 6)]
 
 
-LONG = {"turns": 0, "lasts": 120.0, "asleep": False}
+LONG = {"turns": 0, "lasts": 200.0, "asleep": False}
 
 
 def test_replicas_that_are_stopped_in_the_middle_of_a_restart_keep_the_laws(tmp_path):
@@ -143,5 +143,5 @@ def test_replicas_that_go_by_their_own_clocks_are_noticed(tmp_path, monkeypatch)
 
 def test_replicas_that_all_tell_of_the_watchdog_itself_are_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr("watchdog.notify.pipeline.Pipeline._may_tell", lambda *_: True)
-    outages = [plan.Happening(600.0, "no Cloudflare", {"replica": each, "lasts": 4000.0}) for each in (0, 1)]
+    outages = [plan.Happening(200.0, "no Cloudflare", {"replica": each, "lasts": 2400.0}) for each in (0, 1)]
     assert "told twice" in broken_by(tmp_path, *outages)
