@@ -126,6 +126,7 @@ async def stand(folder: Path) -> None:
     config = load(folder / "config.yaml", {})
     store, metrics = Store.open(f"sqlite:///{folder / 'state.db'}", exclusive=True), new_metrics()
     async with open_runtime(config, store, metrics=metrics) as runtime:
+        getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)()  # as ``watch`` does
         daemon: Any = Daemon(runtime, metrics, folder / "config.yaml", {})
         answers: Answers = daemon.answers
         pages = application(answers.sources())

@@ -563,11 +563,20 @@ def _pressing(pack: Pack) -> Iterator[float]:
     yield pack.expires
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def daemon(fate: Fate, account: int, changes: dict[str, Any] | None = None, *, exact: bool = False) -> Tally:
     """One account's year with the daemon."""
     place = MEMORY if MEMORY.is_dir() else None
-    logging.disable(logging.CRITICAL)
     with (
+        _silence(),
         tempfile.TemporaryDirectory(dir=place) as folder,
         Path("/dev/null").open("w") as nowhere,
         contextlib.redirect_stderr(nowhere),

@@ -6,11 +6,13 @@ in another thread, and reads what the loop changes in single steps.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from watchdog.config.durations import parse_duration
 from watchdog.health import Health
 from watchdog.model.history import JournalLine, JournalQuery
+from watchdog.model.packs import ZoneRef
 from watchdog.model.report import Inventory
 from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
@@ -42,6 +44,7 @@ class Answers:
         self._health = health
         self._pipeline = pipeline
         self._metrics = metrics
+        self._known: tuple[int, tuple[ZoneRef, ...], Inventory] | None = None
         self._fleets = Fleets(self.inventory, runtime.components.clock.monotonic)
 
     def sources(self) -> Sources:
@@ -59,8 +62,13 @@ class Answers:
         )
 
     def inventory(self) -> Inventory:
-        """All watched zones and their packs."""
-        return inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+        """All watched zones and their packs: in the very same lists until something else is known of them."""
+        components, pending_for = self._runtime.components, self._runtime.config.alerts.pending_for
+        memory = components.memory
+        revision, zones, kept = memory.revision, components.zones(), self._known
+        if kept is None or kept[:2] != (revision, zones):
+            kept = self._known = (revision, zones, inventory(components))
+        return replace(kept[2], at=components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """The exposition for an ``Accept`` header, and its content type. Slow for large fleets."""

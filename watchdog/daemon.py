@@ -7,7 +7,9 @@ closes, the state is unlocked. How it stands meanwhile is in ``health``, how it 
 """
 
 import asyncio
+import gc
 import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -51,6 +53,16 @@ TIDY_EVERY = timedelta(hours=6)
 """How often old entries are forgotten."""
 
 
+LENT = 0.001
+"""Seconds after which a page that is made in another thread lets the loop have its turn; Python's own 5 ms add up."""
+
+
+def settle() -> None:
+    """What was recalled stays: whoever looked for garbage in it would hold up the loop. Pages give it its turn soon."""
+    gc.freeze()
+    sys.setswitchinterval(LENT)
+
+
 async def watch(
     config: Config,
     store: Store,
@@ -69,6 +81,7 @@ async def watch(
     """
     metrics = new_metrics()
     async with open_runtime(config, store, dry_run=dry_run, metrics=metrics, replica=True) as runtime:
+        settle()
         runtime.telemetry.exposed(exposed)
         await Daemon(runtime, metrics, path, environ, files=files).run()
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from random import Random
 
 from tests.harness.cloudflare_client import InProcess
-from tests.harness.disk import pragma
 from tests.harness.time import LoopClock
 from watchdog.config.files import Files
 from watchdog.config.load import load
@@ -298,3 +297,12 @@ class Start:
             stack.push_async_callback(fleet.passes.stop, timedelta(0))
             yield fleet
             assert fleet.telemetry.strange == []
+
+
+def pragma(store, text):
+    """Ask or set one of SQLite's knobs: how a disk is made full, read-only or busy without one.
+
+    On the connection that ``store`` itself uses, also in the middle of a transaction of its.
+    """
+    row = store._database._connection.connection.driver_connection.execute(f"PRAGMA {text}").fetchone()  # noqa: SLF001 - else a full disk is needed
+    return row and row[0]

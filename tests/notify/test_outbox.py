@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.harness.alerting import Receiver
 from tests.harness.builders import T0, alert, firing, message, notice
-from tests.harness.disk import pragma
+from tests.harness.fleet import pragma
 from watchdog.model.alerts import (
     Alert,
     AlertLog,

@@ -7,8 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.harness.builders import T0, notice
-from tests.harness.far_services import far_services
-from tests.harness.mail_server import MailServer
+from tests.harness.far_services import MailServer, far_services
 from watchdog.model.alerts import Kind, Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.apprise import Service

@@ -320,3 +320,31 @@ def test_whatever_is_seen_another_process_recalls_exactly_what_this_one_knows(tm
 
 def everything(memory):
     return remembered(memory), dict(memory._histories), memory.zones  # noqa: SLF001 - all that is known
+
+
+@in_simulated_time
+async def test_whatever_is_learnt_or_tried_makes_another_revision(mind):
+    async with mind() as memory:
+        steps = [
+            lambda: look(memory, pack()),
+            lambda: look(memory, pack(status="validation_timed_out"), decision=WAIT),
+            lambda: tried(memory, pack()),
+            lambda: memory.note_error(pack(), "HTTP 500"),
+            lambda: memory.give_up(pack(), T0),
+            lambda: memory.reset(pack()),
+            lambda: seen(memory, Unseen(ZONE, Reason.UNSEEN, "HTTP 500")),
+        ]
+        for step in steps:
+            before = memory.revision
+            step()
+            assert memory.revision > before
+
+
+@in_simulated_time
+async def test_a_question_makes_no_other_revision(mind):
+    async with mind() as memory:
+        look(memory, pack())
+        before = memory.revision
+        remembered(memory)
+        memory.history(pack())
+        assert memory.revision == before

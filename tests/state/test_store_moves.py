@@ -11,7 +11,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, Remembered, ZoneMemory
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, schema
+from watchdog.state import bookings, rows, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateHeld, StateInUse
 from watchdog.state.postgresql import NOW
@@ -29,7 +29,7 @@ def file(tmp_path):
 def time(store):
     """What the database's clock says."""
     with store.reading() as connection:
-        return schema.from_micros(connection.execute(sa.select(NOW)).scalar_one())
+        return rows.from_micros(connection.execute(sa.select(NOW)).scalar_one())
 
 
 def fill(url, kit):

@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tests.harness.disk import pragma
+from tests.harness.fleet import pragma
 from watchdog.model.history import UNTROUBLED, History, JournalLine
 from watchdog.state import migrations, schema
 from watchdog.state.changes import Changes

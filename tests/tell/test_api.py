@@ -445,3 +445,10 @@ def test_a_large_fleet_is_answered_at_once_from_the_last_one_while_the_next_is_m
 
 def test_no_method_of_the_api_is_anything_but_get():
     assert {method for path in described()["paths"].values() for method in path} == {"get"}
+
+
+def test_who_needs_a_person_is_found_page_by_page():
+    ask = asking(inventory(*(troubled(name, decision=GAVE_UP) for name in ("pppp2222", "pppp1111")), pack("pppp3333")))
+    first = ask("/api/v1/packs?needs_person=true&limit=1")
+    rest = ask("/api/v1/packs", params={"needs_person": "true", "after": first.json()["next"]})
+    assert (ids(first), ids(rest), rest.json()["next"]) == (["pppp1111"], ["pppp2222"], None)

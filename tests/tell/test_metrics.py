@@ -442,3 +442,36 @@ def test_every_alert_there_can_be_is_counted_from_zero(metrics):
     assert values(metrics, "alerts_firing", "reason", "severity") == dict.fromkeys(
         [(str(reason), str(severity)) for reason, severities in ALERTS.items() for severity in severities], 0
     )
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_a_scrape_is_as_the_one_before_while_nothing_changes(metrics, accept):
+    found = busy(metrics)
+    first, second = (metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for _ in range(2))
+    assert ours(first) == ours(second)
+
+
+def ours(body):
+    return [line for line in body.splitlines() if not line.startswith((b"process_", b"python_"))]
+
+
+def test_a_restart_shows_in_the_next_scrape_though_no_pack_was_looked_at_since(metrics):
+    found = busy(metrics)
+    before = values(metrics, "restarts_total", "outcome", found=found)
+    metrics.restarted("main", "example.com", Sent.ACCEPTED)
+    after = values(metrics, "restarts_total", "outcome", found=found)
+    assert after["accepted",] == before["accepted",] + 1
+
+
+def test_each_format_is_given_its_own_however_they_are_asked_for_in_turn(metrics):
+    found = busy(metrics)
+    asked = [
+        metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for accept in ("", OPENMETRICS, "")
+    ]
+    assert [b"# TYPE certpack_watchdog_restarts_total counter" in body for body in asked] == [True, False, True]
+    assert [body.endswith(b"# EOF\n") for body in asked] == [False, True, False]
+
+
+def test_packs_that_are_looked_at_anew_show_in_the_next_scrape(metrics):
+    assert values(metrics, "packs", "status", found=inventory(pack())) == {("active",): 1}
+    assert values(metrics, "packs", "status", found=inventory(troubled())) == {("validation_timed_out",): 1}

@@ -12,29 +12,43 @@ from datetime import datetime
 
 from watchdog.model.packs import DEPLOYED, EXPIRED, GOING_AWAY, UNDEPLOYED, Pack
 
+_NOT_SERVED = UNDEPLOYED | GOING_AWAY
+_Certificates = dict[str, list[tuple[datetime, frozenset[str]]]]
+"""By host: the ends of deployed certificates that are for it, and all their hosts."""
+
 
 class Serving:
-    """The deployed packs, as far as they matter for certificates that end at ``until`` or before."""
+    """The deployed packs, as far as they matter for certificates that end at ``until`` or before; looked at by zone."""
 
     def __init__(self, packs: Iterable[Pack], until: datetime) -> None:
-        packs = list(packs)
-        zones = {pack.zone_id for pack in packs if _ends(pack, until)}
-        self._deployed: defaultdict[tuple[str, str], list[tuple[datetime, frozenset[str]]]] = defaultdict(list)
+        self._until = until
+        self._packs: defaultdict[str, list[Pack]] = defaultdict(list)
         for pack in packs:
-            if pack.zone_id in zones and pack.status in DEPLOYED and pack.expires_at is not None:
-                for host in pack.hosts:
-                    self._deployed[pack.zone_id, host].append((pack.expires_at, frozenset(pack.hosts)))
+            self._packs[pack.zone_id].append(pack)
+        self._deployed: dict[str, _Certificates] = {}
 
     def uses(self, pack: Pack) -> bool:
         """Whether visitors may be served this pack: it is deployed, and no later one serves all of its hosts."""
-        return pack.status not in UNDEPLOYED | GOING_AWAY and not self._replaced(pack)
+        return pack.status not in _NOT_SERVED and not self._replaced(pack)
 
     def _replaced(self, pack: Pack) -> bool:
         if not pack.hosts:
             return False
-        others = self._deployed.get((pack.zone_id, pack.hosts[0]), ())
+        others = self._in(pack.zone_id).get(pack.hosts[0], ())
         ends = pack.expires_at
         return any((ends is None or expires_at > ends) and hosts >= set(pack.hosts) for expires_at, hosts in others)
+
+    def _in(self, zone_id: str) -> _Certificates:
+        found = self._deployed.get(zone_id)
+        if found is None:
+            found = self._deployed[zone_id] = {}
+            packs = self._packs.get(zone_id, ())
+            if any(_ends(pack, self._until) for pack in packs):
+                for pack in packs:
+                    if pack.status in DEPLOYED and pack.expires_at is not None:
+                        for host in pack.hosts:
+                            found.setdefault(host, []).append((pack.expires_at, frozenset(pack.hosts)))
+        return found
 
 
 def _ends(pack: Pack, until: datetime) -> bool:

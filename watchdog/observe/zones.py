@@ -50,6 +50,8 @@ class WatchedZones:
         self._inactive: dict[str, set[str]] = {}  # by account: ids of found zones that Cloudflare does not serve
         self._due: dict[str, datetime] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
+        self._findings = 0
+        self._known: tuple[int, tuple[ZoneRef, ...]] | None = None
 
     @property
     def unsearched(self) -> tuple[str, ...]:
@@ -61,8 +63,15 @@ class WatchedZones:
 
         May be asked in another thread.
 
-        A discovered zone that is not active stands back where one of its name is active in another account.
+        A discovered zone that is not active stands back where one of its name is active in another account. It is the
+        very same tuple until something else is found.
         """
+        known, findings = self._known, self._findings
+        if known is None or known[0] != findings:
+            known = self._known = (findings, self._all())
+        return known[1]
+
+    def _all(self) -> tuple[ZoneRef, ...]:
         zones = {zone.key: zone for zone in self.configured}
         names = {(zone.account, canonical(zone.label)) for zone in self.configured}
         ids = {zone.id for zone in self.configured if zone.id}
@@ -90,6 +99,7 @@ class WatchedZones:
             if account in self._searches
         }
         self._inactive = {account: ids for account, ids in other._inactive.items() if account in self.found}  # noqa: SLF001
+        self._findings += 1
 
     async def refresh(self, account: str, client: Client, now: datetime) -> bool:
         """Discover the zones of one account if that is due; True when it was done.
@@ -115,6 +125,7 @@ class WatchedZones:
         found = [_meant(account, client, zones) for zones in by_name.values()]
         self.found[account] = tuple(found)
         self._inactive[account] = {zone.id for zone in seen if zone.status not in ("active", "")}
+        self._findings += 1
         return True
 
 

@@ -65,6 +65,8 @@ class Memory:
         self.zones: dict[tuple[str, str], ZoneMemory] = {}
         self._packs: dict[str, dict[str, Remembered]] = {}
         self._histories: dict[PackKey, History] = {}
+        self.revision = 0
+        """Another number after something else is known of a zone or pack, or was tried for it."""
         self.lost: Quarantined | None = None
         self.silences: tuple[Silence, ...] = ()
         self._silences_told: tuple[Silence, ...] = ()
@@ -103,6 +105,7 @@ class Memory:
             self._histories.pop((zone_id, pack_id), None)
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
         self.booked.pop(account, None)
+        self.revision += 1
 
     async def _take_in(self, accounts: Collection[str] | None, now: Anchor) -> Recalled:
         """Load everything, or what is of some ``accounts``."""
@@ -119,6 +122,7 @@ class Memory:
             self._packs.setdefault(zone_id, {})[pack_id] = known
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
         self._histories = {key: each for key, each in self._histories.items() if key[0] not in zones} | histories
+        self.revision += 1
         ahead = self._ahead(now)
         for account, until, requests in booked:
             if accounts is None or account in accounts:
@@ -143,6 +147,7 @@ class Memory:
         if step:
             self._set_at = now
             self._histories = shifted(self._histories, step)
+            self.revision += 1
             if self._store.shared:  # nobody else moves what is stored
                 self.writer.changes.histories.update(self._histories)
             self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
@@ -172,6 +177,7 @@ class Memory:
             if (history.last_restart_at or NEVER) >= (stored.get(key, UNTROUBLED).last_restart_at or NEVER):
                 stored[key] = history
         self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
+        self.revision += 1
         return [(account, at + step) for account, at in restarts]
 
     async def follow_silences(self, now: datetime) -> list[Event]:
@@ -280,6 +286,7 @@ class Memory:
             self._forget(key)
         for known in difference.packs:
             self._put(known)
+        self.revision += 1
 
     def conclude(
         self, zone: ZoneRef, pack: Pack, decision: Decision, now: datetime, diagnosis: Diagnosis | None = None
@@ -329,6 +336,7 @@ class Memory:
             self._histories.pop(key, None)
         else:
             self._histories[key] = history
+        self.revision += 1
 
     def journal(self, events: Iterable[Event]) -> None:
         """Keep what happened, for looking back."""
@@ -352,6 +360,7 @@ class Memory:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self.revision += 1
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
@@ -366,12 +375,14 @@ class Memory:
         else:
             self._histories[key] = history
         self.writer.changes.histories[key] = history
+        self.revision += 1
 
     def _put(self, known: Remembered) -> None:
         self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
         self.writer.changes.packs.append(known)
         if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
             self.writer.changes.forgotten.remove(known.pack.key)
+        self.revision += 1
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
@@ -381,6 +392,7 @@ class Memory:
         changes = self.writer.changes
         changes.histories[key], changes.diagnoses[key] = UNTROUBLED, None
         changes.forgotten.append(key)
+        self.revision += 1
 
     def _last_seen(self, known: Remembered) -> datetime:
         zone = self.zones.get((known.account, known.zone))

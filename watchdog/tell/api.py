@@ -77,7 +77,8 @@ def packs(fleet: Fleet, asked: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(sorted(KNOWN_STATUSES | set(fleet.statuses)))
         raise Refused("bad_value", f"status: {status!r} is not known; known are: {known}")
     limit, wanted = asked.get("limit", USUAL), _wanted(fleet, asked)
-    found = list(islice(filter(wanted, fleet.after(asked.get("after"))), limit + 1))
+    among = fleet.needing if asked.get("needs_person") else fleet.after
+    found = list(islice(filter(wanted, among(asked.get("after"))), limit + 1))
     shown = found[:limit]
     names = {(known.account, known.zone) for known, _ in shown}
     return {

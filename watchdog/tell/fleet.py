@@ -8,15 +8,16 @@ them than a twentieth of a core can.
 import asyncio
 import heapq
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.packs import GOING_AWAY, HEALTHY, pack_key
 from watchdog.model.reasons import Reason
+from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import Need
 
@@ -54,31 +55,44 @@ def key_of(entry: Entry) -> Key:
 
 
 class Fleet:
-    """Everything remembered at one moment. Packs and zones stand in the order of account, zone and pack id."""
+    """All that is known at one moment. Packs and zones stand in the order of account, zone and pack id.
+
+    Made in another thread, in small steps: what sorts a large list in one go would hold up the loop meanwhile.
+    """
 
     def __init__(self, inventory: Inventory) -> None:
         self.at = inventory.at
         self.inventory = inventory
-        self.packs: list[Entry] = sorted(inventory.packs, key=key_of)
         self.zones: list[ZoneMemory] = sorted(inventory.zones, key=lambda zone: zone.key)
         self.unseen = [zone for zone in self.zones if zone.error]
-        self.statuses: Counter[str] = Counter()
-        self.packs_of_zone: Counter[tuple[str, str]] = Counter()
         self.accounts = sorted({zone.account for zone in self.zones})
-        needs = inventory.needs
+        self.packs: list[Entry] = []
+        self.packs_of_zone: Counter[tuple[str, str]] = Counter()
+        self._places: dict[tuple[str, str], int] = {}
+        for key, entries in _by_zone(inventory.packs):
+            self._places[key], self.packs_of_zone[key] = len(self.packs), len(entries)
+            self.packs += entries
+        self.statuses: Counter[str] = Counter()
         needy: list[Needy] = []
         working: list[Entry] = []
         left_alone: list[Entry] = []
-        for known, history in self.packs:
-            status = known.pack.status
+        soonest = _Soonest(5 * EXPIRING_SHOWN)
+        needs, soon = inventory.needs, self.at + LONGEST_WINDOW
+        for entry in self.packs:
+            known, history = entry
+            pack, status = known.pack, known.pack.status
             self.statuses[status] += 1
-            self.packs_of_zone[known.account, known.zone] += 1
+            ends = pack.expires_at
+            if ends is not None and self.at < ends < soonest.bound:
+                soonest.add(ends, entry)
+            if known.decision.reason is Reason.HEALTHY and status in HEALTHY and ends is not None and ends > soon:
+                continue  # nearly every pack
             if need := needs.of(known, history):
-                silenced_until = inventory.silenced.until(known.account, known.zone, known.pack)
+                silenced_until = inventory.silenced.until(known.account, known.zone, pack)
                 needy.append(Needy(known, history, need, silenced_until))
             if (need is None or not need.of_a_person) and status not in HEALTHY and status not in GOING_AWAY:
                 at_work = known.decision.do is not Do.LEAVE or known.decision.reason is Reason.IN_PROGRESS
-                (working if at_work else left_alone).append((known, history))
+                (working if at_work else left_alone).append(entry)
         # What is silenced comes last; else what is graver first, and of that what lasts longest.
         needy.sort(
             key=lambda each: (
@@ -91,29 +105,29 @@ class Fleet:
         self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
         working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))
         self.working, self.left_alone = working, left_alone
-        dated = ((known.pack.expires_at, key_of((known, history)), known) for known, history in self.packs)
-        ahead = (each for each in dated if each[0] is not None and each[0] > self.at)
-        soonest = heapq.nsmallest(5 * EXPIRING_SHOWN, ahead, key=lambda each: each[:2])
-        self.expiring = [known for _, _, known in soonest if needs.serves(known.pack)][:EXPIRING_SHOWN]
+        self.expiring = [known for known in soonest.found() if needs.serves(known.pack)][:EXPIRING_SHOWN]
 
     def of_zone(self, account: str, zone: str) -> tuple[ZoneMemory, list[Entry]] | None:
         """A zone and its packs; ``None`` where it is not watched."""
         start = bisect_right(self.zones, (account, zone), key=lambda each: each.key) - 1
         if start < 0 or self.zones[start].key != (account, zone):
             return None
-        return self.zones[start], list(self.between((account, zone, ""), account, zone))
+        return self.zones[start], self.packs_in(account, zone)
 
-    def between(self, after: Key, account: str, zone: str) -> Iterator[Entry]:
-        """The packs of one zone that come after a place in the order."""
-        for entry in self.after(after):
-            if (entry[0].account, entry[0].zone) != (account, zone):
-                return
-            yield entry
+    def packs_in(self, account: str, zone: str) -> list[Entry]:
+        """The packs of one zone."""
+        start = self._places.get((account, zone), 0)
+        return self.packs[start : start + self.packs_of_zone[account, zone]]
 
     def after(self, place: Key | None) -> Iterator[Entry]:
         """The packs that come after a place in the order; all where there is none."""
         start = bisect_right(self.packs, place, key=key_of) if place is not None else 0
         return (self.packs[number] for number in range(start, len(self.packs)))
+
+    def needing(self, place: Key | None) -> Iterator[Entry]:
+        """Of those the ones that need a person."""
+        entries = sorted(((each.known, each.history) for each in self.need_a_person.values()), key=key_of)
+        return (entry for entry in entries if place is None or key_of(entry) > place)
 
     def find(self, zone_id: str, prefix: str) -> list[Entry]:
         """The packs of a zone whose ids begin so, written with or without dashes."""
@@ -121,9 +135,42 @@ class Fleet:
         if zone is None:
             return []
         wanted = pack_key(prefix)
-        found = list(self.between((*zone.key, ""), *zone.key))
+        found = self.packs_in(*zone.key)
         exact = [entry for entry in found if pack_key(entry[0].pack.id) == wanted]
         return exact or [entry for entry in found if pack_key(entry[0].pack.id).startswith(wanted)]
+
+
+class _Soonest:
+    """The packs whose certificates end first. What ends after ``bound`` is none of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._dated: list[tuple[datetime, Key, Remembered]] = []
+        self.bound = datetime.max.replace(tzinfo=UTC)
+
+    def add(self, ends: datetime, entry: Entry) -> None:
+        """One more that may be."""
+        self._dated.append((ends, key_of(entry), entry[0]))
+        if len(self._dated) > 20 * self._most:
+            self._dated = heapq.nsmallest(self._most, self._dated, key=_when)
+            self.bound = self._dated[-1][0] + timedelta.resolution
+
+    def found(self) -> list[Remembered]:
+        """In their order."""
+        return [known for _, _, known in heapq.nsmallest(self._most, self._dated, key=_when)]
+
+
+def _when(dated: tuple[datetime, Key, Remembered]) -> tuple[datetime, Key]:
+    return dated[:2]
+
+
+def _by_zone(packs: Iterable[Entry]) -> Iterator[tuple[tuple[str, str], list[Entry]]]:
+    """The packs of each zone, in order; the zones in theirs."""
+    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in packs:
+        found[entry[0].account, entry[0].zone].append(entry)
+    for key in sorted(found):
+        yield key, sorted(found[key], key=lambda entry: entry[0].pack.id)
 
 
 def since(known: Remembered, history: History) -> datetime:

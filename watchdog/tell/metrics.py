@@ -18,13 +18,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
-from watchdog.model.history import Sent, next_restart_at
-from watchdog.model.needs import worth_a_look
-from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
+from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory, PassReport
-from watchdog.model.serving import Serving
+from watchdog.tell.series import series, written
 
 PREFIX = "certpack_watchdog_"
 
@@ -45,6 +43,7 @@ them, and to ``increase()`` a series that is born at 1 has not grown. All others
 NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
 """What can become of a message at one destination (``alerts.delivery.Outcome``)."""
 
+_OPENMETRICS, _END = "application/openmetrics-text", b"# EOF\n"
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _RECOVERY_BUCKETS = (300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
@@ -101,6 +100,8 @@ class Metrics:
         self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
+        self._counted = 0  # how often the counts of restarts have changed
+        self._made: tuple[tuple[object, ...], bytes] | None = None
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         # Else every histogram brings a gauge that nobody asked for.
@@ -137,6 +138,7 @@ class Metrics:
     def restarted(self, account: str, zone: str, sent: Sent) -> None:
         """A restart request was sent."""
         self._restarts[account, zone, sent] += 1
+        self._counted += 1
 
     def recovered(self, seconds: float) -> None:
         """A pack is well again, so long after it was first seen timed out."""
@@ -160,6 +162,7 @@ class Metrics:
         """Forget what was counted of zones (each account and label), accounts and destinations that are not here."""
         for restarted in [key for key in self._restarts if key[:2] not in zones]:
             del self._restarts[restarted]
+            self._counted += 1
         for failed in [key for key in self._failures if key[0] not in accounts]:
             del self._failures[failed]
         for notified in [key for key in self._notifications if key[0] not in destinations]:
@@ -170,23 +173,30 @@ class Metrics:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Once(lambda: self._families(snapshot)))
         encode, content_type = choose_encoder(accept)
-        return encode(registry), content_type
+        small, openmetrics = encode(registry), content_type.startswith(_OPENMETRICS)
+        many = self._series(snapshot, openmetrics=openmetrics)
+        return (small.removesuffix(_END) + many + _END if openmetrics else small + many), content_type
+
+    def _series(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
+        """The series of zones and packs; where nothing has changed since the last scrape, as they were made then."""
+        inventory, hour = snapshot.inventory, 3600  # the day a certificate comes near its end is not one of seconds
+        near = max(self._last_pass, self._reload[1]) // hour * hour
+        made_of = (inventory.packs, inventory.zones, snapshot.per_pack, near, self._counted, openmetrics)
+        made = self._made
+        if made is None or not _same(made[0], made_of):
+            soon = datetime.fromtimestamp(near, UTC) + LONGEST_WINDOW
+            found = series(inventory, self._restarts, snapshot.per_pack, soon, PREFIX)
+            made = self._made = (made_of, written(found, openmetrics=openmetrics))
+        return made[1]
 
     def _families(self, snapshot: Snapshot) -> Iterable[Metric]:
         yield from self.registry.collect()
         yield from self._counters(snapshot)
-        yield from _zone_gauges(snapshot)
-        yield from self._pack_gauges(snapshot)
         yield from self._own_gauges(snapshot)
         if snapshot.replica is not None:
             yield from _of_a_replica(snapshot.replica)
 
     def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
-        restarts = _counter("restarts", "Restart requests sent, by what became of them.", "account", "zone", "outcome")
-        for zone in snapshot.inventory.zones:
-            for sent in Sent:
-                restarts.add_metric([*zone.key, sent], self._restarts[zone.account, zone.label, sent])
-        yield restarts
         failures = _counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
         names = {account.name for account in snapshot.accounts}
         counted = {labels: count for labels, count in dict(self._failures).items() if labels[0] in names}
@@ -207,38 +217,6 @@ class Metrics:
         for account in snapshot.accounts:
             waits.add_metric([account.name], account.waited)
         yield waits
-
-    def _pack_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
-        labels = ("account", "zone", "pack")
-        expiry = _gauge("pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.", *labels)
-        attempts = _gauge("pack_restart_attempts", "Restarts of a pack in trouble since it was last well.", *labels)
-        upcoming = _gauge("pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.", *labels)
-        decided = _gauge(
-            "pack_decision",
-            "What was decided of a pack that is neither healthy nor in progress, and why; always 1.",
-            *labels,
-            "decision",
-            "reason",
-        )
-        packs = snapshot.inventory.packs if snapshot.per_pack != "none" else ()
-        soon = datetime.fromtimestamp(max(self._last_pass, self._reload[1]), UTC) + LONGEST_WINDOW
-        serving = Serving((known.pack for known, _ in packs), soon)
-        for known, history in packs:
-            values = (known.account, known.zone, known.pack.id)
-            if known.decision.reason not in (Reason.HEALTHY, Reason.IN_PROGRESS) and worth_a_look(known):
-                decided.add_metric((*values, known.decision.do, known.decision.reason), 1)
-            if known.pack.status in GOING_AWAY:
-                continue  # remembered for a while, but nobody's worry any more
-            troubled = history.trouble_since is not None
-            shown = known.pack.expires_at is not None and (troubled or snapshot.per_pack == "all")
-            if shown and known.pack.expires_at is not None and serving.uses(known.pack):
-                expiry.add_metric(values, known.pack.expires_at.timestamp())
-            if troubled:
-                attempts.add_metric(values, history.attempts)
-                due = next_restart_at(known, history)
-                if due is not None:
-                    upcoming.add_metric(values, due.timestamp())
-        yield from (decided, expiry, attempts, upcoming)
 
     def _own_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
         remaining = _gauge("rate_limit_remaining", "Requests left in Cloudflare's window, as it last said.", "account")
@@ -273,20 +251,9 @@ class _Once(Collector):
         return self._collect()
 
 
-def _zone_gauges(snapshot: Snapshot) -> Iterable[Metric]:
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for known, _ in snapshot.inventory.packs:
-        status = known.pack.status if known.pack.status in KNOWN_STATUSES else "other"
-        counts[known.account, known.zone, status] += 1
-    packs = _gauge("packs", "Packs by status at the last look.", "account", "zone", "status")
-    for labels, count in sorted(counts.items()):
-        packs.add_metric(labels, count)
-    yield packs
-    seen = _gauge("zone_last_success_timestamp_seconds", "Last time the zone was seen whole.", "account", "zone")
-    for zone in snapshot.inventory.zones:
-        if zone.seen_at is not None:
-            seen.add_metric(zone.key, zone.seen_at.timestamp())
-    yield seen
+def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether both were made of the same: of fleets the very same lists, which nobody changes."""
+    return all(a is b or (not isinstance(a, list | tuple) and a == b) for a, b in zip(one, other, strict=True))
 
 
 def _of_a_replica(replica: ReplicaSnapshot) -> Iterable[Metric]:

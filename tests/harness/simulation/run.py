@@ -12,7 +12,7 @@ import sqlite3
 import sys
 from contextlib import contextmanager, suppress
 
-from tests.harness.disk import pragma
+from tests.harness.fleet import pragma
 from tests.harness.simulation import plan
 from tests.harness.simulation.ending import Ending
 from tests.harness.simulation.environment import (

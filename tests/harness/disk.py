@@ -1,7 +1,0 @@
-"""SQLite's own knobs: how a disk is made full, read-only or busy without one."""
-
-
-def pragma(store, text):
-    """Ask or set one on the connection that ``store`` itself uses, also in the middle of a transaction of its."""
-    row = store._database._connection.connection.driver_connection.execute(f"PRAGMA {text}").fetchone()  # noqa: SLF001 - else a full disk is needed
-    return row and row[0]

@@ -1,0 +1,125 @@
+"""The series of zones and packs as text: most of an exposition, so made line by line and not through the library.
+
+Both text formats of Prometheus have the same lines; only what they call a counter differs, so ``Family`` leaves that
+open. Labels stand in the order of their names, values as the library writes them. No clock: the same values give the
+same text.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client import utils
+
+from watchdog.model.history import Sent, next_restart_at
+from watchdog.model.needs import worth_a_look
+from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
+from watchdog.model.reasons import Reason
+from watchdog.model.report import Inventory
+from watchdog.model.serving import Serving
+
+AT_ONCE = 2000
+"""Lines that are joined without a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric with all its lines, each with its end. The name of a counter is without ``_total``."""
+
+    name: str
+    text: str
+    kind: str = "gauge"
+    lines: list[str] = field(default_factory=list)
+
+
+def escaped(value: str) -> str:
+    """A label's value as both formats have it."""
+    if '"' not in value and "\\" not in value and "\n" not in value:
+        return value
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def number(value: float) -> str:
+    """A value as the library writes it."""
+    return str(utils.floatToGoString(value))  # type: ignore[no-untyped-call]  # the library left this one without types
+
+
+def series(
+    inventory: Inventory, restarts: Mapping[tuple[str, str, str], int], per_pack: str, soon: datetime, prefix: str
+) -> list[Family]:
+    """All of them. ``restarts`` are counted by account, zone and outcome; certificates that end by ``soon`` matter."""
+    return [*_of_zones(inventory, restarts, prefix), *_of_packs(inventory, per_pack, soon, prefix)]
+
+
+def _of_zones(inventory: Inventory, restarts: Mapping[tuple[str, str, str], int], prefix: str) -> Iterator[Family]:
+    sent = Family(name=f"{prefix}restarts", text="Restart requests sent, by what became of them.", kind="counter")
+    seen = Family(name=f"{prefix}zone_last_success_timestamp_seconds", text="Last time the zone was seen whole.")
+    for zone in inventory.zones:
+        account, label = escaped(zone.account), escaped(zone.label)
+        for outcome in Sent:
+            count = float(restarts.get((zone.account, zone.label, outcome), 0))
+            labels = f'account="{account}",outcome="{outcome}",zone="{label}"'
+            sent.lines.append(f"{sent.name}_total{{{labels}}} {number(count)}\n")
+        if zone.seen_at is not None:
+            at = number(zone.seen_at.timestamp())
+            seen.lines.append(f'{seen.name}{{account="{account}",zone="{label}"}} {at}\n')
+    yield sent
+    packs = Family(name=f"{prefix}packs", text="Packs by status at the last look.")
+    counts = Counter((known.account, known.zone, known.pack.status) for known, _ in inventory.packs)
+    known: Counter[tuple[str, str, str]] = Counter()
+    for (account, label, status), count in counts.items():
+        known[account, status if status in KNOWN_STATUSES else "other", label] += count
+    for (account, status, label), count in sorted(known.items()):
+        labels = f'account="{escaped(account)}",status="{status}",zone="{escaped(label)}"'
+        packs.lines.append(f"{packs.name}{{{labels}}} {number(float(count))}\n")
+    yield packs
+    yield seen
+
+
+def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) -> Iterator[Family]:
+    decided = Family(
+        name=f"{prefix}pack_decision",
+        text="What was decided of a pack that is neither healthy nor in progress, and why; always 1.",
+    )
+    expiry = Family(name=f"{prefix}pack_expiry_timestamp_seconds", text="Earliest expiry among a pack's certificates.")
+    attempts = Family(
+        name=f"{prefix}pack_restart_attempts", text="Restarts of a pack in trouble since it was last well."
+    )
+    upcoming = Family(
+        name=f"{prefix}pack_next_restart_timestamp_seconds", text="When a pack in trouble may be restarted."
+    )
+    packs = inventory.packs if per_pack != "none" else ()
+    serving = Serving((known.pack for known, _ in packs), soon)
+    every = per_pack == "all"
+    for known, history in packs:
+        pack, decision = known.pack, known.decision
+        account, zone, name = escaped(known.account), escaped(known.zone), escaped(pack.id)
+        if decision.reason is not Reason.HEALTHY and decision.reason is not Reason.IN_PROGRESS and worth_a_look(known):
+            labels = (
+                f'account="{account}",decision="{decision.do}",pack="{name}",reason="{decision.reason}",zone="{zone}"'
+            )
+            decided.lines.append(f"{decided.name}{{{labels}}} 1.0\n")
+        if pack.status in GOING_AWAY:
+            continue  # remembered for a while, but nobody's worry any more
+        troubled = history.trouble_since is not None
+        labels = f'{{account="{account}",pack="{name}",zone="{zone}"}}'
+        if pack.expires_at is not None and (troubled or every) and serving.uses(pack):
+            expiry.lines.append(f"{expiry.name}{labels} {number(pack.expires_at.timestamp())}\n")
+        if troubled:
+            attempts.lines.append(f"{attempts.name}{labels} {number(float(history.attempts))}\n")
+            if (due := next_restart_at(known, history)) is not None:
+                upcoming.lines.append(f"{upcoming.name}{labels} {number(due.timestamp())}\n")
+    yield from (decided, expiry, attempts, upcoming)
+
+
+def written(families: list[Family], *, openmetrics: bool) -> bytes:
+    """The families with their heads, in one of the two formats."""
+    parts: list[bytes] = []
+    for each in families:
+        name = each.name if openmetrics or each.kind != "counter" else f"{each.name}_total"
+        parts.append(f"# HELP {name} {each.text}\n# TYPE {name} {each.kind}\n".encode())
+        # All in one go would hold up the loop.
+        starts = range(0, len(each.lines), AT_ONCE)
+        parts += ["".join(each.lines[start : start + AT_ONCE]).encode() for start in starts]
+    return b"".join(parts)
