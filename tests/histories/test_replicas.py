@@ -1,6 +1,8 @@
 """Some histories of several replicas over one state, and that the laws would notice. ``make test`` lives through more
 (``python -m tests.histories --replicas 3``)."""
 
+import math
+
 import pytest
 import sqlalchemy as sa
 
@@ -8,6 +10,7 @@ from tests.harness.simulation import plan, plan_of_several
 from tests.harness.simulation.deployment import DatabasesClock, Replicas, play
 from tests.harness.simulation.invariants import Broken
 from watchdog import keeper
+from watchdog.cloudflare import sender
 from watchdog.handover import Handover
 from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease
@@ -88,6 +91,7 @@ def test_replicas_that_are_stopped_in_the_middle_of_a_restart_keep_the_laws(tmp_
 
 def test_one_that_does_not_look_at_its_deadline_before_a_patch_leaves_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(Keeper, "may_send", lambda *_: True)
+    monkeypatch.setattr(sender, "FRESH", math.inf)  # else that holds it, too
     assert "after the pack was read" in broken_by(tmp_path, *again_and_again("pause at an intent", **LONG))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
+from watchdog.cloudflare.sender import FRESH
 from watchdog.keeper import HEARD, POLLS
 
 SLACK = 5.0
@@ -69,8 +70,8 @@ class LawsOfSeveral(Laws):
         return patch
 
     def _between_read_and_patch(self):
-        """A process may be stopped between the two, or the database be slow; not for longer than its lease."""
-        return JUST_BEFORE + self.lease
+        """A process may be stopped between the two, or the database be slow."""
+        return JUST_BEFORE + FRESH
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
