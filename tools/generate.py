@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from typer.main import get_command
 
+from tools.statements import statements
 from watchdog.cli import app
 from watchdog.config.load import json_schema
 
@@ -115,6 +116,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "docs/certpack-watchdog.1": man_page,
     "docs/config.schema.json": editors_schema,
     "deploy/kubernetes/prometheus-operator/prometheusrule.yaml": prometheus_rule,
+    "watchdog/state/statements.json": statements,
 }
 
 if __name__ == "__main__":

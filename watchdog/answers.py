@@ -20,7 +20,7 @@ from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
 from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
 from watchdog.tell.query import Refused
-from watchdog.tell.sources import AccountSituation, DestinationSituation, Situation, Sources
+from watchdog.tell.sources import AccountSituation, DestinationSituation, HolderSituation, Situation, Sources
 from watchdog.version import own_version
 
 PATIENCE_WITH_DISK = timedelta(seconds=3)
@@ -96,6 +96,21 @@ class Answers:
         held = {account: keeper.holds(account) for account in config.accounts}
         return ReplicaSnapshot(held=held, transitions=dict(self._transitions), config=config.digest)
 
+    def _holders(self) -> tuple[HolderSituation, ...]:
+        keeper = self._runtime.keeper
+        if keeper is None or keeper.roll is None:
+            return ()
+        at = keeper.roll.at
+        return tuple(
+            HolderSituation(
+                account=lease.account,
+                holder=lease.holder if lease.held(at) else "",
+                since=lease.since,
+                here=keeper.keeps(lease.account),
+            )
+            for lease in sorted(keeper.roll.leases.values(), key=lambda lease: lease.account)
+        )
+
     async def events(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         """Lines of the journal, newest first. Raises ``Refused`` where the disk does not give them."""
         try:
@@ -133,5 +148,6 @@ class Answers:
                 DestinationSituation(name=name, waiting=waiting, failing=failing)
                 for name, (waiting, failing) in self._pipeline.backlog().items()
             ),
+            holders=self._holders(),
             runbooks=config.alerts.runbooks,
         )

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice, starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 
@@ -305,10 +305,26 @@ def status(
         if output is Output.JSON:
             rows = offline.rows(loaded, store, now, zone=zone, reason=reason)
             with _printing():
-                _print_lines({"packs": rows.packs, "zones": rows.zones})
+                _print_lines({"packs": rows.packs, "zones": rows.zones, **_leases_as_lines(loaded, store)})
             return
         found, lost = offline.overview(loaded, store, now), offline.loss(loaded, store, now)
         _print_report(found, lost, everything=everything, zone=zone, reason=reason, wide=wide)
+        if loaded.state.shared:
+            from watchdog.tell.holders import holder_lines
+
+            with _printing():
+                print("", *holder_lines(cast("Store", store).roll(), now), sep="\n")
+
+
+def _leases_as_lines(config: "Config", store: "Store | Glance") -> dict[str, Iterable[str]]:
+    """Who works what, where several replicas share the state."""
+    if not config.state.shared:
+        return {}
+    from watchdog.tell.holders import lease_rows, replica_rows
+
+    roll = cast("Store", store).roll()
+    rows = {"leases": lease_rows(roll), "replicas": replica_rows(roll)}
+    return {name: map(terminal.json_line, found) for name, found in rows.items()}
 
 
 @app.command()

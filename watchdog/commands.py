@@ -6,8 +6,8 @@ the same cycle and the same state as the daemon.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,8 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
+from watchdog.handover import Handover
+from watchdog.health import Health
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, obstacle
 from watchdog.model.history import ZoneMemory
@@ -29,6 +31,7 @@ from watchdog.observe.poll import poll_zone
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
+from watchdog.state.database import StateInUse
 from watchdog.state.store import Store
 
 WHOLE_PASS = timedelta(days=365)
@@ -59,18 +62,19 @@ async def once(
     ``then`` is done with what it has found, before all is closed.
     """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
-    async with open_runtime(config, store, dry_run=dry_run, agenda=agenda) as runtime:
+    async with open_runtime(config, store, dry_run=dry_run, agenda=agenda, replica=True) as runtime:
         runtime.telemetry.exposed(exposed)
         passes = runtime.passes
         runtime.telemetry.progress = watch
-        passes.enrol()
-        try:
-            report = await passes.run_pass(WHOLE_PASS)
-        finally:
-            await passes.stop(timedelta(0))
-        if then is not None:
-            await then(runtime)
-        found = inventory(runtime.components, config.alerts.pending_for)
+        async with _holding(runtime):
+            passes.enrol()
+            try:
+                report = await passes.run_pass(WHOLE_PASS)
+            finally:
+                await passes.stop(timedelta(0))
+            if then is not None:
+                await then(runtime)
+            found = inventory(runtime.components, config.alerts.pending_for)
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
             ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
@@ -82,6 +86,31 @@ async def once(
         )
         needs_a_person = found.needs_a_person()
         return OncePassed(report=report, inventory=found, nothing_seen=nothing_seen, needs_a_person=needs_a_person)
+
+
+@asynccontextmanager
+async def _holding(runtime: Runtime) -> AsyncIterator[None]:
+    """All accounts, where daemons might work them. Raises ``StateInUse`` where one does."""
+    keeper, accounts = runtime.keeper, runtime.config.accounts
+    if keeper is None:
+        yield
+        return
+    keeper.attendant, keeper.describe = Handover(runtime), Health(runtime).described
+    await keeper.beat()
+    await keeper.settled()
+    try:
+        if missing := [account for account in accounts if not keeper.holds(account)]:
+            found = keeper.roll.leases.get(missing[0]) if keeper.roll is not None else None
+            by = f"by replica {found.holder}" if found is not None and found.holder else "by another replica"
+            said = f"account {missing[0]} is worked {by}: a single pass needs all of them"
+            raise StateInUse(keeper.error or said)
+        beating = asyncio.create_task(keeper.run())
+        try:
+            yield
+        finally:
+            beating.cancel()
+    finally:
+        await keeper.leave()
 
 
 class CannotBeDone(Exception):

@@ -177,7 +177,7 @@ class Cycle:
             observation = await self.look(zone)
         finally:
             slots.polling.release()
-        if not isinstance(observation, Seen):
+        if not isinstance(observation, Seen) or not self.components.tenure.keeps(zone.account):
             return False
         zone, now = observation.zone, self.now()
         if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack, now)]:
@@ -197,6 +197,8 @@ class Cycle:
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
         pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
+        if not isinstance(observation, Seen) and not components.tenure.may_send(zone.account):
+            return observation  # it was not asked: the account is another replica's by now
         self._remember(observation)
         self.report.zones += 1
         if isinstance(observation, Seen):

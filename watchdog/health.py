@@ -86,12 +86,11 @@ class Health:
 
     def described(self, me: Replica) -> Replica:
         """What the other replicas are told of this one."""
-        config, standing = self._runtime.config, self.standing()
-        troubles = {}
-        if standing.config_error:
-            troubles[str(Reason.CONFIG_REFUSED)] = standing.config_error
-        if standing.overdue_since is not None:
-            troubles[str(Reason.PASS_OVERDUE)] = f"a pass has not ended since {rfc3339(standing.overdue_since)}"
+        config, troubles = self._runtime.config, {}
+        if self.refusal:
+            troubles[str(Reason.CONFIG_REFUSED)] = self.refusal
+        if self.overdue_since is not None:
+            troubles[str(Reason.PASS_OVERDUE)] = f"a pass has not ended since {rfc3339(self.overdue_since)}"
         return replace(
             me, accounts=tuple(config.accounts), troubles=troubles, version=own_version(), config=config.digest
         )
@@ -129,6 +128,15 @@ class Health:
         self._unheld = {account: self._unheld.get(account, now) for account in sorted(free)}
         return dict(self._unheld)
 
+    def _refused_elsewhere(self) -> str:
+        """Why another replica did not take its configuration: it is told by one of all."""
+        keeper = self._runtime.keeper
+        if keeper is None or keeper.roll is None:
+            return ""
+        others = (each for each in keeper.roll.replicas.values() if each.instance != keeper.me.instance)
+        said = ((each.name, each.troubles.get(str(Reason.CONFIG_REFUSED), "")) for each in others)
+        return next((f"replica {name}: {why}" for name, why in said if why), "")
+
     def newly_overdue(self) -> bool:
         """Whether a pass is found to hang for the first time since all was well."""
         if self.healthy()[0]:
@@ -144,7 +152,7 @@ class Health:
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
             state_error=self.state_error(),
-            config_error=self.refusal,
+            config_error=self.refusal or self._refused_elsewhere(),
             overdue_since=self.overdue_since,
             discovery=dict(components.watched.failures),
             state_lost=lost,

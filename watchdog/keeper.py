@@ -12,11 +12,13 @@ by a clock that counts while a machine is suspended.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
 from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
+from watchdog.model.text import defect
 from watchdog.schedule.spread import share
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
@@ -37,6 +39,10 @@ MARGIN = 10
 
 PATIENCE = timedelta(seconds=20)
 """How long an account that is to be handed over may take to finish what is under way."""
+
+
+LEAVING = timedelta(seconds=5)
+"""How long a stop waits for the database, so that others take over at once."""
 
 
 @runtime_checkable
@@ -139,7 +145,10 @@ class Keeper:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await self.beat()
+            try:
+                await self.beat()
+            except Exception as surprise:  # noqa: BLE001  a fault of ours: what is held runs out, unless the next works
+                self.error = defect(surprise)
             await self._clock.sleep(self.poll)
 
     async def beat(self) -> None:
@@ -172,11 +181,17 @@ class Keeper:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         fence = self._fence()
         try:
-            await self._ask(lambda: self._store.release(fence, leaving=True))
-        except StateError as error:  # then they run out
+            async with asyncio.timeout(LEAVING.total_seconds()):
+                await self._ask(lambda: self._store.release(fence, leaving=True))
+        except (StateError, TimeoutError) as error:  # then they run out
             self.error = str(error)
         for account in list(self._leases):
             self._lose(account, given=True)
+
+    async def settled(self) -> None:
+        """What was begun with the last beat is done."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close(self) -> None:
         """Ask nothing any more."""
@@ -223,8 +238,8 @@ class Keeper:
     async def _take_in(self, leases: Collection[Lease]) -> None:
         try:
             await self.attendant.take_in(leases)
-        except StateError as error:  # it cannot be worked without what is known of it: the next may know
-            self.error = str(error)
+        except Exception as error:  # noqa: BLE001  it cannot be worked without what is known of it: the next may know
+            self.error = str(error) if isinstance(error, StateError) else defect(error)
             for lease in leases:
                 await self._give_back(lease.account)
             return
@@ -237,11 +252,9 @@ class Keeper:
 
     async def _give(self, account: str) -> None:
         self._ready.discard(account)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.attendant.finish(account)
-        except TimeoutError:
-            pass
         await self._give_back(account)
 
     async def _give_back(self, account: str) -> None:

@@ -20,8 +20,9 @@ class CannotLayOut(Exception):
 def lay_out(folder: Path, runbooks: str = "") -> int:
     """Write all of it below ``folder``, which is made where it is missing; return the number of files.
 
-    ``runbooks`` is the URL under which people find the runbooks: rules, manifests and the example then name each page
-    there. Raises ``CannotLayOut``; where it names a file that is there already, nothing was written.
+    ``runbooks`` is the URL under which people find the runbooks: the example, rules and manifests then name each page
+    there, as ``runbook_url`` in place of ``runbook``. Raises ``CannotLayOut``; where it names a file that is there
+    already, nothing was written.
     """
     root = _root()
     files = [path for name in SHIPPED for path in _below(root / name)]
@@ -33,6 +34,7 @@ def lay_out(folder: Path, runbooks: str = "") -> int:
         place = path.relative_to(root)
         text = path.read_bytes()
         if runbooks and place.parts[0] != "docs":
+            text = text.replace(b"runbook: ", b"runbook_url: ")
             text = text.replace(RUNBOOKS.encode(), f"{runbooks.rstrip('/')}/".encode())
         try:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """How calls fail: what is tried again, how long is waited, and when a credential is left alone."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import httpx
@@ -27,6 +28,7 @@ from watchdog.cloudflare.errors import (
 from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Urgency
 from watchdog.cloudflare.retries import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.transport import MOST_BYTES
+from watchdog.cloudflare.trust import REREAD_EVERY
 from watchdog.model.reasons import Reason
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
@@ -355,6 +357,19 @@ async def test_a_credential_that_was_replaced_in_its_file_is_taken_when_the_old_
     assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
     assert [request.status for request in sky.world.ledger] == [403, 200]
     assert sky.client.changes == [("credential_resumed", "trusted")]
+
+
+@in_simulated_time
+async def test_one_that_is_replaced_while_it_is_stopped_resumes_once_and_not_before_it_is_served():
+    held = ["simulated-token"]
+    sky = Sky(timed_out(tokens=[{"value": "third"}]), credential=rereading(lambda: held[0]))
+    for held[0] in ("simulated-token", "second", "third", "third"):
+        await asyncio.sleep(REREAD_EVERY)
+        with contextlib.suppress(CredentialRefused):
+            await sky.client.get_pack(ZONE, PACK)
+    told = [event for event, _ in sky.client.changes if event is not None]
+    assert told == ["credential_stopped", "credential_resumed"]
+    assert [request.status for request in sky.world.ledger] == [403, 403, 200, 200]
 
 
 @in_simulated_time

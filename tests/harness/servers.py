@@ -195,7 +195,7 @@ ROOT = Path(__file__).parents[2]
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 PROMETHEUS = shutil.which("prometheus")
 MANAGED = """
-route: {{receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
+route: {{receiver: hook, group_by: [alertname], group_wait: {wait}, group_interval: 1s, repeat_interval: 1h}}
 receivers: [{{name: hook, webhook_configs: [{{url: "{url}", send_resolved: true}}]}}]
 """
 
@@ -258,9 +258,10 @@ def cloudflare(scenario):
         thread.join(10)
 
 
-def alertmanager(stack, folder, hook):
-    """A real Alertmanager that sends on to the webhook ``hook`` at once; gives its address."""
-    (folder / "alertmanager.yml").write_text(MANAGED.format(url=hook))
+def alertmanager(stack, folder, hook, *, inhibit=(), wait="0s"):
+    """A real Alertmanager that sends on to the webhook ``hook``, after ``wait``; gives its address."""
+    managed = MANAGED.format(url=hook, wait=wait) + f"inhibit_rules: {json.dumps(inhibit)}\n"
+    (folder / "alertmanager.yml").write_text(managed)
     address = free_address()
     options = (
         f"--config.file={folder / 'alertmanager.yml'}",

@@ -241,7 +241,7 @@ def test_an_alertmanager_is_told_what_holds_and_until_when_that_is_sure(hook):
         "annotations": {
             "summary": "p1: gave_up",
             "description": "what to do",
-            "runbook_url": "docs/runbooks/gave_up.md",
+            "runbook": "docs/runbooks/gave_up.md",
         },
         "startsAt": "2026-11-24T12:00:00Z",
         "endsAt": "2026-11-24T13:04:00Z",

@@ -108,7 +108,7 @@ def test_a_pack_that_gives_up_is_told_by_prometheus_and_by_the_daemon_and_so_is_
         assert rule["labels"]["job"] == "certpack-watchdog"
         assert (own["labels"]["zone"], own["labels"]["severity"]) == ("a.example", "critical")
         assert own["annotations"]["summary"].endswith("gave up after 1 restart")
-        assert rule["annotations"]["runbook_url"] == own["annotations"]["runbook_url"] == "docs/runbooks/gave_up.md"
+        assert rule["annotations"]["runbook"] == own["annotations"]["runbook"] == "docs/runbooks/gave_up.md"
 
         world.set_status(pack_id("a.example", 0), "active")
 
@@ -116,6 +116,47 @@ def test_a_pack_that_gives_up_is_told_by_prometheus_and_by_the_daemon_and_so_is_
             return told("resolved").keys() >= {"CertpackGaveUp", "CertpackWatchdogGaveUp"}
 
         eventually(both_are_over)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not ALERTMANAGER, reason="alertmanager not installed (Debian: prometheus-alertmanager)")
+@pytest.mark.skipif(not PROMETHEUS, reason="prometheus not installed (Debian: prometheus)")
+def test_who_uses_both_ways_with_the_shipped_inhibit_rules_is_told_once_by_the_daemon(tmp_path):
+    accounts, web = {"main": ["a.example"]}, free_address()
+    inhibit = yaml.safe_load((DEPLOY.parent / "alertmanager" / "alertmanager.yml").read_text())["inhibit_rules"]
+    with ExitStack() as stack:
+        hook = stack.enter_context(Receiver())
+        world, url = stack.enter_context(cloudflare(world_of(accounts, FAILING)))
+        manager = alertmanager(stack, tmp_path, hook.url, inhibit=inhibit, wait="5s")
+        configured(tmp_path, url, accounts, [{"name": "am", "alertmanager": f"http://{manager}"}], web)
+        RealPrometheus(stack, tmp_path, scraping(web, manager))
+        watchdog(stack, tmp_path)
+
+        def inhibited():
+            held = json.loads(asked(f"http://{manager}/api/v2/alerts") or b"[]")
+            by = {each["fingerprint"]: each["labels"]["alertname"] for each in held}
+            return {
+                each["labels"]["alertname"]: {by.get(name) for name in each["status"]["inhibitedBy"]} for each in held
+            }
+
+        def the_rule_is_quiet():
+            return inhibited().get("CertpackGaveUp") == {"CertpackWatchdogGaveUp"}
+
+        def told(status):
+            alerts = [alert for got in list(hook.got) for alert in got.json["alerts"] if alert["status"] == status]
+            return {alert["labels"]["alertname"] for alert in alerts}
+
+        def told_of_it():
+            return told("firing")
+
+        def told_of_the_end():
+            return told("resolved")
+
+        eventually(the_rule_is_quiet)
+        eventually(told_of_it)
+        world.set_status(pack_id("a.example", 0), "active")
+        assert eventually(told_of_the_end) == {"CertpackWatchdogGaveUp"}
+        assert told("firing") == {"CertpackWatchdogGaveUp"}
 
 
 # ── the daemon's own webhook, and SIGKILL ────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,7 @@ from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
+from watchdog.notify.alertmanager import name_of
 from watchdog.notify.queue import DeliveryOutcome
 from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
 
@@ -164,11 +165,11 @@ def test_the_reader_of_expressions_sees_every_name_label_and_value():
 def test_an_alert_has_severity_summary_description_and_a_runbook_of_its_own(name):
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in {"info", "warning", "critical"}
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook"}
     assert "\n" not in rule["annotations"]["summary"]
     words = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removeprefix("Certpack")).lower()
-    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{words}.md"
-    assert (ROOT / rule["annotations"]["runbook_url"]).exists()
+    assert rule["annotations"]["runbook"] == f"docs/runbooks/{words}.md"
+    assert (ROOT / rule["annotations"]["runbook"]).exists()
 
 
 def test_an_alert_reads_only_records_of_its_own_group():
@@ -232,7 +233,7 @@ def said_by(path):
 def test_every_runbook_is_for_an_alert_and_every_alert_has_one():
     said = {(path.name, *alert) for path in PAGES for alert in said_by(path)[0]}
     rules = {
-        (rule["annotations"]["runbook_url"].rpartition("/")[2], name, rule["labels"]["severity"])
+        (rule["annotations"]["runbook"].rpartition("/")[2], name, rule["labels"]["severity"])
         for name, rule in ALERTS.items()
     }
     assert said == rules
@@ -481,3 +482,46 @@ def test_a_real_prometheus_knows_the_expiries_of_a_daemon_that_was_killed_and_sa
         assert expiries(recorded) >= known
         raised = {alert["labels"]["alertname"] for alert in prometheus.ask("alerts")["alerts"]}
         assert "CertpackWatchdogDown" in raised
+
+
+# ── both ways at once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+INHIBIT = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())["inhibit_rules"]
+
+
+def named_in(matchers):
+    """The names of alerts that one side of an inhibit rule has."""
+    [name] = [matcher for matcher in matchers if matcher.startswith("alertname")]
+    pattern = name.partition('"')[2].rstrip('"')
+    found = {each for each in {*ALERTS, *map(name_of, OWN_ALERTS)} if re.fullmatch(pattern, each)}
+    return {each for each in found if "pack!" not in str(matchers) or each not in ALERTS or speaks_of_a_pack(each)}
+
+
+def speaks_of_a_pack(name):
+    """Whether it has the label ``pack``, as the series it is made from has."""
+    return "pack_" in ALERTS[name]["expr"] or "pack:" in ALERTS[name]["expr"]
+
+
+@pytest.mark.skipif(not shutil.which("amtool"), reason="amtool not installed (Debian: prometheus-alertmanager)")
+@pytest.mark.real
+def test_amtool_takes_the_example_for_those_who_use_both_ways():
+    path = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
+    done = subprocess.run(["amtool", "check-config", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(INHIBIT)} inhibit rules" in done.stdout
+
+
+@pytest.mark.parametrize("rule", INHIBIT, ids=lambda rule: rule["target_matchers"][0])
+def test_a_side_of_an_inhibit_rule_names_alerts_that_exist(rule):
+    assert named_in(rule["source_matchers"]) & set(map(name_of, OWN_ALERTS))
+    assert named_in(rule["target_matchers"]) & set(ALERTS)
+    assert ('job=""' in rule["source_matchers"], 'job!=""' in rule["target_matchers"]) == (True, True)
+
+
+def test_every_rule_that_says_what_the_daemon_says_too_is_inhibited_by_it():
+    both = {
+        name for name in ALERTS if f"CertpackWatchdog{name.removeprefix('Certpack')}" in set(map(name_of, OWN_ALERTS))
+    }
+    quiet = {name for rule in INHIBIT for name in named_in(rule["target_matchers"])}
+    assert both - quiet == set()
+    assert "severity" in set.intersection(*(set(rule["equal"]) for rule in INHIBIT))

@@ -5,17 +5,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from watchdog.state import bookings, clocks, database, journal, outbox, packs, restarts, schema, store
+from watchdog.state.deferred import real
 
 ROOMS = (bookings, clocks, journal, outbox, packs, restarts, store)
-KEYED = [table for table in schema.metadata.tables.values() if "id" not in table.primary_key.columns]
+KEYED = [table for table in real(schema.metadata).tables.values() if "id" not in table.primary_key.columns]
 
 
 def statements():
     for module in ROOMS:
         for found in vars(module).values():
-            yield from (each for each in (found if isinstance(found, tuple) else [found]) if is_statement(each))
-    for table in (*KEYED, schema.outbox):
-        yield database._delete(table)  # noqa: SLF001 - it is made for each table when it is first needed
+            yield from (
+                each for each in map(real, found if isinstance(found, tuple) else [found]) if is_statement(each)
+            )
+    for table in (*KEYED, real(schema.outbox)):
+        yield database.deletion(table)
 
 
 def is_statement(found):
@@ -26,13 +29,13 @@ def is_statement(found):
 def test_every_statement_can_be_said_in_each_dialect(dialect):
     said = [str(each.compile(dialect=dialect)) for each in statements()]
     assert len(said) > 20
-    for table in schema.metadata.tables.values():
+    for table in real(schema.metadata).tables.values():
         assert str(sa.schema.CreateTable(table).compile(dialect=dialect))
 
 
 @pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=lambda dialect: dialect.name)
 def test_a_whole_row_is_replaced_in_each_dialect_but_its_key(dialect):
-    said = str(database.upsert(dialect.name, schema.histories, "last_restart_at").compile(dialect=dialect))
+    said = str(database.upsert(dialect.name, real(schema.histories), "last_restart_at").compile(dialect=dialect))
     assert "ON CONFLICT (zone_id, pack_id) DO UPDATE SET attempts = excluded.attempts, trouble_since" in said
     assert "zone_id = excluded" not in said
     assert "WHERE coalesce(excluded.last_restart_at, " in said

@@ -79,10 +79,10 @@ class Change(NamedTuple):
     def event(self) -> EventName | None:
         """The log event of it; ``None`` where it is not worth a line: a doubt that was put aside.
 
-        From one standing to the same another secret came in its place.
+        From one standing to the same another secret came in its place. One that is stopped is only to be tried then.
         """
         if self.before is self.after:
-            return EventName.CREDENTIAL_RESUMED
+            return None if self.after in SENDS_NOTHING else EventName.CREDENTIAL_RESUMED
         if self.after in SENDS_NOTHING:
             return EventName.CREDENTIAL_STOPPED
         if self.after is Standing.DOUBTED:

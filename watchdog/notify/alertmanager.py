@@ -91,7 +91,9 @@ def _alert(alert: Alert, starts: datetime, ends: datetime) -> dict[str, Any]:
     known = alert_json(alert)
     labels = {name: known[name] or "" for name in ("reason", "severity", "account", "zone")}
     labels = {"alertname": name_of(alert.reason), **labels, "pack": alert.pack_id}
-    notes = {"summary": known["summary"], "description": known["body"], "runbook_url": known["runbook"]}
+    # Whoever shows annotations makes a link of `runbook_url`: what is none has another name.
+    runbook = "runbook_url" if "://" in alert.runbook else "runbook"
+    notes = {"summary": known["summary"], "description": known["body"], runbook: alert.runbook}
     return _posted({name: value for name, value in labels.items() if value}, notes, starts, ends)
 
 

@@ -4,9 +4,8 @@ Functions over the connection of a transaction that ``store`` has begun. Times a
 which means something only within one boot.
 """
 
-import sqlalchemy as sa
-
 from watchdog.state import schema
+from watchdog.state.deferred import sa
 
 LONGEST = 7 * 86400.0
 """Seconds that a booking is kept at most: far longer than the five minutes of Cloudflare's window."""

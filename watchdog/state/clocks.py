@@ -6,10 +6,9 @@ moment is handed in.
 
 from datetime import timedelta
 
-import sqlalchemy as sa
-
 from watchdog.model.clock import Anchor
 from watchdog.state import schema
+from watchdog.state.deferred import sa
 from watchdog.state.rows import from_micros, to_micros
 
 _h, _i, _m = schema.histories.c, schema.intents.c, schema.meta.c

@@ -6,16 +6,14 @@ What is about processes (leases, replicas, the clock that times were noted by) s
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from watchdog.model.clock import Anchor
 from watchdog.state import clocks, schema
 from watchdog.state.bookings import SHARED
 from watchdog.state.database import Database, StateError, StateInUse, execute_each
+from watchdog.state.deferred import real, sa
 from watchdog.state.rows import from_micros, to_micros
 
-_OF_PROCESSES = (schema.leases, schema.replicas)
-_MOVED = [table for table in schema.metadata.sorted_tables if table not in (*_OF_PROCESSES, schema.meta)]
+_STAYS = (schema.leases, schema.replicas, schema.meta)
 _ALIVE = sa.select(schema.replicas.c.name).where(schema.replicas.c.expires > sa.bindparam("now")).order_by("name")
 _LAST_MESSAGE = sa.select(schema.meta.c.last_message)
 
@@ -31,7 +29,7 @@ class Moved:
 
 def copy_rows(source: Database, target: Database) -> None:
     """As of one moment, in place of whatever ``target`` has, which gets all of it or nothing."""
-    tables = schema.metadata.sorted_tables
+    tables = list(schema.metadata.sorted_tables)
     with source.reading() as connection:
         found = {table.name: connection.execute(sa.select(table)).mappings().all() for table in tables}
     with target.writing() as connection:
@@ -47,22 +45,24 @@ def move_rows(source: Database, target: Database, now: Anchor) -> Moved:
 
     ``now`` is what the clocks of this machine say. Raises ``StateInUse`` and ``StateError``.
     """
+    stays, bookings = real(_STAYS), real(schema.bookings.name)
+    moved = [table for table in schema.metadata.sorted_tables if table not in stays]
     with source.reading() as connection:
         there = _clock(connection, source, now)
         _see_that_nobody_works(connection, source, there)
-        found = {table.name: _rows(connection, table) for table in _MOVED}
+        found = {table.name: _rows(connection, table) for table in moved}
         last_message = connection.execute(_LAST_MESSAGE).scalar_one()
     with target.writing() as connection:
         here = _clock(connection, target, now)
         _see_that_nobody_works(connection, target, here)
-        if any(connection.execute(sa.select(table).limit(1)).first() for table in _MOVED):
+        if any(connection.execute(sa.select(table).limit(1)).first() for table in moved):
             raise StateError(f"{target.name} holds a state already: name an empty one")
-        found[schema.bookings.name] = [
+        found[bookings] = [
             row | {"boot": here.boot, "until": row["until"] - there.monotonic + here.monotonic}
-            for row in found[schema.bookings.name]
+            for row in found[bookings]
             if row["boot"] == there.boot
         ]
-        for table in _MOVED:
+        for table in moved:
             execute_each(connection, sa.insert(table), found[table.name])
         clocks.shift(connection, here.at - there.at)
         connection.execute(sa.update(schema.meta).values(last_message=last_message))

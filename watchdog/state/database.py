@@ -14,8 +14,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-import sqlalchemy as sa
-
+from watchdog.state import driver, schema
+from watchdog.state.deferred import call, real, sa
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.rows import Row
 
@@ -90,12 +90,17 @@ class Database(Protocol):
         """Let it go; a second call does nothing."""
 
 
-def execute_each(connection: sa.Connection, statement: sa.ClauseElement, rows: Sequence[Row]) -> None:
+def execute_each(
+    connection: "sa.Connection | driver.Connection", statement: sa.ClauseElement, rows: Sequence[Row]
+) -> None:
     """Run one statement for each of ``rows``, which name the same columns; not at all for none."""
-    if rows:
+    if isinstance(connection, driver.Connection):
+        if rows:
+            connection.run_each(statement, rows)
+    elif rows:
         # Core compiles it, once, and the driver gets the rows as they are: Core itself would take every value of every
-        # row in its hands, in a first pass over a large fleet for longer than SQLite needs to store them.
-        said, order = _compiled(statement, connection.dialect, tuple(rows[0]))
+        # row in its hands, in a first pass over a large fleet for longer than the database needs to store them.
+        said, order = _compiled(real(statement), connection.dialect, tuple(rows[0]))
         connection.exec_driver_sql(said, list(map(order, rows)))
 
 
@@ -116,29 +121,43 @@ def upsert_each(connection: sa.Connection, table: sa.Table, rows: Sequence[Row],
 
     A stored row whose time in the column ``unless_older`` is later than the new one's is left as it is.
     """
-    execute_each(connection, upsert(connection.dialect.name, table, unless_older), rows)
+    execute_each(connection, _upsert(connection.dialect.name, table, unless_older), rows)
 
 
 def delete_each(connection: sa.Connection, table: sa.Table, keys: Iterable[tuple[str | int, ...]]) -> None:
     """Delete the rows with these primary keys; one that is not there is no error."""
-    names = [column.name for column in table.primary_key]
-    execute_each(connection, _delete(table), [dict(zip(names, key, strict=True)) for key in keys])
+    listed = list(keys)
+    if listed:
+        names = schema.KEYS[table]
+        execute_each(connection, _delete(table), [dict(zip(names, key, strict=True)) for key in listed])
 
 
 @cache
-def _delete(table: sa.Table) -> sa.Delete:
-    return sa.delete(table).where(*(column == sa.bindparam(column.name) for column in table.primary_key))
+def _upsert(dialect: str, table: sa.Table, unless_older: str) -> sa.ClauseElement:
+    return call(upsert, dialect, table, unless_older)
 
 
 @cache
+def _delete(table: sa.Table) -> sa.ClauseElement:
+    return call(deletion, table)
+
+
+def deletion(table: sa.Table) -> sa.ClauseElement:
+    """Delete the row with one primary key."""
+    core = real(sa)
+    keys = (column == core.bindparam(column.name) for column in table.primary_key)
+    return core.delete(table).where(*keys)  # type: ignore[no-any-return]
+
+
 def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseElement:
     """The one statement for which Core has no word of its own: both dialects that are thought of spell it alike."""
     insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     new, names = insert.excluded, [column.name for column in table.columns if not column.primary_key]
     where = None
     if unless_older:
-        never: sa.ColumnClause[int] = sa.literal_column("-1")
-        where = sa.func.coalesce(new[unless_older], never) >= sa.func.coalesce(table.c[unless_older], never)
+        core = real(sa)
+        never, coalesce = core.literal_column("-1"), core.func.coalesce
+        where = coalesce(new[unless_older], never) >= coalesce(table.c[unless_older], never)
     values = {name: new[name] for name in names}
     statement: sa.ClauseElement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_=values, where=where

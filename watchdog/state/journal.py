@@ -6,11 +6,10 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 from collections.abc import Iterable
 from datetime import datetime
 
-import sqlalchemy as sa
-
 from watchdog.model.history import JournalLine
 from watchdog.state import schema
 from watchdog.state.database import execute_each
+from watchdog.state.deferred import sa
 from watchdog.state.rows import row_of, to_micros, value_of
 
 ROWS = 200_000

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 import msgspec
-import sqlalchemy as sa
 
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
+from watchdog.state.deferred import sa
 from watchdog.state.rows import from_micros, texts_from, texts_to, value_of
 
 FORGET_REPLICAS = timedelta(days=1)

@@ -8,9 +8,6 @@ import os
 import stat
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
-
 from watchdog.state.database import StateError
 
 _MAGIC = b"SQLite format 3\0"
@@ -26,12 +23,8 @@ def path_of(url: str) -> Path:
 
 def named(url: str) -> Path:
     """The file a URL names, whether or not anything is there."""
-    try:
-        parsed = sa.make_url(url)
-    except SQLAlchemyError:
-        parsed = sa.URL.create("")
-    named = parsed.database or ":memory:"
-    if parsed.drivername != "sqlite" or named == ":memory:" or "\0" in named or parsed.query:
+    named = url.removeprefix("sqlite:///")
+    if named in {url, "", ":memory:"} or "\0" in named or "?" in named:
         raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
     path = Path(os.path.realpath(named))
     if stat.S_ISDIR(mode(path)):

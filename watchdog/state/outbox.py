@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
-import sqlalchemy as sa
 
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message, account_of_group
 from watchdog.model.leases import Fence
 from watchdog.state import schema
 from watchdog.state.database import delete_each, upsert_each
+from watchdog.state.deferred import sa
 from watchdog.state.rows import Row, from_micros, maybe_from_micros, maybe_to_micros, to_micros
 from watchdog.state.store import Store
 

@@ -7,7 +7,6 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered, ZoneMemory
@@ -15,6 +14,7 @@ from watchdog.model.packs import ManualRecord, PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, upsert_each
+from watchdog.state.deferred import sa
 from watchdog.state.rows import (
     Row,
     diagnosis_from,

@@ -7,13 +7,12 @@ processes may act on one pack: the stored history decides which of them came fir
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-
 from watchdog.model.history import UNTROUBLED, History, Intent
 from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each
+from watchdog.state.deferred import sa
 from watchdog.state.rows import Row, from_micros, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)

@@ -4,7 +4,9 @@ How values lie in columns is in ``rows``. A change here needs a new revision in 
 together.
 """
 
-import sqlalchemy as sa
+from collections.abc import Mapping
+
+from watchdog.state.deferred import call, sa
 
 _MICROS = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # an INTEGER of SQLite has 64 bits, others' have 32
 _BIG = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -34,11 +36,11 @@ def _id() -> "sa.Column[int]":
     return sa.Column("id", _BIG, primary_key=True)
 
 
-metadata = sa.MetaData()
+_metadata = sa.MetaData()
 
 zones = sa.Table(
     "zones",
-    metadata,
+    _metadata,
     _key("account"),
     _key("label"),
     _text("id"),
@@ -50,7 +52,7 @@ zones = sa.Table(
 )
 packs = sa.Table(
     "packs",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _text("account"),
@@ -72,7 +74,7 @@ packs = sa.Table(
 )
 histories = sa.Table(
     "histories",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _number("attempts"),
@@ -85,7 +87,7 @@ histories = sa.Table(
 )
 intents = sa.Table(
     "intents",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("zone"),
@@ -101,7 +103,7 @@ intents = sa.Table(
 )
 journal = sa.Table(
     "journal",
-    metadata,
+    _metadata,
     _id(),
     _time("at", nullable=False),
     _text("event"),
@@ -115,7 +117,7 @@ journal = sa.Table(
 )
 diagnoses = sa.Table(
     "diagnoses",
-    metadata,
+    _metadata,
     _key("zone_id"),
     _key("pack_id"),
     _time("at", nullable=False),
@@ -124,10 +126,10 @@ diagnoses = sa.Table(
     _time("rechecked_at"),
     sqlite_with_rowid=False,
 )
-alert_log = sa.Table("alert_log", metadata, _key("fingerprint"), _text("entry"), _account(), sqlite_with_rowid=False)
+alert_log = sa.Table("alert_log", _metadata, _key("fingerprint"), _text("entry"), _account(), sqlite_with_rowid=False)
 alert_groups = sa.Table(
     "alert_groups",
-    metadata,
+    _metadata,
     _key("name"),
     _time("said_at", nullable=False),
     _number("in_a_row"),
@@ -137,7 +139,7 @@ alert_groups = sa.Table(
 )
 outbox = sa.Table(
     "outbox",
-    metadata,
+    _metadata,
     _id(),
     _text("destination"),
     _time("at", nullable=False),
@@ -147,7 +149,7 @@ outbox = sa.Table(
 )
 silences = sa.Table(
     "silences",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("zone"),
@@ -161,7 +163,7 @@ silences = sa.Table(
 )
 bookings = sa.Table(
     "bookings",
-    metadata,
+    _metadata,
     _id(),
     _text("account"),
     _text("boot"),
@@ -170,7 +172,7 @@ bookings = sa.Table(
 )
 leases = sa.Table(
     "leases",
-    metadata,
+    _metadata,
     _key("account"),
     _text("holder"),
     _text("instance"),
@@ -184,7 +186,7 @@ leases = sa.Table(
 )
 replicas = sa.Table(
     "replicas",
-    metadata,
+    _metadata,
     _key("instance"),
     _text("name"),
     _time("expires", nullable=False),
@@ -197,7 +199,7 @@ replicas = sa.Table(
 )
 meta = sa.Table(
     "meta",
-    metadata,
+    _metadata,
     _id(),
     _number("probes"),
     _time("anchor_at"),
@@ -208,3 +210,26 @@ meta = sa.Table(
 )
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
 ever given to a message, and how often somebody without a lease has written into a state that several share."""
+
+
+def _whole(metadata: "sa.MetaData", *tables: object) -> "sa.MetaData":  # noqa: ARG001  each enters itself when it is made
+    return metadata
+
+
+metadata = call(
+    _whole,
+    _metadata,
+    *(zones, packs, histories, intents, journal, diagnoses, alert_log),
+    *(alert_groups, outbox, silences, bookings, leases, replicas, meta),
+)
+"""All of the tables."""
+
+KEYS: "Mapping[sa.Table, tuple[str, ...]]" = {
+    packs: ("zone_id", "pack_id"),
+    histories: ("zone_id", "pack_id"),
+    diagnoses: ("zone_id", "pack_id"),
+    alert_log: ("fingerprint",),
+    alert_groups: ("name",),
+    outbox: ("id",),
+}
+"""The primary keys of the tables whose rows are deleted one by one, in their order."""

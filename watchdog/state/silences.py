@@ -6,10 +6,9 @@ Functions over the connection of a transaction that ``store`` has begun.
 from collections.abc import Iterable
 from dataclasses import replace
 
-import sqlalchemy as sa
-
 from watchdog.model.silences import Silence
 from watchdog.state import schema
+from watchdog.state.deferred import sa
 from watchdog.state.rows import row_of, value_of
 
 _s = schema.silences.c

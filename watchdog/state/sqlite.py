@@ -5,6 +5,7 @@ for damage, error codes. Called by ``store`` alone.
 """
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,16 +14,16 @@ from typing import cast
 from urllib.parse import quote
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchdog.model.text import clean
+from watchdog.state import driver, texts
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
+from watchdog.state.deferred import real, sa
 from watchdog.state.glance import access, without_a_trace
 from watchdog.state.location import create, is_strange, mode, named, newest_copy, path_of, room_for_copy
 from watchdog.state.lock import InstanceLock
 from watchdog.state.migrations import HEAD
-from watchdog.state.migrations.upgrade import TooNew, UpgradeError, revision_of, upgrade
+from watchdog.state.migrations.upgrade import OURS, VERSION, TooNew, UpgradeError, fill, judged, upgrade
 from watchdog.state.quarantine import last_loss, set_aside
 
 _BUSY = 5.0
@@ -38,6 +39,7 @@ _SENTENCES = {
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
 }
 _DAMAGE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _SENSELESS = (sqlite3.OperationalError, ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 
 
@@ -54,16 +56,14 @@ class SQLite:
         self._lock = lock
         self.lost = last_loss(path)
         self.damage: StateDamaged | None = None
-        self._engine = sa.create_engine(
-            sa.URL.create("sqlite")
-            if options is None
-            else sa.URL.create("sqlite", database=f"file:{quote(str(path))}", query={"uri": "true", **options}),
-            # The driver begins no transaction of its own accord: ours begin with what ``_transaction`` says.
-            connect_args={"timeout": _BUSY, "check_same_thread": False, "isolation_level": None},
-            poolclass=sa.NullPool,
-        )
+        said = "&".join(f"{name}={value}" for name, value in (options or {}).items())
+        name = f"file:{quote(str(path))}?{said}" if options is not None else ":memory:"
         with self._errors():
-            self._connection = self._engine.connect()
+            # The driver begins no transaction of its own accord: ours begin with what ``_transaction`` says.
+            self._raw = sqlite3.connect(
+                name, uri=True, timeout=_BUSY, check_same_thread=False, isolation_level=None, cached_statements=256
+            )
+        self._connection = driver.Connection(self._raw)
         self._version = 0
 
     @property
@@ -114,7 +114,8 @@ class SQLite:
             # 0.08 s for the 47 MB of 100,000 packs and as many lines of journal, where loading them takes 1.2 s.
             if check and (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()) != "ok":
                 raise StateDamaged(f"the state {self._path} is damaged: {clean(found)}")
-            revision = revision_of(connection)
+            names = set(connection.exec_driver_sql(_NAMES).scalars())
+            revision = judged(names, connection.execute(VERSION).scalar() if names >= OURS else None)
         if revision != HEAD:
             with self._errors():
                 if not migrate:
@@ -125,11 +126,10 @@ class SQLite:
     def copy(self, options: Mapping[str, str]) -> None:
         """Take what the file holds."""
         said = "&".join(f"{name}={value}" for name, value in options.items())
-        here = cast("sqlite3.Connection", self._connection.connection.dbapi_connection)
         with self._errors(reading=True):
             there = sqlite3.connect(f"file:{quote(str(self._path))}?{said}", uri=True, timeout=_BUSY)
             try:
-                there.backup(here)
+                there.backup(self._raw)
             finally:
                 there.close()
 
@@ -148,7 +148,20 @@ class SQLite:
             with self._statements() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(copy),)).close()
         with self.writing() as connection:
-            upgrade(connection)
+            if revision:
+                with self._by_core() as core, core.begin():
+                    upgrade(core)
+                return
+            for statement in texts.stored().tables:
+                connection.exec_driver_sql(statement)
+            fill(connection)
+
+    def _by_core(self) -> sa.Connection:
+        """The same connection as one of Core, in the transaction that was begun on it: for Alembic."""
+        core = real(sa)
+        engine = core.create_engine("sqlite://", creator=lambda: self._raw, poolclass=core.StaticPool)
+        connection: sa.Connection = engine.connect()
+        return connection
 
     def _move_away(self, at: datetime, damage: StateDamaged | None) -> Path:
         """Before the file is closed: SQLite would clear the log of writes away."""
@@ -158,29 +171,29 @@ class SQLite:
             raise StateError(f"{damage}; and it cannot be set aside: {error.strerror}") from error
 
     def _disconnect(self) -> None:
-        with suppress(SQLAlchemyError, sqlite3.Error):
-            self._connection.close()
-        self._engine.dispose()
+        with suppress(sqlite3.Error):
+            self._raw.close()
 
     def _data_version(self) -> int:
-        with self._errors():  # asked at every pass: the driver is, and not Core, which would begin a transaction
-            cursor = self._connection.connection.cursor()
-            try:
-                return int(cursor.execute("PRAGMA data_version").fetchone()[0])
-            finally:
-                cursor.close()
+        with self._errors():
+            return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def _transaction(self, begin: str, *, reading: bool = False) -> Iterator[sa.Connection]:
         with self._statements(reading=reading) as connection:
-            connection.exec_driver_sql(begin)
-            yield connection
+            self._raw.execute(begin)
+            try:
+                yield connection
+                self._raw.commit()
+            except BaseException:
+                self._raw.rollback()
+                raise
 
     @contextmanager
     def _statements(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         """Statements that are each a transaction, as some PRAGMAs must be, until one of them begins a longer one."""
-        with self._errors(reading=reading), self._connection.begin():
-            yield self._connection
+        with self._errors(reading=reading):
+            yield cast("sa.Connection", self._connection)  # which does all that is asked of one in this room
 
     @contextmanager
     def _errors(self, *, reading: bool = False) -> Iterator[None]:
@@ -196,11 +209,15 @@ class SQLite:
             raise StateTooNew(f"the state {self._path} {error}: run that version, or {instead}") from error
         except UpgradeError as error:
             raise StateError(f"the state {self._path} {error}") from error
-        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+            raise self._sentence(error, reading=reading) from error
+        except Exception as error:
+            if not _is_of_core(error):
+                raise
             raise self._sentence(error, reading=reading) from error
 
     def _sentence(self, error: Exception, *, reading: bool) -> StateError:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        cause = getattr(error, "orig", error)  # Core has the driver's inside of its own
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         senseless = reading and isinstance(cause, _SENSELESS) and code in {0, sqlite3.SQLITE_ERROR}
         said = _SENTENCES.get(code, f"{'is damaged' if senseless else 'cannot be used'}: {clean(cause)}")
@@ -283,3 +300,9 @@ def _opened(path: Path, lock: InstanceLock | None, mend_at: datetime | None) -> 
         database.abandon(mend_at, error)
         raise
     return database
+
+
+def _is_of_core(error: Exception) -> bool:
+    """Whether SQLAlchemy raised it, which an upgrade uses."""
+    core = sys.modules.get("sqlalchemy")
+    return core is not None and isinstance(error, core.exc.SQLAlchemyError)

@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-import sqlalchemy as sa
-
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
@@ -23,6 +21,7 @@ from watchdog.state import bookings, clocks, journal, leases, packs, restarts, s
 from watchdog.state.changes import Changes, Plain, Snapshot, Survey
 from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
+from watchdog.state.deferred import sa
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.rows import from_micros
 from watchdog.state.survey import Ask

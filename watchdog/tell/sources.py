@@ -22,6 +22,16 @@ class AccountSituation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HolderSituation:
+    """Of several replicas: who works an account and since when; ``holder`` is empty where nobody does."""
+
+    account: str
+    holder: str
+    since: datetime
+    here: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationSituation:
     """One destination of alerts: how many messages wait for it, and why the last was not taken (empty: it was)."""
 
@@ -45,6 +55,7 @@ class Situation:
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     accounts: tuple[AccountSituation, ...] = ()
     destinations: tuple[DestinationSituation, ...] = ()
+    holders: tuple[HolderSituation, ...] = ()
     runbooks: str = ""
 
     @property

@@ -6,12 +6,17 @@ tables whole.
 
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from watchdog.state import schema
+from watchdog.state.deferred import real, sa
 from watchdog.state.migrations import HEAD
 
 _version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+
+
+VERSION = sa.select(_version.c.version_num)
+_FIRST_ROW, _NEWEST = sa.insert(schema.meta), sa.insert(_version)
+OURS = frozenset({"alembic_version", "histories"})
+"""Tables without which a database is somebody else's."""
 
 
 class UpgradeError(Exception):
@@ -24,11 +29,14 @@ class TooNew(UpgradeError):
 
 def revision_of(connection: sa.Connection) -> str:
     """The revision of the tables, empty where there are none. ``UpgradeError`` where they are newer, or not ours."""
-    names = set(sa.inspect(connection).get_table_names())
+    names = set(real(sa.inspect)(connection).get_table_names())
+    return judged(names, connection.execute(VERSION).scalar() if names >= OURS else None)
+
+
+def judged(names: set[str], revision: str | None) -> str:
+    """The revision of a database that has tables of these ``names``; raises as ``revision_of``."""
     if not names:
         return ""
-    ours = {_version.name, schema.histories.name} <= names
-    revision: str | None = connection.execute(sa.select(_version.c.version_num)).scalar() if ours else None
     if revision is None:
         raise UpgradeError("is a database of something else: choose another path in state.url")
     if revision > HEAD:
@@ -59,7 +67,20 @@ def _create(connection: sa.Connection) -> None:
 
     It spares each new state, and with it every demo and every container's first start, Alembic's import.
     """
-    schema.metadata.create_all(connection, checkfirst=False)
-    _version.create(connection, checkfirst=False)
-    connection.execute(sa.insert(schema.meta), {"id": 1, "probes": 0})
-    connection.execute(sa.insert(_version), {"version_num": HEAD})
+    real(schema.metadata).create_all(connection, checkfirst=False)
+    real(_version).create(connection, checkfirst=False)
+    fill(connection)
+
+
+def fill(connection: sa.Connection) -> None:
+    """The first rows of new tables."""
+    connection.execute(_FIRST_ROW, {"id": 1, "probes": 0})
+    connection.execute(_NEWEST, {"version_num": HEAD})
+
+
+def creation(dialect: "sa.Dialect") -> list[str]:
+    """The statements that lay the tables."""
+    tables = [*schema.metadata.sorted_tables, real(_version)]
+    laid = [real(sa).schema.CreateTable(table) for table in tables]
+    laid += [real(sa).schema.CreateIndex(index) for table in tables for index in table.indexes]
+    return [str(each.compile(dialect=dialect)).strip() for each in laid]

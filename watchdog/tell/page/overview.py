@@ -77,6 +77,10 @@ def overview(
         "version": situation.version,
         "loaded": moment(situation.loaded_at, now),
         "accounts": situation.accounts,
+        "holders": [
+            {"account": each.account, "holder": each.holder, "since": moment(each.since, now), "here": each.here}
+            for each in situation.holders
+        ],
         "destinations": [
             {"name": each.name, "waiting": each.waiting, "failing": clean(each.failing, _LONGEST)}
             for each in situation.destinations
