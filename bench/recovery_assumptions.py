@@ -102,6 +102,9 @@ def read(path: Path, packs: int | None = None) -> Assumptions:
     """The assumptions of a file; with another number of ``packs``, zones and accounts shrink with it."""
     text = path.read_text()
     told: dict[str, Any] = yaml.safe_load(text)
+    if "like" in told:  # another world file, and what differs from it
+        other = (path.parent / told["like"]).read_text()
+        told, text = yaml.safe_load(other) | told, f"{text}\n{other}"
     people, limits, cloudflare = told["people"], told["limits"], told["cloudflare"]
     part = 1.0 if packs is None else packs / told["packs"]
     return Assumptions(

@@ -45,6 +45,7 @@ from watchdog.model.trouble import WORKS_WITHIN
 from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import calm
 from watchdog.notify.pipeline import Pipeline
+from watchdog.observe.facts import KEPT_FOR
 from watchdog.runtime import inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.simulator.life import Life
@@ -427,6 +428,7 @@ class Year:
             while self.time.seconds < self.fate.end:
                 self.ticks += 1
                 tick = self.time.seconds
+                self._read_facts()
                 health.pass_ended(await runtime.passes.run_pass(schedule.attention_interval))
                 await pipeline.after_pass(self._inventory(), health.standing())
                 await pipeline.delivered(timedelta(seconds=20))
@@ -446,6 +448,14 @@ class Year:
         return replace(found, zones=zones)
 
     # ── what is left out ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_facts(self) -> None:
+        """What the looks that were left out would have read anew of their zones."""
+        kept = self.runtime.components.facts._known  # noqa: SLF001  nobody else needs to know
+        now = self.clock.now()
+        for zone in self.runtime.components.watched.zones() if kept else ():
+            if self._put_off.get(zone.key) and zone.id in kept:
+                kept[zone.id] = kept[zone.id]._replace(at=now - KEPT_FOR, read_at=now - timedelta(seconds=TICK))
 
     def _next_tick(self, tick: float, pipeline: Pipeline) -> float:
         following = TICK * (math.floor(self.time.seconds / TICK) + 1)
@@ -518,7 +528,8 @@ class Year:
                 yield from _pressing(pack)
         for known in memory.packs_of(zone):
             history = memory.history(known.pack)
-            moments = [known.decision.until, history.next_restart_at]
+            moments = [known.decision.until, history.next_restart_at, known.since + WORKS_WITHIN]
+            moments.append(known.since + self.runtime.config.alerts.pending_for)
             moments += [history.last_restart_at + initial] if history.last_restart_at else []
             asked = known.diagnosis.rechecked_at if known.diagnosis else None
             moments += [asked + SAME_TOKENS_EVERY] if asked else []

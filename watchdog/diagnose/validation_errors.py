@@ -43,8 +43,8 @@ _MEANINGS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
 )
 
 _PAUSE_HELP = (
-    "Order the pack from another certificate authority: Let's Encrypt has paused the name after many failures, and only"
-    " the owner of its account can lift that, which is Cloudflare (ask its support)."
+    "Order the pack from another certificate authority. Let's Encrypt has paused the name after many failures, and only"
+    " the owner of its account can lift that: Cloudflare (ask its support)."
 )
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)

@@ -110,7 +110,7 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
             return f"{step} That is too late for the renewal: order it from another certificate authority now."
         return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
-        return "It waits for the records below. Once every resolver sees them, Cloudflare is asked to check at once."
+        return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
     if known.decision.reason is Reason.HEALTHY:
         return _renewed_by(known.pack, now) or REASONS[Reason.HEALTHY].next_step
     return REASONS[known.decision.reason].next_step

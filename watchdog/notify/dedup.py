@@ -1,10 +1,12 @@
 """Once: which alerts to notify people of now, given those that hold and the log. Arithmetic only; ``now`` is handed in.
 
 People are told of an alert when it starts, when it gets worse, every ``repeat_every`` while it lasts, and when it is
-over; what that means for one alert is its ``lifecycle``. Many alerts are kept quiet by their *group*: what has one
-reason and one account. After a message a group is silent for 5 min, after the next for 15 min, then for 1 h, until it
-has been quiet for two hours. What comes up meanwhile waits and is told together, so 500 packs that fail one after the
-other are a handful of messages.
+over; what that means for one alert is its ``lifecycle``. Of two that fire about one pack only the graver is repeated,
+which says what was found of both; what is repeated takes along those of its group whose turn is near.
+
+Many alerts are kept quiet by their *group*: what has one reason and one account. After a message a group is silent for
+5 min, after the next for 15 min, then for 1 h, until it has been quiet for two hours. What comes up meanwhile waits and
+is told together, so 500 packs that fail one after the other are a handful of messages.
 
 A critical that is new does not wait for that: its group speaks as soon as its last message is ``critical_within`` old,
 and tells all that waits. It may do so three times, and once more for each hour, so that a storm stays a handful.
@@ -121,8 +123,11 @@ def _notify(
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
+    of_one: dict[str, list[AlertState]] = defaultdict(list)
     for fingerprint, state in states.items():
         members[state.alert.group].append(fingerprint)
+        if state.phase is Phase.FIRING:
+            of_one[_about(state.alert)].append(state)
     notices: list[Notice] = []
     for name, fingerprints in members.items():
         told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
@@ -135,8 +140,10 @@ def _notify(
                 continue
             if not any(_is_new_critical(states[each]) for each in told):
                 continue
-        repeat = any(_is_due(states[each], now, repeat_every) for each in told)
-        found = [(each, notice) for each in told if (notice := _notice(states[each], repeat=repeat))]
+        lasting = [each for each in told if not _is_outranked(states[each], of_one[_about(states[each].alert)])]
+        repeat = any(_is_due(states[each], now, repeat_every) for each in lasting)
+        again = {each for each in lasting if repeat and _is_due(states[each], now, repeat_every / 2)}
+        found = [(each, notice) for each in told if (notice := _notice(states[each], repeat=each in again))]
         for each, notice in found:
             notices.append(notice)
             states[each] = lifecycle.notified(states[each], now)
@@ -162,8 +169,23 @@ def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:
     return lasts and state.notified_at is not None and now - state.notified_at >= repeat_every
 
 
+def _about(alert: Alert) -> str:
+    """The pack or zone that an alert is about, whatever of it."""
+    return alert.subject.partition("/")[2] or alert.subject
+
+
+def _is_outranked(state: AlertState, others: Collection[AlertState]) -> bool:
+    """Whether a graver alert about the same pack fires: that one is repeated, and says what was found of both."""
+    mine = state.alert
+    return any(
+        other.alert.subject != mine.subject
+        and (other.alert.severity.rank, mine.subject) > (mine.severity.rank, other.alert.subject)
+        for other in others
+    )
+
+
 def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
-    """What is new of one alert now that its group may be told; ``repeat`` when one of the group is due again."""
+    """What is new of one alert now that its group may be told; ``repeat`` when it is to be said again."""
     if state.phase in _ENDS:
         return _end(state, _ENDS[state.phase])
     if state.phase is not Phase.FIRING:

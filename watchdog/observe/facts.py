@@ -5,6 +5,7 @@ this module.
 """
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
@@ -13,29 +14,39 @@ from watchdog.model.packs import NOTHING_KNOWN, ZoneFacts, ZoneRef
 KEPT_FOR = timedelta(minutes=10)
 """How long facts count as fresh: a person who has just activated a zone does not wait longer than that."""
 
+BELIEVED_FOR = timedelta(hours=1)
+"""How long they stand where they cannot be read anew: an answer that fails must end no hold that they are why of."""
+
+
+class _Asked(NamedTuple):
+    at: datetime
+    facts: ZoneFacts
+    read_at: datetime
+
 
 class Facts:
     """The facts of all zones that were asked for."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[datetime, ZoneFacts]] = {}
+        self._known: dict[str, _Asked] = {}
 
     async def of(self, zone: ZoneRef, client: Client, now: datetime) -> ZoneFacts:
         """What is known of this zone; ``NOTHING_KNOWN`` where its label is not its name, or nothing may be read."""
-        at, facts = self._known.get(zone.id, (None, NOTHING_KNOWN))
-        if at is None or not at <= now < at + KEPT_FOR:
+        before = self._known.get(zone.id)
+        if before is None or not before.at <= now < before.at + KEPT_FOR:
             try:
-                facts = await client.zone_facts(zone.id, zone.label)
+                asked = _Asked(now, await client.zone_facts(zone.id, zone.label), now)
             except CloudflareError:
-                facts = NOTHING_KNOWN
+                stands = before is not None and before.read_at <= now < before.read_at + BELIEVED_FOR
+                asked = before._replace(at=now) if before is not None and stands else _Asked(now, NOTHING_KNOWN, now)
             self._known.pop(zone.id, None)
-            self._known[zone.id] = (now, facts)
+            self._known[zone.id] = before = asked
             self._forget(now)
-        return facts
+        return before.facts
 
     def _forget(self, now: datetime) -> None:
         """The oldest come first: let go of those that count no more, or a year of zones that came and went stays."""
-        for zone_id, (at, _) in list(self._known.items()):
-            if at <= now < at + KEPT_FOR:
+        for zone_id, asked in list(self._known.items()):
+            if asked.at <= now < asked.at + BELIEVED_FOR:
                 break
             del self._known[zone_id]

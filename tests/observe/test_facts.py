@@ -1,0 +1,43 @@
+"""What is known of a zone stands for a while, also where it cannot be read anew."""
+
+import pytest
+
+from tests.harness.cloudflare_client import ZONE, Sky
+from tests.harness.time import in_simulated_time
+from watchdog.model.packs import NOTHING_KNOWN, ZoneRef
+from watchdog.observe.facts import BELIEVED_FOR, KEPT_FOR, Facts
+from watchdog.simulator.scenario import Fault
+
+REF = ZoneRef("main", "example.com", ZONE)
+
+
+def moved():
+    return Sky({"zones": [{"name": "example.com", "status": "moved"}]})
+
+
+@in_simulated_time
+async def test_they_are_asked_for_anew_once_they_are_not_fresh():
+    sky, facts = moved(), Facts()
+    for _ in range(2):
+        await facts.of(REF, sky.client, sky.clock.now())
+    asked = len(sky.asked)
+    await sky.clock.sleep(KEPT_FOR)
+    await facts.of(REF, sky.client, sky.clock.now())
+    assert len(sky.asked) == 2 * asked
+
+
+@pytest.mark.parametrize(("after", "status"), [(KEPT_FOR, "moved"), (BELIEVED_FOR, "")])
+@in_simulated_time
+async def test_a_failed_read_leaves_what_was_read_before_for_an_hour(after, status):
+    sky, facts = moved(), Facts()
+    await facts.of(REF, sky.client, sky.clock.now())
+    sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
+    await sky.clock.sleep(after)
+    assert (await facts.of(REF, sky.client, sky.clock.now())).status == status
+
+
+@in_simulated_time
+async def test_of_a_zone_that_could_never_be_read_nothing_is_known():
+    sky, facts = moved(), Facts()
+    sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
+    assert await facts.of(REF, sky.client, sky.clock.now()) == NOTHING_KNOWN
