@@ -48,10 +48,11 @@ _LONGEST_NAP = 1.0
 
 
 class Reservation:
-    """Requests of the quota that were reserved ahead."""
+    """Requests of the quota that were reserved ahead. ``read_at`` is when an answer to one of them came (monotonic)."""
 
     def __init__(self, left: int) -> None:
         self._left = left
+        self.read_at: float | None = None
 
     def take(self) -> bool:
         """Use one, if one is left."""
