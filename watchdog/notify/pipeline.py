@@ -253,6 +253,8 @@ class Pipeline:
         self._unwritten.merge(changes)
         await self._write_soon()
         for message in numbered:
+            if message.account in self._dropped:  # it lies in the outbox for who tells of them by now
+                continue
             if not self._destinations.put(message):  # a reload took its destination away meanwhile
                 self._unwritten.letters[message.id] = None
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():

@@ -143,7 +143,7 @@ class Replicas(Surroundings):
         able = (
             set() if self.server.trouble or self.server.full else {each.number for each in self.machines if each.able}
         )
-        self.laws.able(able, any(each.unreachable for each in self.machines))
+        self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
 
     def _happen(self, each):
         super()._happen(each)
