@@ -200,7 +200,9 @@ class Replicas(Surroundings):
         self._for(lasts, way.mend)
 
     def cut_off(self, machine, lasts):
+        """The way to the database is cut in the middle of something."""
         self._cut_off(machine.number, lasts)
+        self.noted()
 
     def _slow_way(self, replica, lasts, seconds):
         way = self.machines[replica].way
