@@ -152,7 +152,7 @@ class Fleet:
         if not admitted:
             self.requests["refused"] += 1
             return b"429 Too Many Requests", headers, TOO_MANY
-        body = self.packs_answer(method, path, query)
+        body = self.packs_answer(method, path, query) or self.facts_answer(path, query)
         if body is None and path == b"/client/v4/user/tokens/verify":
             body = TOKEN
         if body is None:
@@ -182,6 +182,18 @@ class Fleet:
             self.requests["get"] += 1
         return b'{"success":true,"errors":[],"messages":[],"result":%s}' % self.packs[zone][pack]
 
+    def facts_answer(self, path: bytes, query: bytes) -> bytes | None:
+        """What a diagnosis asks about a zone: its type and status, and its delegation id."""
+        if path == b"/client/v4/zones" and query.startswith(b"name=zone-"):
+            self.requests["facts"] += 1
+            name, zone = query[5:].decode(), int(query[10:15])
+            listed = {"id": zone_id(zone), "name": name, "type": "full", "status": "active", "paused": False}
+            return b'{"success":true,"errors":[],"messages":[],"result":[%s]}' % json.dumps(listed).encode()
+        if path.endswith(b"/dcv_delegation/uuid"):
+            self.requests["facts"] += 1
+            return b'{"success":true,"errors":[],"messages":[],"result":{"uuid":"abc123def456ab78"}}'
+        return None
+
     def page(self, zone: int, query: dict[bytes, bytes]) -> bytes:
         """One page of a zone's packs, in the real envelope."""
         per_page = min(50, max(1, int(query.get(b"per_page", b"20"))))
@@ -195,13 +207,12 @@ class Fleet:
 
     def stats(self, *, reset: bool) -> bytes:
         """What was counted, as JSON."""
-        window = self.window
+        window, zones = self.window, range(len(self.packs) if self.percent else 0)
         said = {
-            "requests": {kind: self.requests[kind] for kind in ("list", "get", "patch", "other", "refused")},
+            "requests": {kind: self.requests[kind] for kind in ("list", "get", "patch", "facts", "other", "refused")},
             "restarted": len(self.restarted),
-            "timed_out": sum(self.timed_out(z, p) for z in range(len(self.packs)) for p in range(self.size))
-            if self.percent
-            else 0,
+            "timed_out": sum(self.timed_out(z, p) for z in zones for p in range(self.size)),
+            "troubled": sum(any(self.timed_out(z, p) for p in range(self.size)) for z in zones),
             "windows": [window.windows[n] for n in range(max(window.windows, default=-1) + 1)],
             "seconds": window.last - window.began,
             "last": dict(self.last),
