@@ -143,7 +143,7 @@ class Replicas(Surroundings):
         able = (
             set() if self.server.trouble or self.server.full else {each.number for each in self.machines if each.able}
         )
-        self.laws.able(able, any(each.unreachable for each in self.machines))
+        self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
 
     def _happen(self, each):
         super()._happen(each)
@@ -200,7 +200,9 @@ class Replicas(Surroundings):
         self._for(lasts, way.mend)
 
     def cut_off(self, machine, lasts):
+        """The way to the database is cut in the middle of something."""
         self._cut_off(machine.number, lasts)
+        self.noted()
 
     def _slow_way(self, replica, lasts, seconds):
         way = self.machines[replica].way
