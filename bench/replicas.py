@@ -44,7 +44,7 @@ ROWS = """SELECT relname, n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_table_size(re
   FROM pg_stat_user_tables WHERE schemaname = 'certpack_watchdog' AND n_tup_upd > 0 ORDER BY n_tup_upd DESC LIMIT 5"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fleet:
     """What is watched, and where it is served."""
 
@@ -54,6 +54,7 @@ class Fleet:
     zones: int  # of each account
     packs: int
     lease: str
+    interval: float  # seconds
 
     def config(self, name: str, number: int, state: str, accounts: int) -> Path:
         """That of one daemon, for the first so many accounts."""
@@ -66,7 +67,7 @@ class Fleet:
                 for each in range(accounts)
             ),
             f"api: {{base_url: {self.addresses[number % len(self.addresses)]}/client/v4}}",
-            "schedule: {interval: 1s, attention_interval: 1s}",
+            f"schedule: {{interval: {self.interval:g}s, attention_interval: {self.interval:g}s}}",
             "web: {listen: ''}",
             "log: {level: error, format: json}",
             "diagnosis: {enabled: false}",
@@ -108,7 +109,7 @@ class Usage:
     written: int  # bytes of WAL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of the table."""
 
@@ -274,7 +275,16 @@ def main() -> None:
         postgresql(shared_buffers="128MB") as server,
     ):
         addresses = [stack.enter_context(serving(*asked)) for _ in range(SERVERS)]
-        fleet = Fleet(Path(folder), addresses, options.accounts, options.zones, options.packs, options.lease)
+        fleet = Fleet(
+            folder=Path(folder),
+            addresses=addresses,
+            accounts=options.accounts,
+            zones=options.zones,
+            packs=options.packs,
+            lease=options.lease,
+            # Half of what is needed to see all of them: so there is always one that is due. A pass is as long.
+            interval=max(1.0, zones / (2 * max(options.replicas) * options.per_second)),
+        )
         print(
             f"{options.accounts} accounts × {options.zones} zones × {options.packs} packs; "
             f"{options.per_second} requests per second for each address; {options.seconds:g} s each\n"
