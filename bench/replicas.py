@@ -34,7 +34,7 @@ main()
 """
 UNLIMITED = 1_000_000
 PATIENCE = 1200.0
-SETTLING = 5.0
+SETTLING = 15.0
 """Seconds."""
 nap = threading.Event().wait
 SERVERS = 2
