@@ -75,7 +75,7 @@ class LawsOfSeveral(Laws):
         return JUST_BEFORE + FRESH
 
     def database_clock_set(self):
-        """What was sent before counts as longer ago, or less long: docs/reliability.md says what is not mended there."""
+        """What was sent before counts as longer ago, or less long (docs/reliability.md: not mended)."""
         self._set_at = self._time.seconds
         for window in self._windows.values():
             window.clear()
