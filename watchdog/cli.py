@@ -220,9 +220,8 @@ def init(
         typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
     ] = None,
     discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
-    zones: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Watch this zone; again for more, or with commas between.")
-    ] = None,
+    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME …")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More names for --zones.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
 ) -> None:
@@ -230,7 +229,9 @@ def init(
     from watchdog.first_run import CannotBegin
     from watchdog.init import Asked, begin
 
-    names = tuple(name for each in zones or () for name in re.split(r"[,\s]+", each) if name)
+    names = tuple(name for each in (*(zones or ()), *(more or ())) for name in re.split(r"[,\s]+", each) if name)
+    if more and not zones:
+        _fail(USAGE, f"{more[0]}: zones are named after --zones")
     if discover and names:
         _fail(USAGE, "--discover watches every zone, --zones some: give one of them")
     token_file = token_file or output.parent / "token"

@@ -26,6 +26,7 @@ async def tell(runtime: Runtime) -> None:
         logs=runtime.telemetry.logs,
         journal=components.memory.journal,
         http=HttpSender(f"certpack-watchdog/{own_version()}"),
+        tenure=components.tenure,
     )
     await pipeline.start()
     try:

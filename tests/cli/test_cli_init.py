@@ -84,7 +84,12 @@ def test_it_says_what_the_token_sees_and_which_packs_are_in_trouble(init):
 
 
 @pytest.mark.parametrize(
-    "named", [["--zones", "late.example", "--zones", "WELL.example."], ["--zones", "late.example,well.example"]]
+    "named",
+    [
+        ["--zones", "late.example", "--zones", "WELL.example."],
+        ["--zones", "late.example,well.example"],
+        ["--zones", "late.example", "well.example"],
+    ],
 )
 def test_named_zones_are_written_with_their_ids(init, tmp_path, named):
     done = init(*named)
@@ -160,6 +165,7 @@ def test_what_is_no_token_is_refused_before_anybody_is_asked(init, world, tmp_pa
     ("arguments", "says"),
     [
         ([], "nobody can be asked which zones to watch: give --discover for all of them, or --zones NAME"),
+        (["a.example"], "a.example: zones are named after --zones"),
         (["--zones", "no name"], "--zones: no is no domain name"),
         (["--discover", "--zones", "a.example"], "--discover watches every zone, --zones some: give one of them"),
         (["--discover", "--base-url", "http://api.example"], "--base-url: must begin with https://: over http the"),

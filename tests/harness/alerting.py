@@ -21,6 +21,7 @@ from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import EVENTS
 from watchdog.model.history import History
+from watchdog.model.leases import ALONE
 from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
@@ -188,8 +189,11 @@ def gave_up(name="p1", attempts=8, **more):
 
 
 @asynccontextmanager
-async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None):
-    """One life over the state in ``folder``; ``kill`` ends it without a goodbye. Each write waits for ``disk``."""
+async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None, tenure=ALONE):
+    """One life over the state in ``folder``; ``kill`` ends it without a goodbye. Each write waits for ``disk``.
+
+    Of what is not held by ``tenure`` it tells nobody.
+    """
 
     def read(text):
         path = folder / "config.yaml"
@@ -215,6 +219,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         count=lambda *tried: counted.append(tuple(map(str, tried))),
         http=http,
         journal=kept.extend,
+        tenure=tenure,
     )
     await pipeline.start()
     try:

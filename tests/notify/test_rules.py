@@ -290,7 +290,7 @@ def line(alert, name):
 def test_a_certificate_that_cloudflare_may_still_renew_is_said_with_until_when():
     [alert] = held(certificate(10))
     assert line(alert, "Next") == f"Next: Nothing: Cloudflare renews it by itself, until {rfc3339(NOW + 9 * DAY)}."
-    assert line(alert, "You").endswith(f"After {rfc3339(NOW + 9 * DAY - VALIDATION_TAKES)}, order another.")
+    assert line(alert, "You").endswith(f"Order another after {rfc3339(NOW + 9 * DAY - VALIDATION_TAKES)}.")
 
 
 def test_once_it_is_too_late_for_a_renewal_no_deadline_is_named_and_nothing_is_called_well():

@@ -213,8 +213,8 @@ async def _remedy(
     cut = await _zone_of(lookups, end.at)
     if below(cut, apex) and cut != apex:
         return record, (
-            f"Add the CAA record for {issuer} on the name servers of {cut}: it is a zone of its own, delegated by"
-            f" {apex}, and what is placed in {apex} does not count there."
+            f"Add the CAA record for {issuer} on the name servers of {cut}. It is a zone of its own, delegated by"
+            f" {apex}: what is placed in {apex} does not count there."
         )
     if apex and not below(end.at, apex):
         own = ManualRecord("CAA", apex, value)

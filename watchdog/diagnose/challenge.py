@@ -185,7 +185,7 @@ def _delegated_in_vain(wanted: _Name, pack: Pack, found: list[Finding]) -> list[
     says = f"{wanted.lies}The delegation at {wanted.name} is right, and yet the validation timed out."
     remedy = (
         f"Look for a TXT record at {wanted.name} in a zone of the same domain in another Cloudflare account (or in this"
-        " one): it wins over the delegation, and shows nowhere else. Remove it there."
+        " one). It wins over the delegation, and shows nowhere else. Remove it there."
     )
     return [
         Finding(

@@ -32,7 +32,7 @@ def bogus(host: str, name: str, answers: Sequence[Answer]) -> Finding | None:
     via = next((f" (an alias, in the end of {answer.chain[-1]})" for answer in seen if answer.chain), "")
     says = f"DNSSEC of {name}{via} is broken: {said}."
     if sure is Certainty.CERTAIN:
-        says += " Since 2026-03-15 every certificate authority validates, so each will refuse."
+        says += " Every certificate authority validates since 2026-03-15, so each will refuse."
     elif doubted:
         says += " Another resolver finds the signatures good."
     remedy = "Mend the signatures, or take the DS record off the parent zone (at the registrar) until they are."

@@ -72,7 +72,7 @@ def _missing(pack: Pack, zone: ZoneFacts, base: str, alias: str) -> Finding:
             remedy=remedy,
         )
     if zone.type in PLACED_BY_HAND:
-        remedy = f"If {base} is still wanted, add its records at the domain's DNS provider; else take it off the pack."
+        remedy = f"Add the records of {base} at the domain's DNS provider, or take it off the pack if nobody wants it."
         return Finding(
             name=FindingName.HOST_MISSING, certainty=Certainty.LIKELY, host=base, says=f"{says}.", remedy=remedy
         )
@@ -84,8 +84,8 @@ async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str)
     """The resolvers contradict each other: perhaps since some still ask the name servers a domain had before."""
     says = f"The resolvers disagree about {host}: {about}."
     remedy = (
-        "If a record was just changed, wait until caches have forgotten the old one (that there was none is remembered"
-        " for an hour by some, for a day by others); else compare the name servers."
+        "Wait, if a record was just changed, until caches have forgotten the old one. That there was none is remembered"
+        " for an hour by some, for a day by others. Compare the name servers if none was."
     )
     apex = zone.name.rstrip(".").lower() or host
     asked = {
@@ -97,7 +97,7 @@ async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str)
         each = "; ".join(f"{resolver} asks {servers}" for resolver, servers in list(asked.items())[:4])
         says += f" They ask different name servers of {apex}: {each}."
         remedy = (
-            "If the domain was moved to other name servers, wait: some resolvers stay with the old ones until the NS"
+            "Wait, if the domain was moved to other name servers. Some resolvers stay with the old ones until the NS"
             " records' time is over, often a day or two. Keep the old ones answering meanwhile, with the same records."
         )
     return Finding(name=FindingName.RESOLVERS_DISAGREE, certainty=Certainty.HINT, host=host, says=says, remedy=remedy)

@@ -38,12 +38,12 @@ _LAST_RESORT = (
 )
 _REFUSED = "if its hosts are still served: browsers refuse this one"
 _ORDERED = _Remedies(
-    "see why Cloudflare has not renewed it: `explain` looks at CAA and DNS. After {last}, order another.",
+    "see why Cloudflare has not renewed it: `explain` looks at CAA and DNS. Order another after {last}.",
     "order another certificate now: Cloudflare does not renew this one any more.",
     f"order another certificate now, {_REFUSED}.",
 )
 _TIMED_OUT = _Remedies(
-    "see that it is validated before {last}; until then a restart still leads to a renewal. After that, order another.",
+    "see that it is validated before {last}; until then a restart still leads to a renewal. Order another after that.",
     _ORDERED.late,
     _ORDERED.over,
 )

@@ -179,8 +179,8 @@ REASONS: Mapping[str, Meaning] = {
         " every 8 hours (`restart.recheck`).",
         severities=_WARNING,
         pack="timed out, and packs of type {type} cannot be restarted",
-        pack_remedy="mend what `explain` finds. For a universal pack then turn the proxy of its records off and on; it"
-        " is rechecked every 8 hours. Turning Universal SSL off and on is last: there is no TLS meanwhile.",
+        pack_remedy="mend what `explain` finds. Then turn the proxy of its records off and on, if it is a universal"
+        " pack; it is rechecked every 8 hours. Turning Universal SSL off and on is last: there is no TLS meanwhile.",
     ),
     Reason.ORDERED_BY_CLOUDFLARE: Meaning(
         decided="leave",
@@ -189,8 +189,8 @@ REASONS: Mapping[str, Meaning] = {
         next_step="Nothing: Cloudflare refuses its restart, since the zone has no Advanced Certificate Manager.",
         severities=_WARNING,
         pack="timed out, and without Advanced Certificate Manager Cloudflare lets nobody restart it (code 1450)",
-        pack_remedy="Cloudflare orders such packs itself, as for a Worker's custom domain: remove what it was ordered"
-        " for and add it again, which orders a new one. Or enable Advanced Certificate Manager, then run"
+        pack_remedy="remove what it was ordered for, such as a Worker's custom domain, and add it again: Cloudflare"
+        " then orders a new one. Or enable Advanced Certificate Manager, then run"
         " `certpack-watchdog restart {zone} {pack} --force`.",
     ),
     Reason.EXPIRING: Meaning(
@@ -238,11 +238,11 @@ REASONS: Mapping[str, Meaning] = {
         validation_remedy="Order the pack from another certificate authority.",
     ),
     Reason.CA_INTERNAL: Meaning(
-        validation_remedy="Nothing: it is tried again soon. If it lasts, another certificate authority helps."
+        validation_remedy="Nothing: it is tried again soon. Another certificate authority helps if it lasts."
     ),
     Reason.CAA_FORBIDS: Meaning(
-        validation_remedy="Allow the certificate authority in the CAA records that count for the host: its own, those"
-        " at the end of its CNAME, or those of its nearest parent that has any."
+        validation_remedy="Allow the certificate authority in the CAA records that count for the host. They are its"
+        " own, those at the end of its CNAME, or those of its nearest parent that has any."
     ),
     Reason.CAA_UNREACHABLE: Meaning(
         validation_remedy="Make the domain's name servers answer from everywhere, CAA questions too: no firewall and no"

@@ -136,7 +136,7 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         text = "the configuration was refused; the last good one goes on"
         body = (
             f"{standing.config_error}\n"
-            "You: mend it, run `certpack-watchdog check-config`, then reload. With this file the daemon does not start."
+            "You: mend it, run `certpack-watchdog check-config`, then reload. The daemon does not start with this file."
         )
         yield _plain(Reason.CONFIG_REFUSED, text, body, now)
     for account, since in standing.unheld.items():

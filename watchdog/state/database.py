@@ -121,6 +121,11 @@ def upsert_each(connection: sa.Connection, table: sa.Table, rows: Sequence[Row],
 
     A stored row whose time in the column ``unless_older`` is later than the new one's is left as it is.
     """
+    if connection.dialect.name == "postgresql" and len(rows) > 1:
+        from watchdog.state.batches import upsert_many  # noqa: PLC0415 - most never need it
+
+        upsert_many(connection, table, rows, unless_older)
+        return
     execute_each(connection, _upsert(connection.dialect.name, table, unless_older), rows)
 
 

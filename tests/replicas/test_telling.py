@@ -1,0 +1,179 @@
+"""Each account's alerts are told by its holder; the next one knows what was told, and goes on there."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from tests.harness.alerting import Network, gave_up, living
+from tests.harness.builders import NOW, pack, zone
+from tests.harness.postgresql import postgresql
+from tests.harness.time import in_simulated_time
+from watchdog.model.leases import WATCHDOG, Fence, Replica
+from watchdog.notify.rules import Standing
+from watchdog.state.store import Store
+
+pytestmark = pytest.mark.real
+TTL = timedelta(hours=10)  # real time stands still here, and simulated time runs
+_schemas = count(1)
+
+
+class Holding:
+    """The tenure of one replica: what it claimed, without the clock."""
+
+    def __init__(self, store, name):
+        self.store = store
+        self.me = Replica(instance=name, name=name, expires=NOW, since=NOW)
+        self.epochs = {}
+        self.pipeline = None
+
+    async def take(self, *accounts):
+        self.epochs |= self.store.claim(self.me, TTL, accounts)
+        await self.pipeline.adopt(accounts)
+
+    def give(self, *accounts):
+        self.store.release(self.fence().of(accounts))
+        self.lost(accounts)
+
+    def keeps(self, account):
+        return account in self.epochs
+
+    holds = may_send = keeps
+
+    def fence(self):
+        return Fence(self.me.instance, dict(self.epochs))
+
+    def lost(self, accounts):
+        for account in accounts:
+            self.epochs.pop(account, None)
+            self.pipeline.release(account)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server):
+    return server.url(f"telling_{next(_schemas)}")
+
+
+class Two:
+    """Two replicas, and the people whom they tell; ``a`` and ``b`` are a tenure with a household each."""
+
+    def __init__(self, folder, url):
+        self._folder, self._url = folder, url
+        self.told_by_a, self.told_by_b = Network(), Network()
+
+    async def __aenter__(self):
+        self.a, self._life_of_a = await self._begin("a", self.told_by_a)
+        self.b, self._life_of_b = await self._begin("b", self.told_by_b)
+        return self
+
+    async def __aexit__(self, *_):
+        await self._life_of_a.__aexit__(None, None, None)
+        await self._life_of_b.__aexit__(None, None, None)
+
+    async def _begin(self, name, network):
+        store = Store.open(self._url, exclusive=True)
+        tenure = Holding(store, name)
+        life = living(self._folder, network, store=store, tenure=tenure)
+        tenure.household = await life.__aenter__()
+        tenure.pipeline = tenure.household.pipeline
+        return tenure, life
+
+
+@pytest.fixture
+def two(tmp_path, url):
+    return lambda: Two(tmp_path, url)
+
+
+def number(letter):
+    """What a message is known by, but for its time."""
+    return int(letter["id"].rpartition("-")[2])
+
+
+@in_simulated_time
+async def test_an_alert_is_told_by_the_holder_of_its_account_and_by_nobody_else(two):
+    async with two() as found:
+        await found.a.take("main")
+        for each in (found.a, found.b):
+            await each.household.passes(gave_up(), count=2)
+        assert [title.split(":")[0] for title in found.told_by_a.titles()] == ["[critical] gave_up"]
+        assert found.told_by_b.titles() == []
+
+
+@in_simulated_time
+async def test_the_next_holder_knows_what_was_told_and_tells_its_end(two):
+    async with two() as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(), count=2)
+        found.a.give("main")
+        await found.b.take("main")
+        await found.b.household.passes(gave_up(), count=2)
+        assert found.told_by_b.titles() == []
+        await found.b.household.passes(pack("p1", "active"), count=90)
+        assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[resolved] gave_up"]
+        await found.a.household.passes(gave_up(), count=2)
+        assert len(found.told_by_a.titles()) == 1
+
+
+@in_simulated_time
+async def test_what_could_not_be_delivered_is_delivered_by_the_next_holder(two):
+    async with two() as found:
+        found.told_by_a.down.add("hook.test")
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(), count=2)
+        found.a.give("main")
+        await found.b.take("main")
+        await found.b.household.passes(gave_up(), count=2)
+        assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[critical] gave_up"]
+
+
+@in_simulated_time
+async def test_what_concerns_the_watchdog_itself_is_told_by_one_of_all(two):
+    async with two() as found:
+        await found.a.take("main")
+        await found.b.take(WATCHDOG)
+        standing = Standing(config_error="x.yaml:1: wrong")
+        for each in (found.a, found.b):
+            await each.household.passes(count=2, standing=standing)
+        assert found.told_by_a.titles() == []
+        assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[warning] config_refused"]
+
+
+@in_simulated_time
+async def test_an_outage_of_all_its_zones_is_told_also_by_who_does_not_tell_of_the_watchdog(two):
+    async with two() as found:
+        await found.a.take("main")
+        away = replace(zone(), error="timeout", reason="unseen", tried_at=NOW, seen_at=NOW - timedelta(hours=1))
+        await found.a.household.passes(zones=[away], count=60)
+        assert [title.split(":")[0] for title in found.told_by_a.titles()] == ["[warning] unseen"]
+
+
+@in_simulated_time
+async def test_no_two_letters_ever_have_one_number(two):
+    async with two() as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(), count=2)
+        first = {number(letter) for letter in found.told_by_a.told()}
+        found.a.give("main")
+        await found.b.take("main")
+        await found.b.household.passes(pack("p1", "active"), count=90)
+        assert first
+        assert min(number(letter) for letter in found.told_by_b.told()) > max(first)
+
+
+@in_simulated_time
+async def test_who_was_taken_over_from_writes_nothing_of_the_account_any_more(two):
+    async with two() as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(), count=2)
+        found.a.store.release(found.a.fence())  # behind its back
+        await found.b.take("main")
+        await found.a.household.passes(pack("p1", "active"), count=90)
+        assert found.a.epochs == {}
+        assert len(found.b.pipeline.rows()["alerts"]) == 1
