@@ -46,8 +46,8 @@ LEAVING = timedelta(seconds=5)
 class Following(Protocol):
     """A clock that goes by the database's."""
 
-    def follow(self, at: datetime, before: float, after: float) -> None:
-        """The database said ``at`` between these two moments (monotonic)."""
+    def follow(self, at: datetime, before: float) -> None:
+        """The database said ``at`` just now, asked at ``before`` (monotonic)."""
 
 
 class Attendant(Protocol):
@@ -161,7 +161,7 @@ class Keeper:
             self.error = ""
             self._seen -= seen
             if isinstance(self._clock, Following):
-                self._clock.follow(roll.at, before, self._clock.monotonic())
+                self._clock.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
             if not self._leaving:

@@ -277,7 +277,7 @@ class Process:
         self.metrics = new_metrics()
         clock = MachineClock(history.time, machine)
         async with open_runtime(
-            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=history.dice
+            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=history.dice, replica=True
         ) as runtime:
             self.runtime = runtime
             self.daemon = Daemon(
