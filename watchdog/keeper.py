@@ -25,7 +25,7 @@ from watchdog.state.store import Store
 
 _T = TypeVar("_T")
 
-LONGEST_POLL = timedelta(seconds=2)
+LONGEST_POLL = timedelta(seconds=3)
 """At most so long an account that was handed over lies idle."""
 
 POLLS = 10
