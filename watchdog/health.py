@@ -171,11 +171,10 @@ class Health:
     def _work(self) -> str:
         if self.last is None:
             return "The first pass is under way."
-        found = inventory(self._runtime.components)
-        troubled = sum(1 for _, history in found.packs if history.trouble_since is not None)
-        given_up = sum(1 for _, history in found.packs if history.gave_up_at is not None)
-        unseen = len(found.lost())
-        parts = [f"Watching {len(found.packs)} packs in {len(found.zones)} zones: {troubled} in trouble"]
-        parts += [f"{given_up} given up"] if given_up else []
-        parts += [f"{unseen} zones unseen"] if unseen else []
-        return ", ".join(parts) + f". Last pass {self.last.started_at:%H:%M:%S} UTC."
+        found = inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+        need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
+        packs, zones = counted(len(found.packs), "pack"), counted(len(found.zones), "zone")
+        needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"
+        parts = [f"{packs} in {zones}; {needed}"]
+        parts += [f"{counted(unseen, 'zone')} not seen"] if unseen else []
+        return "; ".join(parts) + f". Last pass {self.last.started_at:%H:%M:%S} UTC."

@@ -31,6 +31,9 @@ LONGEST_POLL = timedelta(seconds=3)
 POLLS = 10
 """So many beats has a lease at least: a few may fail before it is over."""
 
+HEARD = 3
+"""Who was not heard of for so many beats is given nothing: it may be gone, and nobody would work it meanwhile."""
+
 MARGIN = 10
 """The part of a lease that is not used: for a request that is on its way, and clocks that do not run alike."""
 
@@ -165,7 +168,7 @@ class Keeper:
             self.roll = roll
             self._renewed(renewed, fence, before)
             if not self._leaving:
-                wanted = share(roll, self.me.instance)
+                wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
                 for account in sorted(wanted.give & self._ready):
                     self._start(self._give(account))
                 await self._take(wanted.take - self._leases.keys())

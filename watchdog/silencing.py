@@ -9,13 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from watchdog.model.names import canonical
-from watchdog.model.packs import Pack, pack_key
+from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean
 from watchdog.state.store import Store
-
-SHORTEST_PREFIX = 4
-"""Characters of a pack's id that are enough, where no other pack of the zone begins so."""
 
 LONGEST_COMMENT = 200
 
@@ -67,13 +64,12 @@ def expire(store: Store, number: int, now: datetime) -> Silence:
 
 
 def _pack(packs: Sequence[Pack], prefix: str, zone: str) -> Pack:
-    wanted, shown = pack_key(prefix), clean(prefix, 100)
-    if len(wanted) < SHORTEST_PREFIX:
+    shown, ids = clean(prefix, 100), meant([pack.id for pack in packs], prefix)
+    found = [pack for pack in packs if pack.id in ids]
+    if len(found) == 1:
+        return found[0]
+    if not found and len(pack_key(prefix)) < SHORTEST_PREFIX:
         raise CannotSilence(f"pack {shown}: at least {SHORTEST_PREFIX} characters of its id are needed")
-    found = [pack for pack in packs if pack_key(pack.id).startswith(wanted)]
-    exact = [pack for pack in found if pack_key(pack.id) == wanted]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
     if found:
         raise CannotSilence(
             f"{len(found)} packs of zone {zone} begin with {shown}: {', '.join(p.id for p in found[:5])}"

@@ -362,6 +362,29 @@ class Stops(list):
 
 
 @in_simulated_time
+async def test_what_was_read_too_long_ago_is_not_restarted_and_the_attempt_is_withdrawn(staged):
+    async with staged() as stage:
+        stage.telemetry.names = TakesTime(11)
+        outcome = await stage.restart()
+        assert (outcome.sent, outcome.reason) == (None, Reason.REFUSED)
+        assert stage.asked == ["GET"]
+        assert (stage.intents(), stage.attempts()) == ([], [])
+
+
+class TakesTime(list):
+    """The process is stopped for some seconds right after it has stored the intent."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def __iadd__(self, names):
+        if "restart_intended" in names:
+            asyncio.get_running_loop().simulated += self.seconds
+        return super().__iadd__(names)
+
+
+@in_simulated_time
 async def test_a_connection_that_is_refused_withdraws_the_attempt_and_nothing_was_sent(staged):
     async with staged() as stage:
         stage.wire.on_patch = refused_connection

@@ -116,7 +116,7 @@ def test_the_service_manager_is_told_ready_status_watchdog_reloading_and_stoppin
     assert ready == {"READY": "1", "STATUS": "Started; the first pass is under way."}
     assert daemon.get("/healthz").status_code == 200  # at once: READY means that it can be asked
     assert told(manager, "WATCHDOG") == {"WATCHDOG": "1"}
-    assert told(manager, "STATUS")["STATUS"].startswith("Watching 1 packs in 1 zones: 1 in trouble. Last pass ")
+    assert told(manager, "STATUS")["STATUS"].startswith("1 pack in 1 zone; none needs a person. Last pass ")
     daemon.signal(signal.SIGHUP)
     reloading = told(manager, "RELOADING")
     assert reloading["RELOADING"] == "1"

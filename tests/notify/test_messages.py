@@ -8,7 +8,7 @@ from tests.harness.builders import T0, alert, notice
 from watchdog.model.alerts import Kind, MessageStatus, Notice, Route
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify.messages import MOST_CHARACTERS, MOST_NOTICES, lasted, messages
+from watchdog.notify.messages import MOST_CHARACTERS, MOST_NOTICES, messages
 
 EVERYTHING = Route()
 
@@ -111,17 +111,3 @@ def test_a_destination_does_not_hear_what_is_less_severe():
 
 def test_what_concerns_no_zone_goes_to_every_destination():
     assert said(notice(Kind.STARTED, reason=Reason.CONFIG_REFUSED, zone="", pack_id=""), route=Route(zones=("a",)))
-
-
-@pytest.mark.parametrize(
-    ("duration", "text"),
-    [
-        (timedelta(seconds=59), "less than a minute"),
-        (timedelta(minutes=1), "1 min"),
-        (timedelta(hours=3), "3 h"),
-        (timedelta(hours=27, minutes=5), "1 d 3 h"),
-        (timedelta(hours=-1), "less than a minute"),
-    ],
-)
-def test_durations_are_said_as_people_do(duration, text):
-    assert lasted(duration) == text

@@ -135,6 +135,12 @@ def test_of_what_changed_twice_the_later_stands():
     assert first == Unwritten({"a": None, "b": None}, {"g": GroupHistory(T0)}, {1: None})
 
 
+def test_of_what_is_dropped_no_account_is_named_any_more():
+    kept = Unwritten(letters={1: None, 2: None}, accounts={1: "main", 2: "other"})
+    kept.drop("main")
+    assert kept == Unwritten(letters={2: None}, accounts={2: "other"})
+
+
 def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
     outbox.save(
         store,

@@ -64,7 +64,7 @@ async def test_an_outage_of_cloudflare_is_one_message_and_its_end_another(tmp_pa
         await runtime.watch(hours=6)
     assert titles(runtime) == [
         "[warning] cloudflare_failing: no zone was seen since TIME: Cloudflare's API cannot be reached, or fails",
-        "[resolved] cloudflare_failing: certpack-watchdog: zones are seen again after 3 h 5 min",
+        "[resolved] cloudflare_failing: certpack-watchdog: zones are seen again after 3 h",
     ]
 
 

@@ -1,5 +1,6 @@
 """Who is to work which account: evenly, by whoever can, and nothing moves that need not."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -93,6 +94,18 @@ def test_what_a_silent_replica_held_is_nobody_s_before_its_lease_is_over():
     assert share(still, "a").take == frozenset()
     over = roll([lease("x", "gone", expires=T0), lease("y", "a"), lease(WATCHDOG, "a")], [replica("a")])
     assert share(over, "a").take == {"x"}
+
+
+def test_a_replica_that_was_not_heard_of_for_some_beats_is_given_nothing():
+    silent = replace(replica("b"), expires=T0 + timedelta(seconds=20))
+    leases = [lease("x", "a"), lease("y", "", expires=T0), lease(WATCHDOG, "a")]
+    assert share(roll(leases, [replica("a"), silent]), "a", timedelta(seconds=24)).take == {"y"}
+
+
+def test_what_such_a_replica_holds_is_not_taken_from_it():
+    silent = replace(replica("b"), expires=T0 + timedelta(seconds=20))
+    leases = [lease("x", "a"), lease("y", "b"), lease(WATCHDOG, "a")]
+    assert share(roll(leases, [replica("a"), silent]), "a", timedelta(seconds=24)) == Share(frozenset(), frozenset())
 
 
 def test_an_account_that_left_the_configuration_is_given_up():

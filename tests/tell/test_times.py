@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watchdog.model.clock import span
 from watchdog.tell.times import ago, clock, localised
 
 NOW = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
@@ -48,3 +49,18 @@ def test_what_only_looks_like_a_moment_or_is_beyond_the_calendar_harms_nobody(te
 def test_a_sentence_says_its_moments_by_the_local_clock_and_how_far_they_are():
     text = "It expires at 2026-11-25T02:30:00Z, and is not renewed yet."
     assert localised(text, NOW) == "It expires at 03:30 (in 3 h), and is not renewed yet."
+
+
+@pytest.mark.parametrize(
+    ("duration", "said"),
+    [
+        (timedelta(hours=-1), "0 s"),
+        (timedelta(seconds=119), "119 s"),
+        (timedelta(minutes=2), "2 min"),
+        (timedelta(minutes=119), "119 min"),
+        (timedelta(hours=47), "47 h"),
+        (timedelta(days=90), "90 d"),
+    ],
+)
+def test_a_duration_is_said_in_one_unit_everywhere(duration, said):
+    assert span(duration) == said

@@ -16,6 +16,7 @@ from watchdog.cloudflare.errors import (
     CredentialRefused,
     Held,
     NotEnabled,
+    NotFresh,
     PassingFault,
     RateLimited,
     TurnedAway,
@@ -28,7 +29,7 @@ from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import GOING_AWAY, VALIDATION_TIMED_OUT, Pack
 from watchdog.model.reasons import Reason
 
-NOTHING_DONE = (AccessDenied, CredentialRefused, Held, RateLimited, TurnedAway, Unheld)
+NOTHING_DONE = (AccessDenied, CredentialRefused, Held, NotFresh, RateLimited, TurnedAway, Unheld)
 """Cloudflare said no before it looked at the pack: no tokens were spent, so no attempt is. A pack that it does not find
 is none of these: were that no attempt, a PATCH that is always answered so would be sent at every look, for ever."""
 

@@ -14,6 +14,7 @@ The tree::
     │   └── TurnedAway       the edge refused before the API saw the request   (problem details, HTTP 403 without words)
     ├── RateLimited          nobody's fault: wait                              (429; 971, 10100, 10500; a sentence)
     ├── Unheld               not sent: another replica works this account, or may do so by now
+    ├── NotFresh             not sent: what was read before it is too old
     ├── Held                 not sent: the same call was refused a while ago   (``holds``)
     └── Unsettled            the answer does not tell what happened: retry a GET, never blindly a PATCH
         ├── CloudflareFault  5xx, 520-530, 408, 1406, HTML, JSON that is cut or of another shape
@@ -163,6 +164,14 @@ class Unheld(CloudflareError):
     def __init__(self, operation: Operation, account: str) -> None:
         said = f"{operation}: not sent: account {account} is, or may be, another replica's by now"
         super().__init__(operation, "unheld", said, sent=False)
+
+
+class NotFresh(CloudflareError):
+    """Not sent: what was read before it is too old, as this process was stopped, or the state slow, in between."""
+
+    def __init__(self, operation: Operation, seconds: float) -> None:
+        said = f"{operation}: not sent: the pack was read {seconds:.0f} s ago, and may have changed since"
+        super().__init__(operation, "not_fresh", said, sent=False)
 
 
 class Unsettled(CloudflareError):

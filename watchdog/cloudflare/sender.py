@@ -17,6 +17,7 @@ from watchdog.cloudflare.errors import (
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
+    NotFresh,
     Operation,
     RateLimited,
     Unheld,
@@ -29,6 +30,10 @@ from watchdog.cloudflare.transport import Headers, Transport, exchange
 from watchdog.cloudflare.trust import Trust
 from watchdog.model.clock import Clock
 from watchdog.model.text import clean
+
+FRESH = 10.0
+"""Seconds that may lie between a read and what is done upon it, where the turns of both were reserved. It is well under
+a second, but that a process may be stopped in between, and the state take its time to store the intent."""
 
 
 class Sender:
@@ -81,6 +86,8 @@ class Sender:
             self._holds.succeeded(request.operation, request.of)
             self._throttling.served()
             self._trust.served(request.operation, request.of, edition)
+            if reservation is not None:
+                reservation.read_at = self._clock.monotonic()
             return decoded
         except CloudflareError as failed:
             error = failed
@@ -105,7 +112,8 @@ class Sender:
         probe = request.about_credential or self.credential.stopped
         if not request.about_credential:
             await self._trust.admit(request.operation)
-        if reservation is None or not reservation.take():
+        ahead = reservation if reservation is not None and reservation.take() else None
+        if ahead is None:
             await self._quota.acquire(request.urgency, request.operation)
         else:
             await self._quota.use_a_booking()
@@ -119,6 +127,11 @@ class Sender:
         if self._may_send is not None and not self._may_send(self.credential.name):
             self._quota.release()
             raise Unheld(request.operation, self.credential.name)
+        if ahead is not None and ahead.read_at is not None:
+            old = self._clock.monotonic() - ahead.read_at
+            if old > FRESH:
+                self._quota.release()
+                raise NotFresh(request.operation, old)
 
     def _http_request(self, request: ApiRequest[Decoded]) -> httpx.Request:
         if self._edition != self.credential.edition:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from watchdog.demo.stories import GONE, SHOWN, STORIES, TOLD, Story
+from watchdog.model.clock import span
 from watchdog.model.events import Event, EventName
 from watchdog.model.reasons import Reason
-from watchdog.tell.times import span
 
 WIDTH = 80
 _COLUMNS = (17, 21, 22, 6)

@@ -16,6 +16,7 @@ from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.demo.narrator import WIDTH, Narrator
 from watchdog.demo.stories import SPEED, STORIES, configuration, scenario
+from watchdog.model.clock import span
 from watchdog.model.text import counted
 from watchdog.runtime import inventory, open_runtime
 from watchdog.schedule.ticker import Ticker
@@ -26,7 +27,6 @@ from watchdog.simulator.world import World
 from watchdog.state.store import Store
 from watchdog.tell import logs
 from watchdog.tell.status import Overview, View, lines, wrapped
-from watchdog.tell.times import span
 
 LONGEST = timedelta(minutes=3)
 """After which the demo ends at speed 1, whatever story has not."""

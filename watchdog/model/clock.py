@@ -31,6 +31,10 @@ class Clock(Protocol):
         """Wait for at least ``delay``."""
 
 
+_UNITS = ((timedelta(days=2), "d", 86400), (timedelta(hours=2), "h", 3600), (timedelta(minutes=2), "min", 60))
+"""From when on a unit is used, its name, and its seconds: two of it say more than one of the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """One moment on both clocks: with it, times that were noted then can be told apart from a clock that was set."""
@@ -55,3 +59,16 @@ def anchor(clock: Clock) -> Anchor:
 def rfc3339(at: datetime) -> str:
     """A UTC time as operators read it, to the second."""
     return f"{at.isoformat()[:19]}Z"  # as ``strftime`` says it, in a fifth of the time
+
+
+def span(duration: timedelta) -> str:
+    """So long, as it is said everywhere: in one unit, rounded down.
+
+    >>> span(timedelta(hours=3, minutes=59)), span(timedelta(minutes=100)), span(timedelta(seconds=9))
+    ('3 h', '100 min', '9 s')
+    """
+    seconds = max(int(duration.total_seconds()), 0)
+    for least, unit, size in _UNITS:
+        if duration >= least:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

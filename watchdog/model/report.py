@@ -13,7 +13,7 @@ from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.observation import Seen
-from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import HEALTHY, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
@@ -181,6 +181,17 @@ class Inventory:
         """What these packs ask of a person."""
         return Needs(self.packs, self.at, self.pending_for)
 
+    def asking(self) -> Iterator[tuple[Remembered, History, Need]]:
+        """The packs that ask something of a person, with the gravest of it."""
+        soon = self.at + LONGEST_WINDOW
+        for known, history in self.packs:
+            pack = known.pack
+            well = known.decision.reason is Reason.HEALTHY and pack.status in HEALTHY
+            if well and pack.expires_at is not None and pack.expires_at > soon:
+                continue  # nearly every pack
+            if (need := self.needs.of(known, history)) is not None:
+                yield known, history, need
+
     def rows(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
         return {
@@ -212,8 +223,7 @@ class Inventory:
 
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        found = (self.needs.of(known, history) for known, history in self.packs)
-        return bool(self.lost()) or any(need is not None and need.of_a_person for need in found)
+        return bool(self.lost()) or any(need.of_a_person for _, _, need in self.asking())
 
 
 def packs_seen(seen: Seen) -> Counter[str]:

@@ -7,11 +7,11 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import rfc3339, span
 from watchdog.model.reasons import REASONS, Severity
 from watchdog.model.report import record_row
 from watchdog.model.text import clean, counted
@@ -29,8 +29,6 @@ _LONGEST_LINE = 1200
 """A record's value is copied, so it is not cut."""
 
 _OVER = (Kind.OVER, Kind.GONE)
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def messages(notices: Iterable[Notice], destination: str, route: Route, now: datetime) -> list[Message]:
@@ -60,21 +58,6 @@ def trial_message(destination: str, now: datetime) -> Message:
         body=f"Sent to {destination} by `certpack-watchdog test-alert` at {rfc3339(now)}. Nothing is wrong.",
         at=now,
     )
-
-
-def lasted(duration: timedelta) -> str:
-    """A duration as people say it: ``3 h``, ``2 d 4 h``.
-
-    >>> lasted(timedelta(hours=50))
-    '2 d 2 h'
-    """
-    left = max(int(duration.total_seconds()), 0)
-    parts = []
-    for size, unit in _UNITS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2]) or "less than a minute"
 
 
 # ── as JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,7 +182,7 @@ def _list(group: list[Notice]) -> Iterable[str]:
 def _end(notice: Notice) -> str:
     alert = notice.alert
     word = "no longer watched" if notice.kind is Kind.GONE else REASONS[alert.reason].ended
-    text = f"{word} after {lasted((notice.until or alert.since) - alert.since)}"
+    text = f"{word} after {span((notice.until or alert.since) - alert.since)}"
     return text + _restarts(alert)
 
 

@@ -6,6 +6,7 @@ than another that could work it. What nobody holds goes to whoever has the fewes
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from watchdog.model.leases import WATCHDOG, Roll
 
@@ -18,13 +19,18 @@ class Share:
     give: frozenset[str]
 
 
-def share(roll: Roll, instance: str) -> Share:
+def share(roll: Roll, instance: str, left: timedelta = timedelta(0)) -> Share:
     """What the replica of this ``instance`` is to do now.
 
-    The lease of the watchdog itself weighs nothing, and stays where it is.
+    Another with less than ``left`` of its entry was not heard of for some beats: it keeps what it has while its leases
+    last, and gets nothing. The lease of the watchdog itself weighs nothing, and stays where it is.
     """
     holders = {name: lease.instance for name, lease in roll.leases.items() if lease.held(roll.at)}
-    able = {each: frozenset(replica.accounts) for each, replica in roll.replicas.items()}
+    able = {
+        each: frozenset(replica.accounts)
+        for each, replica in roll.replicas.items()
+        if each == instance or replica.expires - roll.at >= left
+    }
     wanted = plan(able, {account: holder for account, holder in holders.items() if account != WATCHDOG})
     mine = {account for account, holder in holders.items() if holder == instance}
     take = {account for account, holder in wanted.items() if holder == instance and account not in holders}
@@ -38,7 +44,7 @@ def share(roll: Roll, instance: str) -> Share:
 def plan(able: Mapping[str, Collection[str]], holders: Mapping[str, str]) -> dict[str, str]:
     """By account: who is to work it, of those who are ``able``. ``holders`` work some of them now.
 
-    What is held by a replica that is not known any more stays out: it is free once its lease is over.
+    What is held by a replica that is not heard of any more stays out: it is free once its lease is over.
     """
     accounts = sorted({account for each in able.values() for account in each})
     wanted = {account: holders[account] for account in accounts if account in holders}

@@ -56,6 +56,7 @@ class Unwritten:
         self.entries = {name: each for name, each in self.entries.items() if owner(name) != account}
         self.letters = {number: each for number, each in self.letters.items() if owner(number) != account}
         self.groups = {name: each for name, each in self.groups.items() if account_of_group(name) != account}
+        self.accounts = {key: each for key, each in self.accounts.items() if each != account}
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import JournalQuery
-from watchdog.model.packs import KNOWN_STATUSES
+from watchdog.model.packs import KNOWN_STATUSES, SHORTEST_PREFIX
 from watchdog.model.reasons import Reason
 from watchdog.model.report import event_row, silence_row, zone_row
 from watchdog.tell.fleet import Entry, Fleet, key_of
@@ -34,9 +34,6 @@ from watchdog.tell.sources import Sources
 
 EVENTS_OF_A_PACK = 50
 """Lines of the journal that one pack's answer has."""
-
-SHORTEST_PREFIX = 4
-"""Characters of a pack's id that name it, where no other begins so."""
 
 PACKS: Mapping[str, Parameter] = {
     "account": ACCOUNT,

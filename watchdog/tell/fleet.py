@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
-from watchdog.model.packs import GOING_AWAY, HEALTHY, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, meant
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
@@ -134,10 +134,9 @@ class Fleet:
         zone = next((zone for zone in self.zones if zone.id == zone_id), None)
         if zone is None:
             return []
-        wanted = pack_key(prefix)
         found = self.packs_in(*zone.key)
-        exact = [entry for entry in found if pack_key(entry[0].pack.id) == wanted]
-        return exact or [entry for entry in found if pack_key(entry[0].pack.id).startswith(wanted)]
+        ids = meant([known.pack.id for known, _ in found], prefix)
+        return [entry for entry in found if entry[0].pack.id in ids]
 
 
 class _Soonest:

@@ -5,6 +5,7 @@ from typing import Any
 
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, FindingName
+from watchdog.model.packs import SHORTEST_PREFIX
 from watchdog.model.reasons import Reason, Severity
 from watchdog.tell import api
 from watchdog.tell.query import Parameter
@@ -162,7 +163,7 @@ def document(sources: Sources, version: str) -> dict[str, Any]:
                     "zone_id": {"type": "string", "pattern": "^[^/]+$"},
                     "pack_id": {
                         "type": "string",
-                        "pattern": f"^[0-9A-Za-z_-]{{{api.SHORTEST_PREFIX},64}}$",
+                        "pattern": f"^[0-9A-Za-z_-]{{{SHORTEST_PREFIX},64}}$",
                         "description": "The id, or how it begins where no other pack of the zone begins so.",
                     },
                 },

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, short_length
@@ -19,7 +20,7 @@ from watchdog.model.report import Inventory, next_step
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.trouble import TROUBLE, Need
-from watchdog.tell.times import ago, localised, moment, span
+from watchdog.tell.times import ago, localised, moment
 
 _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")

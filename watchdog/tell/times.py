@@ -6,23 +6,9 @@ The time zone is the machine's (``TZ``). Machines are given RFC 3339 in UTC inst
 import re
 from datetime import datetime, timedelta
 
-_UNITS = ((timedelta(days=2), "d", 86400), (timedelta(hours=2), "h", 3600), (timedelta(minutes=2), "min", 60))
-"""From when on a unit is used, its name, and its seconds: two of it say more than one of the next."""
+from watchdog.model.clock import span
 
 _RFC3339 = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-
-
-def span(duration: timedelta) -> str:
-    """So long, in one unit, rounded down.
-
-    >>> span(timedelta(hours=3, minutes=59)), span(timedelta(minutes=100)), span(timedelta(seconds=9))
-    ('3 h', '100 min', '9 s')
-    """
-    seconds = int(duration.total_seconds())
-    for least, unit, size in _UNITS:
-        if duration >= least:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def ago(at: datetime, now: datetime) -> str:

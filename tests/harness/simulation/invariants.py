@@ -67,7 +67,8 @@ class Laws:
         self._renamed = 0
         self._read = {}  # (life, pack): when it was last answered, and with which status
         self._windows = defaultdict(deque)  # account: arrivals
-        self._gave_up = {}  # root pack: when
+        self._gave_up = {}  # root pack: when, as the disk knows it
+        self._ceased = {}  # root pack: when the daemon gave it up, whether or not the disk knows
         self.waits = [fate.backoff]
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
@@ -113,7 +114,11 @@ class Laws:
             self._time.broken = Broken(why)
 
     def gave_up(self, pack_id, *, noted):
-        """The daemon says so. What a disk that takes no writes has not noted may be forgotten; attempts are not."""
+        """The daemon says so. What a disk that takes no writes has not noted may be forgotten; attempts are not.
+
+        Either way a pack that somebody else changes from then on may begin afresh.
+        """
+        self._ceased[self.root(pack_id)] = self._time.seconds
         if noted:
             self._gave_up[self.root(pack_id)] = self._time.seconds
 
@@ -175,7 +180,7 @@ class Laws:
         """How many of these were made since the pack was last well, at least."""
         life = self._life_of(pack)
         well = life.certificates[0].issued_at if life is not None and life.certificates else None
-        given_up = max(self._gave_up.get(pack, -1.0), self._lost_at)
+        given_up = max(self._ceased.get(pack, -1.0), self._lost_at)
         return sum(1 for each in earlier if (well is None or self._at(each.at) > well) and each.at > given_up) or 1
 
     def _wait(self, attempts, initial, factor, longest):

@@ -6,14 +6,14 @@ few seconds of simulated time.
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
+from watchdog.cloudflare.sender import FRESH
+from watchdog.keeper import HEARD, POLLS
 
-POLL = 5.0
-"""Seconds after which a replica has looked for leases that are over, at most."""
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
 LOOKED_AT_EVERY = 7.0
@@ -35,10 +35,12 @@ class LawsOfSeveral(Laws):
     def __init__(self, deployment, time, world):
         super().__init__(deployment.fate, time, world)
         self.lease = deployment.lease
+        self._poll = deployment.lease / POLLS
         self.stormy = deployment.stormy
-        self.at_a_patch, self.at_an_intent = [], []  # what happens at the next one: called with the number of the life
+        # What happens at the next one, called with the number of the life: a pack is read to be restarted, and so on.
+        self.at_a_read, self.at_an_intent, self.at_a_patch = [], [], []
         self.instances = {}  # the name of a process in the leases: its life
-        self.changes = defaultdict(list)  # account: when its lease changed hands
+        self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
@@ -52,6 +54,10 @@ class LawsOfSeveral(Laws):
     def asked(self, life, request):
         asked = super().asked(life, request)
         self._worked[asked.account] = asked.at
+        if asked.pack is not None and asked.method == "GET":
+            happening, self.at_a_read = self.at_a_read, []
+            for each in happening:
+                each(life)
         return asked
 
     # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,8 +70,8 @@ class LawsOfSeveral(Laws):
         return patch
 
     def _between_read_and_patch(self):
-        """A process may be stopped between the two, or the database be slow; not for longer than its lease."""
-        return JUST_BEFORE + self.lease
+        """A process may be stopped between the two, or the database be slow."""
+        return JUST_BEFORE + FRESH
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
@@ -92,7 +98,8 @@ class LawsOfSeveral(Laws):
             self.broken(f"the epoch of {after.account} ran backwards: {before}, {after}")
         if after.instance == before.instance:
             return
-        self.changes[after.account].append(self._time.seconds)
+        if after.instance:
+            self.taken[after.account] += 1
         mine = self.instances.get(before.instance) == life
         if before.instance and before.expires > now and not mine:
             self.broken(f"life {life} took the lease of {after.account} from a holder who has it: {before}, {after}")
@@ -122,7 +129,7 @@ class LawsOfSeveral(Laws):
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
-            if idle > POLL + SLACK + LOOKED_AT_EVERY:
+            if idle > (1 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
                 self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
         if self.stormy or self._blind_until == math.inf:
             return
@@ -132,7 +139,7 @@ class LawsOfSeveral(Laws):
             idle = seconds - max(self._worked.get(account, 0.0), since)
             while True:
                 times = 1 + sum(1 for each in self._lost if each > seconds - allowed)
-                longer = self._interval + self._attention + SLACK + times * (self.lease + POLL)
+                longer = self._interval + self._attention + SLACK + times * (self.lease + (1 + HEARD) * self._poll)
                 if longer <= allowed:
                     break
                 allowed = longer
@@ -154,7 +161,7 @@ class LawsOfSeveral(Laws):
                 last[name] = kind, life, message["id"]
                 if before is None or before[1] == life or kind == "lasting" or before[0] != kind:
                     continue
-                self.doubles[alert["account"]] += 1
+                self.doubles[alert["account"] or ""] += 1
         for account, doubles in self.doubles.items():
-            if doubles > len(self.changes[account]):
+            if doubles > max(0, self.taken[account] - 1):
                 self.broken(f"{account}: {doubles} things were told twice, and its lease changed hands less often")

@@ -31,8 +31,8 @@ def draw(seed, replicas):
     """The fate of a seed."""
     dice = Random(seed * 8 + replicas)  # noqa: S311 - a history must be repeatable
     stormy = dice.random() < 0.35
-    lease = dice.choice([30, 30, 45, 90])
-    length = lease * dice.uniform(40, 150)
+    lease = dice.choice([30, 120, 300])
+    length = min(max(lease * dice.uniform(20, 60), 0.5 * HOUR), 3 * HOUR)
     attention = dice.uniform(1, 3) * MINUTE
     interval = attention * dice.uniform(1, 4)
     scenario = _scenario(dice, length, stormy=stormy)
@@ -135,6 +135,7 @@ def _happenings(dice, scenario, config, length, replicas, *, stormy):
     some(3, "kill at a patch", lambda: turns() | down())
     some(4, "pause", lambda: one() | turns() | lasting(asleep=dice.random() < 0.3))
     some(4, "pause at an intent", lambda: turns() | lasting(asleep=dice.random() < 0.3))
+    some(3, "pause at a read", lambda: turns() | lasting(asleep=dice.random() < 0.3))
     some(3, "pause at a patch", lambda: turns() | lasting(asleep=dice.random() < 0.3))
     some(4, "cut off", lambda: one() | lasting())
     some(2, "cut off at an intent", lambda: turns() | lasting())
@@ -144,6 +145,8 @@ def _happenings(dice, scenario, config, length, replicas, *, stormy):
     some(2, "rolling", lambda: {"gap": dice.uniform(1, 90), "down": dice.uniform(1, 30)})
     some(2, "clock", lambda: one() | {"by": dice.choice([-1, 1]) * dice.uniform(1, 5 * HOUR)})
     some(1, "database", lambda: lasting(trouble=dice.choice(["is being shut down", "is read-only", "full"])))
+    if dice.random() < 0.2:
+        some(1, "database clock", lambda: {"by": dice.choice([-1, 1]) * dice.uniform(0.01, 3) * HOUR})
     some(1, "slow database", lambda: lasting(seconds=dice.choice([0.2, 2, 6])))
     if dice.random() < 0.25:
         some(2, "differing", lambda: one() | lasting(restart=_restart(dice), share=dice.choice([0.2, 0.5, 1.0])))

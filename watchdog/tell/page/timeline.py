@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from watchdog.model.clock import span
 from watchdog.model.events import EventName
 from watchdog.model.history import JournalLine, Remembered
 from watchdog.model.packs import EXPIRED, GOING_AWAY, HEALTHY, IN_PROGRESS, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT
 from watchdog.model.text import counted
-from watchdog.tell.page.words import span
 
 SHOWN = timedelta(days=30)
 

@@ -1,0 +1,152 @@
+"""Some histories of several replicas over one state, and that the laws would notice. ``make test`` lives through more
+(``python -m tests.histories --replicas 3``)."""
+
+import math
+
+import pytest
+import sqlalchemy as sa
+
+from tests.harness.simulation import plan, plan_of_several
+from tests.harness.simulation.deployment import DatabasesClock, Replicas, play
+from tests.harness.simulation.invariants import Broken
+from watchdog import keeper
+from watchdog.cloudflare import sender
+from watchdog.handover import Handover
+from watchdog.keeper import Keeper
+from watchdog.model.leases import Lease
+from watchdog.schedule.spread import Share, share
+from watchdog.state import leases, restarts, schema
+from watchdog.state.memory import Memory
+
+
+@pytest.mark.repeats
+@pytest.mark.parametrize(("seed", "replicas"), [(2, 3), (37, 3), (21, 2)])
+def test_whatever_happens_to_several_replicas_every_law_is_kept(seed, replicas, tmp_path):
+    play(seed, replicas, tmp_path)
+
+
+@pytest.mark.repeats
+def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
+    first, second = (play(4, 2, tmp_path_factory.mktemp("life")) for _ in range(2))
+    assert first.laws.trace == second.laws.trace
+    assert first.digest == second.digest
+
+
+def broken_by(folder, *happen, restart=None, wrong=(0.0, 0.0, 0.0)):
+    """What is broken in a small world of two replicas and two accounts, whose packs always time out."""
+    drawn = plan_of_several.draw(0, 2)
+    names = ("main", "other")
+    zones = [{"name": f"{name}.example", "packs": [plan.restless(f"h.{name}.example")]} for name in names]
+    limit = {"requests": 1200, "per": "5m"}
+    scenario = {
+        **drawn.fate.scenario,
+        "tokens": [{"name": name, "value": f"token-of-{name}"} for name in names],
+        "zones": zones,
+        "unknowns": {},
+        "rate_limit": limit,
+    }
+    config = {
+        **drawn.fate.config,
+        "accounts": {name: {"api_token": f"token-of-{name}", "rate_limit": {**limit, "share": 0.5}} for name in names},
+        "zones": [{"name": f"{name}.example", "account": name} for name in names],
+        "schedule": {"interval": "120s", "attention_interval": "60s"},
+        "restart": {
+            "backoff": {"initial": "500s", "factor": 1.0, "max": "500s", "jitter": 0},
+            "max_attempts": 20,
+            "max_per_hour": 60,
+            **(restart or {}),
+        },
+        "diagnosis": {"enabled": False},
+        "replica": {"lease": "60s"},
+    }
+    fate = plan.Fate(0, scenario, config, happen, 0.75 * plan.HOUR, plan.HOUR)
+    try:
+        Replicas(plan_of_several.Deployment(fate, 2, 60.0, wrong, stormy=False), folder).live()
+    except Broken as broken:
+        return str(broken)
+    return ""
+
+
+def test_the_laws_are_kept_where_nothing_is_wrong(tmp_path):
+    assert broken_by(tmp_path) == ""
+
+
+def again_and_again(what, **with_):
+    """The same, every few minutes."""
+    return [plan.Happening(410.0 * number, what, with_) for number in range(1, 6)]
+
+
+def in_turn(what, **with_):
+    """The same, every few minutes at one of the two."""
+    return [plan.Happening(400.0 * number + 7, what, {"replica": number % 2, **with_}) for number in range(1, 6)]
+
+
+LONG = {"turns": 0, "lasts": 200.0, "asleep": False}
+
+
+def test_replicas_that_are_stopped_in_the_middle_of_a_restart_keep_the_laws(tmp_path):
+    stopped = [*again_and_again("pause at a read", **LONG), *again_and_again("pause at an intent", **LONG)]
+    assert broken_by(tmp_path, *stopped) == ""
+
+
+def test_one_that_does_not_look_at_its_deadline_before_a_patch_leaves_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Keeper, "may_send", lambda *_: True)
+    monkeypatch.setattr(sender, "FRESH", math.inf)  # else that holds it, too
+    assert "after the pack was read" in broken_by(tmp_path, *again_and_again("pause at an intent", **LONG))
+
+
+def test_one_that_writes_intents_under_an_old_epoch_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(restarts, "_count_the_same", lambda *_: True)  # what the other one restarted holds it, too
+    monkeypatch.setattr(leases, "check", lambda *_: None)
+    monkeypatch.setattr(leases, "held", lambda *_: sa.select(sa.literal(1).label("account")).cte("mine"))
+    assert "wrote an intent" in broken_by(tmp_path, *again_and_again("pause at a read", **LONG))
+
+
+def test_one_that_takes_what_is_held_is_noticed(tmp_path, monkeypatch):
+    real = leases.claim
+    monkeypatch.setattr(leases, "claim", lambda connection, now, *rest: real(connection, now + 10**10, *rest))
+    monkeypatch.setattr(Lease, "held", lambda *_: False)
+    assert "from a holder who has it" in broken_by(tmp_path)
+
+
+def test_one_that_does_not_count_the_epoch_up_is_noticed(tmp_path, monkeypatch):
+    def claim(connection, *rest):
+        taken = real(connection, *rest)
+        table = schema.leases
+        connection.execute(sa.update(table).where(table.c.account.in_(list(taken))).values(epoch=1))
+        return dict.fromkeys(taken, 1)
+
+    real = leases.claim
+    monkeypatch.setattr(leases, "claim", claim)
+    assert "epoch" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
+
+
+def test_replicas_that_leave_alone_what_nobody_holds_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        keeper, "share", lambda roll, *rest: Share(frozenset() if roll.leases else share(roll, *rest).take, frozenset())
+    )
+    assert "nobody took the lease" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
+
+
+def test_one_that_holds_accounts_and_does_not_work_them_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Handover, "taken", lambda *_: None)
+    monkeypatch.setattr("watchdog.passes.Passes.enrol", lambda *_: None)
+    assert "was not worked" in broken_by(tmp_path)
+
+
+def test_one_that_takes_over_and_does_not_know_what_was_tried_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(restarts, "_count_the_same", lambda *_: True)  # else it is told so when it writes the intent
+    monkeypatch.setattr(Memory, "_aligned", lambda *_: ({}, []))
+    assert "are allowed" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
+
+
+def test_replicas_that_go_by_their_own_clocks_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(DatabasesClock, "now", lambda self: self._machines.now())
+    hours_off = (3 * plan.HOUR, -2 * plan.HOUR, 0.0)
+    assert broken_by(tmp_path, *in_turn("kill", turns=0, down=1), wrong=hours_off) != ""
+
+
+def test_replicas_that_all_tell_of_the_watchdog_itself_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("watchdog.notify.pipeline.Pipeline._may_tell", lambda *_: True)
+    outages = [plan.Happening(200.0, "no Cloudflare", {"replica": each, "lasts": 2400.0}) for each in (0, 1)]
+    assert "told twice" in broken_by(tmp_path, *outages)
