@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PACKAGES := prometheus prometheus-alertmanager systemd systemd-container nsd unbound ldnsutils bind9 knot-resolver pdns-recursor chromium chromium-driver w3m postgresql pgbouncer
 
 HISTORIES ?= 300
+SHARED ?= 20
 SEEDS ?= 10000
 FIRST ?= 100000
 
@@ -43,11 +44,13 @@ test: lint unit histories ## linters, types, walls, the unit tests, and a few hu
 
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
 
-histories: $(VENV)/.installed ## the whole daemon under seeded faults, in simulated time (HISTORIES=300)
+histories: $(VENV)/.installed ## the whole daemon under seeded faults, in simulated time, alone (HISTORIES=300) and as three replicas (SHARED=20)
 	$(BIN)/python -m tests.histories --seeds $(HISTORIES)
+	$(BIN)/python -m tests.histories --seeds $(SHARED) --replicas 3
 
 soak: $(VENV)/.installed ## many more of them (SEEDS=10000 FIRST=100000)
 	$(BIN)/python -m tests.histories --seeds $(SEEDS) --first $(FIRST)
+	$(BIN)/python -m tests.histories --seeds $$(( $(SEEDS) / 10 )) --first $(FIRST) --replicas 3
 
 unit: $(VENV)/.installed ## the unit tests alone
 	$(IN_MEMORY) $(PYTEST) -n 2 -m "not real and not process" $(TEST_ARGS) </dev/null

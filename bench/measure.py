@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,40 @@ class Cost:
     code: int
 
 
-def run(command: list[str], lines: str = "") -> Cost:
+@dataclass(frozen=True)
+class Version:
+    """The program: as it is here, or what an interpreter or the tree of another version has."""
+
+    where: Path | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """How it is run."""
+        python = str(self.where) if self.where is not None and self.where.is_file() else sys.executable
+        return [python, "-m", "watchdog"]
+
+    @property
+    def environment(self) -> dict[str, str] | None:
+        """What it is run in; ``None`` for that of the benchmark."""
+        if self.where is None:
+            return None
+        return {**os.environ, "PYTHONPATH": str(self.where) if self.where.is_dir() else ""}
+
+    @property
+    def folder(self) -> Path:
+        """Where it is run: ``-m`` takes what is there before what is installed."""
+        if self.where is None:
+            return HERE.parent
+        return self.where if self.where.is_dir() else Path(tempfile.gettempdir())
+
+    def run(self, *arguments: str) -> Cost:
+        """Runs it to its end."""
+        return run([*self.command, *arguments], environment=self.environment, folder=self.folder)
+
+
+def run(
+    command: list[str], lines: str = "", environment: dict[str, str] | None = None, folder: Path | None = None
+) -> Cost:
     """Runs one command to its end, whatever it prints kept back; shown where it dies or is used wrongly."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as told:
         asked.write(lines.encode())
@@ -47,6 +81,8 @@ def run(command: list[str], lines: str = "") -> Cost:
             stdout=said,
             stderr=subprocess.STDOUT,
             pass_fds=[told.fileno()],
+            env=environment,
+            cwd=folder,
             check=True,
         )
         told.seek(0)
@@ -69,21 +105,35 @@ def serving(*arguments: object) -> Iterator[str]:
             process.terminate()
 
 
+@contextlib.contextmanager
+def resolving() -> Iterator[str]:
+    """The DNS resolver, for as long as the block lasts; gives its address."""
+    with subprocess.Popen([sys.executable, str(HERE / "resolver.py")], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101
+            yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
 def stats(address: str) -> dict[str, Any]:
     """What the server counted since the last time it was asked; starts it over."""
     with urllib.request.urlopen(f"{address}/stats?reset", timeout=60) as answer:  # noqa: S310
         return dict(json.load(answer))
 
 
-def write_config(folder: Path, address: str, zones: int, rate_limit: str) -> Path:
-    """A configuration that watches every zone by its id, restarts without a cap and keeps a fresh state in `folder`."""
+def write_config(folder: Path, address: str, zones: int, rate_limit: str, resolver: str = "") -> Path:
+    """A configuration that watches every zone by its id, restarts without a cap and keeps a fresh state in `folder`.
+
+    It diagnoses where there is a ``resolver``.
+    """
     lines = [
         "accounts:",
         f"  bench: {{api_token: bench-token-0123456789abcdef0123456789ab, rate_limit: {rate_limit}}}",
         f"api: {{base_url: {address}/client/v4}}",
         "restart: {max_per_hour: 1000000}",
         "web: {listen: ''}",
-        "diagnosis: {enabled: false}",
+        f"diagnosis: {{resolvers: ['{resolver}']}}" if resolver else "diagnosis: {enabled: false}",
         f"state: {{url: 'sqlite:///{folder / 'state.db'}'}}",
         "zones:",
         *(f"  - {{name: zone-{zone:05d}.example.com, id: '{zone_id(zone)}'}}" for zone in range(zones)),

@@ -128,8 +128,9 @@ class SlidingWindow:
 class Fleet:
     """The zones and their packs, as bytes ready to send."""
 
-    def __init__(self, zones: int, packs: int, percent: float, window: SlidingWindow) -> None:
-        self.size, self.percent, self.window = packs, percent, window
+    def __init__(self, zones: int, packs: int, percent: float, window: SlidingWindow, block: int) -> None:
+        self.size, self.percent, self.window, self.block = packs, percent, window, block
+        self.last: dict[int, float] = {}
         self.index = {zone_id(zone).encode(): zone for zone in range(zones)}
         self.packs = [
             [render(z, p, "validation_timed_out" if self.timed_out(z, p) else "active") for p in range(packs)]
@@ -151,7 +152,7 @@ class Fleet:
         if not admitted:
             self.requests["refused"] += 1
             return b"429 Too Many Requests", headers, TOO_MANY
-        body = self.packs_answer(method, path, query)
+        body = self.packs_answer(method, path, query) or self.facts_answer(path, query)
         if body is None and path == b"/client/v4/user/tokens/verify":
             body = TOKEN
         if body is None:
@@ -167,6 +168,7 @@ class Fleet:
         rest = path[len(PREFIX) + 32 :]
         if rest == b"/ssl/certificate_packs" and method == b"GET":
             self.requests["list"] += 1
+            self.last[zone // self.block] = time.perf_counter()
             return self.page(zone, dict(pair.partition(b"=")[::2] for pair in query.split(b"&")))
         if not rest.startswith(b"/ssl/certificate_packs/"):
             return None
@@ -179,6 +181,18 @@ class Fleet:
         else:
             self.requests["get"] += 1
         return b'{"success":true,"errors":[],"messages":[],"result":%s}' % self.packs[zone][pack]
+
+    def facts_answer(self, path: bytes, query: bytes) -> bytes | None:
+        """What a diagnosis asks about a zone: its type and status, and its delegation id."""
+        if path == b"/client/v4/zones" and query.startswith(b"name=zone-"):
+            self.requests["facts"] += 1
+            name, zone = query[5:].decode(), int(query[10:15])
+            listed = {"id": zone_id(zone), "name": name, "type": "full", "status": "active", "paused": False}
+            return b'{"success":true,"errors":[],"messages":[],"result":[%s]}' % json.dumps(listed).encode()
+        if path.endswith(b"/dcv_delegation/uuid"):
+            self.requests["facts"] += 1
+            return b'{"success":true,"errors":[],"messages":[],"result":{"uuid":"abc123def456ab78"}}'
+        return None
 
     def page(self, zone: int, query: dict[bytes, bytes]) -> bytes:
         """One page of a zone's packs, in the real envelope."""
@@ -193,19 +207,22 @@ class Fleet:
 
     def stats(self, *, reset: bool) -> bytes:
         """What was counted, as JSON."""
-        window = self.window
+        window, zones = self.window, range(len(self.packs) if self.percent else 0)
         said = {
-            "requests": {kind: self.requests[kind] for kind in ("list", "get", "patch", "other", "refused")},
+            "requests": {kind: self.requests[kind] for kind in ("list", "get", "patch", "facts", "other", "refused")},
             "restarted": len(self.restarted),
-            "timed_out": sum(self.timed_out(z, p) for z in range(len(self.packs)) for p in range(self.size)),
+            "timed_out": sum(self.timed_out(z, p) for z in zones for p in range(self.size)),
+            "troubled": sum(any(self.timed_out(z, p) for p in range(self.size)) for z in zones),
             "windows": [window.windows[n] for n in range(max(window.windows, default=-1) + 1)],
             "seconds": window.last - window.began,
+            "last": dict(self.last),
         }
         if reset:
             for zone, pack in self.restarted:
                 self.packs[zone][pack] = render(zone, pack, "validation_timed_out")
             self.restarted.clear()
             self.requests.clear()
+            self.last.clear()
             window.reset()
         return json.dumps(said).encode()
 
@@ -240,7 +257,9 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(options: argparse.Namespace) -> None:
-    fleet = Fleet(options.zones, options.packs, options.percent, SlidingWindow(options.limit, options.window))
+    fleet = Fleet(
+        options.zones, options.packs, options.percent, SlidingWindow(options.limit, options.window), options.block
+    )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(fleet), "127.0.0.1", options.port, backlog=512)
     stop = asyncio.Event()
@@ -258,4 +277,7 @@ if __name__ == "__main__":
     parser.add_argument("--percent", type=float, default=2.0, help="how many of the packs have timed out")
     parser.add_argument("--limit", type=int, default=0, help="requests per window; 0: no limit")
     parser.add_argument("--window", type=float, default=300.0, help="seconds")
+    parser.add_argument(
+        "--block", type=int, default=1000, help="zones of an account: /stats says when each was asked for"
+    )
     asyncio.run(serve(parser.parse_args()))

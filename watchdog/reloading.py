@@ -52,6 +52,7 @@ class Reloading:
         self._environ = environ
         self._files = files
         self._clock = runtime.components.clock
+        self._taken = asyncio.Event()
 
     async def reload(self) -> None:
         """Take it whole or not at all. ``systemctl reload`` waits for READY, whatever comes of it."""
@@ -65,6 +66,7 @@ class Reloading:
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one part must not end the watch
             self._refuse(defect(surprise))
         else:
+            self._taken.set()
             self._health.configuration_taken()
             self._metrics.reloaded(self._clock.now(), successful=True)
             said = [str(change) for change in changes]
@@ -79,8 +81,11 @@ class Reloading:
         What was read last may have been refused: then it is not tried again before it changes.
         """
         while True:
-            await self._clock.sleep(EVERY)
+            if self._runtime.config.config.auto_reload:
+                await self._clock.sleep(EVERY)
             if not self._runtime.config.config.auto_reload:
+                self._taken.clear()  # until a configuration is taken that wants it
+                await self._taken.wait()
                 continue
             files, found = self._files, await asyncio.to_thread(self._files.changed)
             while found is not None and files is self._files:

@@ -93,6 +93,8 @@ def test_no_command_shows_a_secret(machine, environ):
         for arguments in (
             ("check-config",),
             ("check-config", "--online"),
+            ("check-config", "--show"),
+            ("once", "--alert"),
             ("once", "-o", "json"),
             ("status",),
             ("explain", "a.example"),

@@ -3,12 +3,14 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from watchdog.model.history import UNTROUBLED
+from watchdog.model.history import UNTROUBLED, ZoneMemory
 from watchdog.state import postgresql, schema
+from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateTooNew
 from watchdog.state.store import Store
 
@@ -100,3 +102,26 @@ def test_after_the_server_was_restarted_the_next_transaction_works(server, kit):
     with kit.opened(server.url("restarted")) as store:
         server.restart()
         assert store.writable()
+
+
+def test_zones_that_are_looked_at_for_days_take_no_more_room(server, kit):
+    def round_of_looks(store, number):
+        at = kit.t0 + number * timedelta(minutes=15)
+        for first in range(0, 1000, 50):
+            seen = [
+                ZoneMemory(account="main", label=f"{each}.example", id="0" * 32, seen_at=at, tried_at=at)
+                for each in range(first, first + 50)
+            ]
+            store.save(Changes(zones=seen), kit.now)
+
+    def size():
+        [(found,)] = server.execute("SELECT pg_total_relation_size('looks.zones')")
+        return found
+
+    with kit.opened(server.url("looks")) as store:
+        round_of_looks(store, 0)
+        server.execute("ALTER TABLE looks.zones SET (autovacuum_enabled = off)")
+        before = size()
+        for number in range(1, 9):
+            round_of_looks(store, number)
+    assert size() < 1.5 * before

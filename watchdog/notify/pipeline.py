@@ -252,11 +252,15 @@ class Pipeline:
         changes.accounts |= {message.id: message.account for message in numbered}
         self._unwritten.merge(changes)
         await self._write_soon()
-        for message in numbered:
-            if not self._destinations.put(message):  # a reload took its destination away meanwhile
-                self._unwritten.letters[message.id] = None
+        self._put(numbered)
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
             self._destinations.alerts_changed()
+
+    def _put(self, numbered: list[Message]) -> None:
+        """On their way, but for what lies in the outbox for who tells of the account by now."""
+        for message in numbered:
+            if message.account not in self._dropped and not self._destinations.put(message):
+                self._unwritten.letters[message.id] = None  # a reload took its destination away meanwhile
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 

@@ -20,7 +20,6 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
-from watchdog.clock import SharedClock
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
@@ -68,18 +67,6 @@ class MachineClock(TrueClock):
 
     def boottime(self):
         return self._time.seconds
-
-
-class DatabasesClock(SharedClock):
-    """The database's clock, as the product follows it from one machine."""
-
-    def __init__(self, machines, at, before):
-        self._machines = machines
-        super().__init__(at, before, self.monotonic())
-        self.boot, self._real = machines.boot, machines
-
-    def monotonic(self):
-        return self._machines.boottime()
 
 
 class Replicas(Surroundings):
@@ -143,7 +130,7 @@ class Replicas(Surroundings):
         able = (
             set() if self.server.trouble or self.server.full else {each.number for each in self.machines if each.able}
         )
-        self.laws.able(able, any(each.unreachable for each in self.machines))
+        self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
 
     def _happen(self, each):
         super()._happen(each)
@@ -200,7 +187,9 @@ class Replicas(Surroundings):
         self._for(lasts, way.mend)
 
     def cut_off(self, machine, lasts):
+        """The way to the database is cut in the middle of something."""
         self._cut_off(machine.number, lasts)
+        self.noted()
 
     def _slow_way(self, replica, lasts, seconds):
         way = self.machines[replica].way
@@ -298,12 +287,14 @@ class Process:
         config = load(self._path, {})
         self.store = Store(self.database)
         self.metrics = new_metrics()
-        machines = MachineClock(history.time, machine)
-        before = machines.boottime()
-        at = await self.loop.run_in_executor(self.database, self.store.time)
-        clock = DatabasesClock(machines, at, before)
         async with open_runtime(
-            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=self.dice, replica=True
+            config,
+            self.store,
+            clock=MachineClock(history.time, machine),
+            metrics=self.metrics,
+            http=self.wire,
+            dice=self.dice,
+            replica=True,
         ) as runtime:
             self.runtime = runtime
             self.daemon = Daemon(
