@@ -17,8 +17,6 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
-from watchdog.handover import Handover
-from watchdog.health import Health
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, obstacle
 from watchdog.model.history import ZoneMemory
@@ -95,6 +93,9 @@ async def _holding(runtime: Runtime) -> AsyncIterator[None]:
     if keeper is None:
         yield
         return
+    from watchdog.handover import Handover  # noqa: PLC0415  only where several share a state
+    from watchdog.health import Health  # noqa: PLC0415  as above
+
     keeper.attendant, keeper.describe = Handover(runtime), Health(runtime).described
     await keeper.beat()
     await keeper.settled()

@@ -24,13 +24,13 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, pack_row, zone_row
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.quarantine import caution
-from watchdog.tell.status import Listed, Overview
 from watchdog.tell.terminal import json_line
 
 if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.state.glance import Glance
     from watchdog.state.store import Store
+    from watchdog.tell.status import Overview
 
 MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
@@ -48,8 +48,10 @@ class NotThere(Exception):
     """What was asked about is not there, or not one; ``str()`` says so."""
 
 
-def overview(config: "Config", store: "Store | Glance", now: datetime) -> Overview:
+def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overview":
     """What is not well, and the counts of everything."""
+    from watchdog.tell.status import Listed, Overview  # noqa: PLC0415  not for those who print JSON
+
     found = store.survey(now + LONGEST_WINDOW)
     return Overview(
         inventory=_noteworthy(config, store, found, now),

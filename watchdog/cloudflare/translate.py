@@ -36,23 +36,19 @@ _CERTIFICATES = "Zone / SSL and Certificates / Edit"
 
 _RATE_CODES = frozenset({971, 10100, 10500})
 _EDGE_RATE_LIMIT = 1015
-_THROTTLED = re.compile(r"rate[- ]?limit|throttl|too many requests|slow(?:ing)? down", re.IGNORECASE)
-_OF_AN_AUTHORITY = re.compile(r"certificate authorit|let'?s encrypt|google trust|\bacme\b|these domains", re.IGNORECASE)
-_PASSING = re.compile(
-    r"time[d]?[- ]?out|internal|unable to authenticate request|temporar|try again|retry|unavailable", re.IGNORECASE
-)
-_INVALID = re.compile(
+# Patterns, which ``re`` compiles at their first use: nearly every pass needs none of them.
+_THROTTLED = r"rate[- ]?limit|throttl|too many requests|slow(?:ing)? down"
+_OF_AN_AUTHORITY = r"certificate authorit|let'?s encrypt|google trust|\bacme\b|these domains"
+_PASSING = r"time[d]?[- ]?out|internal|unable to authenticate request|temporar|try again|retry|unavailable"
+_INVALID = (
     r"invalid (?:api |access |bearer )*(?:token|key|credential)|(?:token|key) (?:is |was |has )?(?:been )?"
-    r"(?:invalid|expired|disabled|revoked|rolled)",
-    re.IGNORECASE,
+    r"(?:invalid|expired|disabled|revoked|rolled)"
 )
-_LOCKED_OUT = re.compile(r"max\w* auth\w* failures|too many (?:failed )?(?:auth\w*|login)", re.IGNORECASE)
-_FROM_ELSEWHERE = re.compile(
-    r"from (?:this |that |your )?location|ip (?:address )?(?:is )?(?:not|restrict)", re.IGNORECASE
-)
-_NOT_ALLOWED = re.compile(r"not (?:be )?(?:allowed|permitted)|permission|unauthori[sz]ed", re.IGNORECASE)
+_LOCKED_OUT = r"max\w* auth\w* failures|too many (?:failed )?(?:auth\w*|login)"
+_FROM_ELSEWHERE = r"from (?:this |that |your )?location|ip (?:address )?(?:is )?(?:not|restrict)"
+_NOT_ALLOWED = r"not (?:be )?(?:allowed|permitted)|permission|unauthori[sz]ed"
 _HEADER_CODES = frozenset({6100, 6101, 6102, 6103, 6111})
-_ABOUT_A_HEADER = re.compile(r"x-auth-(?:key|email)|authorization", re.IGNORECASE)
+_ABOUT_A_HEADER = r"x-auth-(?:key|email)|authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +94,10 @@ def translate(
     hint = problem.retry_after if problem else None
     if _is_about_rates(status, complaints, said, problem):
         limited = RateLimited(operation, label, text, retry_after=hint)
-        limited.everything = _OF_AN_AUTHORITY.search(said) is None
+        limited.everything = not _is_said(_OF_AN_AUTHORITY, said)
         return limited
     codes = {first.code, *first.chain}
-    if codes & {1000, 10001} and _PASSING.search(said) and not _INVALID.search(said):
+    if codes & {1000, 10001} and _is_said(_PASSING, said) and not _is_said(_INVALID, said):
         return PassingFault(operation, label, text)
     if 1406 in codes:
         said = f"{text}; its certificate service stumbled, or the pack is being deleted"
@@ -133,13 +129,17 @@ def _about_the_credential(
 ) -> CloudflareError | None:
     if (why := _certainly(codes, said)) is not None:
         return CredentialRefused(operation, label, f"{text}; {_REMEDIES[why]}", why=why)
-    if 10001 in codes and _NOT_ALLOWED.search(said):
+    if 10001 in codes and _is_said(_NOT_ALLOWED, said):
         return PermissionMissing(operation, label, f"{text}; {_lacks(operation)}")
     if codes & {10000, 9109, 6003} or status == 401 or (codes & {1000, 10001} and status == 403):
         denied = AccessDenied(operation, label, f"{text}; {_remedy(operation)}")
         denied.lasts = 9109 in codes
         return denied
     return None
+
+
+def _is_said(pattern: str, said: str) -> bool:
+    return re.search(pattern, said, re.IGNORECASE) is not None
 
 
 def _label(first: Complaint, status: int, problem: Problem | None) -> str:
@@ -153,20 +153,20 @@ def _is_about_rates(status: int, complaints: Sequence[Complaint], said: str, pro
         return True
     if any(_RATE_CODES & {each.code, *each.chain} for each in complaints):
         return True
-    return _THROTTLED.search(said) is not None and _LOCKED_OUT.search(said) is None
+    return _is_said(_THROTTLED, said) and not _is_said(_LOCKED_OUT, said)
 
 
 def _certainly(codes: set[int], said: str) -> Why | None:
     """What is certainly wrong with the credential, if anything is."""
-    if codes & _HEADER_CODES or (6003 in codes and _ABOUT_A_HEADER.search(said)):
+    if codes & _HEADER_CODES or (6003 in codes and _is_said(_ABOUT_A_HEADER, said)):
         return Why.MALFORMED
     if codes & {9103, 9106}:
         return Why.INVALID
-    if codes & {9109, 10000, 1000} and _LOCKED_OUT.search(said):
+    if codes & {9109, 10000, 1000} and _is_said(_LOCKED_OUT, said):
         return Why.LOCKED_OUT
-    if 9109 in codes and _FROM_ELSEWHERE.search(said):
+    if 9109 in codes and _is_said(_FROM_ELSEWHERE, said):
         return Why.ADDRESS
-    if codes & {9109, 1000} and _INVALID.search(said):
+    if codes & {9109, 1000} and _is_said(_INVALID, said):
         return Why.INVALID
     return None
 

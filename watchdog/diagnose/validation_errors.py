@@ -16,6 +16,7 @@ from watchdog.model.findings import Certainty, Finding, FindingName, Limit
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 from watchdog.model.text import clean
 
+# Patterns, which ``re`` compiles at their first use: a start over a fleet that is well needs none of them.
 _PAUSED = r"\bpaused\b|temporarily prevented"
 _TOO_MANY = r"rate.?limit|too many (certificates|requests|failed|(new )?orders|pending)|retry.after.{0,3}\d"
 _LOOKED_UP = r"dns ?(look.?up|query|resolution|problem|error)|servfail|dnssec|\bbogus\b|nxdomain|looking up"
@@ -31,15 +32,15 @@ _REFUSED = (
     rf"^(?!.*({_PASSING})).*((will|can) ?not (be )?issue|(won't|can't) issue|refus\w* to issue"
     r"|rejected.?identifier|policy (forbids|prohibits)|forbidden by policy|high.?risk)"
 )
-_MEANINGS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
+_MEANINGS: tuple[tuple[Reason, str], ...] = (
     # In this order: a sentence about reaching CAA records speaks of CAA, and one about CAA says "will not issue".
-    (Reason.CA_RATE_LIMITED, re.compile(f"{_TOO_MANY}|{_PAUSED}")),
-    (Reason.CAA_UNREACHABLE, re.compile(r"perspective|\bmpic\b")),
-    (Reason.DNS_FAILURE, re.compile(_LOOKED_UP)),
-    (Reason.CAA_FORBIDS, re.compile(_FORBIDDEN)),
-    (Reason.CAA_UNREACHABLE, re.compile(_UNREAD)),
-    (Reason.CA_REFUSES, re.compile(_REFUSED)),
-    (Reason.CA_INTERNAL, re.compile(_PASSING)),
+    (Reason.CA_RATE_LIMITED, f"{_TOO_MANY}|{_PAUSED}"),
+    (Reason.CAA_UNREACHABLE, r"perspective|\bmpic\b"),
+    (Reason.DNS_FAILURE, _LOOKED_UP),
+    (Reason.CAA_FORBIDS, _FORBIDDEN),
+    (Reason.CAA_UNREACHABLE, _UNREAD),
+    (Reason.CA_REFUSES, _REFUSED),
+    (Reason.CA_INTERNAL, _PASSING),
 )
 
 _PAUSE_HELP = (
@@ -48,24 +49,21 @@ _PAUSE_HELP = (
 )
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
-_BUCKETS: tuple[tuple[re.Pattern[str], timedelta], ...] = tuple(
-    (re.compile(pattern), refill)
-    for pattern, refill in (
-        (_PAUSED, _DAY),  # 1,152 failures in a row, one back a day
-        (r"exact set|duplicate certificate|identical set", _WEEK / 5),
-        (r"failed (authorization|validation)", timedelta(hours=1) / 5),
-        (r"(new|many) orders", timedelta(hours=3) / 300),
-        (r"too many certificates.*(already issued|registered domain)", _WEEK / 50),
-    )
+_BUCKETS: tuple[tuple[str, timedelta], ...] = (
+    (_PAUSED, _DAY),  # 1,152 failures in a row, one back a day
+    (r"exact set|duplicate certificate|identical set", _WEEK / 5),
+    (r"failed (authorization|validation)", timedelta(hours=1) / 5),
+    (r"(new|many) orders", timedelta(hours=3) / 300),
+    (r"too many certificates.*(already issued|registered domain)", _WEEK / 50),
 )
 """Let's Encrypt's limits by their words, and how long each takes to let one more through (its page, 2026-08-05)."""
 
-_MOMENT = re.compile(
+_MOMENT = (
     r"(?:after|until|again (?:at|on)|expires? (?:at|on))\W{0,3}"
     r"(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)? ?([+-]\d\d:?\d\d)?"
 )
-_SPAN = re.compile(r"(?:after|again in)\W{0,3}((?:\d+(?:\.\d+)? ?(?:d|h|m|s)[a-z]*,? ?)+|\d+\b)")
-_PART = re.compile(r"(\d+(?:\.\d+)?) ?([dhms])")
+_SPAN = r"(?:after|again in)\W{0,3}((?:\d+(?:\.\d+)? ?(?:d|h|m|s)[a-z]*,? ?)+|\d+\b)"
+_PART = r"(\d+(?:\.\d+)?) ?([dhms])"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -74,7 +72,7 @@ def reason_of(message: str) -> Reason:
     """What one message means; asked several times on the way to a restart."""
     text = _even(message)
     for reason, pattern in _MEANINGS:
-        if pattern.search(text):
+        if re.search(pattern, text):
             return reason
     return Reason.OTHER
 
@@ -116,13 +114,13 @@ def _even(message: str) -> str:
 
 
 def _limit(text: str) -> Limit:
-    refill = next((span for pattern, span in _BUCKETS if pattern.search(text)), None)
-    moment = _MOMENT.search(text)
+    refill = next((span for pattern, span in _BUCKETS if re.search(pattern, text)), None)
+    moment = re.search(_MOMENT, text)
     if moment:
         return Limit(_time(*moment.groups()), refill)
-    span = _SPAN.search(text)
+    span = re.search(_SPAN, text)
     if span:
-        parts = _PART.findall(span[1]) or [(span[1], "s")]
+        parts = re.findall(_PART, span[1]) or [(span[1], "s")]
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
         return Limit(None, timedelta(seconds=seconds) if 0 < seconds <= _WEEK.total_seconds() else refill)
     return Limit(None, refill)

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from watchdog.model.alerts import Message, Notice
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
@@ -21,6 +20,9 @@ from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.silences import Silence
+
+if TYPE_CHECKING:  # who tells nobody has no use for it, and it costs every start
+    from watchdog.model.alerts import Message, Notice
 
 INFO, WARNING, ERROR, DEBUG = "info", "warning", "error", "debug"
 
@@ -292,7 +294,7 @@ class Event:
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=EVENTS[name].level, facts=facts)
 
     @classmethod
-    def alerted(cls, message: Message, at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:
+    def alerted(cls, message: "Message", at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:
         """People were told of each of these zones, or could not be told: once a zone, however many packs it has."""
         name = EventName.ALERT_FAILED if error else EventName.ALERT_SENT
         level = EVENTS[name].level if not dropped else ERROR
@@ -314,7 +316,7 @@ class Event:
         return events
 
 
-def _by_zone(notices: Iterable[Notice]) -> dict[tuple[str, str], list[Notice]]:
+def _by_zone(notices: "Iterable[Notice]") -> "dict[tuple[str, str], list[Notice]]":
     zones: dict[tuple[str, str], list[Notice]] = {}
     for notice in notices:
         zones.setdefault((notice.alert.account, notice.alert.zone), []).append(notice)

@@ -7,9 +7,12 @@ covers, ``report`` which rows; ``state`` keeps it; the command adds it or makes 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from watchdog.model.alerts import Alert
 from watchdog.model.packs import Pack
+
+if TYPE_CHECKING:
+    from watchdog.model.alerts import Alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ class Silences:
         """Until when nobody is told of a pack; ``None`` where it is not silenced."""
         return self._until(account, zone, pack.lasting_name) if self.all else None
 
-    def of(self, alerts: Mapping[str, Alert]) -> dict[str, datetime]:
+    def of(self, alerts: "Mapping[str, Alert]") -> dict[str, datetime]:
         """Which of the alerts, by fingerprint, are silenced, and until when."""
         if not self.all:
             return {}
