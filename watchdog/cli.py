@@ -220,7 +220,7 @@ def init(
         typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
     ] = None,
     discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
-    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME …")] = None,
+    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME ...")] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More names for --zones.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",

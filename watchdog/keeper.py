@@ -25,7 +25,7 @@ from watchdog.state.store import Store
 
 _T = TypeVar("_T")
 
-LONGEST_POLL = timedelta(seconds=2)
+LONGEST_POLL = timedelta(seconds=3)
 """At most so long an account that was handed over lies idle."""
 
 POLLS = 10
@@ -49,8 +49,8 @@ LEAVING = timedelta(seconds=5)
 class Following(Protocol):
     """A clock that goes by the database's."""
 
-    def follow(self, at: datetime, before: float, after: float) -> None:
-        """The database said ``at`` between these two moments (monotonic)."""
+    def follow(self, at: datetime, before: float) -> None:
+        """The database said ``at`` just now, asked at ``before`` (monotonic)."""
 
 
 class Attendant(Protocol):
@@ -164,7 +164,7 @@ class Keeper:
             self.error = ""
             self._seen -= seen
             if isinstance(self._clock, Following):
-                self._clock.follow(roll.at, before, self._clock.monotonic())
+                self._clock.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
             if not self._leaving:

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from watchdog.state.deferred import real
 from watchdog.state.rows import Row
 
 AT_ONCE = 5_000
@@ -19,6 +20,7 @@ AT_ONCE = 5_000
 
 def upsert_many(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], unless_older: str) -> None:
     """As ``database.upsert_each``. Of two rows with one key the later stands."""
+    table = real(table)
     keys = [column.name for column in table.primary_key]
     last = list({tuple(row[key] for key in keys): row for row in rows}.values())
     said = _said(table, tuple(rows[0]), unless_older)
