@@ -16,6 +16,8 @@ from watchdog.keeper import HEARD, POLLS
 
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
+CLOCKS = 6.0
+"""Seconds by which two replicas may know the database's clock otherwise: half of the 12 s that an answer takes."""
 LOOKED_AT_EVERY = 7.0
 
 
@@ -35,6 +37,7 @@ class LawsOfSeveral(Laws):
     def __init__(self, deployment, time, world):
         super().__init__(deployment.fate, time, world)
         self.lease = deployment.lease
+        self.leeway += CLOCKS
         self._poll = deployment.lease / POLLS
         self.stormy = deployment.stormy
         # What happens at the next one, called with the number of the life: a pack is read to be restarted, and so on.
@@ -139,7 +142,7 @@ class LawsOfSeveral(Laws):
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
-            if idle > (1 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
+            if idle > (2 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
                 self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
         if self.stormy or self._blind_until == math.inf:
             return
