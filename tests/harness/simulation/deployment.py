@@ -236,7 +236,7 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
-        self.laws.database_clock_set()
+        self.laws.database_clock_set(by)
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]

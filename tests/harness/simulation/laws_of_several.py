@@ -45,7 +45,7 @@ class LawsOfSeveral(Laws):
         self.instances = {}  # the name of a process in the leases: its life
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
-        self._set_at = -1.0  # when the database's clock was set last
+        self._set_at = self._late_until = -1.0  # when the database's clock was set last, and until when that is felt
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
@@ -77,9 +77,11 @@ class LawsOfSeveral(Laws):
         """A process may be stopped between the two, or the database be slow."""
         return JUST_BEFORE + FRESH
 
-    def database_clock_set(self):
+    def database_clock_set(self, by):
         """What was sent before counts as longer ago, or less long (docs/reliability.md: not mended)."""
         self._set_at = self._time.seconds
+        if by < 0:  # who is gone seems to be there, and to hold what it held, for so much longer
+            self._late_until = max(self._late_until, self._time.seconds - by + self.lease)
         for window in self._windows.values():
             window.clear()
 
@@ -135,7 +137,7 @@ class LawsOfSeveral(Laws):
     def look_at(self, leases, now):
         """The leases are so now, by the database's clock: somebody holds each, and works it."""
         seconds = self._time.seconds
-        able_since = min(self._able_since.values(), default=math.inf)
+        able_since = max(min(self._able_since.values(), default=math.inf), self._late_until)
         for account in self.shares:
             row = leases.get(account)
             if row is not None and row.expires > now:
