@@ -105,7 +105,8 @@ def appear(connection: sa.Connection, now: Now, me: Replica, ttl: timedelta) -> 
 
 
 def disappear(connection: sa.Connection, instance: str) -> None:
-    """A replica takes no more leases."""
+    """A replica takes no more leases, and gives up all it has: also one that it took while it was told to stop."""
+    connection.execute(sa.update(schema.leases).where(_l.instance == instance).values(instance="", expires=0))
     connection.execute(sa.delete(schema.replicas).where(_r.instance == instance))
 
 

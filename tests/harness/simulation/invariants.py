@@ -73,6 +73,7 @@ class Laws:
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
         self.armed = []
+        self.unbookable = False  # the disk takes no writes
         self._lost_at = self._edited_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -203,11 +204,13 @@ class Laws:
         limit = self._fate.scenario["rate_limit"]
         ours = max(1, int(limit["requests"] * self.shares[asked.account]))
         window = self._windows[asked.account]
-        window.append(asked.at)
-        while window[0] <= asked.at - 300:
+        window.append((asked.at, asked.life, self.unbookable))
+        while window[0][0] <= asked.at - 300:
             window.popleft()
-        if len(window) > ours:
-            self.broken(f"{len(window)} requests of {asked.account} within 5 minutes; {ours} are its share")
+        # What was sent while the disk took no writes could not be booked: only the process that sent it counts it.
+        counted = sum(1 for _, life, unbookable in window if life == asked.life or not unbookable)
+        if counted > ours:
+            self.broken(f"{counted} requests of {asked.account} within 5 minutes; {ours} are its share")
 
     # ── the world ────────────────────────────────────────────────────────────────────────────────────────────────
 
