@@ -193,10 +193,15 @@ class Laws:
             each
             for patches in self.patches.values()
             for each in patches
-            if each.account == patch.account and each.counts and each.read_at > patch.at - HOUR + LEEWAY
+            if each.account == patch.account
+            and each.read_at > patch.at - HOUR + LEEWAY
+            and self._counts_for_the_hour(each)
         ]
         if len(sent) + 1 > self.most_per_hour:
             self.broken(f"restart number {len(sent) + 1} within an hour; {self.most_per_hour} are allowed")
+
+    def _counts_for_the_hour(self, patch):
+        return patch.counts
 
     # ── the law of the quota ─────────────────────────────────────────────────────────────────────────────────────
 
