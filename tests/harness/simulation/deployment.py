@@ -233,6 +233,7 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
+        self.laws.database_clock_set()
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]

@@ -73,6 +73,7 @@ class Laws:
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
         self.armed = []
+        self.unbookable = False  # the disk takes no writes
         self._lost_at = self._edited_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,10 +193,15 @@ class Laws:
             each
             for patches in self.patches.values()
             for each in patches
-            if each.account == patch.account and each.counts and each.read_at > patch.at - HOUR + LEEWAY
+            if each.account == patch.account
+            and each.read_at > patch.at - HOUR + LEEWAY
+            and self._counts_for_the_hour(each)
         ]
         if len(sent) + 1 > self.most_per_hour:
             self.broken(f"restart number {len(sent) + 1} within an hour; {self.most_per_hour} are allowed")
+
+    def _counts_for_the_hour(self, patch):
+        return patch.counts
 
     # ── the law of the quota ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,11 +209,13 @@ class Laws:
         limit = self._fate.scenario["rate_limit"]
         ours = max(1, int(limit["requests"] * self.shares[asked.account]))
         window = self._windows[asked.account]
-        window.append(asked.at)
-        while window[0] <= asked.at - 300:
+        window.append((asked.at, asked.life, self.unbookable))
+        while window[0][0] <= asked.at - 300:
             window.popleft()
-        if len(window) > ours:
-            self.broken(f"{len(window)} requests of {asked.account} within 5 minutes; {ours} are its share")
+        # What was sent while the disk took no writes could not be booked: only the process that sent it counts it.
+        counted = sum(1 for _, life, unbookable in window if life == asked.life or not unbookable)
+        if counted > ours:
+            self.broken(f"{counted} requests of {asked.account} within 5 minutes; {ours} are its share")
 
     # ── the world ────────────────────────────────────────────────────────────────────────────────────────────────
 

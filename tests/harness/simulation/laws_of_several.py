@@ -42,6 +42,7 @@ class LawsOfSeveral(Laws):
         self.instances = {}  # the name of a process in the leases: its life
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
+        self._set_at = -1.0  # when the database's clock was set last
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
@@ -72,6 +73,15 @@ class LawsOfSeveral(Laws):
     def _between_read_and_patch(self):
         """A process may be stopped between the two, or the database be slow."""
         return JUST_BEFORE + FRESH
+
+    def database_clock_set(self):
+        """What was sent before counts as longer ago, or less long (docs/reliability.md: not mended)."""
+        self._set_at = self._time.seconds
+        for window in self._windows.values():
+            window.clear()
+
+    def _counts_for_the_hour(self, patch):
+        return super()._counts_for_the_hour(patch) and patch.at > self._set_at
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
