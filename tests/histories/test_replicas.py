@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.harness.simulation import plan, plan_of_several
-from tests.harness.simulation.deployment import DatabasesClock, Replicas, play
+from tests.harness.simulation.deployment import Replicas, play
 from tests.harness.simulation.invariants import Broken
 from watchdog import keeper
+from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
 from watchdog.handover import Handover
 from watchdog.keeper import Keeper
@@ -141,7 +142,7 @@ def test_one_that_takes_over_and_does_not_know_what_was_tried_is_noticed(tmp_pat
 
 
 def test_replicas_that_go_by_their_own_clocks_are_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(DatabasesClock, "now", lambda self: self._machines.now())
+    monkeypatch.setattr(SharedClock, "now", lambda self: self._machine.now())
     hours_off = (3 * plan.HOUR, -2 * plan.HOUR, 0.0)
     assert broken_by(tmp_path, *in_turn("kill", turns=0, down=1), wrong=hours_off) != ""
 
