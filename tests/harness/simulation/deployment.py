@@ -123,7 +123,8 @@ class Replicas(Surroundings):
         """A process is there no more; the service manager starts another after ``down``."""
         process.machine.process = None
         self.noted()
-        self.later(self.time.seconds + down, self._start, process.machine)
+        now = self.time.seconds
+        self.later(min(now + down, max(now + RESTART_AFTER, self.fate.calm)), self._start, process.machine)
 
     def noted(self):
         """Something has changed: who can work now?"""
@@ -176,6 +177,8 @@ class Replicas(Surroundings):
         self.laws.at_an_intent.append(lambda life: self._doing(life, turns, "cut_off", lasts))
 
     def _doing(self, life, turns, what, *args):
+        if self.time.seconds >= self.fate.calm:
+            return
         for machine in self.machines:
             process = machine.process
             if process is not None and process.number == life:
@@ -233,7 +236,7 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
-        self.laws.database_clock_set()
+        self.laws.database_clock_set(by)
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]

@@ -61,6 +61,7 @@ class Laws:
     def __init__(self, fate, time, world):
         self._fate, self._time, self._world = fate, time, world
         self.trace = []
+        self.leeway = LEEWAY
         self.asked_by = defaultdict(list)  # life: requests
         self.patches = defaultdict(list)  # root pack: patches
         self._root = {}
@@ -171,7 +172,7 @@ class Laws:
             return
         attempts = self._attempts(patch.pack, earlier)
         allowed = min(self._wait(attempts, *wait) for wait in self.waits)
-        if patch.at - last.read_at < allowed - LEEWAY:  # its intent is of then, or later
+        if patch.at - last.read_at < allowed - self.leeway:  # its intent is of then, or later
             self.broken(
                 f"PATCHes {patch.at - last.at:.0f} s apart, at {last.at:.0f} and {patch.at:.0f}; after {attempts} "
                 f"attempts {allowed:.0f} s are allowed"
@@ -194,7 +195,7 @@ class Laws:
             for patches in self.patches.values()
             for each in patches
             if each.account == patch.account
-            and each.read_at > patch.at - HOUR + LEEWAY
+            and each.read_at > patch.at - HOUR + self.leeway
             and self._counts_for_the_hour(each)
         ]
         if len(sent) + 1 > self.most_per_hour:
