@@ -74,6 +74,7 @@ bench: $(VENV)/.installed ## CPU, memory and requests beside the official SDK (B
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/sweep.py $(BENCH_ARGS)
 	$(BIN)/python bench/quota.py
+	$(BIN)/python bench/looking.py
 
 newest: $(VENV)/.locked ## the unit tests with the newest versions that pyproject.toml allows, as pipx takes them, in an environment of their own
 	@$(PIP) install --quiet uv==$(UV_VERSION)

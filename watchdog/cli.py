@@ -220,7 +220,7 @@ def init(
         typer.Option(metavar="FILE", help="Holds the token, or gets it; by default `token` beside the configuration."),
     ] = None,
     discover: Annotated[bool, typer.Option("--discover", help="Watch every zone the token sees.")] = False,
-    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME …")] = None,
+    zones: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Watch these zones: NAME NAME ...")] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="More names for --zones.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: watch every zone, replace a configuration.")] = False,
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
@@ -299,10 +299,9 @@ def status(
     """Show what is not well: what needs you first. From memory; needs no network and no credential."""
     loaded = _load(config, online=False)
     from watchdog import offline
-    from watchdog.clock import RealClock
 
-    now = RealClock().now()
     with _looking(loaded) as store:
+        now = _now(store)
         if output is Output.JSON:
             rows = offline.rows(loaded, store, now, zone=zone, reason=reason)
             with _printing():
@@ -315,6 +314,13 @@ def status(
 
             with _printing():
                 print("", *holder_lines(cast("Store", store).roll(), now), sep="\n")
+
+
+def _now(store: "Store | Glance") -> "datetime":
+    """The time that the state's times are of: the database's, where several machines share it."""
+    from watchdog.clock import RealClock
+
+    return cast("Store", store).time() if getattr(store, "shared", False) else RealClock().now()
 
 
 def _leases_as_lines(config: "Config", store: "Store | Glance") -> dict[str, Iterable[str]]:
@@ -341,7 +347,6 @@ def events(
     """Tell what happened, oldest first, alerts too. From memory; needs no network and no credential."""
     loaded = _load(config, online=False)
     from watchdog import offline
-    from watchdog.clock import RealClock
     from watchdog.config.durations import parse_duration
     from watchdog.model.history import JournalQuery
     from watchdog.model.packs import SHORTEST_PREFIX, pack_key
@@ -349,8 +354,8 @@ def events(
 
     if pack and len(pack_key(pack)) < SHORTEST_PREFIX:
         _fail(USAGE, f"--pack {pack}: give at least {SHORTEST_PREFIX} characters of its id")
-    now = RealClock().now()
     with _looking(loaded) as store:
+        now = _now(store)
         most = offline.MOST_TOLD if output is Output.TABLE else offline.MOST_KEPT
         query = JournalQuery(since=now - parse_duration(since), zone=zone, pack=pack, most=most)
         found, ids = offline.events(store, query), store.pack_ids() if output is Output.TABLE else []
@@ -399,11 +404,10 @@ def explain(
 
 def _rows_offline(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]:
     from watchdog import offline
-    from watchdog.clock import RealClock
 
     with _store(config, exclusive=False) as store:
         try:
-            return offline.explain(config, store, zone, pack, RealClock().now())
+            return offline.explain(config, store, zone, pack, _now(store))
         except offline.NotThere as why:
             _fail(NEEDS_A_PERSON, str(why))
 
@@ -456,13 +460,12 @@ def add_silence(
 ) -> None:
     """Add a silence. A pack that has expired is told all the same, once."""
     from watchdog import silencing
-    from watchdog.clock import RealClock
     from watchdog.config.durations import parse_duration
     from watchdog.model.clock import rfc3339
 
     with _store(_load(config, online=False), exclusive=False) as store:
         try:
-            added = silencing.add(store, zone, pack, parse_duration(lasting), comment, RealClock().now())
+            added = silencing.add(store, zone, pack, parse_duration(lasting), comment, _now(store))
         except silencing.CannotSilence as why:
             _fail(NEEDS_A_PERSON, str(why))
     with _printing():
@@ -475,12 +478,11 @@ def add_silence(
 def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """List the silences that hold."""
     from watchdog import silencing
-    from watchdog.clock import RealClock
     from watchdog.model.report import silence_row
     from watchdog.tell.status import silence_lines
 
-    now = RealClock().now()
     with _store(_load(config, online=False), exclusive=False) as store:
+        now = _now(store)
         found = silencing.listed(store, now)
     with _printing():
         if output is Output.JSON:
@@ -497,11 +499,10 @@ def expire_silence(
 ) -> None:
     """End a silence now."""
     from watchdog import silencing
-    from watchdog.clock import RealClock
 
     with _store(_load(config, online=False), exclusive=False) as store:
         try:
-            ended = silencing.expire(store, number, RealClock().now())
+            ended = silencing.expire(store, number, _now(store))
         except silencing.CannotSilence as why:
             _fail(NEEDS_A_PERSON, str(why))
     with _printing():

@@ -5,6 +5,9 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
+
+from watchdog.model.clock import Clock
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -25,46 +28,54 @@ class RealClock:
         """Seconds since some start, never set back."""
         return time.monotonic()
 
+    def boottime(self) -> float:
+        """Seconds since the machine was started, those it was suspended too; where nobody counts them, without."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
     async def sleep(self, delay: timedelta) -> None:
         """Wait."""
         await asyncio.sleep(delay.total_seconds())
 
 
+class Enduring(Clock, Protocol):
+    """A machine's clocks, with one that goes on while the machine is suspended."""
+
+    def boottime(self) -> float:
+        """Seconds since the machine was started, those it was suspended too."""
+
+
 class SharedClock:
     """The clock of a database that several machines share, so that all of them note their times by the same one.
 
-    It is asked now and then (``follow``) and counts on from there. What it counts includes the time that a machine is
+    It is asked now and then (``follow``) and counts on from there. What it counts includes the time that the machine is
     suspended, so that whoever wakes knows how long that was.
     """
 
-    def __init__(self, at: datetime, before: float, after: float) -> None:
-        """The database said ``at``, asked between these two readings of ``since_boot``."""
-        self._real = RealClock()
-        self.boot = self._real.boot
-        self._at, self._read = at, (before + after) / 2
+    def __init__(self, machine: Enduring, at: datetime, before: float) -> None:
+        """The database said ``at`` just now, asked at ``before`` by the ``boottime`` of the ``machine``."""
+        self._machine = machine
+        self.boot = machine.boot
+        self._at, self._read = at, (before + machine.boottime()) / 2
 
-    def follow(self, at: datetime, before: float, after: float) -> None:
-        """The database said ``at``, asked between these two readings. What the way there explains changes nothing."""
-        found = at - timedelta(seconds=(before + after) / 2)
-        if abs(found - (self._at - timedelta(seconds=self._read))) > timedelta(seconds=(after - before) / 2):
-            self._at, self._read = at, (before + after) / 2
+    def follow(self, at: datetime, before: float) -> None:
+        """The database said ``at`` just now, asked at ``before``. What the way there explains changes nothing."""
+        after = self.monotonic()
+        read = (before + after) / 2
+        found = (at - timedelta(seconds=read)) - (self._at - timedelta(seconds=self._read))
+        if abs(found) > timedelta(seconds=(after - before) / 2):
+            self._at, self._read = at, read
 
     def now(self) -> datetime:
         """The database's time, in UTC."""
         return self._at + timedelta(seconds=self.monotonic() - self._read)
 
     def monotonic(self) -> float:
-        """Seconds since the machine was started."""
-        return since_boot()
+        """Seconds since the machine was started, those it was suspended too."""
+        return self._machine.boottime()
 
     async def sleep(self, delay: timedelta) -> None:
         """Wait."""
-        await self._real.sleep(delay)
-
-
-def since_boot() -> float:
-    """Seconds since the machine was started, those it was suspended too."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        await self._machine.sleep(delay)
 
 
 class FastClock:

@@ -25,7 +25,7 @@ from watchdog.state.store import Store
 
 _T = TypeVar("_T")
 
-LONGEST_POLL = timedelta(seconds=2)
+LONGEST_POLL = timedelta(seconds=3)
 """At most so long an account that was handed over lies idle."""
 
 POLLS = 10
@@ -49,8 +49,8 @@ LEAVING = timedelta(seconds=5)
 class Following(Protocol):
     """A clock that goes by the database's."""
 
-    def follow(self, at: datetime, before: float, after: float) -> None:
-        """The database said ``at`` between these two moments (monotonic)."""
+    def follow(self, at: datetime, before: float) -> None:
+        """The database said ``at`` just now, asked at ``before`` (monotonic)."""
 
 
 class Attendant(Protocol):
@@ -107,6 +107,7 @@ class Keeper:
         self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
         self._until: dict[str, float] = {}
         self._ready: set[str] = set()
+        self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +165,7 @@ class Keeper:
             self.error = ""
             self._seen -= seen
             if isinstance(self._clock, Following):
-                self._clock.follow(roll.at, before, self._clock.monotonic())
+                self._clock.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
             if not self._leaving:
@@ -204,7 +205,7 @@ class Keeper:
         until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
         for account in fence.epochs:
             if account in renewed:
-                if account in self._leases:  # else it was given away meanwhile
+                if account in self._leases and account not in self._closed:  # else it is given away meanwhile
                     self._until[account] = until
             else:
                 self._lose(account, given=False)
@@ -261,11 +262,14 @@ class Keeper:
         lease = self._leases.get(account)
         if lease is None:
             return
+        self._closed.add(account)
         self._until.pop(account, None)  # from here on nothing of it leaves
         try:
             await self._ask(lambda: self._store.release(Fence(self.me.instance, {account: lease.epoch})))
         except StateError as error:  # then it runs out
             self.error = str(error)
+        finally:
+            self._closed.discard(account)
         self._lose(account, given=True)
 
     def _lose(self, account: str, *, given: bool) -> None:

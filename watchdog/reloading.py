@@ -73,7 +73,8 @@ class Reloading:
             self._runtime.telemetry.logs.write(EventName.CONFIG_RELOADED, changes=said)
             self._runtime.telemetry.exposed(exposed)
         finally:
-            self._manager.send(READY=1, STATUS=self._health.summary())
+            self._manager.send(READY=1)  # alone: whatever follows may fail
+        self._manager.send(STATUS=self._health.summary())
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` once the files hold something else than was read last, and stay so; until cancelled.

@@ -7,16 +7,16 @@ nothing that runs, then everything is swapped at once. This is the only place th
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from random import Random, SystemRandom
 from socket import gethostname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from watchdog.building import Building, Lasting, Present
-from watchdog.clock import RealClock, SharedClock, since_boot
+from watchdog.clock import Enduring, RealClock, SharedClock
 from watchdog.cloudflare.rate_limit import PER_ADDRESS
 from watchdog.cloudflare.sliding_window import SlidingWindow
 from watchdog.cloudflare.transport import Transport, connect
@@ -123,10 +123,12 @@ async def open_runtime(
     As a ``replica`` of several that share the store it knows nothing until its ``keeper`` takes accounts.
     """
     dice = dice or SystemRandom()
-    clock = clock or (await _shared_clock(store) if store.shared else RealClock())
+    worker = ThreadPoolExecutor(1, thread_name_prefix="state")
+    clock = clock or RealClock()
+    if store.shared:
+        clock = await _shared_clock(store, cast("Enduring", clock), worker)
     logs.configure(config.log.level, config.log.format, clock)
     telemetry = LogsAndMetrics(Logs(clock), metrics, clock)
-    worker = ThreadPoolExecutor(1, thread_name_prefix="state")
     keeper = _keeper(config, store, clock, dice) if replica and store.shared else None
     tenure = keeper or ALONE
     memory = Memory(store, worker, tenure)
@@ -186,10 +188,10 @@ def take_up(lasting: Lasting, recalled: Recalled, *, settling: bool) -> None:
         lasting.telemetry.logs.happened(event, pack_id=intent.pack_id)
 
 
-async def _shared_clock(store: Store) -> Clock:
+async def _shared_clock(store: Store, machine: Enduring, worker: Executor) -> Clock:
     """The database's, whatever this machine's clock says."""
-    before = since_boot()
-    return SharedClock(await asyncio.to_thread(store.time), before, since_boot())
+    before = machine.boottime()
+    return SharedClock(machine, await asyncio.get_running_loop().run_in_executor(worker, store.time), before)
 
 
 def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> Keeper:

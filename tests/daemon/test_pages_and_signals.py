@@ -122,7 +122,7 @@ def test_the_service_manager_is_told_ready_status_watchdog_reloading_and_stoppin
     assert reloading["RELOADING"] == "1"
     assert int(reloading["MONOTONIC_USEC"]) > 0
     assert told(manager, "READY") == {"READY": "1"}  # in a datagram of its own: whatever follows may fail
-    assert told(manager, "STATUS")["STATUS"].startswith("Watching 1 packs")
+    assert told(manager, "STATUS")["STATUS"].startswith("1 pack in 1 zone; ")
     daemon.signal(signal.SIGTERM)
     assert told(manager, "STOPPING") == {
         "STOPPING": "1",

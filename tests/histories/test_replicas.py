@@ -7,20 +7,22 @@ import pytest
 import sqlalchemy as sa
 
 from tests.harness.simulation import plan, plan_of_several
-from tests.harness.simulation.deployment import DatabasesClock, Replicas, play
+from tests.harness.simulation.deployment import Replicas, play
 from tests.harness.simulation.invariants import Broken
 from watchdog import keeper
+from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
 from watchdog.handover import Handover
 from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease
+from watchdog.notify.pipeline import Pipeline
 from watchdog.schedule.spread import Share, share
 from watchdog.state import leases, restarts, schema
 from watchdog.state.memory import Memory
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize(("seed", "replicas"), [(2, 3), (37, 3), (21, 2)])
+@pytest.mark.parametrize(("seed", "replicas"), [(2, 3), (203, 3), (21, 2)])
 def test_whatever_happens_to_several_replicas_every_law_is_kept(seed, replicas, tmp_path):
     play(seed, replicas, tmp_path)
 
@@ -141,12 +143,13 @@ def test_one_that_takes_over_and_does_not_know_what_was_tried_is_noticed(tmp_pat
 
 
 def test_replicas_that_go_by_their_own_clocks_are_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(DatabasesClock, "now", lambda self: self._machines.now())
+    monkeypatch.setattr(SharedClock, "now", lambda self: self._machine.now())
     hours_off = (3 * plan.HOUR, -2 * plan.HOUR, 0.0)
     assert broken_by(tmp_path, *in_turn("kill", turns=0, down=1), wrong=hours_off) != ""
 
 
 def test_replicas_that_all_tell_of_the_watchdog_itself_are_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("watchdog.notify.pipeline.Pipeline._may_tell", lambda *_: True)
+    monkeypatch.setattr(Pipeline, "_may_tell", lambda *_: True)
+    monkeypatch.setattr(Pipeline, "release", lambda *_: None)  # else what the database refuses is not told, either
     outages = [plan.Happening(200.0, "no Cloudflare", {"replica": each, "lasts": 2400.0}) for each in (0, 1)]
     assert "told twice" in broken_by(tmp_path, *outages)

@@ -269,6 +269,13 @@ async def test_the_heartbeat_follows_every_pass_and_says_when_the_state_cannot_b
 
 
 @in_simulated_time
+async def test_where_an_account_is_worked_by_nobody_the_heartbeat_ceases(tmp_path, network):
+    async with living(tmp_path, network, HEARTBEAT) as runtime:
+        await runtime.passes(heartbeat=False)
+    assert network.asked["hc.test"] == []
+
+
+@in_simulated_time
 async def test_the_heartbeat_goes_by_what_all_zones_last_showed(tmp_path, network):
     async with living(tmp_path, network, HEARTBEAT) as runtime:
         await runtime.passes(pack("p1"), zones=[zone("a.example"), zone("b.example", **DARK)])

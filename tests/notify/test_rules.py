@@ -13,7 +13,7 @@ from watchdog.model.history import History
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
 from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, Limits, Standing, active_alerts, unwatched
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
@@ -411,6 +411,19 @@ def test_the_watchdogs_own_troubles_are_alerts():
         "unseen",
     ]
     assert len({alert.subject for alert in found}) == len(found)  # or the end of one would be taken for the other
+
+
+def test_an_account_that_no_replica_works_is_one_critical_alert_after_a_while():
+    [alert] = held(standing=Standing(unheld={"main": LONG_AGO}))
+    assert (alert.reason, alert.severity, alert.patience) == ("account_unheld", "critical", UNHELD_FOR)
+    assert (alert.account, "account main" in alert.summary) == ("", True)  # it is told by who tells of the watchdog
+
+
+def test_who_does_not_tell_of_the_watchdog_tells_of_each_zone_that_is_not_seen():
+    found = inventory(zones=[unseen(45)])
+    standing = Standing(state_error="full")
+    told = active_alerts(found, standing, Limits(), LONG_AGO, NOW, own=False).alerts.values()
+    assert [str(alert.reason) for alert in told] == ["unseen"]
 
 
 def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_permission():

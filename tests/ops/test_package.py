@@ -187,5 +187,5 @@ def test_the_installed_command_lays_out_its_files_and_takes_its_own_example(inst
 
 @pytest.mark.process
 def test_a_shell_completes_commands(installed):
-    done = installed(_CERTPACK_WATCHDOG_COMPLETE="complete_bash", COMP_WORDS="certpack-watchdog sta", COMP_CWORD="1")
+    done = installed(_CERTPACK_WATCHDOG_COMPLETE="complete_bash", COMP_WORDS="certpack-watchdog statu", COMP_CWORD="1")
     assert done.stdout.split() == ["status"]

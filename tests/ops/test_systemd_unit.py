@@ -205,12 +205,12 @@ def test_reload_of_a_wrong_configuration_fails_names_the_fault_and_leaves_the_ol
 
 
 def test_a_wrong_configuration_that_nobody_reloads_is_in_the_status_until_it_is_mended(running: Machine) -> None:
-    assert until(lambda: running.show(NAME, "StatusText").startswith("Watching")), journal(running)
+    assert until(lambda: running.show(NAME, "StatusText").startswith("2 packs in 2 zones; ")), journal(running)
     running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "info") + "nonsense: true\n")
     refused = "Reload refused: /etc/certpack-watchdog/config.yaml:7: nonsense: unknown key"
     assert until(lambda: running.show(NAME, "StatusText").startswith(refused), 60), journal(running)
     running.write("/etc/certpack-watchdog/config.yaml", CONFIG.replace("LEVEL", "warning"))
-    assert until(lambda: running.show(NAME, "StatusText").startswith("Watching"), 60), journal(running)
+    assert until(lambda: running.show(NAME, "StatusText").startswith("2 packs in 2 zones; "), 60), journal(running)
     assert running.show(NAME, "ActiveState") == "active"
 
 

@@ -63,6 +63,7 @@ def test_what_a_killed_replica_held_is_worked_by_the_other_within_a_lease_and_a_
     assert longest < LEASE + POLL + ATTENTION + SLACK
     two.works()
     two.check_intents()
+    assert not any(each.process.lines("state_unwritable") for each in two.replicas)
 
 
 def test_what_a_replica_hands_over_when_it_stops_is_worked_at_once(two):

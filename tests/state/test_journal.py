@@ -17,13 +17,13 @@ LINES = [
 
 
 @pytest.fixture
-def asked(tmp_path):
+def asked(url):
     """``asked(**query)``: the events of the lines that are given."""
     lines = [
         JournalLine(at=T0 + timedelta(hours=hours), event=event, account="main", zone=zone, pack_id=pack)
         for event, zone, pack, hours in LINES
     ]
-    with opened(f"sqlite:///{tmp_path}/state.db") as store:
+    with opened(url) as store:
         store.save(Changes(journal=lines), NOW)
         yield lambda **query: [line.event for _, line in store.journal(JournalQuery(**query))]
 

@@ -157,3 +157,10 @@ def test_only_an_account_s_own_is_loaded(two, kit):
     found = one.load(accounts=["main"])
     assert [zone.account for zone in found.zones.values()] == ["main"]
     assert list(found.histories) == [("main", "p")]
+
+
+def test_who_leaves_gives_up_also_what_it_took_in_the_last_moment(two, kit):
+    one, other = two
+    take(one, kit, "a")
+    one.release(Fence("a-1", {}), leaving=True)
+    assert take(other, kit, "b").epochs == {"main": 2}

@@ -88,13 +88,13 @@ def _introduce(listen: str, length: timedelta | None, speed: float) -> None:
     for line in (
         f"{what} Nothing leaves this machine. {how} Ctrl-C ends it. Its page, and its metrics:",
         "",
-        f"  http://{listen}/",
-        f"  http://{listen}/metrics",
+        f"http://{listen}/",
+        f"http://{listen}/metrics",
         "",
         f"{told} One more zone is well, and never mentioned.",
         "",
     ):
-        _say("\n".join(wrapped(line, WIDTH)))
+        _say("\n".join(wrapped(line, WIDTH, "  " if line.startswith("http") else "")))
 
 
 def _say(text: str) -> None:

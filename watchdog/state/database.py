@@ -124,7 +124,7 @@ def upsert_each(connection: sa.Connection, table: sa.Table, rows: Sequence[Row],
     if connection.dialect.name == "postgresql" and len(rows) > 1:
         from watchdog.state.batches import upsert_many  # noqa: PLC0415 - most never need it
 
-        upsert_many(connection, table, rows, unless_older)
+        upsert_many(connection, real(table), rows, unless_older)
         return
     execute_each(connection, _upsert(connection.dialect.name, table, unless_older), rows)
 

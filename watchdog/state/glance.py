@@ -86,7 +86,9 @@ class Glance:
     def pack_ids(self, zone_ids: Collection[str] | None = None) -> list[str]:
         """As ``Store.pack_ids``."""
         with _usual():
-            return survey.ids(self._ask, zone_ids)
+            return survey.ids(
+                self._ask, zone_ids, column="group_concat(pack_id, char(10))"
+            )  # as one text: half the time
 
     def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
         """As ``Store.listed``."""

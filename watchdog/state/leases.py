@@ -5,14 +5,17 @@ as the expression ``now`` (``Database.now``): no clock of a client is in any sta
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
-from watchdog.state.deferred import sa
+from watchdog.state.deferred import real, sa
 from watchdog.state.rows import from_micros, texts_from, texts_to, value_of
 
 FORGET_REPLICAS = timedelta(days=1)
@@ -38,32 +41,72 @@ def micros(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What every beat and every write says, made once for each ``now``."""
+
+    time: sa.Select[Any]
+    appear: sa.Update
+    renew: Any
+    leases: sa.Select[Any]
+    replicas: sa.Select[Any]
+    check: sa.Select[tuple[str]]
+
+
+@lru_cache(maxsize=8)
+def _statements(now: Now) -> _Statements:
+    ttl: sa.BindParameter[int] = sa.bindparam("ttl", type_=_l.expires.type)
+    mine = sa.and_(
+        _l.instance == sa.bindparam("me"),
+        sa.tuple_(_l.account, _l.epoch).in_(sa.bindparam("mine", expanding=True)),
+    )
+    seen = _l.account.in_(sa.bindparam("seen", expanding=True))
+    names = ("name", "accounts", "troubles", "version", "config")
+    described: dict[str, Any] = {name: sa.bindparam(f"my_{name}") for name in names}
+    return _Statements(
+        time=real(sa.select(now)),
+        appear=real(
+            sa.update(schema.replicas)
+            .where(_r.instance == sa.bindparam("me"))
+            .values({"expires": now + ttl, **described})
+        ),
+        renew=real(
+            sa.update(schema.leases)
+            .where(mine)
+            .values(expires=now + ttl, seen_at=sa.case((seen, now), else_=_l.seen_at))
+            .returning(_l.account)
+        ),
+        leases=real(sa.select(schema.leases)),
+        replicas=real(sa.select(schema.replicas)),
+        check=real(sa.select(_l.account).where(mine, _l.expires > now).with_for_update(read=True, key_share=True)),
+    )
+
+
 def time(connection: sa.Connection, now: Now) -> int:
     """What the database's clock says."""
-    return int(connection.execute(sa.select(now)).scalar_one())
+    micros: int = connection.execute(_statements(now).time).scalar_one()
+    return micros
 
 
 def appear(connection: sa.Connection, now: Now, me: Replica, ttl: timedelta) -> None:
     """A replica is alive. Those that have not been heard of for long are forgotten."""
-    values = {
-        "instance": me.instance,
+    said = {
         "name": me.name,
-        "expires": now + micros(ttl),
-        "since": now,
         "accounts": texts_to(me.accounts),
         "troubles": msgspec.json.encode(dict(me.troubles)).decode(),
         "version": me.version,
         "config": me.config,
     }
-    changed = {name: value for name, value in values.items() if name not in ("instance", "since")}
-    again = sa.update(schema.replicas).where(_r.instance == me.instance).values(changed)
-    if not connection.execute(again).rowcount:
-        connection.execute(sa.insert(schema.replicas).values(values))
+    known = {"me": me.instance, "ttl": micros(ttl), **{f"my_{name}": value for name, value in said.items()}}
+    if not connection.execute(_statements(now).appear, known).rowcount:
+        born = {"instance": me.instance, "expires": now + micros(ttl), "since": now}
+        connection.execute(sa.insert(schema.replicas).values({**born, **said}))
         connection.execute(sa.delete(schema.replicas).where(_r.expires < now - micros(FORGET_REPLICAS)))
 
 
 def disappear(connection: sa.Connection, instance: str) -> None:
-    """A replica takes no more leases."""
+    """A replica takes no more leases, and gives up all it has: also one that it took while it was told to stop."""
+    connection.execute(sa.update(schema.leases).where(_l.instance == instance).values(instance="", expires=0))
     connection.execute(sa.delete(schema.replicas).where(_r.instance == instance))
 
 
@@ -71,16 +114,8 @@ def renew(connection: sa.Connection, now: Now, fence: Fence, ttl: timedelta, see
     """Keep what is held; gives the accounts of which that is true. ``seen`` are those whose zones were seen lately."""
     if not fence.epochs:
         return frozenset()
-    renewed = (
-        sa.update(schema.leases)
-        .where(_mine(fence))
-        .values(
-            expires=now + micros(ttl),
-            seen_at=sa.case((_l.account.in_(list(seen)), now), else_=_l.seen_at),
-        )
-        .returning(_l.account)
-    )
-    return frozenset(connection.execute(renewed).scalars())
+    known = {"me": fence.instance, "mine": list(fence.epochs.items()), "ttl": micros(ttl), "seen": list(seen)}
+    return frozenset(connection.execute(_statements(now).renew, known).scalars())
 
 
 def claim(
@@ -126,8 +161,8 @@ def release(connection: sa.Connection, fence: Fence) -> None:
 
 def roll(connection: sa.Connection, now: Now) -> Roll:
     """All leases, and all replicas that live."""
-    at = from_micros(time(connection, now))
-    leases = (value_of(Lease, row) for row in connection.execute(sa.select(schema.leases)).mappings())
+    at, said = from_micros(time(connection, now)), _statements(now)
+    leases = (value_of(Lease, row) for row in connection.execute(said.leases).mappings())
     replicas = (
         Replica(
             instance=row["instance"],
@@ -139,7 +174,7 @@ def roll(connection: sa.Connection, now: Now) -> Roll:
             version=row["version"],
             config=row["config"],
         )
-        for row in connection.execute(sa.select(schema.replicas)).mappings()
+        for row in connection.execute(said.replicas).mappings()
     )
     return Roll(
         at,
@@ -153,8 +188,10 @@ def check(connection: sa.Connection, now: Now, fence: Fence) -> None:
 
     Raises ``LeaseLost``. Renewals are not held up.
     """
-    held = sa.select(_l.account).where(_mine(fence), _l.expires > now).with_for_update(read=True, key_share=True)
-    if fence.epochs and (missing := fence.epochs.keys() - set(connection.execute(held).scalars())):
+    if not fence.epochs:
+        return
+    known = {"me": fence.instance, "mine": list(fence.epochs.items())}
+    if missing := fence.epochs.keys() - set(connection.execute(_statements(now).check, known).scalars()):
         raise LeaseLost(missing)
 
 

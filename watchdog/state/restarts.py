@@ -12,7 +12,7 @@ from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each
-from watchdog.state.deferred import sa
+from watchdog.state.deferred import real, sa
 from watchdog.state.rows import Row, from_micros, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)
@@ -53,12 +53,12 @@ class NotHeld(Exception):
 
 def of_accounts(accounts: Collection[str]) -> sa.ColumnElement[bool]:
     """Which histories are those of some accounts."""
-    zones = sa.union(
+    zones: sa.CompoundSelect[tuple[str]] = sa.union(
         sa.select(schema.zones.c.id).where(schema.zones.c.account.in_(accounts)),
         sa.select(_p.zone_id).where(_p.account.in_(accounts)),
         sa.select(_i.zone_id).where(_i.account.in_(accounts)),
     )
-    return _h.zone_id.in_(zones)
+    return _h.zone_id.in_(real(zones))
 
 
 def load_histories(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, History]:

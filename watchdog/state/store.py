@@ -228,11 +228,12 @@ class Store:
             return leases.claim(connection, self._clock(), me, ttl, accounts)
 
     def release(self, fence: Fence, *, leaving: bool = False) -> None:
-        """Give up what is held; a replica that is ``leaving`` takes nothing any more."""
+        """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""
         with self.writing() as connection:
-            leases.release(connection, fence)
             if leaving:
                 leases.disappear(connection, fence.instance)
+            else:
+                leases.release(connection, fence)
 
     def roll(self) -> Roll:
         """Who holds what, and who is there."""

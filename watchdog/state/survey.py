@@ -88,13 +88,11 @@ def counts(ask: Ask) -> dict[tuple[str, str], int]:
     return {(account, zone): count for account, zone, count in rows}
 
 
-def ids(ask: Ask, zone_ids: Collection[str] | None = None) -> list[str]:
-    """The id of every pack, or of every pack of these zones."""
-    if zone_ids is None:
-        return [pack_id for (pack_id,) in ask("SELECT pack_id FROM packs")]
-    return [
-        pack_id for where, places in _in(zone_ids) for (pack_id,) in ask(f"SELECT pack_id FROM packs{where}", **places)
-    ]
+def ids(ask: Ask, zone_ids: Collection[str] | None = None, *, column: str = "pack_id") -> list[str]:
+    """The id of every pack, or of every pack of these zones. A ``column`` may hold many, each on a line."""
+    chosen: Iterable[tuple[str, dict[str, str]]] = [("", {})] if zone_ids is None else _in(zone_ids)
+    rows = (row for where, places in chosen for row in ask(f"SELECT {column} FROM packs{where}", **places))
+    return [pack_id for (text,) in rows if text for pack_id in text.split("\n")]
 
 
 def listed(ask: Ask) -> Iterator[tuple[str, str, str, str, str, datetime | None]]:

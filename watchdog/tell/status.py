@@ -312,7 +312,7 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
     A number stays with its unit.
     """
     found, line, begun = [], first, False
-    for word in _MEASURE.sub(rf"\1{_GLUE}\2", text).replace("\n", " ").split(" "):
+    for word in _MEASURE.sub(_glued, text).replace("\n", " ").split(" "):
         if not word:
             continue
         if begun and len(line) + 1 + len(word) > width:
@@ -321,6 +321,10 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
         line += f" {word}" if begun else word
         begun = True
     return [each.replace(_GLUE, " ") for each in ([*found, line] if begun else found)]
+
+
+def _glued(measure: re.Match[str]) -> str:
+    return f"{measure[1]}{_GLUE}{measure[2]}"
 
 
 def _severity(zone: ZoneMemory) -> Severity:

@@ -20,7 +20,6 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
-from watchdog.clock import SharedClock
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
@@ -68,18 +67,6 @@ class MachineClock(TrueClock):
 
     def boottime(self):
         return self._time.seconds
-
-
-class DatabasesClock(SharedClock):
-    """The database's clock, as the product follows it from one machine."""
-
-    def __init__(self, machines, at, before):
-        self._machines = machines
-        super().__init__(at, before, self.monotonic())
-        self.boot, self._real = machines.boot, machines
-
-    def monotonic(self):
-        return self._machines.boottime()
 
 
 class Replicas(Surroundings):
@@ -136,7 +123,8 @@ class Replicas(Surroundings):
         """A process is there no more; the service manager starts another after ``down``."""
         process.machine.process = None
         self.noted()
-        self.later(self.time.seconds + down, self._start, process.machine)
+        now = self.time.seconds
+        self.later(min(now + down, max(now + RESTART_AFTER, self.fate.calm)), self._start, process.machine)
 
     def noted(self):
         """Something has changed: who can work now?"""
@@ -189,6 +177,8 @@ class Replicas(Surroundings):
         self.laws.at_an_intent.append(lambda life: self._doing(life, turns, "cut_off", lasts))
 
     def _doing(self, life, turns, what, *args):
+        if self.time.seconds >= self.fate.calm:
+            return
         for machine in self.machines:
             process = machine.process
             if process is not None and process.number == life:
@@ -246,6 +236,7 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
+        self.laws.database_clock_set(by)
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]
@@ -300,12 +291,14 @@ class Process:
         config = load(self._path, {})
         self.store = Store(self.database)
         self.metrics = new_metrics()
-        machines = MachineClock(history.time, machine)
-        before = machines.boottime()
-        at = await self.loop.run_in_executor(self.database, self.store.time)
-        clock = DatabasesClock(machines, at, before)
         async with open_runtime(
-            config, self.store, clock=clock, metrics=self.metrics, http=self.wire, dice=self.dice, replica=True
+            config,
+            self.store,
+            clock=MachineClock(history.time, machine),
+            metrics=self.metrics,
+            http=self.wire,
+            dice=self.dice,
+            replica=True,
         ) as runtime:
             self.runtime = runtime
             self.daemon = Daemon(

@@ -61,6 +61,7 @@ class Laws:
     def __init__(self, fate, time, world):
         self._fate, self._time, self._world = fate, time, world
         self.trace = []
+        self.leeway = LEEWAY
         self.asked_by = defaultdict(list)  # life: requests
         self.patches = defaultdict(list)  # root pack: patches
         self._root = {}
@@ -73,6 +74,7 @@ class Laws:
         self.most_per_hour = fate.config["restart"]["max_per_hour"]
         self.shares = {name: each["rate_limit"]["share"] for name, each in fate.config["accounts"].items()}
         self.armed = []
+        self.unbookable = False  # the disk takes no writes
         self._lost_at = self._edited_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +172,7 @@ class Laws:
             return
         attempts = self._attempts(patch.pack, earlier)
         allowed = min(self._wait(attempts, *wait) for wait in self.waits)
-        if patch.at - last.read_at < allowed - LEEWAY:  # its intent is of then, or later
+        if patch.at - last.read_at < allowed - self.leeway:  # its intent is of then, or later
             self.broken(
                 f"PATCHes {patch.at - last.at:.0f} s apart, at {last.at:.0f} and {patch.at:.0f}; after {attempts} "
                 f"attempts {allowed:.0f} s are allowed"
@@ -192,10 +194,15 @@ class Laws:
             each
             for patches in self.patches.values()
             for each in patches
-            if each.account == patch.account and each.counts and each.read_at > patch.at - HOUR + LEEWAY
+            if each.account == patch.account
+            and each.read_at > patch.at - HOUR + self.leeway
+            and self._counts_for_the_hour(each)
         ]
         if len(sent) + 1 > self.most_per_hour:
             self.broken(f"restart number {len(sent) + 1} within an hour; {self.most_per_hour} are allowed")
+
+    def _counts_for_the_hour(self, patch):
+        return patch.counts
 
     # ── the law of the quota ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,11 +210,13 @@ class Laws:
         limit = self._fate.scenario["rate_limit"]
         ours = max(1, int(limit["requests"] * self.shares[asked.account]))
         window = self._windows[asked.account]
-        window.append(asked.at)
-        while window[0] <= asked.at - 300:
+        window.append((asked.at, asked.life, self.unbookable))
+        while window[0][0] <= asked.at - 300:
             window.popleft()
-        if len(window) > ours:
-            self.broken(f"{len(window)} requests of {asked.account} within 5 minutes; {ours} are its share")
+        # What was sent while the disk took no writes could not be booked: only the process that sent it counts it.
+        counted = sum(1 for _, life, unbookable in window if life == asked.life or not unbookable)
+        if counted > ours:
+            self.broken(f"{counted} requests of {asked.account} within 5 minutes; {ours} are its share")
 
     # ── the world ────────────────────────────────────────────────────────────────────────────────────────────────
 

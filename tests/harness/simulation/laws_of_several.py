@@ -16,6 +16,8 @@ from watchdog.keeper import HEARD, POLLS
 
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
+CLOCKS = 6.0
+"""Seconds by which two replicas may know the database's clock otherwise: half of the 12 s that an answer takes."""
 LOOKED_AT_EVERY = 7.0
 
 
@@ -35,6 +37,7 @@ class LawsOfSeveral(Laws):
     def __init__(self, deployment, time, world):
         super().__init__(deployment.fate, time, world)
         self.lease = deployment.lease
+        self.leeway += CLOCKS
         self._poll = deployment.lease / POLLS
         self.stormy = deployment.stormy
         # What happens at the next one, called with the number of the life: a pack is read to be restarted, and so on.
@@ -42,6 +45,7 @@ class LawsOfSeveral(Laws):
         self.instances = {}  # the name of a process in the leases: its life
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
+        self._set_at = self._late_until = -1.0  # when the database's clock was set last, and until when that is felt
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
@@ -72,6 +76,17 @@ class LawsOfSeveral(Laws):
     def _between_read_and_patch(self):
         """A process may be stopped between the two, or the database be slow."""
         return JUST_BEFORE + FRESH
+
+    def database_clock_set(self, by):
+        """What was sent before counts as longer ago, or less long (docs/reliability.md: not mended)."""
+        self._set_at = self._time.seconds
+        if by < 0:  # who is gone seems to be there, and to hold what it held, for so much longer
+            self._late_until = max(self._late_until, self._time.seconds - by + self.lease)
+        for window in self._windows.values():
+            window.clear()
+
+    def _counts_for_the_hour(self, patch):
+        return super()._counts_for_the_hour(patch) and patch.at > self._set_at
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
@@ -122,14 +137,14 @@ class LawsOfSeveral(Laws):
     def look_at(self, leases, now):
         """The leases are so now, by the database's clock: somebody holds each, and works it."""
         seconds = self._time.seconds
-        able_since = min(self._able_since.values(), default=math.inf)
+        able_since = max(min(self._able_since.values(), default=math.inf), self._late_until)
         for account in self.shares:
             row = leases.get(account)
             if row is not None and row.expires > now:
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
-            if idle > (1 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
+            if idle > (2 + HEARD) * self._poll + SLACK + LOOKED_AT_EVERY:
                 self.broken(f"nobody took the lease of {account} for {idle:.0f} s: {row}")
         if self.stormy or self._blind_until == math.inf:
             return

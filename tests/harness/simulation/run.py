@@ -182,12 +182,12 @@ class History(Surroundings):
         self.time.wrong += plan.delta(by)
 
     def _disk(self, how, lasts):
-        self.unwritable = how
+        self.unwritable, self.laws.unbookable = how, True
         if self.life is not None:
             self.life.spoil_the_disk()
 
         def undo():
-            self.unwritable = ""
+            self.unwritable, self.laws.unbookable = "", False
             if self.life is not None:
                 self.life.mend_the_disk()
 
