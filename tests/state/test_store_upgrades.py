@@ -83,7 +83,7 @@ def next_release(tmp_path):
         shutil.copytree(Path(watchdog.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
         folder = copy / "state" / "migrations"
         (folder / "versions" / f"{NEXT}_next.py").write_text(REVISION.format(then=then))
-        module = folder / "upgrade.py"
+        module = folder / "__init__.py"
         module.write_text(module.read_text().replace(f'HEAD = "{upgrade.HEAD}"', f'HEAD = "{NEXT}"'))
 
         def opened(url, how):
