@@ -261,6 +261,7 @@ class Daemon:
 
     def _arrived(self) -> None:
         """There are accounts to watch that were not ours before."""
+        self._runtime.passes.begin_parts()
         self._ticker.tick_now()
 
     def _tick(self) -> None:

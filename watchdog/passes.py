@@ -28,6 +28,8 @@ class Passes:
         self.busy: Counter[str] = Counter()  # per account: zones that are being watched
         self.worked: set[str] = set()  # accounts of which all that was due was watched once, and all zones are known
         self._tasks: set[asyncio.Task[None]] = set()
+        self._parts: dict[str, asyncio.Task[None]] = {}  # per account: its part of the pass under way
+        self._horizon: datetime | None = None  # when the pass under way is over
         self._slots: dict[str, Slots] = {}
         self._epoch, self._ticks = components.clock.now(), components.clock.monotonic()
 
@@ -43,16 +45,32 @@ class Passes:
             cycle.publish(components.telemetry.happened, silences)
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
-        held = [account for account in components.clients if components.tenure.holds(account)]
-        accounts = [self._start(self._account(account, horizon)) for account in held]
-        if accounts:
-            await asyncio.wait(accounts, timeout=length.total_seconds())
+        self._parts, self._horizon = {}, horizon
+        self.begin_parts()
+        while left := [part for part in self._parts.values() if not part.done()]:
+            patience = (horizon - self._steady()).total_seconds()
+            if patience <= 0:
+                break
+            await asyncio.wait(left, timeout=patience)
+        self._horizon = None
         await components.memory.writer.flush()
         report, cycle.report = cycle.report, PassReport(cycle.now())
         report.waiting = components.agenda.waiting(horizon)
         report.seconds = components.clock.monotonic() - start
         cycle.publish(components.telemetry.passed, report)
         return report
+
+    def begin_parts(self) -> None:
+        """Let each account that is ours have its part of the pass under way, also one that has just come to be ours.
+
+        Who takes over from a replica that is gone would else wait for the end of a pass over all other zones.
+        """
+        if self._horizon is None:
+            return
+        for account in self.components.clients:
+            under_way = self._parts.get(account)
+            if self.components.tenure.holds(account) and (under_way is None or under_way.done()):
+                self._parts[account] = self._start(self._account(account, self._horizon))
 
     async def stop(self, patience: timedelta) -> None:
         """Begin nothing new, let what is under way finish for at most ``patience``, then cancel it."""

@@ -8,8 +8,10 @@ import pytest
 
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from watchdog.model.leases import Alone
 from watchdog.simulator.scenario import pack_id, zone_id
 
+CALM = [{"status": "active"}]
 TROUBLES = {
     "html": {"kind": "html_error", "status": 502},
     "html that says it is fine": {"kind": "html_error", "status": 200},
@@ -268,3 +270,47 @@ async def test_a_stop_begins_no_further_look(start):
         await fleet.passes.stop(fleet.patience)
         await under_way
         assert len(fleet.asked("GET")) == 16
+
+
+class TakingOver(Alone):
+    """The tenure of a replica to which accounts come one by one."""
+
+    def __init__(self, *accounts: str) -> None:
+        self.accounts = {*accounts}
+
+    def keeps(self, account: str) -> bool:
+        return account in self.accounts
+
+    holds = may_send = keeps
+
+
+@in_simulated_time
+async def test_an_account_that_comes_during_a_pass_does_not_wait_for_its_end(start):
+    async with start({"slow.example": CALM}, other={"late.example": CALM}) as fleet:
+        fleet.components.tenure = mine = TakingOver("main")
+        fleet.passes.enrol()
+        fleet.fault(kind="slow", zone="slow.example", delay="20s")
+        under_way = asyncio.create_task(fleet.look())
+        await fleet.sleep(1)
+        mine.accounts.add("other")
+        fleet.passes.enrol()
+        fleet.passes.begin_parts()
+        await fleet.sleep(1)
+        assert fleet.asked("GET", "late.example")
+        assert not under_way.done()
+        await under_way
+
+
+@in_simulated_time
+async def test_a_pass_lasts_until_what_came_during_it_is_seen(start):
+    async with start({"slow.example": CALM}, other={"slower.example": CALM}) as fleet:
+        fleet.components.tenure = mine = TakingOver("main")
+        fleet.passes.enrol()
+        fleet.fault(kind="slow", zone="slow.example", delay="10s")
+        fleet.fault(kind="slow", zone="slower.example", delay="20s")
+        under_way = asyncio.create_task(fleet.look())
+        await fleet.sleep(1)
+        mine.accounts.add("other")
+        fleet.passes.enrol()
+        fleet.passes.begin_parts()
+        assert (await under_way).seconds == pytest.approx(21, abs=1)
