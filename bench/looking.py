@@ -152,7 +152,7 @@ async def stand(folder: Path) -> None:
 
 def ask(port: int, path: str) -> bytes:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"accept-encoding": "gzip"})
-    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310  loopback
         return bytes(answer.read())
 
 
@@ -166,7 +166,7 @@ def looks(tree: str, packs: int) -> list[tuple[str, float, float, int]]:
         subprocess.run([sys.executable, __file__, "--make", name, "--packs", str(packs)], env=environ, check=True)
         command = [sys.executable, __file__, "--stand", name]
         with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101  a pipe was asked for
             port = int(process.stdout.readline())
             for path in (*PAGES, "/metrics"):
                 before = json.loads(ask(port, "/bench"))[0]

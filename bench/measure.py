@@ -99,7 +99,7 @@ def serving(*arguments: object) -> Iterator[str]:
     command = [sys.executable, str(HERE / "server.py"), *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101  a pipe was asked for
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
         finally:
             process.terminate()
@@ -110,7 +110,7 @@ def resolving() -> Iterator[str]:
     """The DNS resolver, for as long as the block lasts; gives its address."""
     with subprocess.Popen([sys.executable, str(HERE / "resolver.py")], stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101  a pipe was asked for
             yield f"127.0.0.1:{process.stdout.readline().strip()}"
         finally:
             process.terminate()
@@ -118,7 +118,7 @@ def resolving() -> Iterator[str]:
 
 def stats(address: str) -> dict[str, Any]:
     """What the server counted since the last time it was asked; starts it over."""
-    with urllib.request.urlopen(f"{address}/stats?reset", timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{address}/stats?reset", timeout=60) as answer:  # noqa: S310  loopback
         return dict(json.load(answer))
 
 

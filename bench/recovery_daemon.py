@@ -409,7 +409,7 @@ class Year:
             clock=self.clock,
             metrics=metrics,
             http=InProcess(self.world),
-            dice=Random(f"{self.fate.seed}/{self.account}/daemon"),  # noqa: S311
+            dice=Random(f"{self.fate.seed}/{self.account}/daemon"),  # noqa: S311  a year repeats
             agenda=turns,
         ) as runtime:
             self.runtime, health = runtime, Health(runtime)
@@ -508,7 +508,7 @@ class Year:
         now = self.time.seconds
         times = [at for at in self._changes(zone) if at > now]
         out = [begins for begins, ends in self.fate.outages if ends > now]
-        refused = self.world.faults.next(zone.id, tick - period, period)  # type: ignore[attr-defined]
+        refused = self.world.faults.next(zone.id, tick - period, period)  # type: ignore[attr-defined]  these faults know
         coming = min([*times, *out, self.fate.end, refused])
         looks = max(0, math.ceil((coming - SLACK - tick) / period))
         if looks:

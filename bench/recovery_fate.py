@@ -103,7 +103,7 @@ class Fate:
         return kind.share * (1 - kind.whole)
 
     def _packs(self) -> list[PackFate]:
-        assumed, dice = self.assumed, Random(f"{self.seed}/packs")  # noqa: S311
+        assumed, dice = self.assumed, Random(f"{self.seed}/packs")  # noqa: S311  a year repeats
         zones = [f"z{number:03}.example" for number in range(assumed.zones)]
         kinds = dict(zip(zones, _dealt(assumed.validation, len(zones), dice), strict=True))
         shared = zones[: max(1, len(zones) * 2 // 3)]
@@ -139,7 +139,7 @@ class Fate:
         for kind in self.assumed.troubles.values():
             if not kind.whole or kind.heals is None:
                 continue
-            dice = Random(f"{self.seed}/{kind.name}")  # noqa: S311
+            dice = Random(f"{self.seed}/{kind.name}")  # noqa: S311  a year repeats
             for authority, outages in found.items():
                 rate = sum(1 / pack.period for pack in self.packs if pack.authority == authority)
                 wanted = kind.share * kind.whole * rate  # renewals a second that meet one
@@ -161,7 +161,7 @@ class Fate:
         return any(begins <= at < ends for begins, ends in self.outages)
 
     def _outages(self) -> Iterator[tuple[float, float]]:
-        dice = Random(f"{self.seed}/outages")  # noqa: S311
+        dice = Random(f"{self.seed}/outages")  # noqa: S311  a year repeats
         for _ in range(round(self.assumed.outages * self.end / (365 * DAY))):
             begins = dice.random() * self.end
             yield begins, begins + self.assumed.outage.drawn(dice)
@@ -171,7 +171,7 @@ class Fate:
 
         By the minute and not by a count of requests, so that who asks more often does not change what others meet.
         """
-        dice = Random(f"{self.seed}/{zone}/refusals")  # noqa: S311
+        dice = Random(f"{self.seed}/{zone}/refusals")  # noqa: S311  a year repeats
         blip, slow = 1 / self.assumed.blip_every, 1 / self.assumed.slow_down_every
         minutes, found = self.end / MINUTE, dict[int, tuple[str, int]]()
         at = dice.expovariate(blip + slow)
@@ -182,10 +182,10 @@ class Fate:
         return found
 
 
-def _dealt(shares: dict, number: int, dice: Random) -> list:  # type: ignore[type-arg]
+def _dealt(shares: dict, number: int, dice: Random) -> list:  # type: ignore[type-arg]  of whatever is dealt
     """So many of each as its share says, shuffled."""
     kinds = list(shares)
-    dealt: list = []  # type: ignore[type-arg]
+    dealt: list = []  # type: ignore[type-arg]  of whatever is dealt
     for place in range(number):
         wanting = [shares[kind] * (place + 1) - dealt.count(kind) for kind in kinds]
         dealt.append(kinds[wanting.index(max(wanting))])
