@@ -261,6 +261,8 @@ class Daemon:
 
     def _arrived(self) -> None:
         """There are accounts to watch that were not ours before."""
+        if self._stop_asked:  # the ticker may be gone
+            return
         self._runtime.passes.begin_parts()
         self._ticker.tick_now()
 
