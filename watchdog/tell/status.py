@@ -225,7 +225,7 @@ class _Report:
         found = meaning(first.reason)
         said = f"{names} not seen ({_words(first.reason)}, account {first.account}; {last}): {first.error}"
         if len(zones) > 1:
-            said += f" The zones: {', '.join(zone.label for zone in zones)}"
+            said = f"{said.rstrip('.')}. The zones: {', '.join(zone.label for zone in zones)}"
         yield from self._graded(severity, said, sentence(found.zone_remedy))
 
     def _graded(self, severity: Severity, said: str, remedy: str) -> Iterator[str]:
