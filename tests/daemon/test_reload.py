@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import socket
 from datetime import timedelta
@@ -10,7 +11,8 @@ import pytest
 
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
-from watchdog.simulator.scenario import pack_id
+from watchdog.model.packs import ZoneRef
+from watchdog.simulator.scenario import pack_id, zone_id
 
 CALM = [{"status": "active"}]
 SLOW = {"schedule": {"interval": "6h", "attention_interval": "1h"}}
@@ -150,6 +152,55 @@ async def test_a_look_under_way_with_an_account_that_is_removed_ends_well(start)
             asked = len(fleet.world.requests_by("partner"))
             await fleet.sleep(3600)
             assert len(fleet.world.requests_by("partner")) == asked
+
+
+@in_simulated_time
+async def test_a_reload_holds_for_a_zone_that_was_being_looked_at(start):
+    packs = [{"status": "active", "hosts": [f"{name}.a.example"]} for name in ("one", "two")]
+    config = {"per_zone": {"a.example": {"packs": [pack_id("a.example", 0)]}}, "schedule": {"interval": "1m"}}
+    async with start({"a.example": packs}, config=config) as fleet:
+        fleet.fault(kind="slow", zone="a.example", delay="15s", times=1)
+        async with as_a_daemon(fleet) as daemon:
+            reload(fleet, daemon, zones=[{**fleet.settings["zones"][0], "packs": "all"}])
+            await fleet.sleep(600)
+            assert len(fleet.rows("a.example")) == 2
+
+
+@in_simulated_time
+async def test_a_look_that_had_just_got_its_turn_with_an_account_that_is_removed_ends_well(start):
+    async with start({"a.example": CALM}, partner={"p.example": CALM}) as fleet:
+        agenda, loop = fleet.components.agenda, asyncio.get_running_loop()
+        take, main = agenda.take, {"accounts": {"main": {"api_token": "token-of-main"}}}
+        without = fleet.start.load({**fleet.settings, **main, "zones": fleet.settings["zones"][:1]})
+
+        def took(account, *when):
+            zone = take(account, *when)
+            if zone is not None and account == "partner":
+                loop.call_soon(fleet.runtime.apply, without)
+            return zone
+
+        agenda.take = took
+        await fleet.watch(minutes=1)
+        assert fleet.components.watched.zones() == (ZoneRef("main", "a.example", zone_id("a.example")),)
+        assert fleet.events("zone_unseen") == []
+
+
+@in_simulated_time
+async def test_a_discovery_that_had_just_got_its_turn_with_an_account_that_is_removed_ends_well(start):
+    async with start({"a.example": CALM}, partner={"p.example": CALM}) as fleet:
+        begin, loop, lost = fleet.passes.begin_parts, asyncio.get_running_loop(), []
+        main = {"accounts": {"main": {"api_token": "token-of-main"}}}
+        without = fleet.start.load({**fleet.settings, **main, "zones": fleet.settings["zones"][:1]})
+
+        def began():
+            begin()
+            loop.call_soon(fleet.runtime.apply, without)
+
+        fleet.passes.begin_parts = began
+        loop.set_exception_handler(lambda _, context: lost.append(context["exception"]))
+        await fleet.watch(minutes=1)
+        gc.collect()
+        assert lost == []
 
 
 @in_simulated_time
