@@ -68,6 +68,25 @@ async def test_another_credential_is_tried_at_once(start):
 
 
 @in_simulated_time
+async def test_a_credential_that_moved_to_another_file_is_looked_for_there(start):
+    tokens = [{"name": "main", "value": "token-of-main"}, {"name": "next", "value": "next-token"}]
+    config = {"config": {"auto_reload": False}}
+    async with start({"a.example": CALM}, scenario={"tokens": tokens}, config=config) as fleet:
+        old, new = fleet.start.folder / "old", fleet.start.folder / "new"
+        for file in (old, new):
+            file.write_text("token-of-main")
+            file.chmod(0o600)
+        async with as_a_daemon(fleet) as daemon:
+            for file in (old, new):
+                reload(fleet, daemon, accounts={"main": {"api_token_file": str(file)}})
+                await fleet.sleep(60)
+            new.write_text("next-token")
+            fleet.world.revoke("main")
+            await fleet.sleep(1800)
+            assert fleet.world.requests_by("next")
+
+
+@in_simulated_time
 async def test_what_the_quota_has_counted_is_not_forgotten(start):
     zones = {f"z{n:02}.example": CALM for n in range(12)}
     limit = {"rate_limit": {"requests": 20, "per": "10m", "share": 0.5}}
@@ -274,10 +293,21 @@ async def test_what_is_gone_for_a_week_is_forgotten(start):
         fleet.world.delete_pack(pack_id("a.example", 1))
         await fleet.sleep(7 * 3600)
         fleet.clock.step = timedelta(days=6)
-        await fleet.sleep(2 * 3600)
+        await fleet.sleep(7 * 3600)
         assert len(fleet.rows("a.example")) == 2
         fleet.clock.step = timedelta(days=8)
-        await fleet.sleep(2 * 3600)
+        await fleet.sleep(7 * 3600)
+        assert len(fleet.rows("a.example")) == 1
+
+
+@in_simulated_time
+async def test_what_is_gone_for_a_week_is_forgotten_though_the_clock_was_set_back_by_months(start):
+    packs = [{"status": "active"}, {"status": "active", "hosts": ["www.a.example"]}]
+    async with start({"a.example": packs}, config=SLOW) as fleet, as_a_daemon(fleet):
+        fleet.clock.step = -timedelta(days=90)
+        await fleet.sleep(3600)
+        fleet.world.delete_pack(pack_id("a.example", 1))
+        await fleet.sleep(8 * 24 * 3600)
         assert len(fleet.rows("a.example")) == 1
 
 

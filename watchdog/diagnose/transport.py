@@ -1,8 +1,8 @@
 """One question to one resolver: a packet by UDP, and by TCP where the answer does not fit in one.
 
-With ``lookup`` and ``answers``, the door for dnspython. The sockets are ours because a message is weighed here before
-it is parsed: a stranger's answer of 64 KB may hold thousands of names of a hundred labels, and dnspython takes
-milliseconds for each. The caller sets the deadline.
+With ``lookup``, ``resolvers`` and ``responses``, the door for dnspython. The sockets are ours because a message is
+weighed here before it is parsed: a stranger's answer of 64 KB may hold thousands of names of a hundred labels, and
+dnspython takes milliseconds for each. The caller sets the deadline.
 """
 
 import asyncio
