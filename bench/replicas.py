@@ -27,8 +27,8 @@ from tests.harness.postgresql import Server, postgresql
 
 REPLICA = """
 import sys
-import watchdog.cloudflare.rate_limit as rate_limit
-rate_limit.PER_ADDRESS = int(sys.argv.pop(1))
+import watchdog.cloudflare.address as address
+address.PER_ADDRESS = int(sys.argv.pop(1))
 from watchdog.cli import main
 main()
 """

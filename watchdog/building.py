@@ -10,10 +10,11 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+from watchdog.cloudflare.address import Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import Quota
-from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser, kept
@@ -51,7 +52,7 @@ class Lasting:
     intents: Intents
     budget: Budget
     http: Transport
-    address: SlidingWindow
+    address: Address
     telemetry: LogsAndMetrics
     clock: Clock
     dice: Random

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import Enduring, RealClock, SharedClock
-from watchdog.cloudflare.rate_limit import PER_ADDRESS
-from watchdog.cloudflare.sliding_window import SlidingWindow
+from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
@@ -137,7 +136,7 @@ async def open_runtime(
         intents=Intents(store, memory, tenure),
         budget=Budget(),
         http=http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts))),
-        address=SlidingWindow(PER_ADDRESS, 1.0),
+        address=Address(PER_ADDRESS, clock),
         telemetry=telemetry,
         clock=clock,
         dice=dice,
