@@ -8,7 +8,7 @@ alone; may be used in several threads.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -122,6 +122,18 @@ class PostgreSQL:
             yield connection
             if not self._member:
                 connection.execute(_WRITTEN_OUTSIDE)
+
+    def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
+        """The rows that a text gives."""
+        return connection.execute(sa.text(said), given)
+
+    def rows_as_text(self, columns: Sequence[str]) -> str:
+        """As PostgreSQL writes JSON."""
+        return f"CAST(json_agg(json_build_array({', '.join(columns)})) AS text)"
+
+    def senseless(self, error: Exception) -> StateError:
+        """There is a row that no program of ours has written."""
+        return self._sentence(error, reading=True)
 
     def count_on(self, connection: sa.Connection) -> None:
         """Rows with numbers of their own were written: those to come are numbered from there."""
