@@ -1,6 +1,6 @@
 """What is remembered: of each pack what was last seen and decided, of each troubled pack what was tried.
 
-Values only; ``record`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
+Values only; ``state`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
 """
 
 from dataclasses import dataclass, replace
