@@ -18,14 +18,15 @@ import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
+from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.envelope import complaints, problem, success
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation
 from watchdog.cloudflare.policies import LONGEST_WINDOW
-from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, PER_ADDRESS, Quota, Urgency
-from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Quota, Urgency
+from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.cloudflare.translate import translate
 from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.durations import parse_duration
@@ -182,7 +183,7 @@ def headers(data: bytes) -> None:
     names = ("retry-after", "ratelimit", "ratelimit-policy", "cf-ray")
     fields = [(name.encode(), value[:2000]) for name, value in zip(names, data[1:].split(b"\n"), strict=False)]
     clock, told = _Clock(), []
-    quota = Quota(Allowance(1200, 300, 0.5), SlidingWindow(PER_ADDRESS, 1.0), clock)
+    quota = Quota(Allowance(1200, 300, 0.5), Address(PER_ADDRESS, clock), clock)
     client = Client(
         _Answer(httpx.Response(status, headers=fields, content=b"{}")),
         base_url="http://sim",

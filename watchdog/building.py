@@ -10,10 +10,11 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+from watchdog.cloudflare.address import Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.rate_limit import Quota
-from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser, kept
@@ -51,7 +52,7 @@ class Lasting:
     intents: Intents
     budget: Budget
     http: Transport
-    address: SlidingWindow
+    address: Address
     telemetry: LogsAndMetrics
     clock: Clock
     dice: Random
@@ -174,7 +175,7 @@ class Building:
         )
 
     def _credential(self, name: str, account: AccountConfig) -> Credential:
-        """The credential; the one there is, with its standing, where the account's secrets are the same."""
+        """The credential; the one there is, with its standing, where the account's secrets and their files are."""
         before = self._before.config.accounts.get(name) if self._before is not None else None
         if self._before is not None and before is not None and _secrets(before) == _secrets(account):
             return self._before.components.clients[name].credential
@@ -218,7 +219,8 @@ def _rules(restart: RestartPolicy) -> RestartRules:
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:
-    return (account.api_token, account.api_email, account.api_key)
+    given = (account.api_token, account.api_key)
+    return (*given, account.api_email, *(secret and secret.file for secret in given))
 
 
 def _allowance(account: AccountConfig) -> Allowance:

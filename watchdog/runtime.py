@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import Enduring, RealClock, SharedClock
-from watchdog.cloudflare.rate_limit import PER_ADDRESS
-from watchdog.cloudflare.sliding_window import SlidingWindow
+from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.transport import Transport, connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
@@ -30,7 +29,6 @@ from watchdog.model.events import Event, EventName
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.leases import ALONE, Replica
 from watchdog.model.needs import PENDING_FOR
-from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.text import clean
 from watchdog.passes import AT_ONCE, Passes
@@ -138,7 +136,7 @@ async def open_runtime(
         intents=Intents(store, memory, tenure),
         budget=Budget(),
         http=http or connect(config.api.base_url, 2 * AT_ONCE * max(1, len(config.accounts))),
-        address=SlidingWindow(PER_ADDRESS, 1.0),
+        address=Address(PER_ADDRESS, clock),
         telemetry=telemetry,
         clock=clock,
         dice=dice,
@@ -176,10 +174,9 @@ def take_up(lasting: Lasting, recalled: Recalled, *, settling: bool) -> None:
     """Go on where others ended: with the hour's restarts, the queue for the budget and, ``settling``, open intents."""
     now, memory = lasting.clock.now(), lasting.memory
     lasting.budget.merge(recalled.restarts)
-    for known in memory.packs():
-        if known.decision.reason is Reason.OVER_BUDGET:
-            due = due_since(memory.history(known.pack), now)
-            lasting.budget.wait(known.account, known.pack.key, due, now)
+    for known in memory.over_budget():
+        due = due_since(memory.history(known.pack), now)
+        lasting.budget.wait(known.account, known.pack.key, due, now)
     for intent_id, intent in recalled.open_intents if settling else ():
         error = "the process ended before the answer came"
         lasting.intents.settle(intent_id, Sent.UNKNOWN, error, now)

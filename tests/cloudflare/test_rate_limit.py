@@ -6,16 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.time import LoopClock, simulated
+from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.bookings import PARTS
 from watchdog.cloudflare.policies import LONGEST_WINDOW
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota, Urgency
-from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.rate_limit import Quota, Urgency
+from watchdog.cloudflare.sliding_window import Allowance
 
 PLENTY = 10_000_000
 
 
-def quota(requests: int = 1200, per: float = 300, share: float = 0.5, address: SlidingWindow | None = None) -> Quota:
-    return Quota(Allowance(requests, per, share), address or SlidingWindow(PLENTY, 1), LoopClock())
+def quota(requests: int = 1200, per: float = 300, share: float = 0.5, address: Address | None = None) -> Quota:
+    return Quota(Allowance(requests, per, share), address or Address(PLENTY, LoopClock()), LoopClock())
 
 
 def run_requests(quota: Quota, count: int, latency: float, urgency: Urgency = Urgency.ACT, at_once: int = 16) -> list:
@@ -187,7 +188,7 @@ def test_it_stops_before_what_others_have_left_is_gone():
 
 
 def test_all_credentials_together_stay_under_the_limit_of_one_address():
-    address = SlidingWindow(PER_ADDRESS, 1.0)
+    address = Address(PER_ADDRESS, LoopClock())
     received: list[float] = []
 
     async def work() -> None:
@@ -437,7 +438,7 @@ def test_a_process_that_is_killed_again_and_again_stays_within_its_share(request
         disk.append((until, count))
 
     async def life(seconds: float) -> None:
-        q = Quota(Allowance(requests, 30, share), SlidingWindow(PLENTY, 1), LoopClock(), book, list(disk))
+        q = Quota(Allowance(requests, 30, share), Address(PLENTY, LoopClock()), LoopClock(), book, list(disk))
 
         async def worker() -> None:
             while True:
@@ -467,7 +468,7 @@ def test_a_busy_window_costs_few_writes_more_than_it_has_parts():
         async def book(count: int, _until: float, _before: float) -> None:
             writes.append(count)
 
-        q = Quota(Allowance(1200, 300, 0.5), SlidingWindow(PLENTY, 1), LoopClock(), book)
+        q = Quota(Allowance(1200, 300, 0.5), Address(PLENTY, LoopClock()), LoopClock(), book)
         for _ in range(600):
             await q.acquire(Urgency.ACT)
             q.release({})
@@ -488,7 +489,7 @@ def test_a_daemon_that_crashes_again_and_again_does_not_spend_its_share_on_booki
 
         began = asyncio.get_running_loop().time()
         for _ in range(30):
-            q = Quota(Allowance(1200, 300, 0.5), SlidingWindow(PLENTY, 1), LoopClock(), book, list(disk))
+            q = Quota(Allowance(1200, 300, 0.5), Address(PLENTY, LoopClock()), LoopClock(), book, list(disk))
             for _ in range(3):
                 await q.acquire(Urgency.ACT)
                 q.release({})
@@ -503,7 +504,7 @@ def test_a_disk_that_is_slower_than_a_part_of_a_short_window_stops_no_request():
         async def book(_count: int, _until: float, _before: float) -> None:
             await asyncio.sleep(2)
 
-        q = Quota(Allowance(16, 10, 1.0), SlidingWindow(PLENTY, 1), LoopClock(), book)
+        q = Quota(Allowance(16, 10, 1.0), Address(PLENTY, LoopClock()), LoopClock(), book)
         began = asyncio.get_running_loop().time()
         await q.acquire(Urgency.ACT)
         return asyncio.get_running_loop().time() - began
@@ -516,7 +517,7 @@ def test_a_turn_taken_ahead_is_released_when_its_booking_is_given_up():
         async def book(_count: int, _until: float, _before: float) -> None:
             await asyncio.Event().wait()
 
-        q = Quota(Allowance(2, 60, 1.0), SlidingWindow(PLENTY, 1), LoopClock(), book)
+        q = Quota(Allowance(2, 60, 1.0), Address(PLENTY, LoopClock()), LoopClock(), book)
         await q.reserve(Urgency.ACT, 2)
         q.release()
         booking = asyncio.create_task(q.use_a_booking())

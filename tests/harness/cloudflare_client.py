@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 
 from tests.harness.time import LoopClock
+from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
-from watchdog.cloudflare.rate_limit import PER_ADDRESS, Quota
-from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
+from watchdog.cloudflare.rate_limit import Quota
+from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.simulator.app import Asked, reply
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
@@ -128,7 +129,7 @@ def make_client(http, clock, *, base_url=BASE, timeout=30.0, credential=None, re
         base_url=base_url,
         timeout=timedelta(seconds=timeout),
         credential=credential or Credential.from_token("main", SECRET, clock),
-        quota=Quota(Allowance(requests, 300, 1.0), SlidingWindow(PER_ADDRESS, 1.0), clock),
+        quota=Quota(Allowance(requests, 300, 1.0), Address(PER_ADDRESS, clock), clock),
         clock=clock,
         dice=Random(7),  # noqa: S311 - tests repeat
         user_agent="certpack-watchdog/test",

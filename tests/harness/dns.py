@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import dns.rcode
 import dns.rdatatype
 
 from tests.harness.time import SimulatedLoop, simulated
+from tests.harness.values import replace
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.model.findings import Finding
@@ -103,47 +103,28 @@ class DnsLoop(SimulatedLoop):
 
     def __init__(self) -> None:
         self.responders: dict[Any, Responder] = {}
+        self._asking: dict[int, tuple[Any, asyncio.Queue[bytes]]] = {}
         super().__init__()
 
     def ask(self, address: Any, question: bytes) -> bytes | None:
         """What the resolver at ``address`` answers, if it does."""
         return self.responders[address].answer(question, BY_UDP)
 
-    async def create_datagram_endpoint(self, protocol_factory: Any, *_: Any, **more: Any) -> Any:
+    async def sock_connect(self, sock: Any, address: Any) -> None:
         """A packet to a resolver is answered in no time of this machine's."""
-        protocol = protocol_factory()
-        transport = _Packets(self, protocol, more["remote_addr"])
-        protocol.connection_made(transport)
-        return transport, protocol
+        self._asking[sock.fileno()] = (address, asyncio.Queue())
+
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
+        address, heard = self._asking[sock.fileno()]
+        reply = self.ask(address, data)
+        if reply is not None:
+            self.call_later(0.02, heard.put_nowait, reply)
+
+    async def sock_recv(self, sock: Any, n: int) -> bytes:  # noqa: ARG002  its signature
+        return await self._asking[sock.fileno()][1].get()
 
     async def create_connection(self, *_: Any, **__: Any) -> Any:
         raise ConnectionRefusedError("there is no TCP here")
-
-
-class _Packets(asyncio.DatagramTransport):
-    def __init__(self, loop: DnsLoop, protocol: Any, remote: Any) -> None:
-        super().__init__({"peername": remote, "sockname": ("127.0.0.1", 5)})
-        self._loop, self._protocol, self._remote = loop, protocol, remote
-        self._open = True
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        address = addr or self._remote
-        reply = self._loop.ask(address, data)
-        if reply is not None:
-            self._loop.call_later(0.02, self._arrive, reply, address)
-
-    def _arrive(self, reply: bytes, addr: Any) -> None:
-        if self._open:
-            self._protocol.datagram_received(reply, addr)
-
-    def close(self) -> None:
-        self._open = False
-
-    def is_closing(self) -> bool:
-        return not self._open
-
-    def abort(self) -> None:
-        self.close()
 
 
 T = TypeVar("T")

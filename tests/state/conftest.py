@@ -27,6 +27,7 @@ OF_EACH_DATABASE = {
     "test_store_looks",
     "test_store_moves",
     "test_store_silences",
+    "test_unread",
 }
 """The modules whose claims hold for every kind of database."""
 

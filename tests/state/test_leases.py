@@ -154,7 +154,7 @@ def test_only_an_account_s_own_is_loaded(two, kit):
     one, _ = two
     zones = [ZoneMemory(account=name, label=f"{name}.example", id=name) for name in ("main", "other")]
     one.save(Changes(zones=zones, histories={(each.id, "p"): kit.after(kit.intent()) for each in zones}), kit.now)
-    found = one.load(accounts=["main"])
+    found = one.recall(["main"])
     assert [zone.account for zone in found.zones.values()] == ["main"]
     assert list(found.histories) == [("main", "p")]
 

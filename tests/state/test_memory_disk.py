@@ -1,12 +1,12 @@
 """What the memory promises of the disk: written whole or kept for later, restarts counted once by all processes."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.decide.budget import Budget
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
@@ -408,7 +408,8 @@ async def test_what_is_written_while_the_state_is_read_anew_is_not_forgotten(min
         look(other, STUCK)
         await other.writer.flush()
         asyncio.get_running_loop().gate = held = Held()
-        held.load, memory._store.load = memory._store.load, lambda **_: (setattr(held, "holds", True), held.load())[1]  # noqa: SLF001 - to know when it is read
+        store = memory._store  # noqa: SLF001 - to know when it is read
+        held.tried, store.tried = store.tried, lambda *_: (setattr(held, "holds", True), held.tried())[1]
         reading = asyncio.create_task(memory.refresh())
         await asyncio.sleep(1)
         assert not reading.done()

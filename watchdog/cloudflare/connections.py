@@ -1,18 +1,20 @@
-"""Connections to one server, as a transport of httpx: HTTP/1.1 by h11 on asyncio's sockets, each request sent once.
+"""Connections to one server, as a transport of httpx: HTTP/1.1 on asyncio's sockets, each request sent once.
 
-httpx's own way, over httpcore and anyio, costs five times the CPU of this one; aiohttp costs twice as much, an eighth
-of a second at every start, and sends some requests again by itself. Neither says exactly whether a request may have
-left. Here the kind of error does: nothing was sent where it is ``httpx.ConnectError`` or ``httpx.ProxyError``, and it
-may have been with any other ``httpx.TransportError``. ``transport`` alone makes one, and bounds the time.
+Answers are taken apart by httptools (llhttp, in C). httpx's own way, over h11, httpcore and anyio, costs ten times the
+CPU of this one; aiohttp several times as much, an eighth of a second at every start, and sends some requests again by
+itself. Neither says exactly whether a request may have left. Here the kind of error does: nothing was sent where it is
+``httpx.ConnectError`` or ``httpx.ProxyError``, and it may have been with any other ``httpx.TransportError``.
+``transport`` alone makes one, and bounds the time.
 """
 
 import asyncio
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 
-import h11
 import httpx
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 KEPT_FOR = 60.0
 """Seconds after which a connection that nobody used is not used again: what lies between may have forgotten it."""
@@ -24,6 +26,8 @@ NEXT_ADDRESS_AFTER = 0.25
 """Seconds after which another address of the server is tried beside the first (RFC 8305)."""
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+
+_ENDS_A_LINE = re.compile(rb"[\r\n\0]")
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -55,14 +59,9 @@ class Connections(httpx.AsyncBaseTransport):
         """The answer with its whole body, or what there was of one that is too long."""
         async with self._room:
             connection = self._kept() or await self._connected()
-            status, headers, body = await connection.ask(
-                h11.Request(
-                    method=request.method,
-                    target=self._prefix + request.url.raw_path,
-                    headers=[*request.headers.raw, *self._for_proxy],
-                ),
-                request.content,
-            )
+            target = self._prefix + request.url.raw_path
+            head = _head(request.method.encode(), target, [*request.headers.raw, *self._for_proxy])
+            status, headers, body = await connection.ask(head + request.content)
             if connection.reusable:
                 connection.idle_since = connection.loop.time()
                 self._idle.append(connection)
@@ -112,8 +111,8 @@ class Connections(httpx.AsyncBaseTransport):
         host, port = self._origin
         there = f"{host}:{port}".encode()
         try:
-            headers = [(b"host", there), *_proxy_headers(proxy)]
-            status, _, _ = await way.ask(h11.Request(method=b"CONNECT", target=there, headers=headers), b"")
+            head = _head(b"CONNECT", there, [(b"host", there), *_proxy_headers(proxy)])
+            status, _, _ = await way.ask(head, joins=True)
         except httpx.TransportError as error:
             raise httpx.ProxyError(f"the proxy opened no tunnel: {error}") from error
         if not way.joined:
@@ -136,39 +135,39 @@ class _Connection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.idle_since = 0.0
+        self.joined = False
+        """Whether a proxy has joined this connection with the server that it was asked for."""
         self._open_ones = open_ones
         self._longest = longest
         self._transport: asyncio.Transport | None = None
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+        self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[tuple[int, RawHeaders, bytes]] | None = None
-        self._head: h11.Response | None = None
+        self._joins = False
+        self._status = 0  # once the head of an answer has come
+        self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._heads = self._size = 0
 
     # ── what the pool asks ───────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent on it."""
-        return self._transport is not None and not self._transport.is_closing() and self._http.our_state is h11.IDLE
+        return self._transport is not None and not self._transport.is_closing() and not self.joined
 
-    @property
-    def joined(self) -> bool:
-        """Whether a proxy has joined this connection with the server that it was asked for."""
-        return self._http.our_state is h11.SWITCHED_PROTOCOL
+    async def ask(self, request: bytes, *, joins: bool = False) -> tuple[int, RawHeaders, bytes]:
+        """Send a request and wait for the whole of its answer: status, headers, body. Raises ``TransportError``.
 
-    async def ask(self, request: h11.Request, content: bytes) -> tuple[int, RawHeaders, bytes]:
-        """Send a request and wait for the whole of its answer: status, headers, body. Raises ``TransportError``."""
+        A request that ``joins`` asks a proxy for a tunnel, and a success has no body then.
+        """
         transport = self._transport
         if transport is None:
             raise httpx.ReadError("the connection is closed")
-        self._answer = self.loop.create_future()
-        said = self._http.send(request) or b""
-        if content:
-            said += self._http.send(h11.Data(data=content)) or b""
-        said += self._http.send(h11.EndOfMessage()) or b""
+        self._answer, self._joins = self.loop.create_future(), joins
+        self._status = self._heads = self._size = 0
+        self._headers, self._pieces = [], []
         try:
-            transport.write(said)
+            transport.write(request)
             return await self._answer
         except BaseException:  # nobody waits for what may still come
             self.drop()
@@ -199,15 +198,24 @@ class _Connection(asyncio.Protocol):
         self._open_ones.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:  # nobody asked
+        if not self._waits:  # nobody asked
             self.drop()
             return
-        self._hear(data)
+        if not self._status:
+            self._heads += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as strange:
+            self._break(f"{strange}")
+        else:
+            if not self._status and self._heads > LONGEST_HEAD:
+                self._break("the headers are too long")
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            if error is None:
-                self._hear(b"")
+        if self._waits:
+            unmeasured = not {b"content-length", b"transfer-encoding"} & {name.lower() for name, _ in self._headers}
+            if error is None and self._status and unmeasured:  # its end is that of the connection
+                self._conclude()
             self._fail(httpx.ReadError(str(error or "") or "the other side closed it before the end of its answer"))
         self._end()
 
@@ -218,51 +226,68 @@ class _Connection(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def _hear(self, data: bytes) -> None:
-        """What came, up to the end of the answer; empty is the end of all."""
-        http = self._http
-        try:
-            http.receive_data(data)
-            while True:
-                event = http.next_event()
-                if event is h11.NEED_DATA:
-                    return
-                if isinstance(event, h11.Data):
-                    self._pieces.append(bytes(event.data))
-                    self._size += len(event.data)
-                    if self._size > self._longest:
-                        self._conclude()
-                        self.drop()
-                        return
-                elif isinstance(event, h11.Response):
-                    self._begin(event)
-                elif not isinstance(event, h11.InformationalResponse):  # it is over, or a tunnel begins
-                    self._conclude()
-                    return
-        except (h11.RemoteProtocolError, ValueError) as strange:
-            self._fail(httpx.RemoteProtocolError(str(strange)))
+    # ── what the parser tells ────────────────────────────────────────────────────────────────────────────────────
+
+    def on_message_begin(self) -> None:
+        if not self._waits:  # more than was asked for
+            self.drop()
+        self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._status:  # else it comes behind the body
+            self._headers.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if sum(len(name) + len(value) for name, value in self._headers) > LONGEST_HEAD:
+            self._break("the headers are too long")
+        elif status < 200:  # it only says that an answer will come
+            self._heads = 0
+        else:
+            self._status = status
+            if self._joins and status < 300:
+                self.joined = True
+                self._conclude()
+
+    def on_body(self, piece: bytes) -> None:
+        if not self._waits:
+            self.drop()
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._longest:
+            self._conclude()
             self.drop()
 
-    def _begin(self, head: h11.Response) -> None:
-        if sum(len(name) + len(value) for name, value in head.headers) > LONGEST_HEAD:
-            raise h11.RemoteProtocolError("the headers are too long")
-        self._head = head
+    def on_message_complete(self) -> None:
+        if self._status and self._waits:
+            self._conclude()
+            if not self._parser.should_keep_alive():
+                self.drop()
+
+    @property
+    def _waits(self) -> bool:
+        return self._answer is not None and not self._answer.done()
 
     def _conclude(self) -> None:
-        if self._answer is None or self._answer.done() or self._head is None:
-            return
-        headers = self._head.headers.raw_items()
-        self._answer.set_result((self._head.status_code, headers, b"".join(self._pieces)))
-        self._head, self._pieces, self._size = None, [], 0
-        unasked, _ = self._http.trailing_data
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE and not unasked:
-            self._http.start_next_cycle()
-        elif not self.joined:
-            self.drop()
+        if self._waits and self._answer is not None:
+            self._answer.set_result((self._status, self._headers, b"".join(self._pieces)))
+
+    def _break(self, strange: str) -> None:
+        self._fail(httpx.RemoteProtocolError(strange))
+        self.drop()
 
     def _fail(self, error: httpx.TransportError) -> None:
-        if self._answer is not None and not self._answer.done():
+        if self._waits and self._answer is not None:
             self._answer.set_exception(error)
+
+
+def _head(method: bytes, target: bytes, headers: RawHeaders) -> bytes:
+    """A request, but for its body. Raises ``LocalProtocolError`` where a value would end its line."""
+    lines = [b"%b %b HTTP/1.1" % (method, target), *(b"%b: %b" % header for header in headers)]
+    if any(_ENDS_A_LINE.search(line) for line in lines):
+        raise httpx.LocalProtocolError("a line of the request has a control character")
+    return b"\r\n".join((*lines, b"", b""))
 
 
 def _proxy_headers(proxy: httpx.Proxy | None) -> list[tuple[bytes, bytes]]:

@@ -47,7 +47,7 @@ def get_pack(zone_id: str, pack_id: str) -> ApiRequest[Pack]:
     """One pack."""
     return ApiRequest(
         operation=Operation.GET_PACK,
-        path=f"{_packs(zone_id)}/{quote(pack_id, safe='')}",
+        path=f"{_packs(zone_id)}/{_id(pack_id)}",
         urgency=Urgency.ACT,
         decode=lambda body: wire.pack(body, zone_id),
         of=zone_id,
@@ -59,7 +59,7 @@ def restart_validation(zone_id: str, pack_id: str) -> ApiRequest[Pack]:
     return ApiRequest(
         operation=Operation.RESTART_VALIDATION,
         method="PATCH",
-        path=f"{_packs(zone_id)}/{quote(pack_id, safe='')}",
+        path=f"{_packs(zone_id)}/{_id(pack_id)}",
         urgency=Urgency.ACT,
         decode=lambda body: wire.pack(body, zone_id),
         of=zone_id,
@@ -72,7 +72,7 @@ def recheck_validation(zone_id: str, pack_id: str, method: str) -> ApiRequest[No
     return ApiRequest(
         operation=Operation.RECHECK_VALIDATION,
         method="PATCH",
-        path=f"{_zone(zone_id)}/ssl/verification/{quote(pack_id, safe='')}",
+        path=f"{_zone(zone_id)}/ssl/verification/{_id(pack_id)}",
         urgency=Urgency.ACT,
         decode=envelope.success,
         of=zone_id,
@@ -126,8 +126,13 @@ def verify_token(owner: str) -> ApiRequest[str]:
     )
 
 
+def _id(text: str) -> str:
+    plain = text.isascii() and text.replace("-", "").isalnum()
+    return text if plain else quote(text, safe="")  # which takes 10 us for each
+
+
 def _zone(zone_id: str) -> str:
-    return f"/zones/{quote(zone_id, safe='')}"
+    return f"/zones/{_id(zone_id)}"
 
 
 def _packs(zone_id: str) -> str:

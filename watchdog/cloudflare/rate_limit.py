@@ -3,8 +3,9 @@
 The limit that must not be passed is Cloudflare's: 1,200 requests in 5 minutes for one user or token, after which
 *everything* of that user is blocked for 5 minutes (Cloudflare's documentation, "Rate limits"). The promise is exact: in
 no window of ``per`` are more than ``share x requests`` of ours (``sliding_window``), also over a process that is killed
-(``bookings``). What the answers say can only make it stricter: a policy (``policies``), a 429. It uses the monotonic
-clock only. ``sender`` calls this for each request, ``client`` to reserve several.
+(``bookings``). What the answers say can only make it stricter: a policy (``policies``), a 429. All credentials together
+keep to the limit of one address, and take turns there (``address``). It uses the monotonic clock only. ``sender`` calls
+this for each request, ``client`` to reserve several.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from enum import IntEnum
 from itertools import count
 
 from watchdog.cloudflare import ratelimit_headers
+from watchdog.cloudflare.address import LONGEST_NAP, SHORTEST_NAP, Address
 from watchdog.cloudflare.bookings import Book, Bookings
 from watchdog.cloudflare.policies import SHORTEST_RESET, Policies
 from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
@@ -36,15 +38,8 @@ LONGEST_BLOCK = 86_400.0
 """Seconds that a 429 may ask for; a longer ``Retry-After`` is a slip, or no word of Cloudflare's, and must not end all
 work for ever. After it, one refused request tells again, in the log too."""
 
-PER_ADDRESS = 190
-"""Requests per second over all credentials. Cloudflare's limit for one client address is 200."""
-
-_SHORTEST_NAP = 0.02
-"""Seconds between two grants to those who wait: at the limit of an address four go together then, at a tenth of the
-wake-ups, and a window is used to 98 % all the same."""
-
-_LONGEST_NAP = 1.0
-"""Seconds after which a waiter looks again when it waits for answers that are still out."""
+_Waiter = tuple[Urgency, int, int, str, asyncio.Future[None]]
+"""How urgent, who came first, how many requests, of which operation, and what to say when they may begin."""
 
 
 class Reservation:
@@ -66,7 +61,7 @@ class Quota:
     def __init__(
         self,
         allowance: Allowance,
-        address: SlidingWindow,
+        address: Address,
         clock: Clock,
         book: Book | None = None,
         booked: Iterable[tuple[float, int]] = (),
@@ -78,7 +73,8 @@ class Quota:
         self._window.recall(until for until, requests in booked for _ in range(requests))
         self._policies = Policies(allowance, self._window)
         self._bookings = Bookings(book, self._window, clock)
-        self._waiting: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiter] = []
+        self._in_line = {True: False, False: False}  # of the address: for an act, for a look
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = -math.inf
@@ -128,8 +124,9 @@ class Quota:
 
         Each needs a booking before it is used.
         """
-        number = min(number, self._window.limit)
-        if not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0:
+        number = min(number, self._window.limit, self._address.limit)
+        at_once = not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0
+        if at_once and self._address.take(number):
             self._start(number, operation)
             return number
         began = self._clock.monotonic()
@@ -142,7 +139,7 @@ class Quota:
             if granted.done() and not granted.cancelled():
                 for _ in range(number):
                     self._window.end(self._clock.monotonic())
-                    self._address.end(self._clock.monotonic())
+                    self._address.end()
             raise
         finally:
             self.waited += self._clock.monotonic() - began
@@ -152,7 +149,7 @@ class Quota:
         """The answer came (or never will: ``None``)."""
         now = self._clock.monotonic()
         self._window.end(now)
-        self._address.end(now)
+        self._address.end()
         if headers is not None:
             self._policies.learn(headers, operation, now)
         if self._waiting:
@@ -182,7 +179,6 @@ class Quota:
         return max(
             self._blocked_until - now,
             self._window.wait(now, self._reserve(urgency) + more),
-            self._address.wait(now, more),
             self._policies.wait(operation, number, now, acts=urgency is Urgency.ACT),
         )
 
@@ -193,32 +189,65 @@ class Quota:
     def _start(self, number: int, operation: str) -> None:
         for _ in range(number):
             self._window.start()
-            self._address.start()
         self._policies.started(operation, number, self._clock.monotonic())
 
+    def needs(self, *, act: bool) -> int:
+        """How many requests whoever is next would begin now; 0 if nobody is, or if it is no ``act`` and should be."""
+        waiter = self._next()
+        if waiter is None:
+            return 0
+        heapq.heappush(self._waiting, waiter)
+        urgency, _, number, _, _ = waiter
+        return 0 if act and urgency is not Urgency.ACT else number
+
+    def turn(self, number: int, *, act: bool) -> None:
+        """It is our turn at the address: so many requests of whoever is next begin now."""
+        self._in_line[act] = False
+        if number and (waiter := self._next()) is not None:
+            self._grant(waiter)
+        self._pump()
+
+    def _grant(self, waiter: _Waiter) -> None:
+        _, _, number, operation, granted = waiter
+        self._start(number, operation)
+        granted.set_result(None)
+
     def _pump(self) -> None:
+        """Begin what may begin; what waits for the address alone goes into its line."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        later: list[tuple[Urgency, int, int, str, asyncio.Future[None]]] = []
+        while (waiter := self._next()) is not None:
+            urgency, _, number, _, _ = waiter
+            if not self._address.take(number):
+                heapq.heappush(self._waiting, waiter)
+                act = urgency is Urgency.ACT
+                if not self._in_line[act]:
+                    self._in_line[act] = True
+                    self._address.line_up(self, act=act)
+                return
+            self._grant(waiter)
+
+    def _next(self) -> _Waiter | None:
+        """Takes out whoever may begin as far as this account is concerned. If nobody may, it is asked again later."""
+        later: list[_Waiter] = []
         nap, now = math.inf, self._clock.monotonic()  # one moment for all, or none would wait for what others wait for
-        while self._waiting:
-            waiter = self._waiting[0]
+        found = None
+        while self._waiting and found is None:
+            waiter = heapq.heappop(self._waiting)
             urgency, _, number, operation, granted = waiter
             if granted.done():  # cancelled while it waited
-                heapq.heappop(self._waiting)
                 continue
             wait = self._wait(urgency, number, operation, now)
-            if wait > 0:
-                nap = min(nap, wait if math.isfinite(wait) else _LONGEST_NAP)
-                if wait <= self._wait(urgency, number, "", now):  # it waits for what all wait for
-                    break
-                later.append(heapq.heappop(self._waiting))  # for its own policy: the next may go before
+            if wait <= 0:
+                found = waiter
                 continue
-            heapq.heappop(self._waiting)
-            self._start(number, operation)
-            granted.set_result(None)
+            later.append(waiter)
+            nap = min(nap, wait if math.isfinite(wait) else LONGEST_NAP)
+            if wait <= self._wait(urgency, number, "", now):  # it waits for what all wait for
+                break  # else for its own policy: the next may go before
         for waiter in later:
             heapq.heappush(self._waiting, waiter)
-        if self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(max(nap, _SHORTEST_NAP), self._pump)
+        if found is None and self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(max(nap, SHORTEST_NAP), self._pump)
+        return found

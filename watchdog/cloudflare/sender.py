@@ -36,6 +36,16 @@ FRESH = 10.0
 a second, but that a process may be stopped in between, and the state take its time to store the intent."""
 
 
+class _Url(httpx.URL):
+    """The URL of a path below ``base``. httpx would take each apart anew, for a third of what a request costs."""
+
+    def __init__(self, base: httpx.URL, path: str) -> None:
+        """``path`` is quoted."""
+        path, _, query = path.partition("?")
+        whole = base._uri_reference  # noqa: SLF001  what a URL is made of: there is no other way to skip the parsing
+        self._uri_reference = whole._replace(path=whole.path + path, query=query or None)
+
+
 class Sender:
     """Sends the requests of one credential."""
 
@@ -57,7 +67,7 @@ class Sender:
         self._may_send = may_send
         self.credential = trust.credential
         self._http = http
-        self._base = base_url.rstrip("/")
+        self._base = httpx.URL(base_url.rstrip("/"))
         self._timeout = timeout.total_seconds()
         self._user_agent = user_agent
         self._trust = trust
@@ -138,6 +148,7 @@ class Sender:
             self._edition = self.credential.edition
             self._headers = Headers(
                 {
+                    "host": self._base.netloc.decode(),
                     "user-agent": self._user_agent,
                     "accept": "application/json",
                     "accept-encoding": "gzip, deflate",
@@ -146,7 +157,7 @@ class Sender:
             )
             self._headers_with_body = Headers({**self._headers, "content-type": "application/json"})
         headers = self._headers if request.content is None else self._headers_with_body
-        return httpx.Request(request.method, self._base + request.path, headers=headers, content=request.content)
+        return httpx.Request(request.method, _Url(self._base, request.path), headers=headers, content=request.content)
 
     def _read(self, request: ApiRequest[Decoded], status: int, headers: httpx.Headers, body: bytes) -> Decoded:
         """What the answer holds, with the secret taken out wherever it was repeated."""

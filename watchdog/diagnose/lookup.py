@@ -21,13 +21,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dns.exception
-import dns.flags
-import dns.message
 import dns.name
 
 from watchdog.diagnose.resolvers import Hearing, shown
 from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus, read
-from watchdog.diagnose.transport import PAYLOAD, exchange
+from watchdog.diagnose.transport import exchange, question
 from watchdog.model.text import clean
 
 AT_ONCE = 64
@@ -80,7 +78,7 @@ class Lookups:
         self._timeout = timeout.total_seconds()
         self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._asked: dict[tuple[str, str], asyncio.Task[tuple[Answer, ...]]] = {}
+        self._asked: dict[tuple[str, str], asyncio.Future[list[Answer]]] = {}
         self._hearing = [Hearing() for _ in self.resolvers]
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
@@ -97,10 +95,11 @@ class Lookups:
             greetings = (self._greet(one, known) for one, known in zip(self.resolvers, self._hearing, strict=True))
             self._greetings = asyncio.ensure_future(asyncio.gather(*greetings))
         key = (name.rstrip(".").lower(), kind)
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._all(*key))
-        return await asyncio.shield(task)
+        answers = self._asked.get(key)
+        if answers is None:
+            pairs = zip(self.resolvers, self._hearing, strict=True)
+            answers = self._asked[key] = asyncio.gather(*(self._heard(one, known, *key) for one, known in pairs))
+        return tuple(await asyncio.shield(answers))
 
     async def proven(self, answers: Sequence[Answer]) -> list[Answer]:
         """Those answers that say what is in DNS, and prove it where they say that nothing is there.
@@ -135,10 +134,6 @@ class Lookups:
     async def _greet(self, resolver: tuple[str, int], known: Hearing) -> None:
         hello = await self._one(resolver, ".", "NS")
         known.greeted(answered=hello.status not in UNTOLD)
-
-    async def _all(self, name: str, kind: str) -> tuple[Answer, ...]:
-        pairs = zip(self.resolvers, self._hearing, strict=True)
-        return tuple(await asyncio.gather(*(self._heard(one, known, name, kind) for one, known in pairs)))
 
     async def _heard(self, resolver: tuple[str, int], known: Hearing, name: str, kind: str) -> Answer:
         if not await known.may_ask(name):
@@ -203,15 +198,11 @@ class Lookups:
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
             return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
-        query = dns.message.make_query(asked, kind, use_edns=0, payload=PAYLOAD)
-        query.flags |= dns.flags.AD  # do say whether the signatures are good (RFC 6840, 5.7); some only look if asked
-        if not checking:
-            query.flags |= dns.flags.CD
-            query.want_dnssec()  # systemd-resolved (252) passes CD on to its servers only beside DO
-        async with asyncio.timeout(self._timeout):
-            try:
-                async with asyncio.timeout(self._timeout / 2):
-                    message = await exchange(*resolver, query)
-            except TimeoutError:
-                message = await exchange(*resolver, query)
-        return read(message, asked, kind, by)
+        packet = question(asked, kind, checking=checking)
+        try:
+            async with asyncio.timeout(self._timeout / 2):
+                message = await exchange(*resolver, packet)
+        except TimeoutError:
+            async with asyncio.timeout(self._timeout / 2):
+                message = await exchange(*resolver, packet)
+        return read(message, packet.name, packet.kind, by)

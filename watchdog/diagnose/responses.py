@@ -26,6 +26,7 @@ MOST_VALUES = 100
 
 _BOGUS_CODES = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})  # RFC 8914: what says that DNSSEC is to blame
 _VAGUE_CODES = frozenset({0, 13})  # "other" and "cached error" explain nothing
+_CAA, _CNAME = dns.rdatatype.CAA, dns.rdatatype.CNAME
 
 
 class ResponseStatus(StrEnum):
@@ -89,28 +90,29 @@ class Answer:
     explained: bool = False
 
 
-def read(message: dns.message.Message, asked: dns.name.Name, kind: str, resolver: str) -> Answer:
+def read(message: dns.message.Message, asked: dns.name.Name, kind: dns.rdatatype.RdataType, resolver: str) -> Answer:
     """What a message says of ``kind`` at the name that was asked for."""
     chain, end, looped = _follow(message, asked, kind)
+    extended = _extended(message)
     answer = Answer(
         resolver=resolver,
         status=ResponseStatus.EMPTY,
         chain=chain,
         dnames=_dnames(message) if chain else (),
-        note=_note(message),
-        validated=bool(message.flags & dns.flags.AD),
-        explained=any(code not in _VAGUE_CODES for code, _ in _extended(message)),
+        note=clean("; ".join(text for _, text in extended), 200) if extended else "",
+        validated=bool(int(message.flags) & dns.flags.AD.value),
+        explained=any(code not in _VAGUE_CODES for code, _ in extended),
     )
     rcode = message.rcode()
     if looped:
         return replace(answer, status=ResponseStatus.LOOP)
     if rcode == dns.rcode.SERVFAIL:
-        bogus = any(code in _BOGUS_CODES for code, _ in _extended(message))
+        bogus = any(code in _BOGUS_CODES for code, _ in extended)
         return replace(answer, status=ResponseStatus.BOGUS if bogus else ResponseStatus.SERVFAIL)
     records = _records(message, end, kind)
     if records is not None:
         rdatas = list(records)[:MOST_VALUES]
-        if kind == "CAA":
+        if kind is _CAA:
             return replace(answer, status=ResponseStatus.FOUND, caa=tuple(_caa(rdata) for rdata in rdatas))
         return replace(answer, status=ResponseStatus.FOUND, values=tuple(_value(rdata, kind) for rdata in rdatas))
     if rcode == dns.rcode.NXDOMAIN:
@@ -122,23 +124,23 @@ def read(message: dns.message.Message, asked: dns.name.Name, kind: str, resolver
 
 
 def _follow(
-    message: dns.message.Message, asked: dns.name.Name, kind: str
+    message: dns.message.Message, asked: dns.name.Name, kind: dns.rdatatype.RdataType
 ) -> tuple[tuple[str, ...], dns.name.Name, bool]:
     """The targets of the CNAMEs from the name asked for, where they end, and whether they never do."""
     chain: list[str] = []
-    at, seen = asked, {asked}
-    while kind != "CNAME" and (alias := _records(message, at, "CNAME")):
+    at, seen = asked, [asked]
+    while kind is not _CNAME and (alias := _records(message, at, _CNAME)):
         at = alias[0].target
         chain.append(_name(at))
         if at in seen or len(chain) >= MOST_LINKS:
             return tuple(chain), at, True
-        seen.add(at)
+        seen.append(at)
     return tuple(chain), at, False
 
 
-def _records(message: dns.message.Message, name: dns.name.Name, kind: str) -> Any:
-    rdtype = dns.rdatatype.from_text(kind)
-    return message.get_rrset(dns.message.ANSWER, name, dns.rdataclass.IN, rdtype)
+def _records(message: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Any:
+    found = (one for one in message.answer if one.rdtype == kind and one.name == name)
+    return next((one for one in found if one.rdclass == dns.rdataclass.IN), None)
 
 
 def _dnames(message: dns.message.Message) -> tuple[str, ...]:
@@ -152,10 +154,10 @@ def _enclosing(message: dns.message.Message) -> str:
     return "" if owner is None else _name(owner)
 
 
-def _value(rdata: Any, kind: str) -> str:
-    if kind == "TXT":
+def _value(rdata: Any, kind: dns.rdatatype.RdataType) -> str:
+    if kind is dns.rdatatype.TXT:
         return clean(b"".join(rdata.strings[:20]).decode("utf-8", "replace"), 1000)
-    if kind in ("CNAME", "NS"):
+    if kind in (_CNAME, dns.rdatatype.NS):
         return _name(rdata.target)
     return plain(rdata.to_text(), 255)
 
@@ -180,7 +182,3 @@ def _words(code: int) -> str:
         return f"EDE {int(code)}, {dns.edns.EDECode(code).name.lower().replace('_', ' ')}"
     except ValueError:
         return f"EDE {int(code)}"
-
-
-def _note(message: dns.message.Message) -> str:
-    return clean("; ".join(text for _, text in _extended(message)), 200)

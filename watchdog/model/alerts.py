@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
+from watchdog.model.names import matcher
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason, Severity
 
@@ -238,5 +238,5 @@ class Route:
         return (
             alert.severity.rank >= self.min_severity.rank
             and (not self.reasons or alert.reason in self.reasons)
-            and (not self.zones or not alert.zone or any(fnmatchcase(alert.zone.lower(), glob) for glob in self.zones))
+            and (not self.zones or not alert.zone or any(matcher(glob)(alert.zone) for glob in self.zones))
         )

@@ -4,15 +4,19 @@
 rows and no statements here.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
 from watchdog.model.packs import PackKey
 from watchdog.model.silences import Silence
+
+if TYPE_CHECKING:
+    from watchdog.state.unread import Unread
 
 JOURNAL_UNWRITTEN = 10_000
 """At most this many lines wait while the disk takes no writes."""
@@ -22,6 +26,8 @@ JOURNAL_UNWRITTEN = 10_000
 class Snapshot:
     """Everything that is remembered. A pack without a history is ``UNTROUBLED``.
 
+    ``unread`` are the packs of zones that are not among ``packs``, by zone id.
+
     The times of histories and intents are by the clock of ``anchor``; ``None`` before anything was written.
     """
 
@@ -30,6 +36,7 @@ class Snapshot:
     packs: dict[PackKey, Remembered]
     histories: dict[PackKey, History]
     silences: tuple[Silence, ...] = ()
+    unread: "Mapping[str, Unread]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

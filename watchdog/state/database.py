@@ -5,7 +5,7 @@ and the statements are in the other files of this room, in SQLAlchemy's Core and
 of them again. No file system and no SQL of a single dialect here. The errors are for everyone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache, lru_cache
@@ -76,6 +76,15 @@ class Database(Protocol):
 
     def writing(self) -> AbstractContextManager[sa.Connection]:
         """One transaction, whole and durable when this ends, or undone. No other writes from its beginning on."""
+
+    def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
+        """The rows that a text, with parameters by name, gives on a connection of this database."""
+
+    def rows_as_text(self, columns: Sequence[str]) -> str:
+        """What makes of all rows, or of those of a group, one text of JSON: an array of arrays of these columns."""
+
+    def senseless(self, error: Exception) -> StateError:
+        """What to say of a value that was read and turns out to make no sense."""
 
     def count_on(self, connection: sa.Connection) -> None:
         """Rows with numbers of their own were written: those to come are numbered from there."""

@@ -37,7 +37,7 @@ class Glance:
     def __init__(self, path: Path) -> None:
         self.lost = last_loss(path)
         name = f"file:{quote(str(path))}?{urlencode(access(path))}"
-        self._connection = sqlite3.connect(name, _BUSY, uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(name, timeout=_BUSY, uri=True, isolation_level=None)
 
     @classmethod
     def open(cls, url: str) -> Self:

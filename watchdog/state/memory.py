@@ -25,6 +25,7 @@ from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.store import Store
+from watchdog.state.unread import SENSELESS, Unread
 from watchdog.state.writer import NEVER, Writer, shifted
 
 FORGET_AFTER = timedelta(days=7)
@@ -64,6 +65,7 @@ class Memory:
         self.writer = Writer(store, worker, tenure)
         self.zones: dict[tuple[str, str], ZoneMemory] = {}
         self._packs: dict[str, dict[str, Remembered]] = {}
+        self._unread: dict[str, Unread] = {}  # of the zones that are not among those
         self._histories: dict[PackKey, History] = {}
         self.revision = 0
         """Another number after something else is known of a zone or pack, or was tried for it."""
@@ -94,9 +96,9 @@ class Memory:
     def release(self, account: str) -> None:
         """Forget what is known of this account: somebody else works it, and writes what it finds."""
         zones = {zone.id for zone in self.zones.values() if zone.account == account}
-        zones |= {known.pack.zone_id for known in self.packs() if known.account == account}
+        zones |= {known.pack.zone_id for known in self._read() if known.account == account}
         zones -= {zone.id for zone in self.zones.values() if zone.account != account}
-        keys = {known.pack.key for known in self.packs() if known.account == account}
+        keys = {known.pack.key for known in self._read() if known.account == account}
         keys |= {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}
         self.writer.drop(account, keys)
         self.zones = {key: zone for key, zone in self.zones.items() if zone.account != account}
@@ -104,6 +106,7 @@ class Memory:
             self._packs.get(zone_id, {}).pop(pack_id, None)
             self._histories.pop((zone_id, pack_id), None)
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account != account}
         self.booked.pop(account, None)
         self.revision += 1
 
@@ -112,15 +115,21 @@ class Memory:
         store, boot = self._store, self._boot(now)
 
         def load() -> tuple[Snapshot, tuple[dict[PackKey, History], Restarts], list[Booked], list[tuple[int, Intent]]]:
-            snapshot = store.load(accounts=accounts)
+            snapshot = store.recall(accounts)
             return snapshot, self._aligned(snapshot, now), store.booked(boot) if boot else [], store.open_intents()
 
         snapshot, (histories, restarts), booked, intents = await self.writer.ask(load)
         self.zones = {**self.zones, **snapshot.zones}
         self.silences = self._silences_told = snapshot.silences
+        for zone_id, unread in snapshot.unread.items():
+            if zone_id in self._packs or zone_id in self._unread:  # another account watches it as well
+                self._of(zone_id).update(self._values(unread))
+            else:
+                self._unread[zone_id] = unread
         for (zone_id, pack_id), known in snapshot.packs.items():
-            self._packs.setdefault(zone_id, {})[pack_id] = known
+            self._set(zone_id, pack_id, known)
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
+        zones |= snapshot.unread.keys()
         self._histories = {key: each for key, each in self._histories.items() if key[0] not in zones} | histories
         self.revision += 1
         ahead = self._ahead(now)
@@ -191,7 +200,7 @@ class Memory:
 
     def _stored(self, moment: Anchor) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
         fence = self._tenure.fence()
-        snapshot = self._store.load(accounts=None if fence is None else list(fence.epochs))
+        snapshot = self._store.tried(None if fence is None else list(fence.epochs))
         return self._aligned(snapshot, moment), snapshot.silences
 
     def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
@@ -226,7 +235,7 @@ class Memory:
     def of(self, zone: ZoneRef) -> Known:
         """All that a look at this zone is held against."""
         before = self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label)
-        return Known(before, self._packs.get(zone.id, {}), self._histories)
+        return Known(before, self._of(zone.id), self._histories)
 
     def zone(self, zone: ZoneRef) -> ZoneMemory:
         """What is known of this zone; empty when it was never looked at."""
@@ -237,22 +246,46 @@ class Memory:
         known = self.zones.get(zone.key)
         return known.id if known else ""
 
-    def packs(self) -> Iterator[Remembered]:
-        """Every pack that is remembered."""
-        return (known for packs in self._packs.values() for known in packs.values())
+    def over_budget(self) -> Iterator[Remembered]:
+        """The packs that wait for their place in the hourly budget."""
+        return (known for known in self._read() if known.decision.reason is Reason.OVER_BUDGET)
 
     def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
-        """The packs remembered of one zone."""
+        """The packs remembered of one zone; in any thread."""
         known, (account, label) = self.zones.get(zone.key), zone.key
-        packs = self._packs.get(known.id) if known and known.id else None
-        if not packs:
+        if not known or not known.id:
             return []
-        # Copied in one step: pages read this in another thread.
+        unread = self._unread.get(known.id)  # asked for first: it is taken away once the others are there
+        packs = self._packs.get(known.id, {}) if unread is None else self._values(unread)
+        # Copied in one step, as others may change it meanwhile.
         return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
-        return self._packs.get(pack.zone_id, {}).get(pack.id)
+        return self._of(pack.zone_id).get(pack.id)
+
+    def _read(self) -> Iterator[Remembered]:
+        """Every pack but those of zones that were not read: these are well."""
+        return (known for packs in self._packs.values() for known in packs.values())
+
+    def _of(self, zone_id: str) -> dict[str, Remembered]:
+        """The packs of a zone, which is read if it was not yet; in the loop's thread."""
+        if (unread := self._unread.get(zone_id)) is not None:
+            self._packs[zone_id] = self._values(unread)
+            del self._unread[zone_id]
+        return self._packs.get(zone_id, {})
+
+    def _set(self, zone_id: str, pack_id: str, known: Remembered) -> None:
+        self._of(zone_id)
+        self._packs.setdefault(zone_id, {})[pack_id] = known
+
+    def _values(self, unread: Unread) -> dict[str, Remembered]:
+        """The packs of a zone that was not read. The daemon ends soon where they make no sense."""
+        try:
+            return unread.known
+        except SENSELESS as error:
+            self.writer.error = str(self._store.found_senseless(error))
+            return {}
 
     def pinned(self, zone: ZoneRef) -> dict[str, Identity]:
         """What the packs are that the configuration names by their ids, as far as they were ever seen."""
@@ -263,6 +296,9 @@ class Memory:
 
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
+        known = self.zones.get(zone.key)
+        if known is None or known.id in self._unread:
+            return False
         return any(map(_wants_attention, self.packs_of(zone)))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
@@ -352,7 +388,10 @@ class Memory:
         """
         horizon, pinned = now - FORGET_AFTER, {zone.key: zone.packs for zone in zones}
         watched = pinned.keys()
-        for known in list(self.packs()):
+        for zone_id, unread in list(self._unread.items()):
+            if (unread.account, unread.zone) not in watched:
+                self._of(zone_id)
+        for known in list(self._read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
             named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
@@ -378,7 +417,7 @@ class Memory:
         self.revision += 1
 
     def _put(self, known: Remembered) -> None:
-        self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
+        self._set(*known.pack.key, known)
         self.writer.changes.packs.append(known)
         if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
             self.writer.changes.forgotten.remove(known.pack.key)
@@ -386,7 +425,7 @@ class Memory:
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
-        self._packs[zone_id].pop(pack_id, None)
+        self._of(zone_id).pop(pack_id, None)
         # It may come back, and starts afresh.
         self.writer.afresh |= self._histories.pop(key, UNTROUBLED).attempts > 0
         changes = self.writer.changes

@@ -44,7 +44,12 @@ def load_zones(
 def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:
     """Every pack, or ``only`` those, with what was found of it."""
     wanted = _PACKS if only is None else _PACKS.where(only)
-    return packs_from(connection.execute(wanted), dict(map(diagnosis_from, connection.execute(_DIAGNOSES))))
+    return packs_from(connection.execute(wanted), load_diagnoses(connection))
+
+
+def load_diagnoses(connection: sa.Connection) -> dict[PackKey, Diagnosis]:
+    """What was found of each pack."""
+    return dict(map(diagnosis_from, connection.execute(_DIAGNOSES)))
 
 
 def save(connection: sa.Connection, changes: Changes) -> None:

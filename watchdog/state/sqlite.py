@@ -6,11 +6,11 @@ for damage, error codes. Called by ``store`` alone.
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -82,6 +82,18 @@ class SQLite:
         """One transaction that no other process writes beside; on the disk when this ends."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
+
+    def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002  there is one
+        """The rows that a text gives."""
+        return driver.execute(self._raw, said, given)
+
+    def rows_as_text(self, columns: Sequence[str]) -> str:
+        """As SQLite writes JSON."""
+        return f"json_group_array(json_array({', '.join(columns)}))"
+
+    def senseless(self, error: Exception) -> StateError:
+        """It is damaged."""
+        return self._sentence(error, reading=True)
 
     def count_on(self, connection: sa.Connection) -> None:
         """SQLite does so by itself."""

@@ -8,6 +8,7 @@ opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of d
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,7 @@ from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey
+from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey, unread
 from watchdog.state.changes import Changes, Plain, Snapshot, Survey
 from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
@@ -113,24 +114,49 @@ class Store:
                 leases.check(connection, self._clock(), fence)
             yield connection
 
-    def load(self, zone_id: str = "", accounts: Collection[str] | None = None) -> Snapshot:
-        """Everything, as of one moment; of packs only those of one zone, where one is named.
-
-        Where ``accounts`` are named, all of it but the silences is only theirs.
-        """
+    def load(self, zone_id: str = "") -> Snapshot:
+        """Everything, as of one moment; of packs only those of one zone, where one is named."""
         of_packs = schema.packs.c.zone_id == zone_id if zone_id else None
-        of_zones = of_histories = None
-        if accounts is not None:
-            of_packs, of_zones = schema.packs.c.account.in_(accounts), schema.zones.c.account.in_(accounts)
-            of_histories = restarts.of_accounts(accounts)
         with self.reading() as connection:
             return Snapshot(
                 anchor=clocks.anchor(connection),
-                zones=packs.load_zones(connection, of_zones),
+                zones=packs.load_zones(connection),
                 packs=packs.load_packs(connection, of_packs),
-                histories=restarts.load_histories(connection, of_histories),
+                histories=restarts.load_histories(connection),
                 silences=silences.load(connection),
             )
+
+    def recall(self, accounts: Collection[str] | None = None) -> Snapshot:
+        """Everything, as of one moment; packs of zones in which all are well are left unread.
+
+        Where ``accounts`` are named, all of it but the silences is only theirs.
+        """
+        of_zones = None if accounts is None else schema.zones.c.account.in_(accounts)
+        with self.reading() as connection:
+            tried = self._tried(connection, accounts)
+            found = packs.load_diagnoses(connection)
+            known, well = unread.load(
+                self._ask(connection), self._database.rows_as_text, accounts, found, tried.histories
+            )
+            return replace(tried, zones=packs.load_zones(connection, of_zones), packs=known, unread=well)
+
+    def tried(self, accounts: Collection[str] | None = None) -> Snapshot:
+        """What was tried, and silences, without zones and packs; of some ``accounts`` as ``recall``."""
+        with self.reading() as connection:
+            return self._tried(connection, accounts)
+
+    def found_senseless(self, error: Exception) -> StateError:
+        """What was read makes no sense, as shows only now: ``damage`` says so from now on, where it is that."""
+        return self._database.senseless(error)
+
+    def _tried(self, connection: sa.Connection, accounts: Collection[str] | None) -> Snapshot:
+        return Snapshot(
+            anchor=clocks.anchor(connection),
+            zones={},
+            packs={},
+            histories=restarts.load_histories(connection, None if accounts is None else restarts.of_accounts(accounts)),
+            silences=silences.load(connection),
+        )
 
     def zones(self) -> list[ZoneMemory]:
         """Every zone."""
@@ -337,7 +363,10 @@ class Store:
     def _asking(self) -> Iterator[Ask]:
         """A transaction that is asked by texts."""
         with self.reading() as connection:
-            yield lambda said, **given: connection.execute(sa.text(said), given)
+            yield self._ask(connection)
+
+    def _ask(self, connection: sa.Connection) -> Ask:
+        return lambda said, **given: self._database.ask(connection, said, given)
 
     @contextmanager
     def _aligned(self, now: Anchor, fence: Fence | None = None) -> Iterator[sa.Connection]:

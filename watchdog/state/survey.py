@@ -20,12 +20,15 @@ Ask = Callable[..., Iterable[Sequence[Any]]]
 """Asks a statement with parameters by name; gives the rows."""
 
 AT_ONCE = 500
-"""Zones named in one statement: some databases take no more than 1,000 parameters."""
+"""Values named in one statement: some databases take no more than 1,000 parameters."""
 
-_PACK = (
-    'zone_id, pack_id, account, zone, type, status, hosts, ca, expires_at, validation_errors, since, seen_at, "do",'
-    " reason, until, validity_days, uploaded_at"
+COLUMNS = (
+    *("zone_id", "pack_id", "account", "zone", "type", "status", "hosts", "ca", "expires_at", "validation_errors"),
+    *("since", "seen_at", '"do"', "reason", "until", "validity_days", "uploaded_at"),
 )
+"""Of a pack, in the order in which ``rows.packs_from`` takes them."""
+
+_PACK = ", ".join(COLUMNS)
 _ZONES = "SELECT account, label, id, seen_at, tried_at, reason, error FROM zones"
 _IS_PLAIN = "reason = 'healthy' AND coalesce(expires_at, 0) > :ending_by AND validation_errors = '[]'"
 _UNWELL = f"SELECT {_PACK} FROM packs WHERE NOT ({_IS_PLAIN})"
@@ -128,12 +131,17 @@ def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
     return [(row[0], _line(*row[1:])) for row in rows]
 
 
-def _in(zone_ids: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Conditions that choose these zones, with what they name."""
-    wanted = iter(sorted(zone_ids))
+def of_accounts(accounts: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Conditions that choose what is of these accounts, with what they name."""
+    return _in(accounts, "account")
+
+
+def _in(values: Iterable[str], column: str = "zone_id") -> Iterator[tuple[str, dict[str, str]]]:
+    """Conditions that choose rows by these values, with what they name."""
+    wanted = iter(sorted(values))
     while named := list(islice(wanted, AT_ONCE)):
-        places = {f"zone{number}": zone_id for number, zone_id in enumerate(named)}
-        yield f" WHERE zone_id IN ({', '.join(f':{name}' for name in places)})", places
+        places = {f"value{number}": value for number, value in enumerate(named)}
+        yield f" WHERE {column} IN ({', '.join(f':{name}' for name in places)})", places
 
 
 def _like(pattern: str) -> str:

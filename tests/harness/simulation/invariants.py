@@ -66,7 +66,7 @@ class Laws:
         self.patches = defaultdict(list)  # root pack: patches
         self._root = {}
         self._renamed = 0
-        self._read = {}  # (life, pack): when it was last answered, and with which status
+        self._read = {}  # (life, account, pack): when it was last answered, and with which status
         self._windows = defaultdict(deque)  # account: arrivals
         self._gave_up = {}  # root pack: when, as the disk knows it
         self._ceased = {}  # root pack: when the daemon gave it up, whether or not the disk knows
@@ -108,7 +108,7 @@ class Laws:
                 seen = json.loads(body)["result"]["status"] if status == 200 else None
             except (ValueError, KeyError, TypeError):
                 seen = None
-            self._read[asked.life, pack_key(asked.pack)] = (self._time.seconds, seen)
+            self._read[asked.life, asked.account, pack_key(asked.pack)] = (self._time.seconds, seen)
 
     def broken(self, why):
         """A law was broken: the history ends here."""
@@ -140,7 +140,7 @@ class Laws:
         return patch
 
     def _was_read(self, asked):
-        at, seen = self._read.get((asked.life, pack_key(asked.pack)), (None, None))
+        at, seen = self._read.get((asked.life, asked.account, pack_key(asked.pack)), (None, None))
         if seen != "validation_timed_out":
             self.broken(f"a PATCH to a pack that was read as {seen}")
             return asked.at

@@ -16,6 +16,7 @@ from sqlalchemy.pool import StaticPool
 from tests.harness.simulation.laws_of_several import LeaseRow
 from watchdog.state.database import StateError
 from watchdog.state.migrations.upgrade import upgrade
+from watchdog.state.sqlite import SQLite
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -161,6 +162,14 @@ class Connection:
             raise StateError("the simulated database has no room left")
         with self._transaction() as connection:
             yield connection
+
+    def ask(self, connection, said, given):
+        return connection.execute(sa.text(said), given)
+
+    rows_as_text = SQLite.rows_as_text
+
+    def senseless(self, error):
+        return StateError(f"the simulated database holds what makes no sense: {error}")
 
     def changed_elsewhere(self):
         return False

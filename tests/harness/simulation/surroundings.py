@@ -99,8 +99,9 @@ class Surroundings:
         self._for(lasts, self.resolver.recover)
 
     def _set_status(self, zone, number, status):
-        with suppress(KeyError):
-            self.world.set_status(self._id(zone, number), status)
+        life = self.world.pack(self._zone_id(zone), self._id(zone, number))
+        if life is not None and life.status != "deleted":  # what was deleted never comes back under its id
+            self.world.set_status(life.id, status)
 
     def _deleted(self, zone, number):
         self._set_status(zone, number, "deleted")

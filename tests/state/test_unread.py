@@ -1,0 +1,127 @@
+"""What a start leaves unread: zones in which every pack is well, and which are the same once somebody asks for them."""
+
+import sqlite3
+from datetime import timedelta
+
+import pytest
+
+from tests.harness.builders import NOW, pack, troubled, zone
+from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.packs import ZoneRef
+from watchdog.state.changes import Changes
+from watchdog.state.database import StateDamaged
+
+LATER = NOW + timedelta(days=90)
+WELL, QUOTED = pack("p1"), pack("p2", "backup_issued")
+QUOTED = (replace(QUOTED[0], pack=replace(QUOTED[0].pack, hosts=('ä"b.example', "c.example"), expires_at=LATER)), None)
+
+
+def of(name, *packs):
+    """The packs as those of another zone."""
+    ref = zone(name)
+    return [replace(known, zone=name, pack=replace(known.pack, zone_id=ref.id)) for known, _ in packs]
+
+
+@pytest.fixture
+def keep(store, kit):
+    """Keeps zones with their packs; those in trouble with their histories."""
+
+    def kept(zones, **more):
+        known = [each for packs in zones.values() for each in packs]
+        store.save(Changes(zones=[zone(name) for name in zones], packs=known, **more), kit.now)
+        return {(each.pack.zone_id, each.pack.id): each for each in known}
+
+    return kept
+
+
+def test_a_zone_in_which_all_are_well_is_left_unread_with_its_counts_and_its_first_end(store, keep):
+    keep({"well.example": of("well.example", WELL, QUOTED)})
+    found = store.recall()
+    (unread,) = found.unread.values()
+    assert (found.packs, unread.account, unread.zone) == ({}, "main", "well.example")
+    assert unread.statuses == {"active": 1, "backup_issued": 1}
+    assert unread.ends == min(WELL[0].pack.expires_at, LATER)
+
+
+def test_what_was_left_unread_is_what_was_kept(store, keep):
+    kept = keep({"well.example": of("well.example", WELL, QUOTED), "other.example": of("other.example", WELL)})
+    found = store.recall()
+    assert {each.pack.key: each for unread in found.unread.values() for each in unread.known.values()} == kept
+    assert store.load().packs == kept
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda each: replace(each, pack=replace(each.pack, status="pending_validation")),
+        lambda each: replace(each, decision=troubled()[0].decision),
+        lambda each: replace(each, account="another"),
+        lambda each: replace(each, zone="as another calls it"),
+    ],
+    ids=["status", "decision", "account", "label"],
+)
+def test_one_pack_that_is_otherwise_has_its_whole_zone_read(store, keep, change):
+    one, other = of("well.example", WELL, QUOTED)
+    kept = keep({"well.example": [one, change(other)]})
+    found = store.recall()
+    assert (found.unread, found.packs) == ({}, kept)
+
+
+@pytest.mark.parametrize("what", ["histories", "diagnoses"])
+def test_a_zone_of_which_something_was_tried_or_found_is_read(store, keep, what):
+    packs = of("well.example", WELL)
+    value = History(attempts=1) if what == "histories" else Diagnosis(NOW, ())
+    keep({"well.example": packs}, **{what: {packs[0].pack.key: value}})
+    found = store.recall()
+    assert found.unread == {}
+    assert found.packs[packs[0].pack.key].diagnosis == (value if what == "diagnoses" else None)
+
+
+def test_of_an_account_only_its_own_is_recalled(store, keep):
+    mine, other = of("mine.example", WELL), [replace(each, account="other") for each in of("other.example", WELL)]
+    keep({"mine.example": mine, "other.example": other})
+    assert [unread.zone for unread in store.recall(["other"]).unread.values()] == ["other.example"]
+    assert store.recall(["nobody"]).unread == {}
+
+
+@in_simulated_time
+async def test_a_zone_is_known_as_it_was_before_and_after_somebody_asks(mind, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    ref = ZoneRef("main", "well.example", known.pack.zone_id)
+    async with mind() as memory:
+        assert not memory.troubled(ref)
+        assert memory.packs_of(ref) == [known]
+        assert memory.of(ref).packs == {known.pack.id: known}
+        assert memory.known(known.pack) == known
+        assert memory.packs_of(ref) == [known]
+        assert memory.history(known.pack) is UNTROUBLED
+
+
+@in_simulated_time
+async def test_a_zone_that_nobody_watches_any_more_is_forgotten_though_it_was_never_read(mind, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    async with mind() as memory:
+        await memory.tidy([], known.seen_at + timedelta(days=8))
+    with kit.opened(url) as store:
+        assert store.load().packs == {}
+
+
+@in_simulated_time
+async def test_what_makes_no_sense_when_it_is_read_at_last_is_damage(mind, path, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE packs SET hosts = '{'")
+    other.close()
+    async with mind() as memory:
+        assert memory.of(ZoneRef("main", "well.example", known.pack.zone_id)).packs == {}
+        assert "is damaged" in memory.writer.error
+        assert isinstance(memory._store.damage, StateDamaged)  # noqa: SLF001 - for which the daemon ends
