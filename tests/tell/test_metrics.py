@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -17,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.harness import showcase
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
@@ -374,7 +374,7 @@ def test_a_zones_name_survives_the_exposition_whatever_it_is(metrics):
     assert values(metrics, "packs", "zone", found=found) == {(name,): 1}
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00"])
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00", "text/plain;version=x"])
 def test_the_text_format_is_what_most_get(metrics, accept):
     body, content_type = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
     assert content_type.startswith("text/plain; version=")

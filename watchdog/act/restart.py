@@ -9,6 +9,8 @@ Each step takes values and gives one; none raises anything that Cloudflare cause
 
 from dataclasses import replace
 
+import msgspec
+
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -16,6 +18,7 @@ from watchdog.cloudflare.errors import (
     CredentialRefused,
     Held,
     NotEnabled,
+    NotFound,
     NotFresh,
     PassingFault,
     RateLimited,
@@ -44,6 +47,8 @@ async def reread(pack: Pack, client: Client, reservation: Reservation) -> Pack |
     """The pack as it is now, or why it could not be read, in which case nothing may be sent."""
     try:
         return await client.get_pack(pack.zone_id, pack.id, reservation)
+    except NotFound as error:  # it was listed a moment ago: what has become of it the next look tells
+        return RestartOutcome(pack=pack, reason=Reason.MOVED_ON, error=str(error))
     except CloudflareError as error:
         return RestartOutcome(pack=pack, reason=error.reason, error=str(error))
 
@@ -110,7 +115,7 @@ def _not_spent(error: CloudflareError) -> Reason:
 
 def _completed(answer: Pack, pack: Pack) -> Pack:
     """The pack as the PATCH's answer shows it; what the answer leaves out is as it was."""
-    return replace(
+    return msgspec.structs.replace(
         answer,
         type=answer.type or pack.type,
         status=answer.status or pack.status,

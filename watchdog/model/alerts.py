@@ -26,6 +26,7 @@ class Alert:
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
     of one trouble. ``since`` is since when it is so, as far as anybody knows. ``restarts`` were made in that time. A
     higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it fires.
+    ``worse_at`` is when something graver will hold of its subject, unless what is the matter ends before.
     ``runbooks`` is where people find the pages that say what to do.
     """
 
@@ -44,6 +45,7 @@ class Alert:
     restarts: int = 0
     stage: int = 0
     patience: timedelta = timedelta(0)
+    worse_at: datetime | None = None
     runbooks: str = RUNBOOKS
 
     @property
@@ -173,11 +175,15 @@ def account_of_group(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something new of one alert that people are to be told; ``until`` is when it ended."""
+    """Something new of one alert that people are to be told; ``until`` is when it ended.
+
+    ``instead`` are others about the same pack: whoever is told of one of those is told enough.
+    """
 
     kind: Kind
     alert: Alert
     until: datetime | None = None
+    instead: tuple[Alert, ...] = ()
 
 
 class MessageStatus(StrEnum):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
 from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
@@ -108,8 +110,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
     account: str
