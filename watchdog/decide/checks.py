@@ -12,7 +12,7 @@ from watchdog.decide import retry_delay
 from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Finding, Limit, obstacle
+from watchdog.model.findings import Finding, Limit, darkness, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
@@ -121,8 +121,18 @@ def is_refused_by_its_ca(case: Case) -> Decision | None:
 
 
 def is_held_by_diagnosis(case: Case) -> Decision | None:
-    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more."""
-    return LEAVE[Reason.HELD_BY_DIAGNOSIS] if obstacle(case.findings) is not None else None
+    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more.
+
+    That the domain's DNS fails for every resolver asked is not all that certain to hold for the authority: in the last
+    day in which a restart still leads to a renewal, it holds nothing.
+    """
+    if obstacle(case.findings) is not None:
+        return LEAVE[Reason.HELD_BY_DIAGNOSIS]
+    if darkness(case.findings) is None:
+        return None
+    window = renewal(case.pack.expires_at, case.pack.uploaded_at, case.now)
+    pressing = window is not None and case.now >= window.last_restart_at - case.rules.backoff.longest
+    return None if pressing else LEAVE[Reason.HELD_BY_DIAGNOSIS]
 
 
 def has_no_attempts_left(case: Case) -> Decision | None:

@@ -142,7 +142,8 @@ def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
     if broken is not None:
         says = f"DNS fails for {failures.failing(name, broken)}: {broken.resolver} says {failures.noted(broken)}."
         remedy = "Mend the name servers that are responsible for this name."
-        return [Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=base, says=says, remedy=remedy)]
+        sure = failures.sureness(answers)
+        return [Finding(name=FindingName.DNS_FAILURE, certainty=sure, host=base, says=says, remedy=remedy)]
     statuses = {answer.status for answer in answers}
     if ResponseStatus.TIMEOUT in statuses and statuses <= UNTOLD:
         says = f"No resolver brought an answer in time when asked for {name}."

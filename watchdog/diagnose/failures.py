@@ -12,7 +12,7 @@ from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, Answer, Respon
 from watchdog.model.findings import Certainty, Finding, FindingName
 
 WITNESSES = 2
-"""Independent resolvers that must see broken signatures before a restart is held."""
+"""Independent resolvers that must see the same before a restart is held."""
 
 
 def noted(answer: Answer) -> str:
@@ -58,6 +58,13 @@ def circle(host: str, name: str, answers: Sequence[Answer]) -> Finding | None:
 def broken(answers: Sequence[Answer]) -> Answer | None:
     """The first answer that is none, though the resolver works."""
     return next((answer for answer in answers if answer.status in BROKEN), None)
+
+
+def sureness(answers: Sequence[Answer]) -> Certainty:
+    """How sure it is that a name's DNS fails for its authority too: certain where it does for every resolver."""
+    everywhere = all(answer.status in BROKEN for answer in answers)
+    witnesses = {operator(answer.resolver) for answer in answers}
+    return Certainty.CERTAIN if everywhere and len(witnesses) >= WITNESSES else Certainty.LIKELY
 
 
 def failing(name: str, answer: Answer) -> str:

@@ -130,7 +130,8 @@ def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Findin
         )
         remedy = "Mend the name servers that are responsible for this name."
         says += f" {failures.noted(broken)}."
-        found = Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy)
+        sure = failures.sureness(answers)
+        found = Finding(name=FindingName.DNS_FAILURE, certainty=sure, host=host, says=says, remedy=remedy)
     return [found] if found is not None else []
 
 
