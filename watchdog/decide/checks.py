@@ -18,7 +18,6 @@ from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
 
-
 LAST_CHANCE = timedelta(hours=3)
 """How long before a restart comes too late a domain whose DNS fails is tried all the same: a few restarts."""
 

@@ -60,11 +60,13 @@ def broken(answers: Sequence[Answer]) -> Answer | None:
     return next((answer for answer in answers if answer.status in BROKEN), None)
 
 
-def sureness(answers: Sequence[Answer]) -> Certainty:
-    """How sure it is that a name's DNS fails for its authority too: certain where it does for every resolver."""
-    everywhere = all(answer.status in BROKEN for answer in answers)
-    witnesses = {operator(answer.resolver) for answer in answers}
-    return Certainty.CERTAIN if everywhere and len(witnesses) >= WITNESSES else Certainty.LIKELY
+def everywhere(answers: Sequence[Answer]) -> bool:
+    """Whether a name's DNS fails for every resolver, of two operators at least, and so for its authority too.
+
+    What fails at the end of an alias is somebody else's, and may be there once it is needed.
+    """
+    broken = all(answer.status in BROKEN and not answer.chain for answer in answers)
+    return broken and len({operator(answer.resolver) for answer in answers}) >= WITNESSES
 
 
 def failing(name: str, answer: Answer) -> str:
