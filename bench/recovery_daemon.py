@@ -545,7 +545,7 @@ class Year:
         for pack in self.world.all:
             if pack.open:
                 found += _pressing(pack)
-        for known in self.runtime.components.memory.packs():
+        for known in self.runtime.components.memory.read():
             if known.pack.status in IN_PROGRESS:
                 found += [self._seconds(known.since + patience) for patience in (WORKS_WITHIN, settings.pending_for)]
         return min((at for at in found if at > now), default=math.inf)

@@ -159,21 +159,24 @@ class Health:
             unheld=self._accounts_unheld(),
         )
 
-    def summary(self) -> str:
-        """How things stand, in one line for ``systemctl status``. What was refused at a reload comes first."""
+    def summary(self, found: Inventory | None = None) -> str:
+        """How things stand, in one line for ``systemctl status``. What was refused at a reload comes first.
+
+        ``found`` is what is known now, where it is at hand.
+        """
         if not self.refusal:
-            return self._work()
+            return self._work(found)
         first, *others = self.refusal.splitlines()
         more = f" (and {len(others)} more)" if others else ""
         goes_on = f"The configuration of {self.loaded_at:%H:%M:%S} UTC goes on."
-        return f"Reload refused: {first}{more}. {goes_on} {self._work()}"
+        return f"Reload refused: {first}{more}. {goes_on} {self._work(found)}"
 
-    def _work(self) -> str:
+    def _work(self, found: Inventory | None) -> str:
         if self.last is None:
             return "The first pass is under way."
-        found = inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+        found = found or inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
         need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
-        packs, zones = counted(len(found.packs), "pack"), counted(len(found.zones), "zone")
+        packs, zones = counted(found.count, "pack"), counted(len(found.zones), "zone")
         needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"
         parts = [f"{packs} in {zones}; {needed}"]
         parts += [f"{counted(unseen, 'zone')} not seen"] if unseen else []
