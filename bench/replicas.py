@@ -1,7 +1,8 @@
 """Several replicas over one PostgreSQL beside one daemon over SQLite: looks per second, CPU, bytes, takeover.
 
 Each replica is a process with a limit for its address of its own; a look is one list call of one zone, and every zone
-is due all the time. Only what follows on a full start is counted: all is seen once, and each replica has its share.
+is due all the time. Only what follows on a full start is counted: all is seen once, each replica has its share, and has
+loaded it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from measure import serving, stats
@@ -34,8 +35,6 @@ main()
 """
 UNLIMITED = 1_000_000
 PATIENCE = 1200.0
-SETTLING = 15.0
-"""Seconds."""
 nap = threading.Event().wait
 SERVERS = 2
 HELD = """SELECT instance, account FROM certpack_watchdog.leases WHERE account <> ''
@@ -190,7 +189,7 @@ def fill(fleet: Fleet, state: str) -> None:
     """Every zone is seen once, so that what is measured afterwards is no first look."""
     fleet.looks()
     seen = 0
-    with running(fleet, 1, state, fleet.accounts, UNLIMITED) as daemons:
+    with running(replace(fleet, interval=1.0), 1, state, fleet.accounts, UNLIMITED) as daemons:
 
         def all_seen() -> bool:
             nonlocal seen
@@ -200,18 +199,40 @@ def fill(fleet: Fleet, state: str) -> None:
         until(all_seen, "a look at every zone", daemons)
 
 
+def all_seen(
+    fleet: Fleet, accounts: Iterable[int], what: str, daemons: Iterable["subprocess.Popen[bytes]"]
+) -> dict[int, float]:
+    """Waits until each of these accounts was looked at from now on; when each was first seen to be."""
+    missing, first = set(accounts), dict[int, float]()
+    fleet.looks()
+
+    def seen() -> bool:
+        for account, at in fleet.last_looks().items():
+            first.setdefault(account, at)
+        return first.keys() >= missing
+
+    until(seen, what, daemons)
+    return {account: first[account] for account in missing}
+
+
 def measure(
-    fleet: Fleet, name: str, replicas: int, server: Server | None, state: str, rate: int, seconds: float
+    fleet: Fleet,
+    name: str,
+    replicas: int,
+    server: Server | None,
+    state: str,
+    *,
+    options: argparse.Namespace,
 ) -> Row:
-    with running(fleet, replicas, state, fleet.accounts, rate) as daemons:
+    with running(fleet, replicas, state, fleet.accounts, options.per_second) as daemons:
         if server is not None:
             until(lambda: spread(server, fleet.accounts, replicas), f"{replicas} replicas with a share each", daemons)
-        fleet.looks()
-        until(lambda: fleet.looks() > 0, "a first look", daemons)
-        nap(SETTLING)
+        # Nobody looks at an account before it is loaded: so the loads of all of them are over.
+        all_seen(fleet, range(fleet.accounts), "a look at each account", daemons)
+        nap(options.settling)
         fleet.looks()
         before = used(daemons, server)
-        nap(seconds)
+        nap(options.seconds)
         after, looks = used(daemons, server), fleet.looks()
     return Row(
         name=name,
@@ -228,9 +249,7 @@ def takeover(fleet: Fleet, server: Server, accounts: int, rate: int) -> tuple[in
     state = server.url()
     with running(fleet, 2, state, accounts, rate) as daemons:
         until(lambda: spread(server, accounts, 2), "two replicas with a share each", daemons)
-        fleet.looks()
-        seen: set[int] = set()
-        until(lambda: seen.update(fleet.last_looks()) or len(seen) == accounts, "a look at each account", daemons)
+        all_seen(fleet, range(accounts), "a look at each account", daemons)
         lost = {
             name
             for (name,) in server.execute(
@@ -240,17 +259,8 @@ def takeover(fleet: Fleet, server: Server, accounts: int, rate: int) -> tuple[in
         daemons[0].send_signal(signal.SIGKILL)
         daemons[0].wait()
         killed = time.perf_counter()
-        fleet.looks()
         gone = {int(name.rpartition("-")[2]) for name in lost}
-        first: dict[int, float] = {}
-
-        def all_seen() -> bool:
-            for account, at in fleet.last_looks().items():
-                if account in gone:
-                    first.setdefault(account, at)
-            return first.keys() >= gone
-
-        until(all_seen, "a look at every account of the one that was killed", daemons[1:])
+        first = all_seen(fleet, gone, "a look at every account of the one that was killed", daemons[1:])
     return len(gone), min(first.values()) - killed, max(first.values()) - killed
 
 
@@ -264,8 +274,10 @@ def main() -> None:
         "--per-second", type=int, default=20, help="requests of each address; the daemon's own limit is 190"
     )
     parser.add_argument("--seconds", type=float, default=20, help="that each number of replicas is measured for")
+    parser.add_argument("--settling", type=float, default=15, help="seconds before each measurement")
     parser.add_argument("--lease", default="30s")
     parser.add_argument("--takeovers", type=int, default=1)
+    parser.add_argument("--takeover-accounts", type=int, default=16, help="of two replicas, one of which is killed")
     options = parser.parse_args()
     zones = options.accounts * options.zones
     asked = ("--zones", zones, "--packs", options.packs, "--percent", 0, "--block", options.zones)
@@ -293,16 +305,15 @@ def main() -> None:
         print("|---|--:|--:|--:|--:|--:|", flush=True)
         alone = f"sqlite:///{fleet.folder / 'state.db'}"
         fill(fleet, alone)
-        print(measure(fleet, "SQLite", 1, None, alone, options.per_second, options.seconds), flush=True)
+        print(measure(fleet, "SQLite", 1, None, alone, options=options), flush=True)
         fill(fleet, server.url())
         server.execute("VACUUM ANALYZE")  # else autovacuum does so in the middle of the first line
         for number in options.replicas:
-            row = measure(fleet, f"{number}", number, server, server.url(), options.per_second, options.seconds)
-            print(row, flush=True)
+            print(measure(fleet, f"{number}", number, server, server.url(), options=options), flush=True)
         print("\n| table | updates | of them HOT | dead rows | bytes | autovacuums |\n|---|--:|--:|--:|--:|--:|")
         for table, updates, hot, dead, size, vacuums in server.execute(ROWS):
             print(f"| {table} | {updates:,} | {100 * hot / updates:.0f} % | {dead:,} | {size:,} | {vacuums} |")
-        few = min(16, options.accounts)
+        few = min(options.takeover_accounts, options.accounts)
         for _ in range(options.takeovers):
             gone, first, last = takeover(fleet, server, few, options.per_second)
             print(

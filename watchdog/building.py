@@ -175,7 +175,7 @@ class Building:
         )
 
     def _credential(self, name: str, account: AccountConfig) -> Credential:
-        """The credential; the one there is, with its standing, where the account's secrets are the same."""
+        """The credential; the one there is, with its standing, where the account's secrets and their files are."""
         before = self._before.config.accounts.get(name) if self._before is not None else None
         if self._before is not None and before is not None and _secrets(before) == _secrets(account):
             return self._before.components.clients[name].credential
@@ -219,7 +219,8 @@ def _rules(restart: RestartPolicy) -> RestartRules:
 
 
 def _secrets(account: AccountConfig) -> tuple[object, ...]:
-    return (account.api_token, account.api_email, account.api_key)
+    given = (account.api_token, account.api_key)
+    return (*given, account.api_email, *(secret and secret.file for secret in given))
 
 
 def _allowance(account: AccountConfig) -> Allowance:

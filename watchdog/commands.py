@@ -1,8 +1,7 @@
 """What is done once and not by the daemon: one pass, one restart, an explanation, an online check.
 
 What needs the state alone is in ``offline``. Each gives a value and prints nothing: ``cli`` prints it and turns it
-into an exit code. They use the same components,
-the same cycle and the same state as the daemon.
+into an exit code. They use the same components, the same cycle and the same state as the daemon.
 """
 
 import asyncio

@@ -441,7 +441,8 @@ class Cycle:
         return rechecks.is_due(pack, known.diagnosis if known else None, self.now())
 
     def _may_recheck(self, zone: ZoneRef) -> bool:
-        return self.components.rules(zone).recheck and not self.components.dry_run
+        rules = self.components.rules(zone)
+        return rules.enabled and rules.recheck and not self.components.dry_run
 
     async def _recheck(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None) -> None:
         """Ask Cloudflare to look now, where that may help: its own next look may be hours away, or never come."""

@@ -161,7 +161,7 @@ class Daemon:
         self._ticked = self._reload_asked = self._stop_asked = False
         self._ticked_at = self._clock.monotonic()
         self._pass: asyncio.Task[PassReport] | None = None
-        self._tidied = self._clock.now()
+        self._tidied_at = self._clock.monotonic()
         self._state_error = ""
         self._listener: Listener | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -303,8 +303,8 @@ class Daemon:
                 self._log(EventName.STATE_UNWRITABLE, error=self._state_error)
             else:
                 self._log(EventName.STATE_WRITABLE)
-        if self._clock.now() - self._tidied >= TIDY_EVERY:
-            self._tidied = self._clock.now()
+        if self._clock.monotonic() - self._tidied_at >= TIDY_EVERY.total_seconds():
+            self._tidied_at = self._clock.monotonic()
             zones = {zone.key for zone in components.watched.zones()}
             await self._runtime.passes.tidy()
             self._metrics.tidy(zones, components.clients, self.pipeline.destinations())

@@ -12,7 +12,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import counted
 from watchdog.notify.rules import Standing
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.state.quarantine import caution
 from watchdog.version import own_version
 
@@ -159,10 +159,10 @@ class Health:
             unheld=self._accounts_unheld(),
         )
 
-    def summary(self, found: Inventory | None = None) -> str:
+    def summary(self, found: Inventory) -> str:
         """How things stand, in one line for ``systemctl status``. What was refused at a reload comes first.
 
-        ``found`` is what is known now, where it is at hand.
+        ``found`` is what is remembered now.
         """
         if not self.refusal:
             return self._work(found)
@@ -171,10 +171,9 @@ class Health:
         goes_on = f"The configuration of {self.loaded_at:%H:%M:%S} UTC goes on."
         return f"Reload refused: {first}{more}. {goes_on} {self._work(found)}"
 
-    def _work(self, found: Inventory | None) -> str:
+    def _work(self, found: Inventory) -> str:
         if self.last is None:
             return "The first pass is under way."
-        found = found or inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
         need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
         packs, zones = counted(found.count, "pack"), counted(len(found.zones), "zone")
         needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"

@@ -119,12 +119,15 @@ class Passes:
     async def _account(self, account: str, horizon: datetime) -> None:
         """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
         await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
-        self.worked.add(account)
+        if self.components.tenure.holds(account):  # else what was done is of a tenure that is over
+            self.worked.add(account)
 
     async def _discover(self, account: str, horizon: datetime) -> None:
         components, watched = self.components, self.components.watched
-        before = watched.found.get(account)
-        if await watched.refresh(account, components.clients[account], self._steady()):
+        before, client = watched.found.get(account), components.clients.get(account)
+        if client is None:  # a reload has just taken it away
+            return
+        if await watched.refresh(account, client, self._steady()):
             self.cycle.publish(components.telemetry.discovered, account, before, watched.found[account])
             self.enrol()
             await self._turns(account, horizon)
@@ -142,6 +145,7 @@ class Passes:
             if zone is None:
                 slots.polling.release()
                 break
+            self.busy[account] += 1  # before its turn begins: a reload in between must leave it its client
             turn = self._start(self._turn(zone, slots))
             turns.add(turn)
             turn.add_done_callback(turns.discard)
@@ -151,7 +155,6 @@ class Passes:
     async def _turn(self, zone: ZoneRef, slots: Slots) -> None:
         """One zone's turn. Whatever goes wrong in it is recorded, and stays in it."""
         seen = False
-        self.busy[zone.account] += 1
         try:
             seen = await self.cycle.watch(zone, slots)
         except Exception as surprise:  # noqa: BLE001  a fault of ours in one zone must not stop the others

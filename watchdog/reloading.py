@@ -18,7 +18,7 @@ from watchdog.health import Health
 from watchdog.model.events import EventName
 from watchdog.model.text import defect
 from watchdog.notify.destinations import unusable
-from watchdog.runtime import CannotReload, Runtime
+from watchdog.runtime import CannotReload, Runtime, inventory
 from watchdog.tell.metrics import Metrics
 from watchdog.tell.systemd import Notifier
 
@@ -74,7 +74,8 @@ class Reloading:
             self._runtime.telemetry.exposed(exposed)
         finally:
             self._manager.send(READY=1)  # alone: whatever follows may fail
-        self._manager.send(STATUS=self._health.summary())
+        found = inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+        self._manager.send(STATUS=self._health.summary(found))
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` once the files hold something else than was read last, and stay so; until cancelled.

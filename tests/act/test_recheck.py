@@ -1,10 +1,9 @@
 """A recheck is asked for once, with the method the pack has; what goes wrong is a sentence and no more."""
 
-from dataclasses import replace
-
 from tests.act.conftest import PACK
 from tests.harness.cloudflare_client import ZONE, Sky
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.act.recheck import recheck
 from watchdog.model.packs import Validation
 from watchdog.simulator.scenario import Fault

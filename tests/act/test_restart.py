@@ -1,7 +1,6 @@
 """A restart is looked at once more, counted on disk, sent once, and its fate told as far as it can be known."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from tests.act.conftest import PACK, WAIT
 from tests.harness.cloudflare_client import ZONE
 from tests.harness.time import in_simulated_time, simulated
+from tests.harness.values import replace
 from watchdog.cloudflare.credential import PROBE_EVERY, Sign
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor

@@ -14,6 +14,7 @@ from watchdog.cli import app
 ROOT = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands
 HEAVY = (
+    "asyncio",
     "httpx",
     "sqlalchemy",
     "pydantic",

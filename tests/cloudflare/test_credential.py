@@ -132,6 +132,13 @@ def test_what_was_said_of_the_secret_before_is_still_taken_out():
     assert credential.taken_out_of(f"{SECRET} another".encode()) == b"(credential) (credential)"
 
 
+def test_a_secret_that_was_replaced_long_ago_is_kept_nowhere():
+    credential = token()
+    credential.renew("second")
+    credential.renew("third")
+    assert SECRET not in repr(vars(credential))
+
+
 def test_the_zones_that_were_read_last_are_remembered():
     credential = token()
     for number in range(READABLE_KEPT + 2):

@@ -357,6 +357,7 @@ def test_there_are_no_replicas_on_sqlite(refused: Refused) -> None:
         "sqlite:///:memory:",
         "sqlite:///a?mode=ro",
         "postgresql://h/d#x",
+        "postgresql://u:s3cret%word@h/d",
         "postgresql://h/d?schema=Certs",
         "mysql://h/d",
         "state.db",

@@ -201,6 +201,15 @@ async def test_rechecks_can_be_turned_off_and_a_dry_run_sends_none(start):
         assert rechecks(fleet) == []
 
 
+@in_simulated_time
+async def test_where_restarts_are_disabled_no_recheck_is_sent_either(start):
+    packs = [timed_out("succeeds", status="pending_validation"), {**timed_out(), "type": "universal"}]
+    async with start({ZONE: packs}, config={"restart": {"enabled": False}}) as fleet:
+        attended(fleet).findings[ZONE, "pending_validation"] = [PLACED]
+        await fleet.watch(hours=9)
+        assert fleet.asked("PATCH") == []
+
+
 def rechecks(fleet):
     return [request for request in fleet.asked("PATCH") if "/ssl/verification/" in request.path]
 

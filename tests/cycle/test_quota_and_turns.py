@@ -143,3 +143,24 @@ async def test_a_wall_clock_that_is_set_forward_by_a_day_brings_no_burst_of_look
         fleet.clock.step = timedelta(days=1)
         await fleet.watch(minutes=31)
         assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
+
+
+class Lent:
+    """A tenure that ends when the test says so."""
+
+    def __init__(self):
+        self.accounts = {"main"}
+
+    def keeps(self, account):
+        return account in self.accounts
+
+    holds = may_send = keeps
+
+
+@in_simulated_time
+async def test_a_pass_that_ends_after_its_account_was_lost_does_not_count_for_the_next_tenure(start):
+    async with start({"a.example": [{"status": "active"}]}) as fleet:
+        tenure = fleet.components.tenure = Lent()
+        fleet.wire.before("GET", "certificate_packs", tenure.accounts.clear)
+        await fleet.look()
+        assert fleet.passes.worked == set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import socket
 from datetime import timedelta
@@ -10,7 +11,8 @@ import pytest
 
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
-from watchdog.simulator.scenario import pack_id
+from watchdog.model.packs import ZoneRef
+from watchdog.simulator.scenario import pack_id, zone_id
 
 CALM = [{"status": "active"}]
 SLOW = {"schedule": {"interval": "6h", "attention_interval": "1h"}}
@@ -63,6 +65,25 @@ async def test_another_credential_is_tried_at_once(start):
         reload(fleet, daemon, accounts={"main": {"api_token": "mended-token"}})
         await fleet.sleep(240)
         assert [request.credential for request in fleet.asked("PATCH")] == ["mended"]
+
+
+@in_simulated_time
+async def test_a_credential_that_moved_to_another_file_is_looked_for_there(start):
+    tokens = [{"name": "main", "value": "token-of-main"}, {"name": "next", "value": "next-token"}]
+    config = {"config": {"auto_reload": False}}
+    async with start({"a.example": CALM}, scenario={"tokens": tokens}, config=config) as fleet:
+        old, new = fleet.start.folder / "old", fleet.start.folder / "new"
+        for file in (old, new):
+            file.write_text("token-of-main")
+            file.chmod(0o600)
+        async with as_a_daemon(fleet) as daemon:
+            for file in (old, new):
+                reload(fleet, daemon, accounts={"main": {"api_token_file": str(file)}})
+                await fleet.sleep(60)
+            new.write_text("next-token")
+            fleet.world.revoke("main")
+            await fleet.sleep(1800)
+            assert fleet.world.requests_by("next")
 
 
 @in_simulated_time
@@ -153,6 +174,55 @@ async def test_a_look_under_way_with_an_account_that_is_removed_ends_well(start)
 
 
 @in_simulated_time
+async def test_a_reload_holds_for_a_zone_that_was_being_looked_at(start):
+    packs = [{"status": "active", "hosts": [f"{name}.a.example"]} for name in ("one", "two")]
+    config = {"per_zone": {"a.example": {"packs": [pack_id("a.example", 0)]}}, "schedule": {"interval": "1m"}}
+    async with start({"a.example": packs}, config=config) as fleet:
+        fleet.fault(kind="slow", zone="a.example", delay="15s", times=1)
+        async with as_a_daemon(fleet) as daemon:
+            reload(fleet, daemon, zones=[{**fleet.settings["zones"][0], "packs": "all"}])
+            await fleet.sleep(600)
+            assert len(fleet.rows("a.example")) == 2
+
+
+@in_simulated_time
+async def test_a_look_that_had_just_got_its_turn_with_an_account_that_is_removed_ends_well(start):
+    async with start({"a.example": CALM}, partner={"p.example": CALM}) as fleet:
+        agenda, loop = fleet.components.agenda, asyncio.get_running_loop()
+        take, main = agenda.take, {"accounts": {"main": {"api_token": "token-of-main"}}}
+        without = fleet.start.load({**fleet.settings, **main, "zones": fleet.settings["zones"][:1]})
+
+        def took(account, *when):
+            zone = take(account, *when)
+            if zone is not None and account == "partner":
+                loop.call_soon(fleet.runtime.apply, without)
+            return zone
+
+        agenda.take = took
+        await fleet.watch(minutes=1)
+        assert fleet.components.watched.zones() == (ZoneRef("main", "a.example", zone_id("a.example")),)
+        assert fleet.events("zone_unseen") == []
+
+
+@in_simulated_time
+async def test_a_discovery_that_had_just_got_its_turn_with_an_account_that_is_removed_ends_well(start):
+    async with start({"a.example": CALM}, partner={"p.example": CALM}) as fleet:
+        begin, loop, lost = fleet.passes.begin_parts, asyncio.get_running_loop(), []
+        main = {"accounts": {"main": {"api_token": "token-of-main"}}}
+        without = fleet.start.load({**fleet.settings, **main, "zones": fleet.settings["zones"][:1]})
+
+        def began():
+            begin()
+            loop.call_soon(fleet.runtime.apply, without)
+
+        fleet.passes.begin_parts = began
+        loop.set_exception_handler(lambda _, context: lost.append(context["exception"]))
+        await fleet.watch(minutes=1)
+        gc.collect()
+        assert lost == []
+
+
+@in_simulated_time
 async def test_a_disk_that_hangs_makes_it_unhealthy_and_the_service_managers_watchdog_is_fed_no_more(start, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -223,10 +293,21 @@ async def test_what_is_gone_for_a_week_is_forgotten(start):
         fleet.world.delete_pack(pack_id("a.example", 1))
         await fleet.sleep(7 * 3600)
         fleet.clock.step = timedelta(days=6)
-        await fleet.sleep(2 * 3600)
+        await fleet.sleep(7 * 3600)
         assert len(fleet.rows("a.example")) == 2
         fleet.clock.step = timedelta(days=8)
-        await fleet.sleep(2 * 3600)
+        await fleet.sleep(7 * 3600)
+        assert len(fleet.rows("a.example")) == 1
+
+
+@in_simulated_time
+async def test_what_is_gone_for_a_week_is_forgotten_though_the_clock_was_set_back_by_months(start):
+    packs = [{"status": "active"}, {"status": "active", "hosts": ["www.a.example"]}]
+    async with start({"a.example": packs}, config=SLOW) as fleet, as_a_daemon(fleet):
+        fleet.clock.step = -timedelta(days=90)
+        await fleet.sleep(3600)
+        fleet.world.delete_pack(pack_id("a.example", 1))
+        await fleet.sleep(8 * 24 * 3600)
         assert len(fleet.rows("a.example")) == 1
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tests.harness.values import replace
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide

@@ -1,8 +1,8 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.harness.values import replace
 from watchdog.decide.rechecks import is_due
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName, fingerprint
 from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation

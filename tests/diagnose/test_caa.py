@@ -237,6 +237,11 @@ def test_an_unknown_critical_tag_is_to_be_taken_off_and_no_record_helps(resolver
     assert (found.name, found.certainty, found.record) == ("caa_forbids", "certain", None)
 
 
+def test_an_authority_with_the_word_critical_in_its_name_makes_no_record_critical(resolver):
+    resolver.records["example.com"] += ['CAA 0 issue "critical.example"']
+    assert forbids(resolver, PARTIAL).remedy.startswith("Add the CAA record for")
+
+
 def test_what_only_one_of_two_resolvers_forbids_is_likely_and_they_are_said_to_disagree(resolver):
     old = Responder({**resolver.records, "example.com": ["SOA", 'CAA 0 issue "pki.goog"']})
     found = names(diagnose(pack("www.example.com"), resolver, old, facts=FULL))

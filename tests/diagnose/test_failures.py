@@ -1,11 +1,11 @@
 """What a failing answer is a sign of: broken signatures, circles, name servers that do not know the zone, old ones."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, Responder, diagnose, names, pack, story
+from tests.harness.values import replace
 from watchdog.diagnose import failures
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.resolvers import TRIES, operator

@@ -1,11 +1,11 @@
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.harness.dns import FULL, NOW, diagnose, names, pack
 from tests.harness.dns import story as examined
+from tests.harness.values import replace
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import Reach, is_public
 from watchdog.model.packs import HttpToken, Validation

@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +16,7 @@ import msgspec
 from tests.harness.builders import NOW, inventory, pack, zone
 from tests.harness.fleet import Start
 from tests.harness.time import LoopClock
+from tests.harness.values import replace
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import EVENTS

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import dns.rcode
 import dns.rdatatype
 
 from tests.harness.time import SimulatedLoop, simulated
+from tests.harness.values import replace
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.model.findings import Finding

@@ -6,11 +6,11 @@
 import asyncio
 import hashlib
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from tests.harness.builders import NOW, inventory, pack
+from tests.harness.values import replace
 from watchdog.config.durations import parse_duration
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName

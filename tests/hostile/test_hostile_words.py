@@ -10,7 +10,6 @@ import json
 import logging
 import re
 import socket
-from dataclasses import replace
 
 import dns.message
 import dns.rdataclass
@@ -22,6 +21,7 @@ from fuzz.oracles import ASKED
 from tests.harness.alerting import Receiver
 from tests.harness.builders import NOW, inventory, troubled, zone
 from tests.harness.time import StandingClock
+from tests.harness.values import replace
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.translate import translate

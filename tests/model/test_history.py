@@ -1,8 +1,8 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.harness.values import replace
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import Pack, pack_key
 from watchdog.model.text import clean

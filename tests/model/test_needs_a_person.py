@@ -1,6 +1,5 @@
 """Who needs a person: one rule for alerts, rows and the exit code of ``once``; and not for what nobody is served."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.reasons import REASONS, Reason, Severity

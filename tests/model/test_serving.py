@@ -1,10 +1,10 @@
 """Which packs visitors are served, and which may run out because they are not."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.harness.values import replace
 from watchdog.model.packs import DEPLOYED, GOING_AWAY, KNOWN_STATUSES, UNDEPLOYED, Pack
 from watchdog.model.serving import Serving
 

@@ -383,19 +383,8 @@ def test_what_goes_on_to_hold_is_said_and_what_stays_away_is_over(story):
     assert {entry.phase for entry in log.entries.values()} <= {Phase.FIRING, Phase.CLOSED}
 
 
-def test_of_two_alerts_about_one_pack_only_the_graver_is_repeated():
-    held = alert(reason=Reason.HELD_BY_DIAGNOSIS)
-    ending = alert(reason=Reason.EXPIRING, severity=Severity.CRITICAL, family="expiry")
-    day = Day()
-    day.step("12:00", held)
-    day.step("18:00", held, ending)
-    assert day.step("1d 12:00", held, ending) == ()
-    assert [each.alert.reason for each in day.step("1d 18:00", held, ending)] == [Reason.EXPIRING]
-    assert [each.alert.reason for each in day.step("1d 19:00", held) if each.kind is Kind.LASTING] == [held.reason]
-
-
 def test_what_was_said_a_short_while_ago_is_not_repeated_along_with_others_of_its_group():
     day, alerts = Day(), [alert(f"p{number}") for number in range(3)]
-    for clock, number in (("12:00", 1), ("23:00", 2), ("1d 00:30", 3)):
+    for clock, number in (("12:00", 1), ("17:00", 2), ("18:30", 3)):
         day.step(clock, *alerts[:number])
     assert [each.alert.zone for each in day.step("1d 12:00", *alerts)] == ["p0.example", "p1.example"]

@@ -105,6 +105,12 @@ def test_a_destination_hears_what_it_wants_to(route, wanted):
     assert bool(said(notice(Kind.STARTED, zone="P1.example"), route=route)) is wanted
 
 
+@pytest.mark.parametrize("written", ["*.MÜNCHEN.example", "*.xn--mnchen-3ya.example"])
+@pytest.mark.parametrize("zone", ["www.münchen.example", "www.xn--mnchen-3ya.example"])
+def test_a_destination_hears_of_a_zone_in_whatever_form_either_is_written(written, zone):
+    assert said(notice(Kind.STARTED, zone=zone), route=Route(zones=(written.lower(),)))
+
+
 def test_a_destination_does_not_hear_what_is_less_severe():
     assert said(notice(Kind.STARTED, reason=Reason.UNSEEN), route=Route(Severity.CRITICAL)) == []
 

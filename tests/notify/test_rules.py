@@ -1,11 +1,11 @@
 """What is worth a word, and what is not yet."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName

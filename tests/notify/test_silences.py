@@ -1,12 +1,12 @@
 """What is silenced is not told: not its start, nor that it gets worse or lasts. What still holds then is told then."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from tests.harness.alerting import HOOK, Network, chain, gave_up, living
 from tests.harness.builders import DAY, NOW, T0, alert, inventory, pack
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog import silencing
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity

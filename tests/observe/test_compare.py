@@ -1,12 +1,12 @@
 """What is new in a look: what is told once, what is gone and not forgotten at once, ids that change."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Known, Seen, Unseen

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
@@ -90,6 +91,16 @@ def test_shorter_intervals_count_from_the_next_turn_on_at_the_latest():
     a.done(zone, NOW, troubled=False, failed=False)
     a = a.rescheduled(5 * MINUTE, MINUTE)
     assert a.take("a", NOW, NOW + 5 * MINUTE + SECOND) == zone
+
+
+def test_a_look_that_began_before_the_zone_was_configured_anew_does_not_bring_the_old_one_back():
+    [zone] = zones(1)
+    a = agenda([zone])
+    taken = a.take("a", NOW, NOW + MINUTE)
+    anew = replace(zone, packs=frozenset({"f" * 32}))
+    a.enrol([anew], set(), NOW)
+    a.done(taken, NOW, troubled=False, failed=False)
+    assert a.take("a", NOW, NOW + ALL) == anew
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,12 +1,12 @@
 """What the memory promises of the disk: written whole or kept for later, restarts counted once by all processes."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.decide.budget import Budget
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do

@@ -10,7 +10,7 @@ from tests.harness.time import in_simulated_time
 from tests.state.conftest import confuse
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered, ZoneMemory
+from watchdog.model.history import UNTROUBLED, History, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.state import outbox, quarantine
@@ -169,6 +169,17 @@ def test_a_disk_that_takes_nothing_and_a_writer_that_does_not_end_are_no_damage(
         store.load()
     assert not isinstance(closed.value, StateDamaged)
     assert store.damage is None
+
+
+@pytest.mark.parametrize("query", [JournalQuery(before=2**63), JournalQuery(zone="\udcff")], ids=["number", "text"])
+@pytest.mark.usefixtures("used")
+def test_a_question_that_no_database_could_be_asked_is_no_damage(mended, query):
+    store = mended()
+    with pytest.raises(StateError) as refused:
+        store.journal(query)
+    assert not isinstance(refused.value, StateDamaged)
+    assert store.damage is None
+    store.close()
 
 
 def test_the_last_loss_is_remembered_over_every_start_and_a_first_start_knows_of_none(path, used, mended, kit):

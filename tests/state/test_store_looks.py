@@ -2,13 +2,13 @@
 
 import json
 import sqlite3
-from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from tests.harness.builders import NOW, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog import offline
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 
 import watchdog
+from tests.harness.values import replace
 from watchdog.model.alerts import Phase
 from watchdog.model.clock import Anchor, rfc3339
 from watchdog.model.decisions import Decision, Do

@@ -1,13 +1,13 @@
 """What a start leaves unread: zones in which every pack is well, and which are the same once somebody asks for them."""
 
 import sqlite3
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.harness.builders import NOW, pack, troubled, zone
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import ZoneRef

@@ -17,7 +17,7 @@ from watchdog.model.history import JournalLine
 from watchdog.model.reasons import Reason
 from watchdog.tell.fleet import Fleet, Fleets
 from watchdog.tell.pages import application, routed
-from watchdog.tell.query import Refused
+from watchdog.tell.query import Refused, cursor
 from watchdog.tell.sources import Situation, Sources
 
 GAVE_UP = Decision(Do.GIVE_UP, Reason.GAVE_UP)
@@ -274,9 +274,16 @@ def test_events_begin_at_a_time_or_so_long_ago(since, start):
     assert (journal.asked[0].since, journal.asked[0].zone) == (start, "*.example")
 
 
-@pytest.mark.parametrize("since", ["yesterday", "12", "-3h", "2026-13-40T00:00:00Z", "2026-11-24Tnoon"])
+@pytest.mark.parametrize(
+    "since", ["yesterday", "12", "-3h", "2026-13-40T00:00:00Z", "2026-11-24Tnoon", "0001-01-01T00:00:00%2B14:00"]
+)
 def test_another_since_is_refused(ask, since):
     assert ask(f"/api/v1/events?since={since}").status_code == 400
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**40])
+def test_no_line_of_the_journal_has_a_number_that_no_database_holds(ask, number):
+    assert ask(f"/api/v1/events?after={cursor(number)}").status_code == 400
 
 
 def test_a_journal_that_cannot_be_read_is_said_and_no_empty_answer():

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -17,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.harness import showcase
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from urllib.parse import quote
@@ -14,6 +13,7 @@ import pytest
 
 from tests.harness import showcase
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence

@@ -4,13 +4,13 @@ import asyncio
 import shutil
 import subprocess
 import threading
-from dataclasses import replace
 
 import pytest
 
 from tests.harness import showcase
 from tests.harness.browser import MISSING, chromium
 from tests.harness.builders import inventory, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
 from watchdog.tell.listener import Listener, bind

@@ -1,11 +1,11 @@
 """Reports for somebody who is tired: what needs them first, in words, with no word cut."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.harness.builders import HEALTHY, NOW, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.reasons import Reason

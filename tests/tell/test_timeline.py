@@ -1,12 +1,12 @@
 """The picture of a pack: what was known of it when, from the lines of the journal."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, pack
+from tests.harness.values import replace
 from watchdog.model.history import JournalLine
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.tell.page.timeline import HEIGHT, SHOWN, WIDTH, by_pack, story

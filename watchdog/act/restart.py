@@ -9,6 +9,8 @@ Each step takes values and gives one; none raises anything that Cloudflare cause
 
 from dataclasses import replace
 
+import msgspec
+
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -110,7 +112,7 @@ def _not_spent(error: CloudflareError) -> Reason:
 
 def _completed(answer: Pack, pack: Pack) -> Pack:
     """The pack as the PATCH's answer shows it; what the answer leaves out is as it was."""
-    return replace(
+    return msgspec.structs.replace(
         answer,
         type=answer.type or pack.type,
         status=answer.status or pack.status,

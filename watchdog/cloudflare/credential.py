@@ -110,7 +110,7 @@ class Credential:
         self.reread = reread
         self._make_headers = headers
         self._headers: dict[str, str] = {}
-        self._spellings: set[bytes] = set()
+        self._spellings: set[bytes] = set()  # of this secret and the one before: answers to that may still come
         self._secret = ""
         self._probe_at = 0.0
         self.standing = Standing.TRUSTED
@@ -166,9 +166,9 @@ class Credential:
         return True
 
     def _carry(self, secret: str) -> None:
+        both = filter(None, (self._secret, secret))
+        self._spellings = {said.encode() for each in both for said in (each, json.dumps(each)[1:-1])}
         self._headers, self._secret = self._make_headers(secret), secret
-        # Answers to the last one may still come.
-        self._spellings |= {secret.encode(), json.dumps(secret)[1:-1].encode()}
 
     # ── its standing ─────────────────────────────────────────────────────────────────────────────────────────────
 

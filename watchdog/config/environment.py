@@ -4,7 +4,6 @@ Here it is only judged, before anybody does: the libraries would raise at the fi
 traceback, and some would speak HTTP to a SOCKS port.
 """
 
-import ssl
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -33,6 +32,8 @@ def _of_proxy(text: str) -> str:
 
 
 def _of_trusted(file: str) -> str:
+    import ssl  # noqa: PLC0415  most have no such variable, and some commands speak to nobody
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError:  # an OSError too

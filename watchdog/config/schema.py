@@ -314,7 +314,7 @@ class Diagnosis(Block):
     )
     timeout: Duration = Field(
         default=timedelta(seconds=5),
-        description="How long one question may take, a duration. A pack's whole diagnosis may take three times that.",
+        description="How long one question may take, a duration. A pack's whole diagnosis may take four times that.",
     )
 
     @model_validator(mode="after")

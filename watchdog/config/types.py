@@ -271,6 +271,8 @@ def _postgresql_url(text: str) -> None:
         raise ValueError("has white space or control characters inside")
     if "#" in text:
         raise ValueError("has a # inside: write %23 where it belongs to the password")
+    if re.search("%(?![0-9A-Fa-f]{2})|%00", text):
+        raise ValueError("has a % that begins no escape: write %25 where it belongs to the password")
     schemas = re.findall(r"[?&]schema=([^&]*)", text)
     if len(schemas) > 1 or not all(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema) for schema in schemas):
         raise ValueError("has a schema that is no plain name: lower-case letters, digits and _, at most 63")

@@ -22,7 +22,7 @@ restart that ran into it or else from when the trouble was seen:
     ================  =====  ==========  ====================================================================
 
 No wait gets longer than the backoff's longest by this, only a CA's limit may. Where a wait ends too late for the
-renewal, the alert about the expiry says so at once (``notify.pack_alerts``).
+renewal, the alert about the expiry says so at once (``model.ending``).
 """
 
 from dataclasses import dataclass

@@ -36,11 +36,15 @@ _AT_CLOUDFLARE = ".cdn.cloudflare.net"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a set of CAA records means for one authority. ``because`` ends a sentence; ``restricts`` is a condition."""
+    """What a set of CAA records means for one authority. ``because`` ends a sentence; ``restricts`` is a condition.
+
+    ``critical`` where a record that nobody understands forbids it.
+    """
 
     allowed: bool
     because: str = ""
     restricts: str = ""
+    critical: bool = False
 
 
 ALLOWED = Verdict(allowed=True)
@@ -56,7 +60,8 @@ def judge_records(
     """
     for record in records:
         if record.critical and record.tag not in REGISTERED_TAGS:
-            return Verdict(allowed=False, because=f"a critical record has the unknown tag {record.tag!r}")
+            because = f"a critical record has the unknown tag {record.tag!r}"
+            return Verdict(allowed=False, because=because, critical=True)
     tag = "issuewild" if wildcard and any(record.tag == "issuewild" for record in records) else "issue"
     governing = [record for record in records if record.tag == tag]
     if not governing:
@@ -169,7 +174,7 @@ async def _verdicts(
     end, verdict = against[0]
     alias = via(end.at, end.answer) if end.answer else ""
     says = f"The CAA records at {end.owner}{alias} do not let {issuer} issue for {host}: {verdict.because}."
-    if "critical" in verdict.because:
+    if verdict.critical:
         record, remedy = None, f"Have the critical record taken off {end.owner}."
     else:
         record, remedy = await _remedy(lookups, zone, host, issuer, end)

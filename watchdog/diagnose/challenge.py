@@ -19,9 +19,15 @@ from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import UNIVERSAL, VALIDATION_TIMED_OUT, ManualRecord, Pack, ZoneFacts
+from watchdog.model.packs import (
+    PENDING_VALIDATION,
+    UNIVERSAL,
+    VALIDATION_TIMED_OUT,
+    ManualRecord,
+    Pack,
+    ZoneFacts,
+)
 
-WAITS = "pending_validation"
 _PREFIX = "_acme-challenge."
 _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
@@ -72,7 +78,7 @@ def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
     offered = (record.value for record in pack.validation.delegations if record.name == name)
     made = f"{base}.{zone.delegation}{_DELEGATED}" if zone.delegation else ""
     target = "" if pack.type == UNIVERSAL else next(offered, made).lower()
-    tokens = pack.validation.tokens if pack.status == WAITS else ()
+    tokens = pack.validation.tokens if pack.status == PENDING_VALIDATION else ()
     return _Name(name=name, base=base, target=target, tokens=tuple(token for token in tokens if token.name == name))
 
 
@@ -108,7 +114,7 @@ async def check_challenge(
 async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     """The good news, when every token of a waiting pack is seen from every resolver that can be asked at all."""
     wanted: dict[str, set[str]] = {}
-    for token in pack.validation.tokens if pack.status == WAITS else ():
+    for token in pack.validation.tokens if pack.status == PENDING_VALIDATION else ():
         wanted.setdefault(token.name, set()).add(token.value)
     for name, values in wanted.items():
         heard = [answer for answer in await lookups.ask(name, "TXT") if answer.status is not ResponseStatus.SILENT]

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
+from watchdog.model.names import matcher
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS, Reason, Severity
 
@@ -26,6 +26,7 @@ class Alert:
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
     of one trouble. ``since`` is since when it is so, as far as anybody knows. ``restarts`` were made in that time. A
     higher ``stage`` of the same alert is worse than a lower one. It must hold for ``patience`` before it fires.
+    ``worse_at`` is when something graver will hold of its subject, unless what is the matter ends before.
     ``runbooks`` is where people find the pages that say what to do.
     """
 
@@ -44,6 +45,7 @@ class Alert:
     restarts: int = 0
     stage: int = 0
     patience: timedelta = timedelta(0)
+    worse_at: datetime | None = None
     runbooks: str = RUNBOOKS
 
     @property
@@ -173,11 +175,15 @@ def account_of_group(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something new of one alert that people are to be told; ``until`` is when it ended."""
+    """Something new of one alert that people are to be told; ``until`` is when it ended.
+
+    ``instead`` are others about the same pack: whoever is told of one of those is told enough.
+    """
 
     kind: Kind
     alert: Alert
     until: datetime | None = None
+    instead: tuple[Alert, ...] = ()
 
 
 class MessageStatus(StrEnum):
@@ -232,5 +238,5 @@ class Route:
         return (
             alert.severity.rank >= self.min_severity.rank
             and (not self.reasons or alert.reason in self.reasons)
-            and (not self.zones or not alert.zone or any(fnmatchcase(alert.zone.lower(), glob) for glob in self.zones))
+            and (not self.zones or not alert.zone or any(matcher(glob)(alert.zone) for glob in self.zones))
         )

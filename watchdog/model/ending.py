@@ -90,6 +90,7 @@ def _uploaded(end: datetime | None, now: datetime) -> Need | None:
         family=EXPIRY,
         what=f"expires at {rfc3339(end)}, and Cloudflare does not renew what was uploaded",
         remedy=_UPLOADED.late if late else _UPLOADED.early.format(end=rfc3339(end)),
+        worse_at=end if late else end - UPLOADED_PRESSING,
     )
 
 
@@ -118,6 +119,7 @@ def _ordered(known: Remembered, history: History, window: RenewalWindow, now: da
         family=EXPIRY,
         what=text,
         remedy=remedy,
+        worse_at=end if late or waits_too_long else last,
     )
 
 

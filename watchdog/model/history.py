@@ -1,11 +1,13 @@
 """What is remembered: of each pack what was last seen and decided, of each troubled pack what was tried.
 
-Values only; ``record`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
+Values only; ``state`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
@@ -108,8 +110,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
     account: str

@@ -6,9 +6,11 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+
+import msgspec
 
 from watchdog.model.names import canonical
 
@@ -171,8 +173,7 @@ class Validation:
 NO_VALIDATION = Validation()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pack:
+class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
@@ -191,8 +192,16 @@ class Pack:
     expires_at: datetime | None = None
     validation_errors: tuple[str, ...] = ()
     validity_days: int = 0
-    validation: Validation = field(default=NO_VALIDATION, compare=False)
+    validation: Validation = NO_VALIDATION
     uploaded_at: datetime | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is remembered as the same."""
+        return self is other or (isinstance(other, Pack) and _remembered(self) == _remembered(other))
+
+    def __hash__(self) -> int:
+        """By what never changes."""
+        return hash((self.zone_id, self.id))
 
     @property
     def key(self) -> PackKey:
@@ -214,6 +223,22 @@ class Pack:
         """The pack's name for as long as it lives, even if a restart changes its id."""
         zone_id, hosts, authority, kind = self.identity
         return " ".join((zone_id, *hosts, authority, kind)) if hosts else f"{zone_id} {self.id}"
+
+
+def _remembered(pack: Pack) -> tuple[object, ...]:
+    """All of it but the validation, the likeliest to change first."""
+    return (
+        pack.status,
+        pack.expires_at,
+        pack.validation_errors,
+        pack.id,
+        pack.zone_id,
+        pack.hosts,
+        pack.type,
+        pack.certificate_authority,
+        pack.validity_days,
+        pack.uploaded_at,
+    )
 
 
 def host_set(pack: Pack) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Need:
 
     ``family`` is what it is about: two needs of one family are two sides of one trouble. ``what`` is said of the pack
     ("gave up after 3 restarts"), ``remedy`` is what a person does; it begins small and ends with a full stop. A higher
-    ``stage`` of the same need is worse than a lower one.
+    ``stage`` of the same need is worse than a lower one. ``worse_at`` is when it becomes graver unless it ends before.
     """
 
     reason: Reason
@@ -54,6 +54,7 @@ class Need:
     what: str
     remedy: str
     stage: int = 0
+    worse_at: datetime | None = None
 
     @property
     def gravity(self) -> tuple[int, int]:

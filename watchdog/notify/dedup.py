@@ -1,8 +1,8 @@
 """Once: which alerts to notify people of now, given those that hold and the log. Arithmetic only; ``now`` is handed in.
 
 People are told of an alert when it starts, when it gets worse, every ``repeat_every`` while it lasts, and when it is
-over; what that means for one alert is its ``lifecycle``. Of two that fire about one pack only the graver is repeated,
-which says what was found of both; what is repeated takes along those of its group whose turn is near.
+over; what that means for one alert is its ``lifecycle``. Of several about one pack they are told as of one ``story``.
+What is repeated takes along those of its group whose turn is near.
 
 Many alerts are kept quiet by their *group*: what has one reason and one account. After a message a group is silent for
 5 min, after the next for 15 min, then for 1 h, until it has been quiet for two hours. What comes up meanwhile waits and
@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 
 from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Phase
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify import lifecycle
+from watchdog.notify import lifecycle, story
 
 GAPS = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """How long a group is silent after its first, second and any further message in a row."""
@@ -39,6 +39,9 @@ EARLY = 3
 
 EARLY_AGAIN = timedelta(hours=1)
 """After how long one more may."""
+
+NEAR = 0.75
+"""The part of ``repeat_every`` after which one is said again along with others of its group."""
 
 _SEVERITIES = tuple(Severity)
 _ENDS = {Phase.OVER: Kind.OVER, Phase.GONE: Kind.GONE}
@@ -123,12 +126,15 @@ def _notify(
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
-    of_one: dict[str, list[AlertState]] = defaultdict(list)
+    stories: dict[str, list[str]] = defaultdict(list)
     for fingerprint, state in states.items():
         members[state.alert.group].append(fingerprint)
-        if state.phase is Phase.FIRING:
-            of_one[_about(state.alert)].append(state)
-    notices: list[Notice] = []
+        stories[story.about(state.alert)].append(fingerprint)
+
+    def others(fingerprint: str) -> dict[str, AlertState]:
+        return {each: states[each] for each in stories[story.about(states[fingerprint].alert)] if each != fingerprint}
+
+    found: list[tuple[str, Notice]] = []
     for name, fingerprints in members.items():
         told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
         group = groups.get(name)
@@ -140,16 +146,39 @@ def _notify(
                 continue
             if not any(_is_new_critical(states[each]) for each in told):
                 continue
-        lasting = [each for each in told if not _is_outranked(states[each], of_one[_about(states[each].alert)])]
-        repeat = any(_is_due(states[each], now, repeat_every) for each in lasting)
-        again = {each for each in lasting if repeat and _is_due(states[each], now, repeat_every / 2)}
-        found = [(each, notice) for each in told if (notice := _notice(states[each], repeat=each in again))]
-        for each, notice in found:
-            notices.append(notice)
-            states[each] = lifecycle.notified(states[each], now)
-        if found:
+        near = [each for each in told if _is_due(states[each], now, repeat_every * NEAR)]
+        near = [each for each in near if story.is_repeated(states[each], others(each).values(), now, repeat_every / 2)]
+        again = {*near} if any(_is_due(states[each], now, repeat_every) for each in near) else set()
+        new = [(each, notice) for each in told if (notice := _notice(states[each], repeat=each in again))]
+        if new:
             groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
-    return tuple(notices)
+        found += new
+    found.sort(key=lambda each: story.weight(each[1].alert), reverse=True)  # the graver is told, others join it
+    return tuple(_told(states, each, others(each), notice, now, repeat_every) for each, notice in found)
+
+
+def _told(
+    states: dict[str, AlertState],
+    fingerprint: str,
+    others: Mapping[str, AlertState],
+    notice: Notice,
+    now: datetime,
+    repeat_every: timedelta,
+) -> Notice:
+    """Note in ``states`` that people are told of one, unless they know enough by ``others`` about the same pack."""
+    if notice.kind in _ENDS.values():
+        known = story.known_end(states[fingerprint], others.values(), now)
+        states[fingerprint] = lifecycle.notified(states[fingerprint], now)
+    elif notice.kind is Kind.STARTED and (
+        known := story.known_start(states[fingerprint], others.values(), now - repeat_every)
+    ):
+        told_at = max(other.notified_at for other in known if other.notified_at is not None)
+        states[fingerprint] = lifecycle.notified(states[fingerprint], told_at)
+    else:
+        known = ()
+        told = states[fingerprint] = lifecycle.notified(states[fingerprint], now)
+        states |= {each: story.heard_too(other, told, now) for each, other in others.items()}
+    return replace(notice, instead=tuple(other.alert for other in known))
 
 
 def _is_new_critical(state: AlertState) -> bool:
@@ -167,21 +196,6 @@ def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str]) -> 
 def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:
     lasts = state.phase is Phase.FIRING and state.notified_at is not None
     return lasts and state.notified_at is not None and now - state.notified_at >= repeat_every
-
-
-def _about(alert: Alert) -> str:
-    """The pack or zone that an alert is about, whatever of it."""
-    return alert.subject.partition("/")[2] or alert.subject
-
-
-def _is_outranked(state: AlertState, others: Collection[AlertState]) -> bool:
-    """Whether a graver alert about the same pack fires: that one is repeated, and says what was found of both."""
-    mine = state.alert
-    return any(
-        other.alert.subject != mine.subject
-        and (other.alert.severity.rank, mine.subject) > (mine.severity.rank, other.alert.subject)
-        for other in others
-    )
 
 
 def _notice(state: AlertState, *, repeat: bool) -> Notice | None:

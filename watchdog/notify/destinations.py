@@ -43,7 +43,6 @@ class Logs(Protocol):
 
 Switch = Callable[[Iterable[Message]], list[Message]]
 """Switches to other destinations, which take these messages as well; gives those that go nowhere now."""
-"""Makes a delivery, from the messages that wait for it."""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
-        if route.wants(alert):
+        if route.wants(alert) and (route.incidents or not any(map(route.wants, notice.instead))):
             groups[alert.reason, alert.account, notice.kind in _OVER].append(notice)
     found = [
         _message(group[start : start + most], destination, now)

@@ -12,7 +12,7 @@ from watchdog.model.history import History, Remembered
 from watchdog.model.packs import ManualRecord
 from watchdog.model.report import next_step
 from watchdog.model.text import counted
-from watchdog.model.trouble import TROUBLE, Need
+from watchdog.model.trouble import Need
 
 MOST_HOSTS = 5
 MOST_FINDINGS = 8
@@ -40,9 +40,10 @@ def pack_alert(
         zone_id=pack.zone_id,
         pack_id=pack.id,
         hosts=pack.hosts,
-        records=_to_place(known, history) if need.family == TROUBLE else (),
+        records=_to_place(known, history),
         restarts=history.attempts,
         stage=need.stage,
+        worse_at=need.worse_at,
     )
 
 

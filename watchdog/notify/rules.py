@@ -136,7 +136,8 @@ def _keep(found: dict[str, Alert], alert: Alert) -> None:
 def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
     if standing.state_error:
         text = "the state cannot be written, so nothing is restarted"
-        body = f"{standing.state_error}.\nYou: see that its disk is not full or read-only. It goes on by itself then."
+        remedy = "see that its disk is not full or read-only, or that its database can be reached"
+        body = f"{standing.state_error}.\nYou: {remedy}. It goes on by itself then."
         yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
     if standing.state_lost:
         text = "the state was damaged and a new one was begun, so nothing is restarted for a while"

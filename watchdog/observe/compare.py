@@ -8,6 +8,8 @@ not asked here.
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
@@ -155,8 +157,9 @@ def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: dateti
     if pack_key(then.pack.id) not in zone.packs:
         difference.forgotten.append(then.pack.key)
     elif then.pack.status not in GOING_AWAY:
-        gone = replace(then.pack, status="deleted")
-        difference.packs.append(replace(then, pack=gone, since=now, seen_at=last_seen, decision=GONE))
+        gone = msgspec.structs.replace(then.pack, status="deleted")
+        left = msgspec.structs.replace(then, pack=gone, since=now, seen_at=last_seen, decision=GONE)
+        difference.packs.append(left)
 
 
 def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pack], now: datetime) -> None:
@@ -186,10 +189,11 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pa
         elif then.pack.identity in identities and then.pack.hosts:  # as the deployed one, or on the way there
             _let_go(difference, zone, then, now, last_seen)
         elif then.pack.status not in GOING_AWAY:
-            gone = replace(then.pack, status="deleted")
+            gone = msgspec.structs.replace(then.pack, status="deleted")
             difference.events.append(Event.pack_changed(zone, gone, now, before=then.pack.status))
             decision = MISSING if wanted else GONE
-            difference.packs.append(replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision))
+            left = msgspec.structs.replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision)
+            difference.packs.append(left)
     for pack_id in missing.values():
         nowhere = Pack(id=pack_id, zone_id=zone.id, type="", status="", hosts=())
         difference.packs.append(

@@ -78,7 +78,6 @@ class Agenda:
         entry = self._entries.get(zone.key)
         if entry is None:
             return
-        entry.zone = zone if zone.id else entry.zone
         entry.failures = entry.failures + 1 if failed else 0
         entry.period = self.attention if troubled else self.interval
         if failed and not troubled:

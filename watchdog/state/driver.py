@@ -14,6 +14,17 @@ from watchdog.state.texts import text_of
 _ONE = SimpleNamespace(name="sqlite")
 
 
+def execute(raw: sqlite3.Connection, text: str, values: Sequence[Any] | Mapping[str, Any]) -> sqlite3.Cursor:
+    """Run a text of SQLite's own. ``values`` that no database could be asked with are a ``sqlite3.DataError``.
+
+    What the driver raises for them would else be taken for a row that makes no sense.
+    """
+    try:
+        return raw.execute(text, values)
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise sqlite3.DataError(str(error)) from error
+
+
 class Result:
     """What a statement gave, to be read once."""
 
@@ -120,7 +131,7 @@ class Connection:
             return self.run_each(statement, values)
         text = text_of(statement, tuple(values or ()))
         given = {**text.fixed, **values} if values else text.fixed
-        return Result(self.raw.execute(text.sql, [given[place] for place in text.places]))
+        return Result(execute(self.raw, text.sql, [given[place] for place in text.places]))
 
     def run_each(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> Result:
         """Run one statement for each of ``rows``, at least one, which name the same columns."""
@@ -132,4 +143,4 @@ class Connection:
 
     def exec_driver_sql(self, text: str, values: Sequence[Any] = ()) -> Result:
         """Run a text of SQLite's own."""
-        return Result(self.raw.execute(text, values))
+        return Result(execute(self.raw, text, values))

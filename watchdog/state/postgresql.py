@@ -93,7 +93,7 @@ class PostgreSQL:
         try:
             options, self.schema = _options(psycopg, url)
         except psycopg.Error as error:
-            raise StateError(f"state.url is not understood: {clean(_unsaid(str(error), url))}") from None
+            raise StateError(f"state.url is not understood: {_without_excerpt(str(error))}") from None
         self._secret = str(options.get("password") or "")
         place = options.get("host") or options.get("hostaddr") or options.get("service") or "the local socket"
         self.name = f"the state {options.get('dbname') or 'database'} at {place} (schema {self.schema})"
@@ -280,6 +280,16 @@ def _key(name: str) -> int:
     """The advisory lock of one schema's migrations."""
     digest = hashlib.sha256(f"certpack-watchdog {name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _without_excerpt(text: str) -> str:
+    """What libpq says of a URL, without the part of it that comes last: that may be a password, however it is written.
+
+    >>> _without_excerpt('invalid percent-encoded token: "s3%cret"')
+    'invalid percent-encoded token'
+    """
+    said, found, _ = text.partition(': "')
+    return clean(said) if found else "libpq cannot read it"
 
 
 def _unsaid(text: str, secret: str) -> str:

@@ -85,7 +85,7 @@ class SQLite:
 
     def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002  there is one
         """The rows that a text gives."""
-        return self._raw.execute(said, given)
+        return driver.execute(self._raw, said, given)
 
     def rows_as_text(self, columns: Sequence[str]) -> str:
         """As SQLite writes JSON."""

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import JournalQuery
@@ -32,6 +34,9 @@ from watchdog.tell.query import (
     since,
 )
 from watchdog.tell.sources import Sources
+
+LARGEST_NUMBER = 2**63 - 1
+"""Of a line of the journal: what a database holds."""
 
 EVENTS_OF_A_PACK = 50
 """Lines of the journal that one pack's answer has."""
@@ -64,7 +69,7 @@ def events_parameters(sources: Sources) -> Mapping[str, Parameter]:
         "since": since(sources.now, sources.duration),
         "zone": ZONE,
         "limit": LIMIT,
-        "after": after(int),
+        "after": after(Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]),
     }
 
 

@@ -41,7 +41,7 @@ REFUSED_AT = ("list_packs", "list_zones")
 them, and to ``increase()`` a series that is born at 1 has not grown. All others are born when they first happen."""
 
 NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
-"""What can become of a message at one destination (``alerts.delivery.Outcome``)."""
+"""What can become of a message at one destination (``notify.queue.DeliveryOutcome``)."""
 
 _OPENMETRICS, _END = "application/openmetrics-text", b"# EOF\n"
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -114,14 +114,15 @@ def since(now: Callable[[], datetime], duration: Callable[[str], timedelta]) -> 
     """The parameter for a moment: a duration before now, or a time."""
 
     def moment(text: str) -> datetime:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d[Tt].+", text):
-            at = datetime.fromisoformat(text)
-            return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
         try:
-            at = now() - duration(text)
+            if re.fullmatch(r"\d{4}-\d\d-\d\d[Tt].+", text):
+                at = datetime.fromisoformat(text)
+                return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+            return now() - duration(text)
+        except OverflowError:  # the first or the last hours of the calendar
+            raise ValueError("is no time that anything happened at") from None
         except ValueError as error:
             raise ValueError(f"{error}; or a time as 2026-01-31T12:00:00Z") from None
-        return at
 
     return Parameter(
         read=moment, schema={"type": "string"}, says="Not before then: a duration such as `12h`, or an RFC 3339 time."

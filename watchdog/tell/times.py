@@ -1,6 +1,6 @@
 """Times as people read them: how long ago or in how long and, of one moment, what the clock on their wall shows.
 
-The time zone is the machine's (``TZ``). Machines are given RFC 3339 in UTC instead (``model.events.rfc3339``).
+The time zone is the machine's (``TZ``). Machines are given RFC 3339 in UTC instead (``model.clock.rfc3339``).
 """
 
 import re

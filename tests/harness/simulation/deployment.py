@@ -18,7 +18,7 @@ from tests.harness.simulation.environment import FromProcess, Ticker, TrueClock,
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeveral
 from tests.harness.simulation.shared_state import Connection, Server, Way
-from tests.harness.simulation.surroundings import Surroundings
+from tests.harness.simulation.surroundings import Ears, Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
@@ -301,10 +301,16 @@ class Process:
             replica=True,
         ) as runtime:
             self.runtime = runtime
+            runtime.components.telemetry = Ears(runtime.components.telemetry, self.gave_up, lambda: None)
             self.daemon = Daemon(
                 runtime, self.metrics, self._path, {}, ticker=Ticker, sender=HttpSender("test", self.people)
             )
             await self.daemon.run()
+
+    def gave_up(self, event):
+        """Whether it comes to the database is not known here, so nothing is built on it but patience."""
+        self.history.laws.gave_up(event.pack.id, noted=False)
+        self.history.tally["gave up"] += 1
 
     # ── turns ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,8 +1,10 @@
 """What must be true at the end of a history, when the world has been calm for long enough."""
 
+from collections import defaultdict
+
 from tests.harness.simulation.invariants import Broken
 from watchdog.model.packs import pack_key
-from watchdog.model.reasons import Reason
+from watchdog.model.reasons import Reason, Severity
 from watchdog.simulator.credentials import sees
 from watchdog.state import outbox
 
@@ -44,15 +46,34 @@ class Ending:
         kept = outbox.load(self._store)
         if kept.letters:
             raise Broken(f"{len(kept.letters)} letters were not delivered")
-        told = {}
-        for letter in self._history.people.letters():
-            for alert in letter["alerts"]:
-                told[alert["fingerprint"]] = alert["kind"]
+        told = self._stories()
         for fingerprint, entry in kept.log.entries.items():
-            if entry.phase.fires and told.get(fingerprint) in (None, "over", "gone"):
-                raise Broken(f"nobody was told of {entry.alert.summary!r}: {told.get(fingerprint)}, {entry}")
+            alert = entry.alert
+            story = told[_story(alert.zone_id, alert.hosts, fingerprint)]
+            alone = alert.severity is Severity.CRITICAL or alert.reason is Reason.RECORDS_NEEDED
+            known = [severity for name, severity in story.items() if name == fingerprint or not alone]
+            if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
+                raise Broken(f"nobody was told of {alert.summary!r}: {story}, {entry}")
         given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
         logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
         known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
         if given_up - known:
             raise Broken(f"given up and not in the alert log: {given_up - known}")
+
+    def _stories(self):
+        """What people were told that is not over for them, by pack: an end is that of all that is no graver."""
+        told = defaultdict(dict)
+        for letter in self._history.people.letters():
+            for alert in letter["alerts"]:
+                name, severity = alert["fingerprint"], Severity(alert["severity"])
+                which = _story(alert["zone_id"], alert["hosts"], name)
+                if alert["kind"] in ("over", "gone"):
+                    told[which] = {each: other for each, other in told[which].items() if other.rank > severity.rank}
+                else:
+                    told[which][name] = severity
+        return told
+
+
+def _story(zone_id, hosts, fingerprint):
+    """The pack that an alert is about; an alert about none is a story of its own."""
+    return (zone_id, *hosts) if hosts else fingerprint

@@ -23,7 +23,7 @@ from tests.harness.simulation.environment import (
     Wire,
 )
 from tests.harness.simulation.invariants import Broken
-from tests.harness.simulation.surroundings import Surroundings
+from tests.harness.simulation.surroundings import Ears, Surroundings
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
@@ -285,7 +285,7 @@ class Life:
                 dice=history.dice,
             ) as runtime:
                 self.runtime = runtime
-                runtime.components.telemetry = Ears(runtime.components.telemetry, history, self)
+                runtime.components.telemetry = Ears(runtime.components.telemetry, self.gave_up, self.after_a_pass)
                 self.daemon = Daemon(
                     runtime, self.metrics, history.path, {}, ticker=Ticker, sender=HttpSender("test", history.people)
                 )
@@ -358,6 +358,10 @@ class Life:
             if "_total{" in line and not line.startswith("#")
         }
 
+    def gave_up(self, event):
+        self.history.laws.gave_up(event.pack.id, noted=not self.history.unwritable)
+        self.history.tally["gave up"] += 1
+
     def after_a_pass(self):
         """Counters never run backwards. Looked at now and then: a scrape costs more than a pass."""
         self._passes += 1
@@ -387,33 +391,6 @@ class Life:
         if self.runtime is None:
             raise Broken("nothing runs")
         Ending(self.history, self.store, inventory(self.runtime.components).rows()["packs"]).check()
-
-
-class Ears:
-    """Hands everything on to the real telemetry, and hears give-ups."""
-
-    def __init__(self, real, history, life):
-        self._real, self._history, self._life = real, history, life
-
-    def happened(self, events):
-        for event in events:
-            if event.name == "gave_up":
-                self._history.laws.gave_up(event.pack.id, noted=not self._history.unwritable)
-                self._history.tally["gave up"] += 1
-        self._real.happened(events)
-
-    def restarted(self, zone, sent):
-        self._real.restarted(zone, sent)
-
-    def looked(self, zone):
-        self._real.looked(zone)
-
-    def discovered(self, *found):
-        self._real.discovered(*found)
-
-    def passed(self, report):
-        self._real.passed(report)
-        self._life.after_a_pass()
 
 
 def _seconds(text):

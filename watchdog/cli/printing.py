@@ -1,0 +1,55 @@
+"""How a command prints what it found: rows as JSON, the report that a person reads."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from watchdog.cli.exits import IO_ERROR, failing
+from watchdog.tell import terminal
+
+if TYPE_CHECKING:
+    from watchdog.tell.status import Overview
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """What is printed is written now, or the command ends."""
+    with failing(IO_ERROR, terminal.CannotPrint), terminal.printing():
+        yield
+
+
+def print_lists(lists: Mapping[str, Iterable[Mapping[str, Any] | str]]) -> None:
+    """One object of lists, each row on a line of its own, none kept. A row that is a text is JSON already."""
+    opening = "{"
+    for name, rows in lists.items():
+        sys.stdout.write(f"{opening}{json.dumps(name)}: [")
+        separator, left = "\n  ", (row if isinstance(row, str) else terminal.json_line(row) for row in rows)
+        while some := list(islice(left, 500)):
+            sys.stdout.write(separator + ",\n  ".join(some))
+            separator = ",\n  "
+        sys.stdout.write("]" if separator == "\n  " else "\n]")
+        opening = ", "
+    print("}")
+
+
+def print_checks(found: Iterable[tuple[str, str]]) -> None:
+    """A line for each thing that was tried, and what is wrong with it."""
+    for what, error in found:
+        print(f"{'FAILED' if error else 'ok':8}{what}{error and f': {error}'}")
+
+
+def print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:
+    """The report, with what was ``lost`` of the state; ``wanted`` is what a ``View`` takes."""
+    from watchdog.tell.status import View, lines, wrapped
+    from watchdog.tell.times import localised
+
+    width = terminal.width()
+    view = View(width=width, colours=terminal.takes_colours(sys.stdout), **wanted)
+    with printing():
+        for line in lines(found, view):
+            print(line)
+        if lost:
+            print("\n" + "\n".join(wrapped(localised(lost, found.inventory.at), width)))

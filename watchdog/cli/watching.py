@@ -1,0 +1,103 @@
+"""The commands that watch and restart: ``run``, ``once``, ``restart``."""
+
+import errno
+import os
+import sys
+from itertools import starmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail
+from watchdog.cli.opening import load_config, opened_state
+from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, DryRun, Output, OutputOption
+from watchdog.cli.printing import print_lists, print_report, printing
+from watchdog.cli.process import in_loop
+from watchdog.tell import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from watchdog.config.permissions import Exposed
+    from watchdog.config.schema import Config
+    from watchdog.runtime import Runtime
+
+
+def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
+    """Watch, in the foreground, until SIGTERM or SIGINT. SIGHUP reloads the configuration."""
+    from watchdog.config.files import Files
+
+    exposed: list[Exposed] = []
+    files = Files()
+    loaded = load_config(config, exposed.append, opened=files.opened)
+    from watchdog.daemon import watch
+    from watchdog.tell.listener import ListenError
+
+    with opened_state(loaded, exclusive=True, mending=True) as store:
+        try:
+            in_loop(watch(loaded, store, config, os.environ, files=files, exposed=exposed, dry_run=dry_run))
+        except ListenError as error:  # whoever has the port may leave it, and an address may come up after us
+            fail(IO_ERROR, str(error))
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            fail(IO_ERROR, f"{error.strerror}: raise the limit (LimitNOFILE under systemd, else ulimit -n)")
+
+
+def once(
+    config: ConfigPath = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
+    alert: Annotated[bool, typer.Option("--alert", help="Also tell people, as the daemon would.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make one pass over everything, then print a report. For cron, and for trying things out."""
+    if alert and dry_run:
+        fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
+    exposed: list[Exposed] = []
+    loaded = load_config(config, exposed.append)
+    from watchdog import commands
+
+    tell = _teller(loaded, config) if alert else None
+    opened = opened_state(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
+    with opened as store, terminal.progress(len(loaded.zones)) as watch:
+        result = in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell))
+    if output is Output.JSON:
+        found = result.inventory
+        with printing():
+            print_lists({"packs": starmap(found.row, found.packs), "zones": found.zone_rows()})
+    else:
+        from watchdog.tell.status import Overview
+
+        print_report(Overview.of(result.inventory))
+    if result.nothing_seen:
+        sys.exit(UNAVAILABLE)
+    if result.needs_a_person:
+        sys.exit(NEEDS_A_PERSON)
+
+
+def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
+    if not config.alerts.destinations and config.alerts.heartbeat_url is None:
+        fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
+    from watchdog.telling import tell
+
+    return tell
+
+
+def restart(
+    zone: Annotated[str, typer.Argument(help="The zone's name or id.")],
+    pack: Annotated[str, typer.Argument(help="How the pack's id begins; not needed where the zone has one.")] = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Override backoff, budget and holds.")] = False,
+) -> None:
+    """Restart one pack's validation now, through the same checks as the daemon, which may be running."""
+    loaded = load_config(config)
+    from watchdog import commands
+
+    with opened_state(loaded, exclusive=True, or_beside=True) as store:
+        try:
+            done = in_loop(commands.restart(loaded, store, zone, pack, force=force))
+        except commands.CannotBeDone as why:
+            fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with printing():
+        print(f"restarted: pack {done.pack_id} of {done.zone} is now {done.status}, attempt {done.attempt}")

@@ -1,0 +1,78 @@
+"""What people know of one pack: several alerts may be about it, and they are told once. Arithmetic only.
+
+The alerts about one pack are one *story*. What starts and is no graver than what people were told of the pack a while
+ago is no news: they know of the pack, and read what was found of it. It is said in place of the next reminder, if it
+is the gravest by then. What is critical, and records to place, are told whatever was told before. A reminder is left
+out where something graver is to be told soon. A story that several alerts leave has one end.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from watchdog.model.alerts import Alert, AlertState, Phase
+from watchdog.model.reasons import Reason, Severity
+
+_LASTS = frozenset({Phase.FIRING, Phase.PAUSED, Phase.WAITING})
+
+
+def about(alert: Alert) -> str:
+    """The pack that an alert is about, whatever of it; what is about no pack is a story of its own."""
+    return alert.subject.partition("/")[2] if alert.pack_id else alert.fingerprint
+
+
+def weight(alert: Alert) -> tuple[tuple[int, int], str, str]:
+    """Compares: the highest speaks for its pack. Of two that are as grave the trouble does: its remedy comes first."""
+    return alert.gravity, alert.subject.partition("/")[0], alert.reason
+
+
+def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime, soon: timedelta) -> bool:
+    """Whether it is said again when its time has come.
+
+    It is not while another that fires says more of its pack, since what was found is in the text of each, nor where
+    something graver is ``soon`` to be told.
+    """
+    firing = [other.alert for other in others if other.phase is Phase.FIRING]
+    if any(weight(alert) > weight(state.alert) for alert in firing):
+        return False
+    coming = (alert.worse_at for alert in (state.alert, *firing))
+    return not any(at is not None and now < at <= now + soon for at in coming)
+
+
+def known_start(state: AlertState, others: Collection[AlertState], since: datetime) -> tuple[AlertState, ...]:
+    """Of the ``others`` about its pack those from which people know of one that starts; none where it is news."""
+    if state.alert.severity is Severity.CRITICAL or state.alert.reason is Reason.RECORDS_NEEDED:
+        return ()
+    over = max((at for other in others if (at := _end_told(other)) is not None), default=None)
+    known = tuple(other for other in others if other.notified >= state.alert.gravity and _is_known(other, over))
+    return known if any(other.notified_at is not None and other.notified_at > since for other in known) else ()
+
+
+def known_end(state: AlertState, others: Collection[AlertState], now: datetime) -> tuple[AlertState, ...]:
+    """Of the ``others`` about its pack those whose own end is, or will be, enough to know of the end of this one."""
+    return tuple(
+        other
+        for other in others
+        if other.notified_at is not None
+        and other.notified >= state.notified
+        and (other.phase in _LASTS or _end_told(other) == now)
+    )
+
+
+def heard_too(other: AlertState, state: AlertState, now: datetime) -> AlertState:
+    """Another about the pack once people were told of one: they need no reminder of it now, if it is no graver."""
+    same = other.phase in _LASTS and other.notified_at is not None and other.notified[0] == state.notified[0]
+    return replace(other, notified_at=now) if same else other
+
+
+def _is_known(state: AlertState, over: datetime | None) -> bool:
+    """Whether people were told of it, and not that all is well since: another may have taken its place."""
+    if state.notified_at is None or state.phase in _LASTS:
+        return state.notified_at is not None
+    return state.phase is Phase.CLOSED and _end_told(state) is None and (over is None or state.notified_at > over)
+
+
+def _end_told(state: AlertState) -> datetime | None:
+    """When people were told that it is over."""
+    told, ended = state.notified_at, state.ended_at
+    return told if state.phase is Phase.CLOSED and told is not None and ended is not None and told >= ended else None
