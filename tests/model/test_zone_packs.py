@@ -1,12 +1,12 @@
 """Zones in which all is well are told as one thing, and nothing of them is lost."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, WAITING, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import KNOWN_STATUSES
