@@ -269,7 +269,7 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
         findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
     for zone in components.watched.zones():
         if zone.account == client.account:
-            seen = await poll_zone(zone, client, troubled=False, pinned=components.memory.pinned(zone))
+            seen = await poll_zone(zone, client, troubled=False)
             what = f"account {zone.account}: zone {zone.label}"
             if isinstance(seen, Seen):
                 gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""

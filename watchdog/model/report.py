@@ -227,14 +227,6 @@ class Inventory:
         silenced_until = self.silenced.until(known.account, known.zone, known.pack)
         return pack_row(known, history, self.needs.of(known, history), self.at, silenced_until)
 
-    def noteworthy(self) -> list[dict[str, Any]]:
-        """The rows of the packs that are not simply healthy, or that need a person all the same."""
-        return [
-            self.row(known, history)
-            for known, history in self.restless
-            if known.decision.reason != Reason.HEALTHY or self.needs.of(known, history) is not None
-        ]
-
     def lost(self) -> list[ZoneMemory]:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]

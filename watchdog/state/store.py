@@ -24,6 +24,7 @@ from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.deferred import sa
 from watchdog.state.quarantine import Quarantined
+from watchdog.state.restarts import Wanted
 from watchdog.state.rows import from_micros
 from watchdog.state.survey import Ask
 
@@ -224,6 +225,30 @@ class Store:
                 return restarts.intend(connection, intent, expected, after, mine)
             except restarts.NotHeld as lost:
                 raise leases.LeaseLost([intent.account]) from lost
+
+    def intend_each(
+        self, wanted: Sequence[Wanted], now: Anchor, fences: Sequence[Fence | None]
+    ) -> list[int | Exception]:
+        """As ``intend`` for each, in its own ``fence``: gives its id, or what ``intend`` raises for it alone.
+
+        Where no machine shares the state, all of them are one transaction, and what it raises concerns all.
+        """
+        if self.shared:
+            return [self._intended(each, now, fence) for each, fence in zip(wanted, fences, strict=True)]
+        stored: list[int | Exception] = []
+        with self._aligned(now) as connection:
+            for each in wanted:
+                try:
+                    stored.append(restarts.intend(connection, each.intent, each.expected, each.after))
+                except restarts.Stale as stale:
+                    stored.append(stale)
+        return stored
+
+    def _intended(self, wanted: Wanted, now: Anchor, fence: Fence | None) -> int | Exception:
+        try:
+            return self.intend(wanted.intent, wanted.expected, wanted.after, now, fence)
+        except (restarts.Stale, leases.LeaseLost, StateError) as held:
+            return held
 
     def withdraw(self, intent_id: int, history: History, now: Anchor, fence: Fence | None = None) -> None:
         """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""

@@ -172,7 +172,10 @@ class Metrics:
         """The exposition and its content type, as ``Accept`` asks. Slow for large fleets: call it in another thread."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Once(lambda: self._families(snapshot)))
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # of a version that is no number the library makes no sense
+            encode, content_type = choose_encoder("")
         small, openmetrics = encode(registry), content_type.startswith(_OPENMETRICS)
         many = self._series(snapshot, openmetrics=openmetrics)
         return (small.removesuffix(_END) + many + _END if openmetrics else small + many), content_type
