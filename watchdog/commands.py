@@ -179,7 +179,7 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     pending_for = runtime.config.alerts.pending_for
-    inventory = Inventory(list(packs.values()), (), now, pending_for=pending_for, silences=memory.silences)
+    inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
     known, _ = packs[pack.id]
     return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
 
