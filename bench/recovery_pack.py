@@ -254,6 +254,10 @@ class Pack:
         clear = max(clear, self._authority_out(clear) if clear < math.inf else 0.0)
         return clear + 2 * MINUTE <= min(self._ends(begun, placed), self.closes)
 
+    def people_come_too_late(self, at: float) -> bool:
+        """Whether nothing but the people who place the records of a restart keeps it from being in time."""
+        return self.drawn.by_hand and not math.isinf(self.clear_at) and at + self._reaction() >= self.closes
+
     def _reaction(self) -> float:
         """How long people take this time."""
         return self.met.reactions[min(self.acted, len(self.met.reactions) - 1)] if self.met.reactions else 4 * HOUR

@@ -32,9 +32,7 @@ def due(
         (Reason.DNS_FAILURE, 4 * HOUR, 4 * HOUR),
         (Reason.CAA_FORBIDS, 4 * HOUR, 8 * HOUR),
         (Reason.CAA_FORBIDS, 13 * HOUR, DAY),
-        (Reason.CA_INTERNAL, 4 * HOUR, 2 * HOUR),
-        (Reason.CA_INTERNAL, 20 * MINUTE, 15 * MINUTE),
-        (Reason.CA_INTERNAL, 10 * MINUTE, 10 * MINUTE),
+        (Reason.CA_INTERNAL, 4 * HOUR, 4 * HOUR),
         (Reason.CA_RATE_LIMITED, 4 * HOUR, DAY),
     ],
 )

@@ -8,7 +8,6 @@ restart that ran into it or else from when the trouble was seen:
     ================  =====  ==========  ====================================================================
     reason            × of   at least    why
     ================  =====  ==========  ====================================================================
-    ca_internal       1/2                the CA's own hiccup: nothing here has to be mended first
     ca_rate_limited   1      34 h, 1 d   Let's Encrypt's limits are buckets that refill evenly: one certificate
                                          for an exact set of names every 34 h (5 in 7 days), one failed
                                          authorization every 12 min (5 an hour), one certificate of a domain
@@ -19,6 +18,7 @@ restart that ran into it or else from when the trouble was seen:
     caa_unreachable   1                  name servers come back by themselves, or a person mends them
     dns_failure       1                  the same
     other             1
+    ca_internal       1                  the CA's own hiccup, of hours: shorter waits only spend the attempts on it
     ================  =====  ==========  ====================================================================
 
 No wait gets longer than the backoff's longest by this, only a CA's limit may. Where a wait ends too late for the
@@ -51,7 +51,6 @@ class Pace:
 
 
 PACES = {
-    Reason.CA_INTERNAL: Pace(stretch=0.5),
     Reason.CA_RATE_LIMITED: Pace(waits_for_the_limit=True),
     Reason.CAA_FORBIDS: Pace(stretch=2.0),
 }
