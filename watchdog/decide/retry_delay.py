@@ -1,8 +1,8 @@
 """How the reason of a failed validation moves the next restart, and why.
 
 The wait after a restart is drawn and stored before anybody knows how the validation will end. Once its reason is known,
-the stored wait is stretched or shortened in proportion (so its jitter stays, and no dice are thrown), or a certificate
-authority's limit is waited out: until the time its message names, or else until one more fits in, counted from the
+the stored wait is stretched in proportion (so its jitter stays, and no dice are thrown), or a certificate authority's
+limit is waited out: until the time its message names, or else until one more fits in, counted from the
 restart that ran into it or else from when the trouble was seen:
 
     ================  =====  ==========  ====================================================================
@@ -17,8 +17,8 @@ restart that ran into it or else from when the trouble was seen:
     caa_forbids       2                  a person edits CAA, and caches must forget the old records
     caa_unreachable   1                  name servers come back by themselves, or a person mends them
     dns_failure       1                  the same
+    ca_internal       1                  its own hiccup, often of hours: shorter waits would only spend the attempts
     other             1
-    ca_internal       1                  the CA's own hiccup, of hours: shorter waits only spend the attempts on it
     ================  =====  ==========  ====================================================================
 
 No wait gets longer than the backoff's longest by this, only a CA's limit may. Where a wait ends too late for the
@@ -65,7 +65,7 @@ def next_restart_at(
 ) -> datetime | None:
     """The earliest moment of the next restart once the last one failed for ``reason``; ``None`` when it may be now.
 
-    No wait is shortened below the ``backoff``'s first nor stretched beyond its longest.
+    No wait is stretched beyond the ``backoff``'s longest.
     ``limit`` is what the authority said of the limit, if that was the reason.
     """
     last, drawn = history.last_restart_at, history.next_restart_at
@@ -73,7 +73,7 @@ def next_restart_at(
     due = drawn
     if last is not None and drawn is not None and drawn > last and pace.stretch != 1.0:
         wait = drawn - last
-        due = last + min(max(wait * pace.stretch, min(wait, backoff.initial)), max(wait, backoff.longest))
+        due = last + min(wait * pace.stretch, max(wait, backoff.longest))
     ran_into_it = last or history.trouble_since
     if pace.waits_for_the_limit and ran_into_it is not None:
         free = _free_at(ran_into_it, authority, limit or _UNSAID)
