@@ -48,7 +48,7 @@ class FindingName(StrEnum):
     RESOLVERS_DISAGREE = "resolvers_disagree"
     # The name that is challenged.
     TOKEN_MISSING = "token_missing"  # noqa: S105  a name, no secret
-    TOKEN_STALE = "token_stale"  # noqa: S105
+    TOKEN_STALE = "token_stale"  # noqa: S105  the same
     TOKENS_PLACED = "tokens_placed"  # the good news: nothing is left for a person to place
     DELEGATION_MISSING = "delegation_missing"
     DELEGATION_WRONG = "delegation_wrong"

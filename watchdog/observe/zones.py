@@ -98,7 +98,8 @@ class WatchedZones:
             for account, zones in other.found.items()
             if account in self._searches
         }
-        self._inactive = {account: ids for account, ids in other._inactive.items() if account in self.found}  # noqa: SLF001
+        others = other._inactive  # noqa: SLF001  of this class
+        self._inactive = {account: ids for account, ids in others.items() if account in self.found}
         self._findings += 1
 
     async def refresh(self, account: str, client: Client, now: datetime) -> bool:
