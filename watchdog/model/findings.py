@@ -72,11 +72,12 @@ class Limit:
     """A limit of the certificate authority that a validation ran into, as far as its words say.
 
     ``retry_at`` is when it may be tried again, where the authority says so; ``refill`` how long the limit takes to let
-    one more through, where the words say which limit it is.
+    one more through, where the words say which limit it is. ``paused``: no wait ends it, only whose account it is.
     """
 
     retry_at: datetime | None = None
     refill: timedelta | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
