@@ -180,7 +180,7 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     pending_for = runtime.config.alerts.pending_for
-    inventory = Inventory(list(packs.values()), (), now, pending_for=pending_for, silences=memory.silences)
+    inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
     known, _ = packs[pack.id]
     return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
 
@@ -271,7 +271,7 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
         findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
     for zone in components.watched.zones():
         if zone.account == client.account:
-            seen = await poll_zone(zone, client, troubled=False, pinned=components.memory.pinned(zone))
+            seen = await poll_zone(zone, client, troubled=False)
             what = f"account {zone.account}: zone {zone.label}"
             if isinstance(seen, Seen):
                 gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""

@@ -88,7 +88,7 @@ async def test_a_pack_that_does_not_plainly_read_as_timed_out_is_left_alone(stag
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ({"kind": "json_error", "status": 404, "code": 1408}, Reason.NOT_FOUND),
+        ({"kind": "json_error", "status": 404, "code": 1408}, Reason.MOVED_ON),
         ({"kind": "json_error", "status": 403, "code": 9103}, Reason.CREDENTIAL_REFUSED),
         ({"kind": "json_error", "status": 403, "code": 10000}, Reason.CREDENTIAL_REFUSED),
         ({"kind": "json_error", "status": 400, "code": 1234}, Reason.UNSEEN),

@@ -85,6 +85,16 @@ async def test_a_pack_that_is_gone_between_the_list_and_the_restart_is_not_patch
 
 
 @in_simulated_time
+async def test_a_pack_that_is_gone_between_the_list_and_the_restart_asks_for_no_person(start):
+    async with start({ZONE: [timed_out()]}, scenario={"deleted_shows": 0}) as fleet:
+        pack = pack_id(ZONE, 0)
+        fleet.wire.before("GET", pack, lambda: fleet.world.delete_pack(pack))
+        await fleet.watch(minutes=0.5)
+        assert fleet.row(ZONE)["reason"] == "moved_on"
+        assert fleet.row(ZONE)["needs_person"] is False
+
+
+@in_simulated_time
 async def test_a_pack_that_is_deleted_amid_its_backoff_is_told_once_and_asked_for_no_more(start):
     async with start({ZONE: [timed_out()]}) as fleet:
         await fleet.watch(minutes=8)

@@ -19,6 +19,7 @@ from watchdog.notify.pipeline import Pipeline
 from watchdog.schedule.spread import Share, share
 from watchdog.state import leases, restarts, schema
 from watchdog.state.memory import Memory
+from watchdog.state.server_clock import Moment
 
 
 @pytest.mark.repeats
@@ -116,7 +117,7 @@ def test_one_that_does_not_count_the_epoch_up_is_noticed(tmp_path, monkeypatch):
         taken = real(connection, *rest)
         table = schema.leases
         connection.execute(sa.update(table).where(table.c.account.in_(list(taken))).values(epoch=1))
-        return dict.fromkeys(taken, 1)
+        return {account: (1, set_by) for account, (_, set_by) in taken.items()}
 
     real = leases.claim
     monkeypatch.setattr(leases, "claim", claim)
@@ -153,3 +154,22 @@ def test_replicas_that_all_tell_of_the_watchdog_itself_are_noticed(tmp_path, mon
     monkeypatch.setattr(Pipeline, "release", lambda *_: None)  # else what the database refuses is not told, either
     outages = [plan.Happening(200.0, "no Cloudflare", {"replica": each, "lasts": 2400.0}) for each in (0, 1)]
     assert "told twice" in broken_by(tmp_path, *outages)
+
+
+@pytest.mark.repeats
+@pytest.mark.parametrize("hours", [3, -3])
+def test_the_database_s_clock_set_by_hours_and_a_kill_right_after_spend_no_budget_twice(hours, tmp_path):
+    set_ = [plan.Happening(607.0 + 400 * each, "database clock", {"by": hours * plan.HOUR}) for each in range(3)]
+    killed = [
+        plan.Happening(608.0 + 400 * each, "kill", {"replica": each % 2, "turns": 0, "down": 200.0})
+        for each in range(3)
+    ]
+    left = broken_by(tmp_path, *set_, *killed, restart={"max_per_hour": 2})
+    assert "over_budget" in left  # all that is said, when the hour is over: the packs wait for the next one
+
+
+def test_a_database_clock_that_nobody_heeds_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Moment, "step_until", lambda *_: 0)
+    set_ = [plan.Happening(1207.0, "database clock", {"by": 3 * plan.HOUR})]
+    killed = plan.Happening(1208.0, "kill", {"replica": 0, "turns": 0, "down": 200.0})
+    assert "within an hour" in broken_by(tmp_path, *set_, killed, restart={"max_per_hour": 2})

@@ -441,3 +441,65 @@ async def test_a_clock_that_is_set_between_the_plan_of_a_restart_and_its_intent_
     async with mind() as memory:
         memory.observe_clock(Anchor(T0, 0.0, kit.now.boot))
         assert memory.history(STUCK).last_restart_at == T0
+
+
+def many(count):
+    return [replace(STUCK, id=f"p{number}") for number in range(1, count + 1)]
+
+
+@in_simulated_time
+async def test_intents_that_come_while_the_disk_syncs_are_stored_together_and_each_counts(mind):
+    async with mind() as memory:
+        asyncio.get_running_loop().gate = held = Held()
+        held.holds, asked = True, []
+        ask, memory.writer.ask = memory.writer.ask, lambda question: (asked.append(question), ask(question))[1]
+        packs = many(9)
+        first = asyncio.create_task(restarted(memory, pack=packs[0]))
+        await asyncio.sleep(1)
+        others = [asyncio.create_task(restarted(memory, pack=pack)) for pack in packs[1:]]
+        await asyncio.sleep(1)
+        held.free.set()
+        stored = await asyncio.gather(first, *others)
+        assert (len(asked), len({each.id for each in stored})) == (2, 9)
+        assert all(memory.history(pack).attempts == 1 for pack in packs)
+    async with mind() as memory:
+        assert len(memory.recalled.restarts) == 9
+        assert all(memory.history(pack).attempts == 1 for pack in packs)
+
+
+@in_simulated_time
+async def test_an_intent_that_another_process_came_before_holds_up_none_that_is_stored_with_it(mind):
+    async with mind() as memory, mind(exclusive=False) as command:
+        one, two, three = many(3)
+        planned = [next_restart(memory, pack=pack) for pack in (one, two, three)]
+        await restarted(command, pack=two)
+        found = await asyncio.gather(*(memory.intents.intend(*each) for each in planned), return_exceptions=True)
+        assert [getattr(each, "reason", None) for each in found] == [None, Reason.BACKING_OFF, None]
+        assert memory.history(two) == command.history(two)
+
+
+@in_simulated_time
+async def test_where_the_disk_takes_no_write_none_of_those_that_act_at_once_may_send(mind, kit):
+    async with mind() as memory:
+        with kit.no_room():
+            found = await asyncio.gather(*(restarted(memory, pack=pack) for pack in many(3)), return_exceptions=True)
+        assert [each.reason for each in found] == [Reason.STATE_UNWRITABLE] * 3
+        assert all(memory.history(pack) == UNTROUBLED for pack in many(3))
+
+
+@in_simulated_time
+async def test_an_intent_of_which_nobody_waits_any_more_is_not_stored(mind):
+    async with mind() as memory:
+        asyncio.get_running_loop().gate = held = Held()
+        held.holds = True
+        first, second = many(2)
+        storing = asyncio.create_task(restarted(memory, pack=first))
+        await asyncio.sleep(1)
+        given_up = asyncio.create_task(restarted(memory, pack=second))
+        await asyncio.sleep(1)
+        given_up.cancel()
+        held.free.set()
+        await storing
+        await asyncio.sleep(1)
+    async with mind() as memory:
+        assert len(memory.recalled.restarts) == 1

@@ -374,7 +374,7 @@ def test_a_zones_name_survives_the_exposition_whatever_it_is(metrics):
     assert values(metrics, "packs", "zone", found=found) == {(name,): 1}
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00"])
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00", "text/plain;version=x"])
 def test_the_text_format_is_what_most_get(metrics, accept):
     body, content_type = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
     assert content_type.startswith("text/plain; version=")

@@ -18,6 +18,7 @@ from watchdog.cloudflare.errors import (
     CredentialRefused,
     Held,
     NotEnabled,
+    NotFound,
     NotFresh,
     PassingFault,
     RateLimited,
@@ -46,6 +47,8 @@ async def reread(pack: Pack, client: Client, reservation: Reservation) -> Pack |
     """The pack as it is now, or why it could not be read, in which case nothing may be sent."""
     try:
         return await client.get_pack(pack.zone_id, pack.id, reservation)
+    except NotFound as error:  # it was listed a moment ago: what has become of it the next look tells
+        return RestartOutcome(pack=pack, reason=Reason.MOVED_ON, error=str(error))
     except CloudflareError as error:
         return RestartOutcome(pack=pack, reason=error.reason, error=str(error))
 

@@ -15,9 +15,9 @@ from watchdog.model.clock import Clock
 PER_ADDRESS = 190
 """Requests per second over all credentials. Cloudflare's limit for one client address is 200."""
 
-SHORTEST_NAP = 0.02
-"""Seconds between two grants to those who wait: at the limit of an address four go together then, at a tenth of the
-wake-ups, and a window is used to 98 % all the same."""
+SHORTEST_NAP = 0.05
+"""Seconds between two grants to those who wait: at the limit of an address nine go together then, and what follows from
+their answers is done together too. A window is used to 97 % all the same."""
 
 LONGEST_NAP = 1.0
 """Seconds after which who waits for answers that are still out looks again: as long as an answer counts."""

@@ -22,7 +22,7 @@ class Reason(StrEnum):
     BACKING_OFF = "backing_off"
     OVER_BUDGET = "over_budget"
     DISABLED = "disabled"
-    MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status
+    MOVED_ON = "moved_on"  # the re-read right before the PATCH found another status, or no pack
     STATE_UNWRITABLE = "state_unwritable"  # no intent on disk, so no PATCH
     ACCOUNT_UNHELD = "account_unheld"  # of several replicas none works the account, or this one does no more
     STATE_LOST = "state_lost"  # what was restarted lately is not known any more

@@ -1,23 +1,25 @@
 """Intents: a restart is on the disk before it is sent, so that it counts whatever dies, and its outcome follows it.
 
-An intent is written and synced before ``intend`` returns, for it cannot be made again. Where the disk does not take it,
-or another process has just restarted the pack, nothing may be sent. Only ``cycle`` calls this, from the loop's thread;
-an intent that a dead process left open is settled at the next start by ``runtime``.
+An intent is written and synced before ``intend`` returns, for it cannot be made again. Those of zones that act at once
+are written together: what comes while the disk syncs waits for the next time. Where the disk does not take it, or
+another process has just restarted the pack, nothing may be sent. Only ``cycle`` calls this, from the loop's thread; an
+intent that a dead process left open is settled at the next start by ``runtime``.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.model.clock import Anchor
+from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.history import History, Intent, NotIntended, Sent
-from watchdog.model.leases import ALONE, Tenure
+from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Settled
 from watchdog.state.database import StateError
 from watchdog.state.leases import LeaseLost
 from watchdog.state.memory import Memory
-from watchdog.state.restarts import Stale
+from watchdog.state.restarts import Stale, Wanted
 from watchdog.state.store import Store
 
 
@@ -36,6 +38,15 @@ class Stored:
         return (self.intent.zone_id, self.intent.pack_id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Who waits for an intent to be stored, planned by the clock of ``moment``; ``stored`` is its id then."""
+
+    wanted: Wanted
+    moment: Anchor
+    stored: asyncio.Future[int]
+
+
 class Intents:
     """The restarts that are about to be sent, or on their way."""
 
@@ -44,6 +55,8 @@ class Intents:
         self._tenure = tenure
         self._memory = memory
         self._writer = memory.writer
+        self._waiting: list[_Waiting] = []
+        self._storing: asyncio.Task[None] | None = None
 
     async def intend(self, intent: Intent, before: History, after: History) -> Stored:
         """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
@@ -52,8 +65,7 @@ class Intents:
             await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
-            fence = self._writer.fence(intent.account)
-            intent_id = await self._writer.ask(lambda: self._store.intend(intent, before, after, moment, fence))
+            intent_id = await self._stored(Wanted(intent, before, after), moment)
         except Stale as stale:
             self._memory.recall_history(key, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
@@ -68,6 +80,41 @@ class Intents:
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
         self._memory.recall_history(key, after, moment)
         return Stored(intent_id, intent, before, moment)
+
+    async def _stored(self, wanted: Wanted, moment: Anchor) -> int:
+        """The intent's id, once it is on the disk. One of which nobody waits any more is not written."""
+        waiting = _Waiting(wanted, moment, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._storing is None:
+            self._storing = asyncio.create_task(self._store_all())
+        return await waiting.stored
+
+    async def _store_all(self) -> None:
+        """Store what waits, as much at once as was planned by one clock."""
+        try:
+            while left := [each for each in self._waiting if not each.stored.done()]:
+                moment = left[0].moment
+                batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
+                self._waiting = [each for each in left if each not in batch]
+                fences = [self._writer.fence(each.wanted.intent.account) for each in batch]
+                await self._store_batch(batch, moment, fences)
+        finally:
+            self._storing = None
+
+    async def _store_batch(self, batch: list[_Waiting], moment: Anchor, fences: list[Fence | None]) -> None:
+        wanted = [each.wanted for each in batch]
+        results: list[int | Exception]
+        try:
+            results = await self._writer.ask(lambda: self._store.intend_each(wanted, moment, fences))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is told to everybody who waits
+            results = [error] * len(batch)
+        for each, result in zip(batch, results, strict=True):
+            if each.stored.done():  # cancelled: it counts, as an attempt of which nobody knows what became
+                continue
+            if isinstance(result, Exception):
+                each.stored.set_exception(result)
+            else:
+                each.stored.set_result(result)
 
     def settle(self, intent_id: int, outcome: Sent, error: str, at: datetime) -> None:
         """Note what became of a restart; it is written with the zone. Until then the intent counts as an attempt."""

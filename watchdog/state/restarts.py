@@ -5,6 +5,7 @@ processes may act on one pack: the stored history decides which of them came fir
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchdog.model.history import UNTROUBLED, History, Intent
@@ -37,6 +38,15 @@ _FORGOTTEN = sa.delete(schema.histories).where(
     sa.func.coalesce(_h.trouble_since, -1) < sa.bindparam("since"),
     sa.func.coalesce(_h.last_restart_at, -1) < sa.bindparam("since"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An intent that is to be stored, with the history ``expected`` before it, and the one ``after`` it."""
+
+    intent: Intent
+    expected: History
+    after: History
 
 
 class Stale(Exception):

@@ -7,6 +7,7 @@ the people, who are told.
 
 import asyncio
 import json
+import math
 from contextlib import suppress
 from datetime import timedelta
 from random import Random
@@ -79,6 +80,7 @@ class Replicas(Surroundings):
         self.laws = LawsOfSeveral(deployment, self.time, self.world)
         self.server = Server(self.time, self.laws)
         self.server.wrong = timedelta(seconds=deployment.wrong[-1])
+        self._database_clock_set_at = -math.inf
         self.machines = [
             Machine(number, wrong, Way(self.dice), self.config) for number, wrong in enumerate(deployment.wrong[:-1])
         ]
@@ -114,6 +116,8 @@ class Replicas(Surroundings):
 
     def _start(self, machine):
         if machine.process is None:
+            if self.time.seconds < self._database_clock_set_at + self.deployment.lease:  # it may begin another era
+                self.laws.database_clock_set_unseen()
             self.lives += 1
             self.tally["lives"] += 1
             machine.process = Process(self, machine)
@@ -236,7 +240,9 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
-        self.laws.database_clock_set(by)
+        self._database_clock_set_at = self.time.seconds
+        if self.server.trouble or self.server.full or not any(each.able for each in self.machines):
+            self.laws.database_clock_set_unseen()
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]
