@@ -18,7 +18,7 @@ from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.diagnose.zone import inactive
 from watchdog.model.decisions import Do
-from watchdog.model.findings import Diagnosis, obstacle
+from watchdog.model.findings import Diagnosis, darkness, obstacle
 from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
@@ -234,7 +234,8 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
     decision = cycle.decide(zone, pack, diagnosis, cycle.now())
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
-        why = obstacle(diagnosis.findings) if diagnosis and REASONS[decision.reason].needs_a_person else None
+        found = diagnosis.findings if diagnosis and REASONS[decision.reason].needs_a_person else ()
+        why = obstacle(found) or darkness(found)
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 

@@ -43,9 +43,18 @@ def case(
 @pytest.mark.parametrize("name", FindingName)
 def test_only_what_no_restart_can_pass_holds_one_and_only_where_it_is_certain(name):
     for certainty in Certainty:
-        held = certainty is Certainty.CERTAIN and name in OBSTACLES
+        held = certainty is Certainty.CERTAIN and name in OBSTACLES | {FindingName.DNS_FAILURE}
         expected = Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS) if held else decide(case())
         assert decide(case(finding(name, certainty))) == expected
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(4, Do.LEAVE), (3, Do.RESTART), (1, Do.RESTART)])
+def test_a_domain_whose_dns_fails_for_every_resolver_is_tried_shortly_before_a_restart_comes_too_late(hours, expected):
+    late = timedelta(hours=24, minutes=5)  # before its end: then it is too late
+    pack = replace(PACK, expires_at=NOW + late + timedelta(hours=hours), uploaded_at=NOW - timedelta(days=85))
+    dark = finding(FindingName.DNS_FAILURE)
+    assert decide(case(dark, pack=pack)).do is expected
+    assert decide(case(finding(FindingName.CAA_FORBIDS), pack=pack)).do is Do.LEAVE
 
 
 def test_the_obstacle_is_found_among_others():

@@ -4,7 +4,7 @@ A check returns its decision, or ``None`` when it has nothing to say.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -12,11 +12,14 @@ from watchdog.decide import retry_delay
 from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Finding, Limit, obstacle
+from watchdog.model.findings import Finding, Limit, darkness, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
+
+LAST_CHANCE = timedelta(hours=3)
+"""How long before a restart comes too late a domain whose DNS fails is tried all the same: a few restarts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +124,18 @@ def is_refused_by_its_ca(case: Case) -> Decision | None:
 
 
 def is_held_by_diagnosis(case: Case) -> Decision | None:
-    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more."""
-    return LEAVE[Reason.HELD_BY_DIAGNOSIS] if obstacle(case.findings) is not None else None
+    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more.
+
+    That the domain's DNS fails for every resolver asked is not all that certain to be so for the authority: shortly
+    before a restart comes too late for the renewal, it holds nothing.
+    """
+    if obstacle(case.findings) is not None:
+        return LEAVE[Reason.HELD_BY_DIAGNOSIS]
+    if darkness(case.findings) is None:
+        return None
+    window = renewal(case.pack.expires_at, case.pack.uploaded_at, case.now)
+    last_chance = window is not None and case.now >= window.last_restart_at - LAST_CHANCE
+    return None if last_chance else LEAVE[Reason.HELD_BY_DIAGNOSIS]
 
 
 def has_no_attempts_left(case: Case) -> Decision | None:

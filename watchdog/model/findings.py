@@ -151,3 +151,11 @@ def obstacle(findings: Iterable[Finding]) -> Finding | None:
         if finding.certainty is Certainty.CERTAIN and finding.name in OBSTACLES:
             return finding
     return None
+
+
+def darkness(findings: Iterable[Finding]) -> Finding | None:
+    """The first finding that the domain's DNS fails for everybody, if there is one: it comes back by itself, or not."""
+    for finding in findings:
+        if finding.certainty is Certainty.CERTAIN and finding.name is FindingName.DNS_FAILURE:
+            return finding
+    return None
