@@ -108,7 +108,7 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
     if known.decision.do is Do.WAIT and at is not None:
         step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
         if known.decision.reason is Reason.CA_RATE_LIMITED:
-            return f"{step} That is too late for the renewal: order it from another certificate authority now."
+            return f"{step} No wait ends the limit of its authority in time: order it from another one now."
         return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
