@@ -545,8 +545,7 @@ class Year:
         for pack in self.world.all:
             if pack.open:
                 found += _pressing(pack)
-        memory = self.runtime.components.memory
-        for known in (pack for zone in memory.zones.values() for pack in memory.packs_of(zone)):
+        for known in self.runtime.components.memory.read():
             if known.pack.status in IN_PROGRESS:
                 found += [self._seconds(known.since + patience) for patience in (WORKS_WITHIN, settings.pending_for)]
         return min((at for at in found if at > now), default=math.inf)

@@ -120,7 +120,7 @@ def is_sound(pack: Pack) -> None:
         decision=Decision(Do.LEAVE, Reason.HEALTHY),
     )
     packs.pack_row(known)
-    msgspec.json.encode(Inventory([(known, UNTROUBLED)], (), NOW).rows())
+    msgspec.json.encode(Inventory.of([(known, UNTROUBLED)], (), NOW).rows())
     hash(pack)
 
 
@@ -248,7 +248,7 @@ async def _is_ready() -> tuple[bool, str]:
 
 
 async def _no_fleet() -> Fleet:
-    return Fleet(Inventory([], [], NOW))
+    return Fleet(Inventory.of([], [], NOW))
 
 
 async def _no_events(_: JournalQuery) -> list[tuple[int, JournalLine]]:

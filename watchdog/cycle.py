@@ -285,7 +285,7 @@ class Cycle:
     def _note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
         """Keep a decision, and the pack's place in the queue for the budget. True when it is another than before."""
         memory, budget = self.components.memory, self.components.budget
-        if decision.reason is Reason.OVER_BUDGET:
+        if decision.reason in (Reason.OVER_BUDGET, Reason.STATE_UNWRITABLE):
             budget.wait(zone.account, pack.key, due_since(memory.history(pack), now), now)
         else:
             budget.leave(zone.account, pack.key)
@@ -394,6 +394,7 @@ class Cycle:
         )
         # Before the first await: two restarts must not share the last place in the budget.
         place = components.budget.take(zone.account, now)
+        components.budget.leave(zone.account, pack.key)
         try:
             stored = await components.intents.intend(intent, before, after)
         except NotIntended as held:

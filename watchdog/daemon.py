@@ -290,7 +290,7 @@ class Daemon:
     async def _after_pass(self, report: PassReport) -> None:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
-        found = inventory(components, self._runtime.config.alerts.pending_for)
+        found = await asyncio.to_thread(inventory, components, self._runtime.config.alerts.pending_for)
         self._notify.send(STATUS=self.health.summary(found))
         heartbeat = True
         if (keeper := self._runtime.keeper) is not None:

@@ -175,7 +175,7 @@ class Health:
         if self.last is None:
             return "The first pass is under way."
         need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
-        packs, zones = counted(len(found.packs), "pack"), counted(len(found.zones), "zone")
+        packs, zones = counted(found.count, "pack"), counted(len(found.zones), "zone")
         needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"
         parts = [f"{packs} in {zones}; {needed}"]
         parts += [f"{counted(unseen, 'zone')} not seen"] if unseen else []

@@ -158,13 +158,15 @@ class Keeper:
             self.me = self.describe(self.me)
             before, fence, seen = self._clock.monotonic(), self._fence(), set(self._seen)
             try:
-                roll, renewed = await self._ask(lambda: self._store.beat(self.me, self.ttl, fence, seen))
+                roll, renewed = await self._ask(
+                    lambda: self._store.beat(self.me, self.ttl, fence, seen, self._clock.monotonic)
+                )
             except StateError as error:
                 self.error = str(error)
                 return
             self.error = ""
             self._seen -= seen
-            if isinstance(self._clock, Following):
+            if isinstance(self._clock, Following) and roll.exact:
                 self._clock.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)

@@ -218,4 +218,4 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
 def _inventory(config: "Config", snapshot: Snapshot, now: datetime) -> Inventory:
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
     pending_for, zones = config.alerts.pending_for, list(snapshot.zones.values())
-    return Inventory(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)
+    return Inventory.of(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)

@@ -29,6 +29,7 @@ from watchdog.model.events import Event, EventName
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.leases import ALONE, Replica
 from watchdog.model.needs import PENDING_FOR
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.text import clean
 from watchdog.passes import AT_ONCE, Passes
@@ -174,9 +175,10 @@ def take_up(lasting: Lasting, recalled: Recalled, *, settling: bool) -> None:
     """Go on where others ended: with the hour's restarts, the queue for the budget and, ``settling``, open intents."""
     now, memory = lasting.clock.now(), lasting.memory
     lasting.budget.merge(recalled.restarts)
-    for known in memory.over_budget():
-        due = due_since(memory.history(known.pack), now)
-        lasting.budget.wait(known.account, known.pack.key, due, now)
+    for known in memory.read():
+        if known.decision.reason is Reason.OVER_BUDGET:
+            due = due_since(memory.history(known.pack), now)
+            lasting.budget.wait(known.account, known.pack.key, due, now)
     for intent_id, intent in recalled.open_intents if settling else ():
         error = "the process ended before the answer came"
         lasting.intents.settle(intent_id, Sent.UNKNOWN, error, now)
@@ -206,5 +208,5 @@ def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> I
     """
     memory = components.memory
     zones = [memory.zone(zone) for zone in components.zones()]
-    packs = [(known, memory.history(known.pack)) for zone in zones for known in memory.packs_of(zone)]
+    packs = [memory.packs_in(zone) for zone in zones]
     return Inventory(packs, zones, components.clock.now(), pending_for=pending_for, silences=memory.silences)

@@ -1,5 +1,7 @@
 """The promise that matters most: what no PATCH is ever sent for, whatever Cloudflare shows or does in between."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,6 +144,19 @@ async def test_with_a_state_that_takes_no_writes_nothing_is_restarted(start):
         await fleet.watch(minutes=30)
         assert len(fleet.patches()) == 1
         assert fleet.row(ZONE)["reason"] == "healthy"
+
+
+@in_simulated_time
+async def test_with_a_state_that_takes_no_writes_and_a_small_budget_each_pack_is_held_for_one_reason(start):
+    zones = {f"z{n}.example": [timed_out(after=f"{9 - n}m"), timed_out(hosts=[f"x.z{n}.example"])] for n in range(4)}
+    async with start(zones, config={"restart": {"max_per_hour": 2}}) as fleet:
+        fleet.unwritable()
+        await fleet.watch(minutes=15)
+        settled = len(fleet.events("restart_held"))
+        await fleet.watch(hours=1)
+        assert len(fleet.events("restart_held")) == settled
+        reasons = Counter(row["reason"] for zone in zones for row in fleet.rows(zone))
+        assert reasons == {"state_unwritable": 2, "over_budget": 6}
 
 
 @in_simulated_time

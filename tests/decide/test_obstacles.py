@@ -9,7 +9,7 @@ from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, obstacle, placed, to_place
+from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, Limit, obstacle, placed, to_place
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
@@ -31,17 +31,30 @@ def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record:
 
 
 def case(
-    *findings: Finding, failed_for: Reason | None = None, pack: Pack = PACK, history: History = UNTROUBLED
+    *findings: Finding,
+    failed_for: Reason | None = None,
+    pack: Pack = PACK,
+    history: History = UNTROUBLED,
+    limit: Limit | None = None,
 ) -> Case:
-    return Case(pack=pack, history=history, rules=RULES, now=NOW, failed_for=failed_for, findings=findings)
+    return Case(pack=pack, history=history, rules=RULES, now=NOW, failed_for=failed_for, findings=findings, limit=limit)
 
 
 @pytest.mark.parametrize("name", FindingName)
 def test_only_what_no_restart_can_pass_holds_one_and_only_where_it_is_certain(name):
     for certainty in Certainty:
-        held = certainty is Certainty.CERTAIN and name in OBSTACLES
+        held = certainty is Certainty.CERTAIN and name in OBSTACLES | {FindingName.DNS_FAILURE}
         expected = Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS) if held else decide(case())
         assert decide(case(finding(name, certainty))) == expected
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(4, Do.LEAVE), (3, Do.RESTART), (1, Do.RESTART)])
+def test_a_domain_whose_dns_fails_for_every_resolver_is_tried_shortly_before_a_restart_comes_too_late(hours, expected):
+    late = timedelta(hours=24, minutes=5)  # before its end: then it is too late
+    pack = replace(PACK, expires_at=NOW + late + timedelta(hours=hours), uploaded_at=NOW - timedelta(days=85))
+    dark = finding(FindingName.DNS_FAILURE)
+    assert decide(case(dark, pack=pack)).do is expected
+    assert decide(case(finding(FindingName.CAA_FORBIDS), pack=pack)).do is Do.LEAVE
 
 
 def test_the_obstacle_is_found_among_others():
@@ -78,6 +91,13 @@ def test_a_limit_that_is_waited_for_until_it_is_too_late_for_the_renewal_needs_a
     decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack))
     assert decided == Decision(Do.WAIT, reason, NOW + timedelta(days=1))
     assert REASONS[Reason.CA_RATE_LIMITED].needs_a_person
+
+
+def test_a_pause_which_no_wait_ends_needs_a_person_at_once_however_much_time_is_left():
+    first, pack = History(trouble_since=NOW), replace(PACK, expires_at=NOW + timedelta(days=29))
+    limit = Limit(refill=timedelta(days=1), paused=True)
+    decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack, limit=limit))
+    assert decided == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + timedelta(days=1))
 
 
 findings = st.lists(

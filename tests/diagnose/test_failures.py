@@ -126,6 +126,36 @@ def test_the_end_of_an_alias_that_fails_is_named(resolver):
     assert f"DNS fails for dead.example.net, where the alias {NAME} ends," in found["dns_failure"]
 
 
+@pytest.mark.parametrize("how", ["servfail", "refused"])
+def test_a_domain_whose_dns_fails_for_two_independent_resolvers_fails_for_certain(resolver, how):
+    pair = [copy(resolver, **{"example.com": how}) for _ in range(2)]
+    assert ("dns_failure", "certain") in about(diagnose(pack(HOST), *pair, facts=FULL))
+
+
+def test_that_dns_fails_is_not_certain_where_one_resolver_gets_an_answer(resolver):
+    pair = copy(resolver, **{"example.com": "servfail"}), resolver
+    assert ("dns_failure", "certain") not in about(diagnose(pack(HOST), *pair, facts=FULL))
+
+
+def test_that_dns_fails_is_not_certain_where_a_resolver_gets_no_answer_for_the_top_of_the_name_either(resolver):
+    pair = copy(resolver, com="servfail"), copy(resolver, com="servfail")
+    assert ("dns_failure", "certain") not in about(diagnose(pack(HOST), *pair, facts=FULL))
+
+
+def test_that_dns_fails_at_the_end_of_an_alias_is_not_certain(resolver):
+    resolver.records[NAME] = ["CNAME dead.example.net."]
+    resolver.odd |= {f"{NAME} TXT": "servfail", "dead.example.net": "servfail"}
+    found = diagnose(pack(HOST), copy(resolver, **resolver.odd), copy(resolver, **resolver.odd), facts=FULL)
+    assert ("dns_failure", "likely") in about(found)
+
+
+def test_that_dns_fails_for_the_challenge_is_not_certain_to_matter_where_http_comes_first(resolver):
+    resolver.odd[NAME] = "servfail"
+    renewed = replace(pack(HOST), expires_at=NOW)
+    found = diagnose(renewed, copy(resolver, **resolver.odd), copy(resolver, **resolver.odd), facts=PARTIAL)
+    assert ("dns_failure", "likely") in about(found)
+
+
 # ── resolvers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -54,7 +54,7 @@ def zone(name="example.com", account="main", *, error="", reason=""):
 
 def inventory(*packs, zones=None):
     zones = [zone()] if zones is None else zones
-    return Inventory(list(packs), list(zones), NOW)
+    return Inventory.of(packs, list(zones), NOW)
 
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -121,6 +121,17 @@ def test_an_alert_says_what_is_known_and_what_to_do():
     assert alert.runbook == "docs/runbooks/held_by_diagnosis.md"
 
 
+def test_a_restart_that_is_held_since_dns_fails_for_everybody_says_so():
+    dark = replace(FORBIDS, name=FindingName.DNS_FAILURE, says="DNS fails for example.com.")
+    [alert] = held(diagnosed(decided(Reason.HELD_BY_DIAGNOSIS), dark))
+    assert alert.summary == "example.com: not restarted, since that is certain to fail: DNS fails for example.com"
+
+
+def test_a_validation_that_goes_on_while_dns_fails_for_everybody_needs_nobody_yet():
+    dark = replace(FORBIDS, name=FindingName.DNS_FAILURE, says="DNS fails for example.com.")
+    assert held(waiting(20, dark)) == []
+
+
 def test_a_restart_whose_records_a_person_places_is_said_with_the_records():
     row = diagnosed(changed(troubled(history=restarted(2)), status="pending_validation"), MISSING)
     [alert] = held(row)

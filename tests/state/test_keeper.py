@@ -22,7 +22,7 @@ class Database:
         self._clock = clock
         self.away, self.taken, self.held = False, set(), {}
 
-    def beat(self, me, ttl, fence, _seen):
+    def beat(self, me, ttl, fence, _seen, _monotonic):
         self._answer()
         at, ends = self._clock.now(), self._clock.now() + ttl
         leases = {

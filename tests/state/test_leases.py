@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import count
+from time import monotonic
 
 import pytest
 import sqlalchemy as sa
@@ -12,10 +13,12 @@ from watchdog.model.leases import Fence, Replica
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.leases import LeaseLost
+from watchdog.state.postgresql import NOW
 from watchdog.state.store import Store
 
 pytestmark = pytest.mark.real
 TTL = timedelta(seconds=30)
+
 _schemas = count(1)
 
 
@@ -66,7 +69,7 @@ def test_a_lease_that_ran_out_is_kept_by_who_comes_back_before_anybody_took_it(t
     one, other = two
     fence = take(one, kit, "a")
     run_out(one)
-    assert one.beat(replica(kit, "a"), TTL, fence, [])[1] == {"main"}
+    assert one.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
     assert take(other, kit, "b").epochs == {}
 
 
@@ -75,7 +78,7 @@ def test_who_was_taken_over_from_keeps_nothing(two, kit):
     fence = take(one, kit, "a")
     run_out(one)
     take(other, kit, "b")
-    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [])
+    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [], monotonic)
     assert renewed == frozenset()
     assert found.leases["main"].holder == "b"
 
@@ -83,8 +86,8 @@ def test_who_was_taken_over_from_keeps_nothing(two, kit):
 def test_the_roll_names_the_living_and_when_zones_were_seen(two, kit):
     one, other = two
     fence = take(one, kit, "a")
-    one.beat(replica(kit, "a"), TTL, fence, ["main"])
-    found, _ = other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [])
+    one.beat(replica(kit, "a"), TTL, fence, ["main"], monotonic)
+    found, _ = other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
     assert {each.name for each in found.replicas.values()} == {"a", "b"}
     assert found.replicas["a-1"].accounts == ("main",)
     assert found.leases["main"].seen_at is not None
@@ -134,7 +137,7 @@ def test_nobody_takes_over_in_the_middle_of_a_write_but_the_holder_may_renew(two
     fence = take(one, kit, "a")
     with ExitStack() as writing:
         writing.enter_context(one.writing(fence))
-        assert other.beat(replica(kit, "a"), TTL, fence, [])[1] == {"main"}
+        assert other.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
         with other.writing() as connection:  # as if its time were over: the write holds it all the same
             connection.execute(sa.update(schema.leases).values(expires=1))
         assert take(other, kit, "b").epochs == {}
@@ -164,3 +167,24 @@ def test_who_leaves_gives_up_also_what_it_took_in_the_last_moment(two, kit):
     take(one, kit, "a")
     one.release(Fence("a-1", {}), leaving=True)
     assert take(other, kit, "b").epochs == {"main": 2}
+
+
+def test_what_is_stored_follows_a_clock_of_the_server_that_is_set(two, kit):
+    one, other = two
+    fence = take(one, kit, "a")
+    zone = ZoneMemory(account="main", label="example.com", id=kit.intent().zone_id)
+    one.save(Changes(zones=[zone]), kit.now, fence)
+    one.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, fence)
+    one.book("main", "shared", 5.5, 1, 0.0, fence)
+    for each in (one, other):
+        each.beat(replica(kit, "a"), TTL, Fence("a-1", {}), [], monotonic)
+        each._database.now = NOW + 3 * 3_600_000_000  # noqa: SLF001 - a server's own clock can be set by nobody here
+    other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
+    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [], monotonic)
+    later = timedelta(hours=3)
+    step = one.restarts_since(kit.t0 - later)[0][1] - kit.t0
+    assert abs(step - later) < timedelta(seconds=5)
+    assert one.history_of("z1", "p1").last_restart_at == kit.t0 + step
+    assert one.booked("shared") == [("main", pytest.approx(5.5 + step.total_seconds()), 1)]
+    assert renewed == {"main"}
+    assert found.leases["main"].expires - found.at <= TTL

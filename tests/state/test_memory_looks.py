@@ -1,19 +1,27 @@
 """What a look leaves in the memory: what is new is told once, what is gone is not forgotten at once, ids may change."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.time import in_simulated_time, simulated
+from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis
-from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Seen, Unseen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
+from watchdog.model.zone_packs import ZonePacks
 from watchdog.observe.compare import compare
+from watchdog.state.changes import Changes
+from watchdog.state.memory import Memory
+from watchdog.state.store import Store
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ZONE = ZoneRef("main", "example.com", "z1")
@@ -338,6 +346,52 @@ async def test_whatever_is_learnt_or_tried_makes_another_revision(mind):
             before = memory.revision
             step()
             assert memory.revision > before
+
+
+STEPS = {
+    "seen well": lambda memory, now: look(memory, pack(), now=now),
+    "seen timed out": lambda memory, now: look(memory, pack(status="validation_timed_out"), decision=WAIT, now=now),
+    "another beside it": lambda memory, now: look(memory, pack(), pack("p2", hosts=("b.example",)), now=now),
+    "not there": lambda memory, now: look(memory, now=now),
+    "not seen": lambda memory, now: seen(memory, Unseen(ZONE, Reason.UNSEEN, "HTTP 500"), now),
+    "the zone under another id": lambda memory, now: look(memory, zone=replace(ZONE, id="z2"), now=now),
+    "tried": lambda memory, now: tried(memory, pack(), at=now),
+    "given up": lambda memory, now: memory.give_up(pack(), now),
+    "an error": lambda memory, now: memory.note_error(pack(), f"HTTP 500 at {now}"),
+    "recalled": lambda memory, now: memory.recall_history(pack().key, History(attempts=2), Anchor(now, 0.0, "boot")),
+    "the clock was set": lambda memory, now: memory.observe_clock(Anchor(now + HOUR, 0.0, "boot")),
+    "let go": lambda memory, _: memory.release("main"),
+}
+
+
+@pytest.mark.parametrize("kept", [(), (pack(),)], ids=["empty", "unread"])
+@given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_said_of_a_zone_is_never_older_than_what_is_known_of_its_packs(kit, kept, steps):
+    async def live():
+        with closing(Store.in_memory()) as store, ThreadPoolExecutor(1) as worker:
+            packs = [
+                Remembered(account="main", zone="example.com", pack=each, since=T0, seen_at=T0, decision=HEALTHY)
+                for each in kept
+            ]
+            zone = ZoneMemory(account="main", label="example.com", id="z1", seen_at=T0, tried_at=T0)
+            store.save(Changes(zones=[zone], packs=packs), kit.now)
+            memory = Memory(store, worker)
+            await memory.recall(kit.now)
+            for number, step in enumerate(steps):
+                said = memory.packs_in(memory.zone(ZONE))
+                assert memory.packs_in(memory.zone(ZONE)) is said
+                STEPS[step](memory, T0 + number * MINUTE)
+                said, entries = (
+                    memory.packs_in(memory.zone(ZONE)),
+                    [(known, memory.history(known.pack)) for known in memory.packs_of(ZONE)],
+                )
+                fresh = ZonePacks.of(ZONE.key, memory.zone(ZONE).id, entries)
+                assert list(said.entries) == entries
+                assert (said.zone_id, said.statuses) == (fresh.zone_id, fresh.statuses)
+                assert (said.well, said.ends) == (fresh.well, fresh.ends)
+
+    simulated(live)
 
 
 @in_simulated_time

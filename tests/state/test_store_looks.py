@@ -89,7 +89,7 @@ def looked(store, **wanted):
 def test_the_rows_are_those_of_the_whole_values(filled):
     snapshot = filled.load()
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    whole = Inventory(packs, list(snapshot.zones.values()), NOW, silences=snapshot.silences).rows()
+    whole = Inventory.of(packs, list(snapshot.zones.values()), NOW, silences=snapshot.silences).rows()
     found, zones = looked(filled)
     by_id = {row["pack_id"]: row for row in map(json.loads, found)}
     assert by_id == {row["pack_id"]: json.loads(json.dumps(row)) for row in whole["packs"]}

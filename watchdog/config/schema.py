@@ -40,6 +40,7 @@ from watchdog.config.types import (
     listen_address,
     resolver_address,
 )
+from watchdog.model.leases import LONGEST_LEASE
 from watchdog.model.packs import ZoneRef
 
 __all__ = [
@@ -70,7 +71,7 @@ PER_ACCOUNT = frozenset({"max_per_hour"})
 _USUAL_STATE = "sqlite:////var/lib/certpack-watchdog/state.db"
 _SHORTEST_REPEAT = timedelta(hours=1)
 _LONGEST_QUESTION = timedelta(seconds=30)
-_SHORTEST_LEASE, _LONGEST_LEASE = timedelta(seconds=2), timedelta(minutes=10)
+_SHORTEST_LEASE = timedelta(seconds=2)
 
 
 class Block(BaseModel):
@@ -500,8 +501,8 @@ class Replica(Block):
 
     @model_validator(mode="after")
     def _neither_short_nor_long(self) -> "Replica":
-        if not _SHORTEST_LEASE <= self.lease <= _LONGEST_LEASE:
-            shortest, longest = format_duration(_SHORTEST_LEASE), format_duration(_LONGEST_LEASE)
+        if not _SHORTEST_LEASE <= self.lease <= LONGEST_LEASE:
+            shortest, longest = format_duration(_SHORTEST_LEASE), format_duration(LONGEST_LEASE)
             raise ValueError(f"lease must be at least {shortest} and at most {longest}")
         return self
 

@@ -4,7 +4,7 @@ A check returns its decision, or ``None`` when it has nothing to say.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -12,11 +12,14 @@ from watchdog.decide import retry_delay
 from watchdog.decide.backoff import Backoff
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Finding, Limit, obstacle
+from watchdog.model.findings import Finding, Limit, darkness, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import renewal
+
+LAST_CHANCE = timedelta(hours=3)
+"""How long before a restart comes too late a domain whose DNS fails is tried all the same: a few restarts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +124,18 @@ def is_refused_by_its_ca(case: Case) -> Decision | None:
 
 
 def is_held_by_diagnosis(case: Case) -> Decision | None:
-    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more."""
-    return LEAVE[Reason.HELD_BY_DIAGNOSIS] if obstacle(case.findings) is not None else None
+    """A restart is certain to fail. The hold ends by itself at the first look that does not find it any more.
+
+    That the domain's DNS fails for every resolver asked is not all that certain to be so for the authority: shortly
+    before a restart comes too late for the renewal, it holds nothing.
+    """
+    if obstacle(case.findings) is not None:
+        return LEAVE[Reason.HELD_BY_DIAGNOSIS]
+    if darkness(case.findings) is None:
+        return None
+    window = renewal(case.pack.expires_at, case.pack.uploaded_at, case.now)
+    last_chance = window is not None and case.now >= window.last_restart_at - LAST_CHANCE
+    return None if last_chance else LEAVE[Reason.HELD_BY_DIAGNOSIS]
 
 
 def has_no_attempts_left(case: Case) -> Decision | None:
@@ -147,8 +160,8 @@ def knows_too_little(case: Case) -> Decision | None:
 def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over.
 
-    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, a person is needed
-    now: another authority has no such limit.
+    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, or no wait ends it,
+    a person is needed now: another authority has no such limit.
     """
     pack, failed_for = case.pack, case.failed_for
     authority, backoff = pack.certificate_authority, case.rules.backoff
@@ -157,7 +170,8 @@ def is_backing_off(case: Case) -> Decision | None:
         return None
     window = renewal(pack.expires_at, pack.uploaded_at, case.now)
     too_late = window is not None and due > window.last_restart_at
-    limited = failed_for is Reason.CA_RATE_LIMITED and too_late
+    paused = case.limit is not None and case.limit.paused
+    limited = failed_for is Reason.CA_RATE_LIMITED and (too_late or paused)
     return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if limited else Reason.BACKING_OFF, due)
 
 

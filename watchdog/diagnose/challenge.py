@@ -89,7 +89,8 @@ async def check_challenge(
     wanted = challenged(pack, zone, base)
     answers = await lookups.ask(wanted.name, "TXT")
     told = await lookups.proven(answers)
-    found = _failures(base, wanted.name, answers)
+    dark = failures.everywhere(answers) and not _tries_http(pack, zone, base) and await lookups.work(base)
+    found = _failures(base, wanted.name, answers, dark=dark)
     if not told:
         told = await _alias_alone(lookups, wanted)
     if len({(answer.chain[:1], frozenset(answer.values)) for answer in told}) > 1:
@@ -134,7 +135,7 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     ]
 
 
-def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
+def _failures(base: str, name: str, answers: Sequence[Answer], *, dark: bool) -> list[Finding]:
     found = failures.bogus(base, name, answers) or failures.circle(base, name, answers)
     if found is not None:
         return [found]
@@ -142,7 +143,8 @@ def _failures(base: str, name: str, answers: Sequence[Answer]) -> list[Finding]:
     if broken is not None:
         says = f"DNS fails for {failures.failing(name, broken)}: {broken.resolver} says {failures.noted(broken)}."
         remedy = "Mend the name servers that are responsible for this name."
-        return [Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=base, says=says, remedy=remedy)]
+        sure = Certainty.CERTAIN if dark else Certainty.LIKELY
+        return [Finding(name=FindingName.DNS_FAILURE, certainty=sure, host=base, says=says, remedy=remedy)]
     statuses = {answer.status for answer in answers}
     if ResponseStatus.TIMEOUT in statuses and statuses <= UNTOLD:
         says = f"No resolver brought an answer in time when asked for {name}."
@@ -204,12 +206,17 @@ def _delegated_in_vain(wanted: _Name, pack: Pack, found: list[Finding]) -> list[
     ]
 
 
+def _tries_http(pack: Pack, zone: ZoneFacts, base: str) -> bool:
+    """Whether Cloudflare may validate this host by HTTP first."""
+    names = {host for host in pack.hosts if base_of(host) == base}
+    return zone.type == "partial" and pack.expires_at is not None and not any(name.startswith("*.") for name in names)
+
+
 async def _by_http_first(
     lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
 ) -> bool:
     """Whether Cloudflare validates this host by HTTP first, and nothing is seen to be wrong with that."""
-    names = {host for host in pack.hosts if base_of(host) == base}
-    if zone.type != "partial" or pack.expires_at is None or any(name.startswith("*.") for name in names):
+    if not _tries_http(pack, zone, base):
         return False
     answers = await lookups.ask(base, "CAA")
     if not any(target.endswith(_PROXIED) for answer in answers for target in answer.chain):

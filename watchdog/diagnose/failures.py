@@ -12,7 +12,7 @@ from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, Answer, Respon
 from watchdog.model.findings import Certainty, Finding, FindingName
 
 WITNESSES = 2
-"""Independent resolvers that must see broken signatures before a restart is held."""
+"""Independent resolvers that must see the same before a restart is held."""
 
 
 def noted(answer: Answer) -> str:
@@ -58,6 +58,15 @@ def circle(host: str, name: str, answers: Sequence[Answer]) -> Finding | None:
 def broken(answers: Sequence[Answer]) -> Answer | None:
     """The first answer that is none, though the resolver works."""
     return next((answer for answer in answers if answer.status in BROKEN), None)
+
+
+def everywhere(answers: Sequence[Answer]) -> bool:
+    """Whether a name's DNS fails for every resolver, of two operators at least, and so for its authority too.
+
+    What fails at the end of an alias is somebody else's, and may be there once it is needed.
+    """
+    broken = all(answer.status in BROKEN and not answer.chain for answer in answers)
+    return broken and len({operator(answer.resolver) for answer in answers}) >= WITNESSES
 
 
 def failing(name: str, answer: Answer) -> str:

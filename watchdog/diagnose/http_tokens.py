@@ -107,7 +107,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     for kind in ("AAAA", "A"):  # authorities try IPv6 first
         answers = await lookups.ask(host, kind)
         addresses += sorted({value for answer in answers for value in answer.values})[:1]
-        found += _dns_failure(host, kind, answers)
+        found += _dns_failure(host, kind, answers, dark=failures.everywhere(answers) and await lookups.work(host))
     for address in addresses:
         if not reach.allowed(address):
             found.append(_private(host, address))
@@ -121,7 +121,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     return found, bool(addresses) and not found
 
 
-def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Finding]:
+def _dns_failure(host: str, kind: str, answers: Sequence[Answer], *, dark: bool) -> list[Finding]:
     found = failures.bogus(host, host, answers) or failures.circle(host, host, answers)
     broken = failures.broken(answers)
     if found is None and broken is not None and broken is answers[0]:
@@ -130,7 +130,8 @@ def _dns_failure(host: str, kind: str, answers: Sequence[Answer]) -> list[Findin
         )
         remedy = "Mend the name servers that are responsible for this name."
         says += f" {failures.noted(broken)}."
-        found = Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy)
+        sure = Certainty.CERTAIN if dark else Certainty.LIKELY
+        found = Finding(name=FindingName.DNS_FAILURE, certainty=sure, host=host, says=says, remedy=remedy)
     return [found] if found is not None else []
 
 

@@ -113,6 +113,10 @@ class Lookups:
         lame = {id(one) for one in bare if one.resolver in self._names_zones}
         return [one for one in answers if one.status in TOLD and id(one) not in lame]
 
+    async def work(self, name: str) -> bool:
+        """Whether every resolver gets an answer for what is at the top of a name, so that it does not fail for all."""
+        return all(one.status in TOLD for one in await self.ask(name.rstrip(".").rpartition(".")[2], "SOA"))
+
     def silent(self) -> tuple[str, ...]:
         """The resolvers that do not answer anything."""
         return tuple(shown(one) for one, known in zip(self.resolvers, self._hearing, strict=True) if known.silent)

@@ -7,11 +7,20 @@ the database's own.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 WATCHDOG = ""
 """In place of an account: what concerns the watchdog itself, which is told by one of the replicas."""
+
+
+LONGEST_LEASE = timedelta(minutes=10)
+"""A lease that seems to last for longer was written by a clock that was set back since."""
+
+
+def lasts(expires: datetime, now: datetime) -> bool:
+    """Whether what a replica said it will renew until then is not over."""
+    return now < expires <= now + LONGEST_LEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +43,7 @@ class Lease:
 
     def held(self, now: datetime) -> bool:
         """Whether it is somebody's."""
-        return bool(self.instance) and self.expires > now
+        return bool(self.instance) and lasts(self.expires, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +65,15 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """All leases by account, and the living replicas by instance, as they were ``at`` one moment."""
+    """All leases by account, and the living replicas by instance, as they were ``at`` one moment.
+
+    ``exact`` is whether that is known to some seconds: not where the database was slow to answer.
+    """
 
     at: datetime
     leases: Mapping[str, Lease]
     replicas: Mapping[str, Replica]
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

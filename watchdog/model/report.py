@@ -1,7 +1,7 @@
 """What is reported: one row per pack and per zone, the same wherever JSON is given; and the sum of a pass."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -13,12 +13,13 @@ from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.observation import Seen
-from watchdog.model.packs import HEALTHY, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
+from watchdog.model.zone_packs import Entry, ZonePacks, by_zone, restless
 
 
 @dataclass
@@ -107,7 +108,7 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
     if known.decision.do is Do.WAIT and at is not None:
         step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
         if known.decision.reason is Reason.CA_RATE_LIMITED:
-            return f"{step} That is too late for the renewal: order it from another certificate authority now."
+            return f"{step} No wait ends the limit of its authority in time: order it from another one now."
         return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
@@ -165,11 +166,31 @@ class Inventory:
     ``pending_for`` is how long a pack may wait for its validation before that is worth a word.
     """
 
-    packs: Sequence[tuple[Remembered, History]] = field(repr=False)  # asyncio prints a task's result, even unasked
+    by_zone: Sequence[ZonePacks] = field(repr=False)  # asyncio prints a task's result, even unasked
     zones: Sequence[ZoneMemory] = field(repr=False)
     at: datetime
     pending_for: timedelta = PENDING_FOR
     silences: Sequence[Silence] = ()
+
+    @classmethod
+    def of(cls, packs: Iterable[Entry], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":
+        """One that is made of single packs."""
+        return cls(by_zone(packs), zones, at, **more)
+
+    @cached_property
+    def packs(self) -> list[Entry]:
+        """Every pack. Slow for large fleets."""
+        return [entry for each in self.by_zone for entry in each.entries]
+
+    @property
+    def count(self) -> int:
+        """How many packs there are."""
+        return sum(each.count for each in self.by_zone)
+
+    @cached_property
+    def restless(self) -> list[Entry]:
+        """The packs of zones in which one is not well, or a certificate ends before long: of others nothing is told."""
+        return restless(self.by_zone, self.at + LONGEST_WINDOW)
 
     @cached_property
     def silenced(self) -> Silences:
@@ -179,16 +200,11 @@ class Inventory:
     @cached_property
     def needs(self) -> Needs:
         """What these packs ask of a person."""
-        return Needs(self.packs, self.at, self.pending_for)
+        return Needs(self.restless, self.at, self.pending_for)
 
     def asking(self) -> Iterator[tuple[Remembered, History, Need]]:
         """The packs that ask something of a person, with the gravest of it."""
-        soon = self.at + LONGEST_WINDOW
-        for known, history in self.packs:
-            pack = known.pack
-            well = known.decision.reason is Reason.HEALTHY and pack.status in HEALTHY
-            if well and pack.expires_at is not None and pack.expires_at > soon:
-                continue  # nearly every pack
+        for known, history in self.restless:
             if (need := self.needs.of(known, history)) is not None:
                 yield known, history, need
 
@@ -201,7 +217,9 @@ class Inventory:
 
     def zone_rows(self) -> Iterator[dict[str, Any]]:
         """Every zone as JSON."""
-        counts = Counter((known.account, known.zone) for known, _ in self.packs)
+        counts = Counter[tuple[str, str]]()
+        for each in self.by_zone:
+            counts[each.key] += each.count
         return (zone_row(zone, counts[zone.key]) for zone in self.zones)
 
     def row(self, known: Remembered, history: History) -> dict[str, Any]:

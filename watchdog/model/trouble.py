@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchdog.model.clock import rfc3339
-from watchdog.model.findings import Certainty, Finding, FindingName, obstacle
+from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
 from watchdog.model.packs import IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import REASONS, Reason, Severity
@@ -120,7 +120,8 @@ def _likely(known: Remembered) -> Finding | None:
 
 def _facts(known: Remembered, history: History) -> dict[str, str]:
     """What the texts of ``REASONS`` about packs may name."""
-    pack, certain = known.pack, obstacle(known.diagnosis.findings) if known.diagnosis is not None else None
+    pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
+    certain = obstacle(found) or darkness(found)
     status = clean(pack.status, 60) or "none"
     return {
         "restarts": counted(history.attempts, "restart"),

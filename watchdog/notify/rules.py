@@ -14,8 +14,10 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import TROUBLE
+from watchdog.model.zone_packs import restless
 from watchdog.notify.pack_alerts import pack_alert
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -86,8 +88,9 @@ def active_alerts(
     of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
     for alert in chain(_own(standing, now) if own else (), of_zones):
         _keep(found, alert)
-    needs = Needs(inventory.packs, now, limits.pending_for)
-    for known, history in inventory.packs:
+    packs = restless(inventory.by_zone, now + LONGEST_WINDOW)
+    needs = Needs(packs, now, limits.pending_for)
+    for known, history in packs:
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
@@ -103,14 +106,21 @@ def nothing_seen(zones: Sequence[ZoneMemory], standing: Standing) -> bool:
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
     """The fingerprints of those whose zone or pack is not there, and which therefore cannot be said to be well."""
-    zones = {zone.key for zone in inventory.zones}
-    packs = {known.pack.lasting_name for known, _ in inventory.packs if known.pack.status not in GOING_AWAY}
+    asked = list(alerts)
+    zones, of_these = {zone.key for zone in inventory.zones}, {(alert.account, alert.zone) for alert in asked}
+    packs = {
+        known.pack.lasting_name
+        for each in inventory.by_zone
+        if each.key in of_these
+        for known, _ in each.entries
+        if known.pack.status not in GOING_AWAY
+    }
 
     def watched(alert: Alert) -> bool:
         name = alert.subject.partition("/")[2]
         return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
 
-    return frozenset(alert.fingerprint for alert in alerts if alert.zone and not watched(alert))
+    return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
 
 
 def _keep(found: dict[str, Alert], alert: Alert) -> None:

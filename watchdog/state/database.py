@@ -160,7 +160,7 @@ def deletion(table: sa.Table) -> sa.ClauseElement:
     """Delete the row with one primary key."""
     core = real(sa)
     keys = (column == core.bindparam(column.name) for column in table.primary_key)
-    return core.delete(table).where(*keys)  # type: ignore[no-any-return]
+    return core.delete(table).where(*keys)  # type: ignore[no-any-return]  # ``real`` gives any
 
 
 def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseElement:

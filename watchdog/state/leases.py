@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.leases import Fence, Lease, Replica, Roll
+from watchdog.model.leases import LONGEST_LEASE, Fence, Lease, Replica, Roll, lasts
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
 from watchdog.state.deferred import real, sa
@@ -74,7 +74,7 @@ def _statements(now: Now) -> _Statements:
             sa.update(schema.leases)
             .where(mine)
             .values(expires=now + ttl, seen_at=sa.case((seen, now), else_=_l.seen_at))
-            .returning(_l.account)
+            .returning(_l.account, _l.clock_set)
         ),
         leases=real(sa.select(schema.leases)),
         replicas=real(sa.select(schema.replicas)),
@@ -110,29 +110,33 @@ def disappear(connection: sa.Connection, instance: str) -> None:
     connection.execute(sa.delete(schema.replicas).where(_r.instance == instance))
 
 
-def renew(connection: sa.Connection, now: Now, fence: Fence, ttl: timedelta, seen: Iterable[str]) -> frozenset[str]:
-    """Keep what is held; gives the accounts of which that is true. ``seen`` are those whose zones were seen lately."""
+def renew(connection: sa.Connection, now: Now, fence: Fence, ttl: timedelta, seen: Iterable[str]) -> dict[str, int]:
+    """Keep what is held; gives the accounts of which that is true, with the ``clock_set`` of their times.
+
+    ``seen`` are those whose zones were seen lately.
+    """
     if not fence.epochs:
-        return frozenset()
+        return {}
     known = {"me": fence.instance, "mine": list(fence.epochs.items()), "ttl": micros(ttl), "seen": list(seen)}
-    return frozenset(connection.execute(_statements(now).renew, known).scalars())
+    return {account: int(by) for account, by in connection.execute(_statements(now).renew, known)}
 
 
 def claim(
-    connection: sa.Connection, now: Now, me: Replica, ttl: timedelta, accounts: Collection[str]
-) -> dict[str, int]:
-    """Take over those of ``accounts`` that nobody holds; gives their epochs.
+    connection: sa.Connection, now: Now, me: Replica, ttl: timedelta, accounts: Collection[str], set_by: int
+) -> dict[str, tuple[int, int]]:
+    """Take over those of ``accounts`` that nobody holds; gives their epochs, and the ``clock_set`` of their times.
 
+    ``set_by`` is that of an account that is new here.
     One whose holder is in the middle of a write is left for the next time.
     """
     if not accounts:
         return {}
     known = set(connection.execute(sa.select(_l.account).where(_l.account.in_(list(accounts)))).scalars())
     for account in sorted(set(accounts) - known):
-        _make(connection, account)
+        _make(connection, account, set_by)
     free = (
         sa.select(_l.account)
-        .where(_l.account.in_(list(accounts)), _l.expires < now)
+        .where(_l.account.in_(list(accounts)), sa.or_(_l.expires < now, _l.expires > now + micros(LONGEST_LEASE)))
         .order_by(_l.account)
         .with_for_update(skip_locked=True)
     )
@@ -149,8 +153,9 @@ def claim(
         "version": me.version,
         "config": me.config,
     }
-    took = sa.update(schema.leases).where(_l.account.in_(taken)).values(values).returning(_l.account, _l.epoch)
-    return {account: int(epoch) for account, epoch in connection.execute(took)}
+    took = sa.update(schema.leases).where(_l.account.in_(taken)).values(values)
+    took = took.returning(_l.account, _l.epoch, _l.clock_set)
+    return {account: (int(epoch), int(by)) for account, epoch, by in connection.execute(took)}
 
 
 def release(connection: sa.Connection, fence: Fence) -> None:
@@ -179,7 +184,7 @@ def roll(connection: sa.Connection, now: Now) -> Roll:
     return Roll(
         at,
         {lease.account: lease for lease in leases},
-        {replica.instance: replica for replica in replicas if replica.expires > at},
+        {replica.instance: replica for replica in replicas if lasts(replica.expires, at)},
     )
 
 
@@ -204,13 +209,13 @@ def held(now: Now, fence: Fence, account: str) -> sa.CTE:
 def lock(connection: sa.Connection, account: str) -> None:
     """Let nobody act on the account until this transaction ends: for who acts on it without its lease."""
     if connection.execute(sa.select(_l.account).where(_l.account == account).with_for_update()).first() is None:
-        _make(connection, account)
+        _make(connection, account, connection.execute(sa.select(schema.meta.c.clock_set)).scalar_one())
         connection.execute(sa.select(_l.account).where(_l.account == account).with_for_update())
 
 
-def _make(connection: sa.Connection, account: str) -> None:
+def _make(connection: sa.Connection, account: str, set_by: int) -> None:
     """A lease that nobody holds, unless there is one."""
-    row = {"account": account, "holder": "", "instance": "", "epoch": 0, "expires": 0, "since": 0}
+    row = {"account": account, "holder": "", "instance": "", "epoch": 0, "expires": 0, "since": 0, "clock_set": set_by}
     execute_each(
         connection,
         insert_missing(connection.dialect.name, schema.leases),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
@@ -20,6 +21,7 @@ from watchdog.model.observation import Difference, Known
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
+from watchdog.model.zone_packs import Entry, ZonePacks
 from watchdog.state.bookings import SHARED
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
@@ -69,6 +71,8 @@ class Memory:
         self._histories: dict[PackKey, History] = {}
         self.revision = 0
         """Another number after something else is known of a zone or pack, or was tried for it."""
+        self._revisions: dict[str, int] = {}  # by zone id: another after something else is known of its packs
+        self._summed: dict[tuple[str, str], tuple[str, int, ZonePacks]] = {}  # with the id and revision it was made of
         self.lost: Quarantined | None = None
         self.silences: tuple[Silence, ...] = ()
         self._silences_told: tuple[Silence, ...] = ()
@@ -96,16 +100,18 @@ class Memory:
     def release(self, account: str) -> None:
         """Forget what is known of this account: somebody else works it, and writes what it finds."""
         zones = {zone.id for zone in self.zones.values() if zone.account == account}
-        zones |= {known.pack.zone_id for known in self._read() if known.account == account}
+        zones |= {known.pack.zone_id for known in self.read() if known.account == account}
         zones -= {zone.id for zone in self.zones.values() if zone.account != account}
-        keys = {known.pack.key for known in self._read() if known.account == account}
+        keys = {known.pack.key for known in self.read() if known.account == account}
         keys |= {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}
         self.writer.drop(account, keys)
         self.zones = {key: zone for key, zone in self.zones.items() if zone.account != account}
         for zone_id, pack_id in keys:
             self._packs.get(zone_id, {}).pop(pack_id, None)
             self._histories.pop((zone_id, pack_id), None)
+            self._changed(zone_id)
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self._summed = {key: each for key, each in list(self._summed.items()) if key[0] != account}
         self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account != account}
         self.booked.pop(account, None)
         self.revision += 1
@@ -124,13 +130,16 @@ class Memory:
         for zone_id, unread in snapshot.unread.items():
             if zone_id in self._packs or zone_id in self._unread:  # another account watches it as well
                 self._of(zone_id).update(self._values(unread))
+                self._changed(zone_id)
             else:
                 self._unread[zone_id] = unread
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._set(zone_id, pack_id, known)
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
         zones |= snapshot.unread.keys()
-        self._histories = {key: each for key, each in self._histories.items() if key[0] not in zones} | histories
+        self._take({key: each for key, each in self._histories.items() if key[0] not in zones} | histories)
+        for zone_id in {zone_id for zone_id, _ in snapshot.packs}:
+            self._changed(zone_id)
         self.revision += 1
         ahead = self._ahead(now)
         for account, until, requests in booked:
@@ -155,8 +164,7 @@ class Memory:
         self.writer.set_clock(now, step)
         if step:
             self._set_at = now
-            self._histories = shifted(self._histories, step)
-            self.revision += 1
+            self._take(shifted(self._histories, step))
             if self._store.shared:  # nobody else moves what is stored
                 self.writer.changes.histories.update(self._histories)
             self.lost = self.lost and replace(self.lost, at=self.lost.at + step)
@@ -185,8 +193,7 @@ class Memory:
         for key, history in writer.changes.histories.items():  # not written yet, and not older than a restart elsewhere
             if (history.last_restart_at or NEVER) >= (stored.get(key, UNTROUBLED).last_restart_at or NEVER):
                 stored[key] = history
-        self._histories = {key: history for key, history in stored.items() if history != UNTROUBLED}
-        self.revision += 1
+        self._take({key: history for key, history in stored.items() if history != UNTROUBLED})
         return [(account, at + step) for account, at in restarts]
 
     async def follow_silences(self, now: datetime) -> list[Event]:
@@ -246,9 +253,9 @@ class Memory:
         known = self.zones.get(zone.key)
         return known.id if known else ""
 
-    def over_budget(self) -> Iterator[Remembered]:
-        """The packs that wait for their place in the hourly budget."""
-        return (known for known in self._read() if known.decision.reason is Reason.OVER_BUDGET)
+    def read(self) -> Iterator[Remembered]:
+        """Every pack, but of zones in which all were well when they were stored and which nobody has asked for yet."""
+        return (known for packs in self._packs.values() for known in packs.values())
 
     def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
         """The packs remembered of one zone; in any thread."""
@@ -260,13 +267,25 @@ class Memory:
         # Copied in one step, as others may change it meanwhile.
         return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
+    def packs_in(self, zone: ZoneMemory) -> ZonePacks:
+        """The same with their histories: the very same value until something else is known of them; in any thread."""
+        unread, summed = self._unread.get(zone.id), self._summed.get(zone.key)
+        revision = self._revisions.get(zone.id, 0)  # before what is known: what changes meanwhile makes it another
+        if summed is not None and summed[:2] == (zone.id, revision):
+            return summed[2]
+        if unread is not None and (unread.account, unread.zone) == zone.key:
+            take = partial(self._untroubled, unread)
+            packs = ZonePacks(zone.key, zone.id, unread.statuses, unread.ends, well=True, take=take)
+        else:
+            packs = ZonePacks.of(
+                zone.key, zone.id, [(known, self.history(known.pack)) for known in self.packs_of(zone)]
+            )
+        self._summed[zone.key] = zone.id, revision, packs
+        return packs
+
     def known(self, pack: Pack) -> Remembered | None:
         """The pack as it was remembered after its last look."""
         return self._of(pack.zone_id).get(pack.id)
-
-    def _read(self) -> Iterator[Remembered]:
-        """Every pack but those of zones that were not read: these are well."""
-        return (known for packs in self._packs.values() for known in packs.values())
 
     def _of(self, zone_id: str) -> dict[str, Remembered]:
         """The packs of a zone, which is read if it was not yet; in the loop's thread."""
@@ -274,6 +293,21 @@ class Memory:
             self._packs[zone_id] = self._values(unread)
             del self._unread[zone_id]
         return self._packs.get(zone_id, {})
+
+    def _changed(self, zone_id: str) -> None:
+        """Something else is known of a pack of this zone, or was tried for it."""
+        self._of(zone_id)
+        self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
+        self.revision += 1
+
+    def _take(self, histories: dict[PackKey, History]) -> None:
+        """These are all there are."""
+        before, self._histories = self._histories, histories
+        for zone_id in {key[0] for key in before.keys() | histories if before.get(key) != histories.get(key)}:
+            self._changed(zone_id)
+
+    def _untroubled(self, unread: Unread) -> list[Entry]:
+        return [(known, UNTROUBLED) for known in self._values(unread).values()]
 
     def _set(self, zone_id: str, pack_id: str, known: Remembered) -> None:
         self._of(zone_id)
@@ -372,7 +406,7 @@ class Memory:
             self._histories.pop(key, None)
         else:
             self._histories[key] = history
-        self.revision += 1
+        self._changed(key[0])
 
     def journal(self, events: Iterable[Event]) -> None:
         """Keep what happened, for looking back."""
@@ -391,7 +425,7 @@ class Memory:
         for zone_id, unread in list(self._unread.items()):
             if (unread.account, unread.zone) not in watched:
                 self._of(zone_id)
-        for known in list(self._read()):
+        for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
             named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
@@ -399,6 +433,7 @@ class Memory:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
+        self._summed = {key: each for key, each in list(self._summed.items()) if key in watched}
         self.revision += 1
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
@@ -414,14 +449,14 @@ class Memory:
         else:
             self._histories[key] = history
         self.writer.changes.histories[key] = history
-        self.revision += 1
+        self._changed(key[0])
 
     def _put(self, known: Remembered) -> None:
         self._set(*known.pack.key, known)
         self.writer.changes.packs.append(known)
         if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
             self.writer.changes.forgotten.remove(known.pack.key)
-        self.revision += 1
+        self._changed(known.pack.zone_id)
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
@@ -431,7 +466,7 @@ class Memory:
         changes = self.writer.changes
         changes.histories[key], changes.diagnoses[key] = UNTROUBLED, None
         changes.forgotten.append(key)
-        self.revision += 1
+        self._changed(zone_id)
 
     def _last_seen(self, known: Remembered) -> datetime:
         zone = self.zones.get((known.account, known.zone))

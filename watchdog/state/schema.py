@@ -182,6 +182,7 @@ leases = sa.Table(
     _time("seen_at"),
     _text("version"),
     _text("config"),
+    _number("clock_set", "0"),
     sqlite_with_rowid=False,
 )
 replicas = sa.Table(
@@ -207,9 +208,12 @@ meta = sa.Table(
     sa.Column("anchor_boot", sa.Text),
     _number("last_message", "0"),
     _number("outside_writes", "0"),
+    _number("clock_set", "0"),
+    _number("clock_era", "0"),
 )
 """One row: how often it was tried whether the disk takes writes, the clock that times were noted by, the highest number
-ever given to a message, and how often somebody without a lease has written into a state that several share."""
+ever given to a message, how often somebody without a lease has written into a state that several share, and by how many
+microseconds the clock of such a state was set (``server_clock``)."""
 
 
 def _whole(metadata: "sa.MetaData", *tables: object) -> "sa.MetaData":  # noqa: ARG001  each enters itself when it is made

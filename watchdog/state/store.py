@@ -6,7 +6,7 @@ the backoff stands whatever happens next. Synchronous: the caller owns the one t
 opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +18,20 @@ from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, clocks, journal, leases, packs, restarts, schema, silences, sqlite, survey, unread
+from watchdog.state import (
+    bookings,
+    clocks,
+    journal,
+    leases,
+    packs,
+    restarts,
+    schema,
+    server_clock,
+    silences,
+    sqlite,
+    survey,
+    unread,
+)
 from watchdog.state.changes import Changes, Plain, Snapshot, Survey
 from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
@@ -36,6 +49,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._moment: server_clock.Moment | None = None  # of the last beat
 
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
@@ -262,21 +276,37 @@ class Store:
 
     # ── leases, where several replicas share the state ───────────────────────────────────────────────────────────
 
-    def beat(self, me: Replica, ttl: timedelta, fence: Fence, seen: Iterable[str]) -> tuple[Roll, frozenset[str]]:
+    def beat(
+        self, me: Replica, ttl: timedelta, fence: Fence, seen: Iterable[str], monotonic: Callable[[], float]
+    ) -> tuple[Roll, frozenset[str]]:
         """A replica is alive, and keeps what it holds: gives the roll, and the accounts it still holds.
 
-        ``seen`` are those whose zones were seen since the last beat.
+        ``seen`` are those whose zones were seen since the last beat. By ``monotonic`` seconds it shows whether the
+        database's clock was set since; then what is stored of these accounts follows.
         """
         clock = self._clock()
         with self.writing() as connection:
+            moment = server_clock.look(connection, clock, monotonic, self._moment)
             leases.appear(connection, clock, me, ttl)
             renewed = leases.renew(connection, clock, fence, ttl, seen)
-            return leases.roll(connection, clock), renewed
+            server_clock.follow(connection, renewed, moment.set_by)
+            roll = leases.roll(connection, clock)
+        exact = self._moment is None or moment.monotonic != self._moment.monotonic
+        self._moment = moment
+        return replace(roll, exact=exact), frozenset(renewed)
 
     def claim(self, me: Replica, ttl: timedelta, accounts: Collection[str]) -> dict[str, int]:
-        """Take over those of ``accounts`` that nobody holds; gives their epochs."""
+        """Take over those of ``accounts`` that nobody holds; gives their epochs.
+
+        None where another has found since the last beat that the clock was set: their times would be taken wrongly.
+        """
         with self.writing() as connection:
-            return leases.claim(connection, self._clock(), me, ttl, accounts)
+            set_by = server_clock.noted(connection)
+            if self._moment is not None and self._moment.set_by != set_by:
+                return {}
+            taken = leases.claim(connection, self._clock(), me, ttl, accounts, set_by)
+            server_clock.follow(connection, {account: by for account, (_, by) in taken.items()}, set_by)
+            return {account: epoch for account, (epoch, _) in taken.items()}
 
     def release(self, fence: Fence, *, leaving: bool = False) -> None:
         """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""

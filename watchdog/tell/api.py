@@ -17,7 +17,8 @@ from watchdog.model.history import JournalQuery
 from watchdog.model.packs import KNOWN_STATUSES, SHORTEST_PREFIX
 from watchdog.model.reasons import Reason
 from watchdog.model.report import event_row, silence_row, zone_row
-from watchdog.tell.fleet import Entry, Fleet, key_of
+from watchdog.model.zone_packs import Entry
+from watchdog.tell.fleet import Fleet, key_of
 from watchdog.tell.query import (
     ACCOUNT,
     LIMIT,
@@ -86,7 +87,7 @@ def packs(fleet: Fleet, asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "packs": [fleet.inventory.row(*entry) for entry in shown],
         "zones": [
-            zone_row(found_zone[0], fleet.packs_of_zone[name])
+            zone_row(found_zone[0], fleet.packs_of_zone(name))
             for name in sorted(names)
             if (found_zone := fleet.of_zone(*name)) is not None
         ],
@@ -107,7 +108,7 @@ def zones(fleet: Fleet, asked: Mapping[str, Any]) -> dict[str, Any]:
     found = list(islice(wanted, limit + 1))
     shown = found[:limit]
     return {
-        "zones": [zone_row(zone, fleet.packs_of_zone[zone.key]) for zone in shown],
+        "zones": [zone_row(zone, fleet.packs_of_zone(zone.key)) for zone in shown],
         "next": cursor(shown[-1].key) if len(found) > limit else None,
     }
 

@@ -7,19 +7,18 @@ them than a twentieth of a core can.
 
 import asyncio
 import heapq
-from bisect import bisect_right
-from collections import Counter, defaultdict
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.packs import GOING_AWAY, HEALTHY, meant
 from watchdog.model.reasons import Reason
-from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import Need
+from watchdog.model.zone_packs import Entry, ZonePacks
 
 EXPIRING_SHOWN = 10
 """Certificates on the page that end next."""
@@ -33,7 +32,6 @@ QUICK = 0.05
 STALE = 60.0
 """Seconds after which a request waits all the same: a pass later, everything may be otherwise."""
 
-Entry = tuple[Remembered, History]
 Key = tuple[str, str, str]
 """Account, zone and pack id: the order of packs everywhere."""
 
@@ -66,27 +64,21 @@ class Fleet:
         self.zones: list[ZoneMemory] = sorted(inventory.zones, key=lambda zone: zone.key)
         self.unseen = [zone for zone in self.zones if zone.error]
         self.accounts = sorted({zone.account for zone in self.zones})
-        self.packs: list[Entry] = []
-        self.packs_of_zone: Counter[tuple[str, str]] = Counter()
-        self._places: dict[tuple[str, str], int] = {}
-        for key, entries in _by_zone(inventory.packs):
-            self._places[key], self.packs_of_zone[key] = len(self.packs), len(entries)
-            self.packs += entries
-        self.statuses: Counter[str] = Counter()
+        self._by_zone = {each.key: each for each in inventory.by_zone}
+        self._keys = sorted(self._by_zone)
+        self.count = 0
+        self.statuses: dict[str, int] = {}
+        for each in inventory.by_zone:
+            for status, count in each.statuses.items():
+                self.statuses[status] = self.statuses.get(status, 0) + count
+                self.count += count
         needy: list[Needy] = []
         working: list[Entry] = []
         left_alone: list[Entry] = []
-        soonest = _Soonest(5 * EXPIRING_SHOWN)
-        needs, soon = inventory.needs, self.at + LONGEST_WINDOW
-        for entry in self.packs:
+        needs = inventory.needs
+        for entry in sorted(inventory.restless, key=key_of):
             known, history = entry
             pack, status = known.pack, known.pack.status
-            self.statuses[status] += 1
-            ends = pack.expires_at
-            if ends is not None and self.at < ends < soonest.bound:
-                soonest.add(ends, entry)
-            if known.decision.reason is Reason.HEALTHY and status in HEALTHY and ends is not None and ends > soon:
-                continue  # nearly every pack
             if need := needs.of(known, history):
                 silenced_until = inventory.silenced.until(known.account, known.zone, pack)
                 needy.append(Needy(known, history, need, silenced_until))
@@ -105,7 +97,8 @@ class Fleet:
         self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
         working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))
         self.working, self.left_alone = working, left_alone
-        self.expiring = [known for known in soonest.found() if needs.serves(known.pack)][:EXPIRING_SHOWN]
+        soonest = _soonest(inventory.by_zone, self.at, 5 * EXPIRING_SHOWN)
+        self.expiring = [known for known in soonest if needs.serves(known.pack)][:EXPIRING_SHOWN]
 
     def of_zone(self, account: str, zone: str) -> tuple[ZoneMemory, list[Entry]] | None:
         """A zone and its packs; ``None`` where it is not watched."""
@@ -116,13 +109,21 @@ class Fleet:
 
     def packs_in(self, account: str, zone: str) -> list[Entry]:
         """The packs of one zone."""
-        start = self._places.get((account, zone), 0)
-        return self.packs[start : start + self.packs_of_zone[account, zone]]
+        found = self._by_zone.get((account, zone))
+        return sorted(found.entries, key=key_of) if found is not None else []
+
+    def packs_of_zone(self, key: tuple[str, str]) -> int:
+        """How many they are."""
+        found = self._by_zone.get(key)
+        return found.count if found is not None else 0
 
     def after(self, place: Key | None) -> Iterator[Entry]:
         """The packs that come after a place in the order; all where there is none."""
-        start = bisect_right(self.packs, place, key=key_of) if place is not None else 0
-        return (self.packs[number] for number in range(start, len(self.packs)))
+        start = bisect_left(self._keys, place[:2]) if place is not None else 0
+        for number in range(start, len(self._keys)):
+            for entry in self.packs_in(*self._keys[number]):
+                if place is None or key_of(entry) > place:
+                    yield entry
 
     def needing(self, place: Key | None) -> Iterator[Entry]:
         """Of those the ones that need a person."""
@@ -139,37 +140,26 @@ class Fleet:
         return [entry for entry in found if entry[0].pack.id in ids]
 
 
-class _Soonest:
-    """The packs whose certificates end first. What ends after ``bound`` is none of them."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._dated: list[tuple[datetime, Key, Remembered]] = []
-        self.bound = datetime.max.replace(tzinfo=UTC)
-
-    def add(self, ends: datetime, entry: Entry) -> None:
-        """One more that may be."""
-        self._dated.append((ends, key_of(entry), entry[0]))
-        if len(self._dated) > 20 * self._most:
-            self._dated = heapq.nsmallest(self._most, self._dated, key=_when)
-            self.bound = self._dated[-1][0] + timedelta.resolution
-
-    def found(self) -> list[Remembered]:
-        """In their order."""
-        return [known for _, _, known in heapq.nsmallest(self._most, self._dated, key=_when)]
+def _soonest(zones: Iterable[ZonePacks], now: datetime, most: int) -> list[Remembered]:
+    """The packs whose certificates end first of all that have not, in their order."""
+    dated = ((ends, each) for each in zones if (ends := _next_end(each, now)) is not None)
+    # Of the zones with the first ends so many have as many packs, and no other has an earlier one.
+    first = heapq.nsmallest(most, dated, key=lambda found: found[0])
+    packs = (
+        (ends, key_of(entry), entry[0])
+        for _, each in first
+        for entry in each.entries
+        if (ends := entry[0].pack.expires_at) is not None and ends > now
+    )
+    return [known for _, _, known in heapq.nsmallest(most, packs, key=lambda found: found[:2])]
 
 
-def _when(dated: tuple[datetime, Key, Remembered]) -> tuple[datetime, Key]:
-    return dated[:2]
-
-
-def _by_zone(packs: Iterable[Entry]) -> Iterator[tuple[tuple[str, str], list[Entry]]]:
-    """The packs of each zone, in order; the zones in theirs."""
-    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in packs:
-        found[entry[0].account, entry[0].zone].append(entry)
-    for key in sorted(found):
-        yield key, sorted(found[key], key=lambda entry: entry[0].pack.id)
+def _next_end(zone: ZonePacks, now: datetime) -> datetime | None:
+    """The first end of a certificate that is to come."""
+    if zone.ends is None or zone.ends > now:
+        return zone.ends
+    ends = (known.pack.expires_at for known, _ in zone.entries)
+    return min((each for each in ends if each is not None and each > now), default=None)
 
 
 def since(known: Remembered, history: History) -> datetime:

@@ -184,7 +184,7 @@ class Metrics:
         """The series of zones and packs; where nothing has changed since the last scrape, as they were made then."""
         inventory, hour = snapshot.inventory, 3600  # the day a certificate comes near its end is not one of seconds
         near = max(self._last_pass, self._reload[1]) // hour * hour
-        made_of = (inventory.packs, inventory.zones, snapshot.per_pack, near, self._counted, openmetrics)
+        made_of = (inventory.by_zone, inventory.zones, snapshot.per_pack, near, self._counted, openmetrics)
         made = self._made
         if made is None or not _same(made[0], made_of):
             soon = datetime.fromtimestamp(near, UTC) + LONGEST_WINDOW

@@ -66,10 +66,11 @@ def _of_zones(inventory: Inventory, restarts: Mapping[tuple[str, str, str], int]
             seen.lines.append(f'{seen.name}{{account="{account}",zone="{label}"}} {at}\n')
     yield sent
     packs = Family(name=f"{prefix}packs", text="Packs by status at the last look.")
-    counts = Counter((known.account, known.zone, known.pack.status) for known, _ in inventory.packs)
     known: Counter[tuple[str, str, str]] = Counter()
-    for (account, label, status), count in counts.items():
-        known[account, status if status in KNOWN_STATUSES else "other", label] += count
+    for each in inventory.by_zone:
+        account, label = each.key
+        for status, count in each.statuses.items():
+            known[account, status if status in KNOWN_STATUSES else "other", label] += count
     for (account, status, label), count in sorted(known.items()):
         labels = f'account="{escaped(account)}",status="{status}",zone="{escaped(label)}"'
         packs.lines.append(f"{packs.name}{{{labels}}} {number(float(count))}\n")
@@ -89,9 +90,9 @@ def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) 
     upcoming = Family(
         name=f"{prefix}pack_next_restart_timestamp_seconds", text="When a pack in trouble may be restarted."
     )
-    packs = inventory.packs if per_pack != "none" else ()
-    serving = Serving((known.pack for known, _ in packs), soon)
     every = per_pack == "all"
+    packs = inventory.packs if every else inventory.restless if per_pack != "none" else ()
+    serving = Serving((known.pack for known, _ in inventory.restless), soon)
     for known, history in packs:
         pack, decision = known.pack, known.decision
         account, zone, name = escaped(known.account), escaped(known.zone), escaped(pack.id)

@@ -65,7 +65,7 @@ class Overview:
         looks = [zone.tried_at for zone in inventory.zones if zone.tried_at is not None]
         return cls(
             inventory=inventory,
-            packs=len(inventory.packs),
+            packs=inventory.count,
             zones=len(inventory.zones),
             last_look=max(looks, default=None),
             listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),

@@ -8,11 +8,13 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
 from watchdog.cloudflare.sender import FRESH
 from watchdog.keeper import HEARD, POLLS
+from watchdog.model.leases import LONGEST_LEASE
 
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""
@@ -30,6 +32,10 @@ class LeaseRow:
     epoch: int
     expires: int
 
+    def lasts(self, now):
+        """Whether it is not over; one that lasts for too long was written by a clock that was set back since."""
+        return now < self.expires <= now + LONGEST_LEASE // timedelta(microseconds=1)
+
 
 class LawsOfSeveral(Laws):
     """Watches a deployment."""
@@ -45,7 +51,7 @@ class LawsOfSeveral(Laws):
         self.instances = {}  # the name of a process in the leases: its life
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
-        self._set_at = self._late_until = -1.0  # when the database's clock was set last, and until when that is felt
+        self._unseen_at = -1.0  # when the database's clock was set last with nobody there who could notice
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
@@ -77,16 +83,14 @@ class LawsOfSeveral(Laws):
         """A process may be stopped between the two, or the database be slow."""
         return JUST_BEFORE + FRESH
 
-    def database_clock_set(self, by):
-        """What was sent before counts as longer ago, or less long (docs/reliability.md: not mended)."""
-        self._set_at = self._time.seconds
-        if by < 0:  # who is gone seems to be there, and to hold what it held, for so much longer
-            self._late_until = max(self._late_until, self._time.seconds - by + self.lease)
+    def database_clock_set_unseen(self):
+        """Nobody could notice: what was sent before counts as longer ago, or less long (docs/reliability.md)."""
+        self._unseen_at = self._time.seconds
         for window in self._windows.values():
             window.clear()
 
     def _counts_for_the_hour(self, patch):
-        return super()._counts_for_the_hour(patch) and patch.at > self._set_at
+        return super()._counts_for_the_hour(patch) and patch.at > self._unseen_at
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
@@ -116,7 +120,7 @@ class LawsOfSeveral(Laws):
         if after.instance:
             self.taken[after.account] += 1
         mine = self.instances.get(before.instance) == life
-        if before.instance and before.expires > now and not mine:
+        if before.instance and before.lasts(now) and not mine:
             self.broken(f"life {life} took the lease of {after.account} from a holder who has it: {before}, {after}")
         if after.instance and after.epoch <= before.epoch:
             self.broken(f"the lease of {after.account} changed hands under one epoch: {before}, {after}")
@@ -137,10 +141,10 @@ class LawsOfSeveral(Laws):
     def look_at(self, leases, now):
         """The leases are so now, by the database's clock: somebody holds each, and works it."""
         seconds = self._time.seconds
-        able_since = max(min(self._able_since.values(), default=math.inf), self._late_until)
+        able_since = min(self._able_since.values(), default=math.inf)
         for account in self.shares:
             row = leases.get(account)
-            if row is not None and row.expires > now:
+            if row is not None and row.lasts(now):
                 self._unheld.pop(account, None)
                 continue
             idle = seconds - max(self._unheld.setdefault(account, seconds), able_since)
@@ -160,6 +164,14 @@ class LawsOfSeveral(Laws):
                 allowed = longer
             if idle > allowed:
                 self.broken(f"{account} was not worked for {idle:.0f} s; {allowed:.0f} s are allowed")
+
+    def says(self, process, since, said):
+        """What the replicas say they run: whoever could beat for long enough says what is true."""
+        if self._time.seconds - since < (1 + HEARD) * self._poll + SLACK:
+            return
+        found = [said.get(instance) for instance, life in self.instances.items() if life == process.number]
+        if found and process.runs not in found:
+            self.broken(f"life {process.number} runs {process.runs}, and the database says {found}")
 
     # ── told once ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,8 @@ from watchdog.model.history import JournalLine, Remembered, ZoneMemory, next_res
 from watchdog.model.reasons import meaning
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
-from watchdog.tell.fleet import Entry, Fleet, Needy, since
+from watchdog.model.zone_packs import Entry
+from watchdog.tell.fleet import Fleet, Needy, since
 from watchdog.tell.page.lists import part
 from watchdog.tell.page.words import DASHBOARD, hosts_beside, hosts_listed, moment, path_of
 from watchdog.tell.query import matches
@@ -57,7 +58,7 @@ def overview(
         "root": "./",
         "sentence": said,
         "banners": list(banners(situation, now)),
-        "waiting": situation.last_pass is None and not fleet.packs,
+        "waiting": situation.last_pass is None and not fleet.count,
         "needs": part("needs", need, NEEDS_SHOWN, asked, lambda each: needy_row(each, situation, now, several=several)),
         "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_row(zone, fleet, now)),
         "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
@@ -91,7 +92,7 @@ def overview(
 def summary(fleet: Fleet, situation: Situation, now: datetime) -> str:
     """All of it in one sentence."""
     need, unseen = len(fleet.need_a_person), len(fleet.unseen)
-    parts = [f"{counted(len(fleet.packs), 'pack')} in {counted(len(fleet.zones), 'zone')}"]
+    parts = [f"{counted(fleet.count, 'pack')} in {counted(len(fleet.zones), 'zone')}"]
     silenced = sum(1 for each in fleet.need_a_person.values() if each.silenced_until is not None)
     needed = f"{need} need{'s' if need == 1 else ''} you" if need else "nothing needs you"
     parts.append(f"{needed} ({silenced} silenced)" if silenced else needed)
@@ -156,7 +157,7 @@ def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
     return {
         "name": zone.label,
         "href": path_of(zone.account, zone.label),
-        "said": counted(fleet.packs_of_zone[zone.key], "pack")
+        "said": counted(fleet.packs_of_zone(zone.key), "pack")
         + (f", {zone.account}" if len(fleet.accounts) > 1 else "")
         + (", not seen" if zone.error else ""),
         "seen": moment(zone.seen_at, now) if zone.seen_at is not None else None,

@@ -11,7 +11,8 @@ from watchdog.model.reasons import meaning
 from watchdog.model.renewal import RenewalWindow, renewal
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
-from watchdog.tell.fleet import Entry, Fleet, Needy
+from watchdog.model.zone_packs import Entry
+from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
 from watchdog.tell.page.overview import event_row, needy_row, zone_row
 from watchdog.tell.page.timeline import HEIGHT, WIDTH, by_pack, story
