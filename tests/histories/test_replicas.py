@@ -13,6 +13,7 @@ from watchdog import keeper
 from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
 from watchdog.handover import Handover
+from watchdog.health import Health
 from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease
 from watchdog.notify.pipeline import Pipeline
@@ -35,8 +36,15 @@ def test_a_seed_is_the_same_history_every_time(tmp_path_factory):
     assert first.digest == second.digest
 
 
-def broken_by(folder, *happen, restart=None, wrong=(0.0, 0.0, 0.0)):
-    """What is broken in a small world of two replicas and two accounts, whose packs always time out."""
+SLOW = {
+    "backoff": {"initial": "500s", "factor": 1.0, "max": "500s", "jitter": 0},
+    "max_attempts": 20,
+    "max_per_hour": 60,
+}
+
+
+def small(folder, *happen, restart=None, wrong=(0.0, 0.0, 0.0)):
+    """A small world of two replicas and two accounts, whose packs always time out."""
     drawn = plan_of_several.draw(0, 2)
     names = ("main", "other")
     zones = [{"name": f"{name}.example", "packs": [plan.restless(f"h.{name}.example")]} for name in names]
@@ -53,18 +61,18 @@ def broken_by(folder, *happen, restart=None, wrong=(0.0, 0.0, 0.0)):
         "accounts": {name: {"api_token": f"token-of-{name}", "rate_limit": {**limit, "share": 0.5}} for name in names},
         "zones": [{"name": f"{name}.example", "account": name} for name in names],
         "schedule": {"interval": "120s", "attention_interval": "60s"},
-        "restart": {
-            "backoff": {"initial": "500s", "factor": 1.0, "max": "500s", "jitter": 0},
-            "max_attempts": 20,
-            "max_per_hour": 60,
-            **(restart or {}),
-        },
+        "restart": {**SLOW, **(restart or {})},
         "diagnosis": {"enabled": False},
         "replica": {"lease": "60s"},
     }
     fate = plan.Fate(0, scenario, config, happen, 0.75 * plan.HOUR, plan.HOUR)
+    return Replicas(plan_of_several.Deployment(fate, 2, 60.0, wrong, stormy=False), folder)
+
+
+def broken_by(folder, *happen, **different):
+    """What is broken there."""
     try:
-        Replicas(plan_of_several.Deployment(fate, 2, 60.0, wrong, stormy=False), folder).live()
+        small(folder, *happen, **different).live()
     except Broken as broken:
         return str(broken)
     return ""
@@ -166,6 +174,22 @@ def test_the_database_s_clock_set_by_hours_and_a_kill_right_after_spend_no_budge
     ]
     left = broken_by(tmp_path, *set_, *killed, restart={"max_per_hour": 2})
     assert "over_budget" in left  # all that is said, when the hour is over: the packs wait for the next one
+
+
+ROLLING = plan.Happening(300.0, "rolling", {"gap": 300.0, "down": 5.0})
+
+
+def test_a_rolling_upgrade_leaves_replicas_on_two_versions_for_a_while(tmp_path):
+    history = small(tmp_path, ROLLING)
+    history.live()
+    assert history.tally["looks at replicas that differ"] > 20
+
+
+def test_a_replica_that_does_not_say_what_it_runs_is_noticed(tmp_path, monkeypatch):
+    described, first = Health.described, {}
+    monkeypatch.setattr(Health, "described", lambda self, me: first.setdefault(self, described(self, me)))
+    differing = {"replica": 0, "restart": SLOW, "share": 0.2, "lasts": 900.0}
+    assert "and the database says" in broken_by(tmp_path, plan.Happening(600.0, "differing", differing))
 
 
 def test_a_database_clock_that_nobody_heeds_is_noticed(tmp_path, monkeypatch):

@@ -8,7 +8,9 @@ the people, who are told.
 import asyncio
 import json
 import math
+import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from unittest.mock import patch
@@ -21,13 +23,17 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Ears, Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
+from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.load import load
-from watchdog.daemon import Daemon, new_metrics
+from watchdog.daemon import Daemon
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
+from watchdog.tell.metrics import Metrics
 
+_VERSION = re.compile(r'_build_info\{.*version="([^"]*)"')
+_CONFIG = re.compile(r'_config_info\{hash="([^"]*)"')
 RESTART_AFTER = 10.0
 """Seconds until the service manager starts the process again, as the unit says."""
 
@@ -48,8 +54,12 @@ class Machine:
     @property
     def able(self):
         """Whether its replica can do all that it is there for."""
-        usual = self.config is self.usual and not self.unreachable and not self.way.cut and not self.way.slow
-        return usual and self.process is not None and not self.process.paused
+        return self.beats and self.config is self.usual and not self.unreachable
+
+    @property
+    def beats(self):
+        """Whether its replica runs, and reaches the database."""
+        return self.process is not None and not self.process.paused and not self.way.cut and not self.way.slow
 
 
 class MachineClock(TrueClock):
@@ -80,7 +90,8 @@ class Replicas(Surroundings):
         self.laws = LawsOfSeveral(deployment, self.time, self.world)
         self.server = Server(self.time, self.laws)
         self.server.wrong = timedelta(seconds=deployment.wrong[-1])
-        self._database_clock_set_at = -math.inf
+        self._beating = {}  # machine: since when its replica can say what it runs
+        self._database_clock_set_at = self._compared = -math.inf
         self.machines = [
             Machine(number, wrong, Way(self.dice), self.config) for number, wrong in enumerate(deployment.wrong[:-1])
         ]
@@ -132,9 +143,10 @@ class Replicas(Surroundings):
 
     def noted(self):
         """Something has changed: who can work now?"""
-        able = (
-            set() if self.server.trouble or self.server.full else {each.number for each in self.machines if each.able}
-        )
+        there = [] if self.server.trouble or self.server.full else self.machines
+        beats = {each.number for each in there if each.beats}
+        self._beating = {each: self._beating.get(each, self.time.seconds) for each in beats}
+        able = {each.number for each in there if each.able}
         self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
 
     def _happen(self, each):
@@ -147,7 +159,22 @@ class Replicas(Surroundings):
 
     def _look(self):
         self.laws.look_at(self.server.leases(), self.server.micros())
+        self._compare()
         self.later(self.time.seconds + LOOKED_AT_EVERY, self._look)
+
+    def _compare(self):
+        """What the replicas run, what the database says of it, and what their metrics say where it differs."""
+        there = [each for each in self.machines if each.number in self._beating and each.process.daemon is not None]
+        said, runs = self.server.replicas(), {machine.process.runs for machine in there}
+        for machine in there:
+            self.laws.says(machine.process, max(self._beating[machine.number], machine.process.configured_at), said)
+        if len(runs) > 1:
+            self.tally["looks at replicas that differ"] += 1
+            if self.time.seconds >= self._compared + 600:
+                self._compared = self.time.seconds
+                shown = {machine.process.shows() for machine in there}
+                if shown != runs:
+                    self.laws.broken(f"replicas run {runs}, and their metrics say {shown}")
 
     # ── what happens to replicas ─────────────────────────────────────────────────────────────────────────────────
 
@@ -284,6 +311,8 @@ class Process:
         self.database = Connection(history.server, machine.way, self.number)
         self.people = FromProcess(history.people, self.number)
         self.dice = Random(history.fate.seed * 1000 + self.number)  # noqa: S311 - a history must be repeatable
+        self.version = plan_of_several.VERSIONS[machine.version % 2]
+        self.configured_at = history.time.seconds
         self.daemon = self.runtime = self.store = None
         self.down = RESTART_AFTER
         self._awaited = []  # [turns, what to do then]
@@ -296,7 +325,7 @@ class Process:
         self._write_config()
         config = load(self._path, {})
         self.store = Store(self.database)
-        self.metrics = new_metrics()
+        self.metrics = Metrics(self.version, KNOWN_CODES)
         async with open_runtime(
             config,
             self.store,
@@ -311,7 +340,19 @@ class Process:
             self.daemon = Daemon(
                 runtime, self.metrics, self._path, {}, ticker=Ticker, sender=HttpSender("test", self.people)
             )
+            described = self.daemon.health.described
+            self.daemon.health.described = lambda me: replace(described(me), version=self.version)
             await self.daemon.run()
+
+    @property
+    def runs(self):
+        """Version and configuration."""
+        return self.version, self.runtime.config.digest
+
+    def shows(self):
+        """The same, as its metrics have it."""
+        text = self.daemon.answers.metrics("")[0].decode()
+        return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):
         """Whether it comes to the database is not known here, so nothing is built on it but patience."""
@@ -386,6 +427,7 @@ class Process:
         self.history.cut_off(self.machine, lasts)
 
     def reload(self):
+        self.configured_at = self.history.time.seconds
         if self.daemon is not None:
             self._write_config()
             self.daemon.ask_to_reload()
@@ -401,7 +443,7 @@ class Process:
         for task in asyncio.all_tasks(loop):
             task.cancel()
         for _ in range(50):
-            if not loop._ready:  # noqa: SLF001
+            if not loop._ready:  # noqa: SLF001  nobody else says whether it has something to do
                 break
             with suppress(BaseException):
                 loop.turn()

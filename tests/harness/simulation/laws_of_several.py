@@ -165,6 +165,14 @@ class LawsOfSeveral(Laws):
             if idle > allowed:
                 self.broken(f"{account} was not worked for {idle:.0f} s; {allowed:.0f} s are allowed")
 
+    def says(self, process, since, said):
+        """What the replicas say they run: whoever could beat for long enough says what is true."""
+        if self._time.seconds - since < (1 + HEARD) * self._poll + SLACK:
+            return
+        found = [said.get(instance) for instance, life in self.instances.items() if life == process.number]
+        if found and process.runs not in found:
+            self.broken(f"life {process.number} runs {process.runs}, and the database says {found}")
+
     # ── told once ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def told(self, people):

@@ -71,6 +71,11 @@ class Server:
         rows = self._driver.execute("SELECT account, instance, epoch, expires FROM leases")
         return {row[0]: LeaseRow(*row) for row in rows}
 
+    def replicas(self):
+        """Version and configuration that each process says it runs, by its instance."""
+        rows = self._driver.execute("SELECT instance, version, config FROM replicas")
+        return {instance: (version, config) for instance, version, config in rows}
+
     def close(self):
         self._engine.dispose()
 
