@@ -8,7 +8,7 @@ import sys
 
 from cloudflare import AsyncCloudflare
 
-TOKEN = "bench-token-0123456789abcdef0123456789ab"  # noqa: S105
+TOKEN = "bench-token-0123456789abcdef0123456789ab"  # noqa: S105  of a server that takes any
 
 
 async def main() -> None:

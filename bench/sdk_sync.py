@@ -7,7 +7,7 @@ import sys
 
 from cloudflare import Cloudflare
 
-TOKEN = "bench-token-0123456789abcdef0123456789ab"  # noqa: S105
+TOKEN = "bench-token-0123456789abcdef0123456789ab"  # noqa: S105  of a server that takes any
 
 client = Cloudflare(api_token=TOKEN, base_url=sys.argv[1])
 restarted = 0

@@ -16,6 +16,7 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
+from watchdog.diagnose.zone import inactive
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, darkness, obstacle
 from watchdog.model.history import ZoneMemory
@@ -240,10 +241,11 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
 
 @dataclass(frozen=True, slots=True)
 class OnlineCheck:
-    """One thing that ``check-config --online`` looked at; ``error`` is empty when it is fine."""
+    """One thing that ``check-config --online`` looked at; ``error`` and ``caution`` are empty when it is fine."""
 
     what: str
     error: str = ""
+    caution: str = ""
     unreachable: bool = False
 
 
@@ -274,13 +276,22 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
             what = f"account {zone.account}: zone {zone.label}"
             if isinstance(seen, Seen):
                 gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""
-                findings.append(OnlineCheck(f"{what}: {len(seen.packs)} packs", gone))
+                caution = inactive(components.watched.inactive(seen.zone) or await _status(client, zone, seen.zone.id))
+                findings.append(OnlineCheck(f"{what}: {len(seen.packs)} packs", gone, caution))
             else:
-                findings.append(OnlineCheck(what, seen.error, REASONS[seen.reason].unreachable))
+                findings.append(OnlineCheck(what, seen.error, unreachable=REASONS[seen.reason].unreachable))
     if runtime.config.accounts[client.account].api_token is not None:
         works = any(not finding.error for finding in findings)
         findings.insert(0, await check_token(client, works=works))
     return findings
+
+
+async def _status(client: Client, zone: ZoneRef, zone_id: str) -> str:
+    """What Cloudflare says of a configured zone, where the credential may ask."""
+    try:
+        return (await client.zone_facts(zone_id, zone.label)).status
+    except CloudflareError:
+        return ""
 
 
 async def check_token(client: Client, *, works: bool) -> OnlineCheck:

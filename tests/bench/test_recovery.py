@@ -10,9 +10,9 @@ HERE = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(HERE))
 
 import recovery  # noqa: E402  benches are scripts, and lie beside each other
-from recovery_assumptions import read  # noqa: E402
-from recovery_daemon import daemon  # noqa: E402
-from recovery_fate import Fate  # noqa: E402
+from recovery_assumptions import read  # noqa: E402  beside it
+from recovery_daemon import daemon  # noqa: E402  beside it
+from recovery_fate import Fate  # noqa: E402  beside it
 
 
 def unlucky(name, times, **changes):

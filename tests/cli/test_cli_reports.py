@@ -193,6 +193,21 @@ def test_checking_online_finds_what_is_not_there(command, cloudflare, configure)
     assert re.search(r"(?m)^FAILED  account main: zone gone.example: find_zone: no zone is called", done.out)
 
 
+NOT_SERVED = [{"name": "gone.example", "status": "moved"}, {"name": "new.example", "status": "pending"}]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "discovered"])
+def test_checking_online_says_what_is_wrong_with_zones_that_get_no_certificates(command, cloudflare, configure, named):
+    world = cloudflare(zones=[*FLEET, *NOT_SERVED])
+    finding = {"account": {"api_token": "simulated-token", "discover": {}}, "zones": []}
+    done = command("check-config", "--online", "-c", configure(world, **({} if named else finding)))
+    assert done.code == 0
+    moved = "The zone is moved: its name servers point elsewhere. Only an active zone gets certificates."
+    assert f"warning account main: zone gone.example: 1 packs: {moved}\n" in done.out
+    assert "warning account main: zone new.example: 1 packs: The zone is pending: its name servers (" in done.out
+    assert "ok      account main: zone well.example: 1 packs\n" in done.out
+
+
 @pytest.mark.process
 def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_report(shell, cloudflare, configure):
     world = cloudflare(zones=FLEET, faults=[{"kind": "slow", "delay": "100ms"}])

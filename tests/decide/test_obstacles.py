@@ -9,7 +9,7 @@ from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, obstacle, placed, to_place
+from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, Limit, obstacle, placed, to_place
 from watchdog.model.history import UNTROUBLED, History
 from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
@@ -31,9 +31,13 @@ def finding(name: FindingName, certainty: Certainty = Certainty.CERTAIN, record:
 
 
 def case(
-    *findings: Finding, failed_for: Reason | None = None, pack: Pack = PACK, history: History = UNTROUBLED
+    *findings: Finding,
+    failed_for: Reason | None = None,
+    pack: Pack = PACK,
+    history: History = UNTROUBLED,
+    limit: Limit | None = None,
 ) -> Case:
-    return Case(pack=pack, history=history, rules=RULES, now=NOW, failed_for=failed_for, findings=findings)
+    return Case(pack=pack, history=history, rules=RULES, now=NOW, failed_for=failed_for, findings=findings, limit=limit)
 
 
 @pytest.mark.parametrize("name", FindingName)
@@ -87,6 +91,13 @@ def test_a_limit_that_is_waited_for_until_it_is_too_late_for_the_renewal_needs_a
     decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack))
     assert decided == Decision(Do.WAIT, reason, NOW + timedelta(days=1))
     assert REASONS[Reason.CA_RATE_LIMITED].needs_a_person
+
+
+def test_a_pause_which_no_wait_ends_needs_a_person_at_once_however_much_time_is_left():
+    first, pack = History(trouble_since=NOW), replace(PACK, expires_at=NOW + timedelta(days=29))
+    limit = Limit(refill=timedelta(days=1), paused=True)
+    decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack, limit=limit))
+    assert decided == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + timedelta(days=1))
 
 
 findings = st.lists(

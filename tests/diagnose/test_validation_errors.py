@@ -141,6 +141,12 @@ def test_what_is_no_limit_has_none_and_of_several_the_longest_counts():
     assert both.refill == timedelta(hours=33, minutes=36)
 
 
+@pytest.mark.parametrize(("message", "paused"), [("issuance for these identifiers is paused", True), (LIMITED, False)])
+def test_a_pause_is_told_from_limits_that_end_by_themselves(message, paused):
+    assert validation_errors.limit_of((message,)).paused is paused
+    assert validation_errors.limit_of((message, LIMITED)).paused is paused
+
+
 def test_for_a_pause_only_another_authority_is_advised():
     [found] = validation_errors.said(("Your account is temporarily prevented from requesting certificates",))
     assert found.name == "ca_rate_limited"

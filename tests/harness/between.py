@@ -85,7 +85,7 @@ class Between:
 def between(target):
     """``with between(port) as way``."""
     way, ready, ended = Between(target), threading.Event(), Future()
-    thread = threading.Thread(target=lambda: asyncio.run(way._run(ready, ended)), daemon=True)  # noqa: SLF001
+    thread = threading.Thread(target=lambda: asyncio.run(way._run(ready, ended)), daemon=True)  # noqa: SLF001  of this file
     thread.start()
     ready.wait(10)
     try:

@@ -92,7 +92,7 @@ def _bear(arguments, said):
     for descriptor, name in ((0, os.devnull), (1, said), (2, said)):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     os.closerange(3, 64)
-    from watchdog.cli import main  # noqa: PLC0415
+    from watchdog.cli import main  # noqa: PLC0415  in the child alone
 
     sys.argv = ["certpack-watchdog", *arguments]
     code = 1

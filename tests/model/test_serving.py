@@ -23,7 +23,7 @@ NEW = replace(OLD, id="p2", expires_at=NOW + 80 * DAY)
 
 
 def uses(pack, *others):
-    return Serving((pack, *others), NOW).uses(pack)
+    return Serving(lambda zone_id: [each for each in (pack, *others) if each.zone_id == zone_id], NOW).uses(pack)
 
 
 def test_a_pack_that_a_deployed_one_of_later_expiry_replaces_is_not_used():
@@ -45,6 +45,26 @@ def test_a_pack_of_fewer_hosts_replaces_none_of_more():
     more = ("a.example", "b.example")
     assert uses(replace(OLD, hosts=more), NEW)
     assert not uses(OLD, replace(NEW, hosts=more))
+
+
+def test_a_host_is_served_by_the_wildcard_of_another_pack():
+    wildcard = replace(NEW, hosts=("*.shop.example", "shop.example"))
+    assert not uses(replace(OLD, hosts=("www.shop.example", "shop.example")), wildcard)
+
+
+@pytest.mark.parametrize("host", ["shop.example", "a.www.shop.example", "*.www.shop.example", "www.other.example"])
+def test_a_wildcard_is_for_the_names_right_below_it_alone(host):
+    assert uses(replace(OLD, hosts=(host,)), replace(NEW, hosts=("*.shop.example",)))
+
+
+def test_a_wildcard_that_runs_out_first_serves_nobody_for_longer():
+    assert uses(replace(OLD, hosts=("www.shop.example",)), replace(NEW, hosts=("*.shop.example",), expires_at=NOW))
+
+
+def test_several_packs_may_serve_the_hosts_of_one():
+    others = replace(NEW, hosts=("a.example",)), replace(NEW, id="p3", hosts=("b.example",))
+    assert not uses(replace(OLD, hosts=("a.example", "b.example")), *others)
+    assert uses(replace(OLD, hosts=("a.example", "b.example", "c.example")), *others)
 
 
 def test_a_pack_of_another_zone_replaces_none():

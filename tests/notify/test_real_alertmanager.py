@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.harness.alerting import Receiver, gave_up, living
-from tests.harness.builders import inventory, pack, zone
+from tests.harness.builders import alert, firing, inventory, pack, zone
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
 from watchdog.model.alerts import AlertLog, Phase, Route
 from watchdog.notify import alertmanager as kind
@@ -62,8 +62,6 @@ async def told(manager, *entries, route=None):
 
 
 def entry(*, ended_at=None):
-    from tests.harness.builders import alert, firing  # noqa: PLC0415
-
     began = now() - timedelta(minutes=1)
     phase = Phase.CLOSED if ended_at else Phase.FIRING
     return firing(alert(body="what to do"), phase=phase, first_at=began, ended_at=ended_at)
@@ -89,8 +87,6 @@ def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):
 
 
 def test_many_alerts_at_once_are_taken(manager):
-    from tests.harness.builders import alert, firing  # noqa: PLC0415
-
     entries = [firing(alert(f"p{number}", body="x" * 500), first_at=now()) for number in range(1200)]
     asyncio.run(told(manager, *entries))
     there = msgspec.json.decode(asked(f"{manager}/api/v2/alerts"))
@@ -116,7 +112,7 @@ def test_from_a_pack_that_gives_up_to_the_receiver_and_back(manager, hook, tmp_p
         async with living(tmp_path, None, alerts) as runtime:
             for packs, status in (([gave_up()], "firing"), ([pack("p1")], "resolved")):
                 await runtime.pipeline.after_pass(inventory(*packs, zones=[zone()]))
-                await asyncio.to_thread(eventually, lambda: "CertpackWatchdogGaveUp" in notified(hook, status))  # noqa: B023
+                await asyncio.to_thread(eventually, lambda: "CertpackWatchdogGaveUp" in notified(hook, status))  # noqa: B023  awaited at once
 
     began = time.monotonic()
     asyncio.run(life())

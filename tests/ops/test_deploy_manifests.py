@@ -220,14 +220,14 @@ class Named(Strict):
 class PrometheusRule(Strict):
     """What of the operator's own definition the rules use."""
 
-    apiVersion: Literal["monitoring.coreos.com/v1"]  # noqa: N815
+    apiVersion: Literal["monitoring.coreos.com/v1"]
     kind: Literal["PrometheusRule"]
     metadata: Named
     spec: Groups
 
 
 class Relabeling(Strict):
-    targetLabel: str  # noqa: N815
+    targetLabel: str
     replacement: str
 
 
@@ -238,17 +238,17 @@ class Endpoint(Strict):
 
 
 class Selector(Strict):
-    matchLabels: dict[str, str]  # noqa: N815
+    matchLabels: dict[str, str]
 
 
 class Monitoring(Strict):
-    jobLabel: str  # noqa: N815
+    jobLabel: str
     selector: Selector
     endpoints: list[Endpoint]
 
 
 class ServiceMonitor(Strict):
-    apiVersion: Literal["monitoring.coreos.com/v1"]  # noqa: N815
+    apiVersion: Literal["monitoring.coreos.com/v1"]
     kind: Literal["ServiceMonitor"]
     metadata: Named
     spec: Monitoring

@@ -29,7 +29,7 @@ def pinned(lock: str) -> dict[str, list[str]]:
 
 def unit() -> configparser.SectionProxy:
     parser = configparser.RawConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # as its documentation says
     parser.read(ROOT / "systemd" / "certpack-watchdog.service")
     return parser["Service"]
 
@@ -52,7 +52,7 @@ def test_the_locks_agree_with_each_other_and_hold_all_that_pyproject_asks_for() 
     project = tomllib.loads(text("pyproject.toml"))
 
     def names(requirements: list[str]) -> set[str]:
-        return {re.match(r"[\w.-]+", each)[0].lower() for each in requirements}  # type: ignore[index]
+        return {re.match(r"[\w.-]+", each)[0].lower() for each in requirements}  # type: ignore[index]  # each begins so
 
     shared = set(pinned("postgresql.txt"))
     assert runtime <= shared
@@ -120,7 +120,7 @@ def test_make_help_lists_every_target_a_person_may_want() -> None:
     done = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True, timeout=30)
     listed = set(re.findall(r"make ([a-z-]+) ", done.stdout))
     assert listed >= {"help", "demo", "test", "test-all", "lint", "bench", "lock", "clean"}
-    phony = set(re.search(r"(?m)^\.PHONY: (.+)$", text("Makefile"))[1].split())  # type: ignore[index]
+    phony = set(re.search(r"(?m)^\.PHONY: (.+)$", text("Makefile"))[1].split())  # type: ignore[index]  # else the test fails
     assert listed < phony
 
 

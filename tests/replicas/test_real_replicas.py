@@ -107,7 +107,7 @@ def test_killed_stopped_and_cut_off_for_two_minutes_three_replicas_keep_every_pr
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}\n{deployment.output()}") from None
         changes, patches = deployment.check(), sum(map(len, deployment.patches().values()))
-    print(f"{storm.counts}, {changes} leases changed hands, {patches} PATCHes")  # noqa: T201
+    print(f"{storm.counts}, {changes} leases changed hands, {patches} PATCHes")  # noqa: T201  for whoever reads how it went
     assert (changes > 20, patches > 100) == (True, True), "that was no storm"
 
 

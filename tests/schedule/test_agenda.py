@@ -1,3 +1,4 @@
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,7 @@ def zones(count: int, account: str = "a") -> list[ZoneRef]:
     return [ZoneRef(account, f"z{n}", f"{n:032x}") for n in range(count)]
 
 
-def agenda(fleet: list[ZoneRef], troubled: set = frozenset()) -> Agenda:  # type: ignore[assignment]
+def agenda(fleet: list[ZoneRef], troubled: AbstractSet = frozenset()) -> Agenda:
     made = Agenda(15 * MINUTE, MINUTE)
     made.enrol(fleet, set(troubled), NOW)
     return made

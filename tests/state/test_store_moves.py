@@ -1,12 +1,12 @@
 """A state that moves to another place: on SQLite, on PostgreSQL, or from the one to the other; whole or not at all."""
 
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, Remembered, ZoneMemory
 from watchdog.model.reasons import Reason

@@ -103,7 +103,7 @@ def _check_online(config: "Config") -> None:
 
     checks = in_loop(commands.check_online(config))
     with printing():
-        print_checks((check.what, check.error) for check in checks)
+        print_checks((check.what, check.error, check.caution) for check in checks)
         print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
     if checks and all(check.unreachable for check in checks):
         sys.exit(UNAVAILABLE)
@@ -131,7 +131,7 @@ def send_test(
 
     tried = in_loop(attempts())
     with printing():
-        print_checks((each.destination, each.error) for each in tried)
+        print_checks((each.destination, each.error, "") for each in tried)
     if any(each.error for each in tried):
         sys.exit(NEEDS_A_PERSON)
 

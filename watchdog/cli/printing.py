@@ -35,10 +35,11 @@ def print_lists(lists: Mapping[str, Iterable[Mapping[str, Any] | str]]) -> None:
     print("}")
 
 
-def print_checks(found: Iterable[tuple[str, str]]) -> None:
-    """A line for each thing that was tried, and what is wrong with it."""
-    for what, error in found:
-        print(f"{'FAILED' if error else 'ok':8}{what}{error and f': {error}'}")
+def print_checks(found: Iterable[tuple[str, str, str]]) -> None:
+    """A line for each thing that was tried: what it is, why it failed, and what is to be known of it."""
+    for what, error, caution in found:
+        became = "FAILED" if error else "warning" if caution else "ok"
+        print(f"{became:8}{': '.join(filter(None, (what, error, caution)))}")
 
 
 def print_report(found: "Overview", lost: str = "", **wanted: Any) -> None:

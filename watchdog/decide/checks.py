@@ -160,8 +160,8 @@ def knows_too_little(case: Case) -> Decision | None:
 def is_backing_off(case: Case) -> Decision | None:
     """The wait that was drawn after the last restart, moved by what made it fail, is not over.
 
-    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, a person is needed
-    now: another authority has no such limit.
+    Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, or no wait ends it,
+    a person is needed now: another authority has no such limit.
     """
     pack, failed_for = case.pack, case.failed_for
     authority, backoff = pack.certificate_authority, case.rules.backoff
@@ -170,7 +170,8 @@ def is_backing_off(case: Case) -> Decision | None:
         return None
     window = renewal(pack.expires_at, pack.uploaded_at, case.now)
     too_late = window is not None and due > window.last_restart_at
-    limited = failed_for is Reason.CA_RATE_LIMITED and too_late
+    paused = case.limit is not None and case.limit.paused
+    limited = failed_for is Reason.CA_RATE_LIMITED and (too_late or paused)
     return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if limited else Reason.BACKING_OFF, due)
 
 

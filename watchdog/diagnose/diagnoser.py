@@ -15,7 +15,7 @@ from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.diagnose.lookup import FailedBefore, Lookups
 from watchdog.diagnose.resolvers import system_resolvers
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts
+from watchdog.model.packs import NOTHING_KNOWN, PENDING_VALIDATION, Pack, ZoneFacts
 from watchdog.model.text import defect
 
 PATIENCE = 4
@@ -100,14 +100,20 @@ class PackDiagnoser:
         renewed = facts.type == "partial" and pack.expires_at is not None  # then HTTP comes first (``challenge``)
 
         def pages() -> _Part:
-            visited = method == "http" or renewed
-            return http_tokens.check_pages(lookups, pack, self._timeout, self._reach) if visited else _nothing()
+            return http_tokens.check_pages(lookups, pack, self._timeout, self._reach)
 
-        parts.append(look := _task(self._after(climbs.values(), pages)))
+        look: asyncio.Future[list[Finding]]
+        if method == "http" or renewed:
+            parts.append(look := _task(self._after(climbs.values(), pages)))
+        else:
+            look = asyncio.get_running_loop().create_future()
+            look.set_result([])
         for base in bases if method in ("txt", "") else ():
             side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
             parts.append(_task(self._after([climbs[base]], side)))
-        return [*parts, _task(self._after(climbs.values(), lambda: challenge.all_placed(lookups, pack)))]
+        if pack.status == PENDING_VALIDATION:
+            parts.append(_task(self._after(climbs.values(), lambda: challenge.all_placed(lookups, pack))))
+        return parts
 
     async def _after(self, first: Iterable[asyncio.Task[list[Finding]]], side: Callable[[], _Part]) -> list[Finding]:
         """One side, once others are done, or have had the time of one question."""
@@ -119,6 +125,8 @@ class PackDiagnoser:
     async def _in_time(self, tasks: list[asyncio.Task[list[Finding]]]) -> list[Finding]:
         """What all parts found, in their order, or those that were done in time."""
         late: set[asyncio.Task[list[Finding]]] = set()
+        if not tasks:  # it has no hosts
+            return []
         try:
             _, late = await asyncio.wait(tasks, timeout=self.deadline.total_seconds())
         finally:
@@ -134,10 +142,6 @@ class PackDiagnoser:
 
 def _task(part: _Part) -> asyncio.Task[list[Finding]]:
     return asyncio.create_task(part)
-
-
-async def _nothing() -> list[Finding]:
-    return []
 
 
 def _incomplete(why: str) -> Finding:

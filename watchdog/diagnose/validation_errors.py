@@ -85,12 +85,14 @@ def main_reason(messages: Iterable[str]) -> Reason | None:
 
 def limit_of(messages: Iterable[str]) -> Limit | None:
     """The limit of the authority that the last validation ran into, the longest; ``None`` when it was none."""
-    found = [_limit(_even(message)) for message in messages if reason_of(message) is Reason.CA_RATE_LIMITED]
-    if not found:
+    texts = [_even(message) for message in messages if reason_of(message) is Reason.CA_RATE_LIMITED]
+    if not texts:
         return None
+    found = [_limit(text) for text in texts]
     moments = [limit.retry_at for limit in found if limit.retry_at is not None]
     spans = [limit.refill for limit in found if limit.refill is not None]
-    return Limit(max(moments, default=None), max(spans, default=None))
+    paused = any(re.search(_PAUSED, text) for text in texts)
+    return Limit(max(moments, default=None), max(spans, default=None), paused)
 
 
 def said(messages: Iterable[str]) -> tuple[Finding, ...]:

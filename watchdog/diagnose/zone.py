@@ -15,14 +15,20 @@ _INACTIVE = {
 }
 
 
+def inactive(status: str) -> str:
+    """What is wrong with a zone of this status, in a sentence; nothing where it is active, or nobody said."""
+    if status in ("active", ""):
+        return ""
+    because = _INACTIVE.get(status)
+    return f"The zone is {status}{': ' + because if because else ''}. Only an active zone gets certificates."
+
+
 def check_zone(pack: Pack, zone: ZoneFacts) -> list[Finding]:
     """What is wrong with the zone, and with how the pack is to be validated."""
     found: list[Finding] = []
     method = pack.validation.method
-    if zone.status and zone.status != "active":
-        because = _INACTIVE.get(zone.status)
-        sure = Certainty.CERTAIN if because else Certainty.HINT
-        says = f"The zone is {zone.status}{': ' + because if because else ''}. Only an active zone gets certificates."
+    if says := inactive(zone.status):
+        sure = Certainty.CERTAIN if zone.status in _INACTIVE else Certainty.HINT
         remedy = "Activate the zone: set the name servers Cloudflare names, or its verification record."
         found.append(Finding(name=FindingName.ZONE_NOT_ACTIVE, certainty=sure, host="", says=says, remedy=remedy))
     if zone.paused:

@@ -48,7 +48,7 @@ class FindingName(StrEnum):
     RESOLVERS_DISAGREE = "resolvers_disagree"
     # The name that is challenged.
     TOKEN_MISSING = "token_missing"  # noqa: S105  a name, no secret
-    TOKEN_STALE = "token_stale"  # noqa: S105
+    TOKEN_STALE = "token_stale"  # noqa: S105  the same
     TOKENS_PLACED = "tokens_placed"  # the good news: nothing is left for a person to place
     DELEGATION_MISSING = "delegation_missing"
     DELEGATION_WRONG = "delegation_wrong"
@@ -72,11 +72,12 @@ class Limit:
     """A limit of the certificate authority that a validation ran into, as far as its words say.
 
     ``retry_at`` is when it may be tried again, where the authority says so; ``refill`` how long the limit takes to let
-    one more through, where the words say which limit it is.
+    one more through, where the words say which limit it is. ``paused``: no wait ends it, only whose account it is.
     """
 
     retry_at: datetime | None = None
     refill: timedelta | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

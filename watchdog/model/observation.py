@@ -7,14 +7,15 @@ holds it against what was ``Known`` and gives the ``Difference``, which ``state`
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from watchdog.model.events import Event
 from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.packs import Pack, PackKey, ZoneRef
 from watchdog.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """The zone was seen whole.
 
     ``missing`` are the ids, or the hosts in one text, of packs that the configuration names and Cloudflare does not
@@ -26,8 +27,7 @@ class Seen:
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(msgspec.Struct, frozen=True):
     """The zone could not be seen whole. ``error`` is one cleaned line that says what happened and what to do."""
 
     zone: ZoneRef
@@ -38,8 +38,7 @@ class Unseen:
 Observation = Seen | Unseen
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What was known of a zone before a look. A pack that is not among the ``histories`` is ``UNTROUBLED``.
 
     ``packs`` are all that are remembered under the zone's id, by their ids, whoever watches them.

@@ -218,10 +218,10 @@ REASONS: Mapping[str, Meaning] = {
     Reason.CA_RATE_LIMITED: Meaning(
         decided="wait",
         needs_a_person=True,
-        next_step="It waits for a limit of its certificate authority until it is too late for the renewal: order it"
-        " from another authority now.",
+        next_step="It waits for a limit of its certificate authority, which does not end in time: order it from another"
+        " authority now.",
         severities=_WARNING,
-        pack="waits for a limit of {authority} that ends too late for the renewal",
+        pack="waits for a limit of {authority} that does not end in time",
         pack_remedy="order a pack for the same hosts from another certificate authority now: the limits of the first do"
         " not hold there.",
         validation_remedy="Wait until the limit lets one more through, or order the pack from another certificate"

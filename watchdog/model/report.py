@@ -19,7 +19,7 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks, by_zone, restless
+from watchdog.model.zone_packs import Entry, ZonePacks, by_zone
 
 
 @dataclass
@@ -108,7 +108,7 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
     if known.decision.do is Do.WAIT and at is not None:
         step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
         if known.decision.reason is Reason.CA_RATE_LIMITED:
-            return f"{step} That is too late for the renewal: order it from another certificate authority now."
+            return f"{step} No wait ends the limit of its authority in time: order it from another one now."
         return step
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
@@ -189,8 +189,9 @@ class Inventory:
 
     @cached_property
     def restless(self) -> list[Entry]:
-        """The packs of zones in which one is not well, or a certificate ends before long: of others nothing is told."""
-        return restless(self.by_zone, self.at + LONGEST_WINDOW)
+        """The packs that are not well, or whose certificate ends before long: of the others nothing is told."""
+        soon = self.at + LONGEST_WINDOW
+        return [entry for each in self.by_zone for entry in each.restless(soon)]
 
     @cached_property
     def silenced(self) -> Silences:
@@ -200,7 +201,7 @@ class Inventory:
     @cached_property
     def needs(self) -> Needs:
         """What these packs ask of a person."""
-        return Needs(self.restless, self.at, self.pending_for)
+        return Needs(self.by_zone, self.at, self.pending_for)
 
     def asking(self) -> Iterator[tuple[Remembered, History, Need]]:
         """The packs that ask something of a person, with the gravest of it."""

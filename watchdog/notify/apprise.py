@@ -166,7 +166,7 @@ def _installed() -> Any:
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
         logger.addHandler(logging.NullHandler())
-    import apprise  # noqa: PLC0415
+    import apprise  # noqa: PLC0415  once its logs are shut
 
     answers = logging.getLogger(_ANSWERS)
     answers.setLevel(logging.DEBUG)

@@ -184,8 +184,7 @@ class Destinations:
     def _delivery(self, name: str, destination: Destination) -> Delivery:
         if destination.alertmanager is not None:
             alertmanager = alertmanager_of(destination, self._http)
-            refresh = lambda: alertmanager.refresh(self._log(), self._clock.now())  # noqa: E731
-            return Refresh(name, RESEND, refresh, self._report)
+            return Refresh(name, RESEND, lambda: alertmanager.refresh(self._log(), self._clock.now()), self._report)
         channel = channel_of(destination, self._http, self._clock)
         return MessageQueue(
             name,
@@ -197,7 +196,9 @@ class Destinations:
         )
 
     def _heartbeat(self, url: Secret) -> Delivery:
-        lost: Callable[[str], None] = lambda why: self._logs.write(EventName.HEARTBEAT_FAILED, error=why)  # noqa: E731
+        def lost(why: str) -> None:
+            self._logs.write(EventName.HEARTBEAT_FAILED, error=why)
+
         return Heartbeat(url.get_secret_value(), self._http, self._clock, lost)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -7,6 +7,7 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -36,8 +37,9 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
-        if route.wants(alert) and (route.incidents or not any(map(route.wants, notice.instead))):
-            groups[alert.reason, alert.account, notice.kind in _OVER].append(notice)
+        if _is_wanted(notice, route):
+            only = replace(notice, instead=(), formerly=())
+            groups[alert.reason, alert.account, notice.kind in _OVER].append(only)
     found = [
         _message(group[start : start + most], destination, now)
         for group in groups.values()
@@ -45,6 +47,12 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
         for start in range(0, len(group), most)
     ]
     return sorted(found, key=lambda message: -message.severity.rank)
+
+
+def _is_wanted(notice: Notice, route: Route) -> bool:
+    if route.incidents:
+        return route.wants(notice.alert)
+    return any(map(route.wants, (notice.alert, *notice.formerly))) and not any(map(route.wants, notice.instead))
 
 
 def trial_message(destination: str, now: datetime) -> Message:

@@ -17,7 +17,6 @@ from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import TROUBLE
-from watchdog.model.zone_packs import restless
 from watchdog.notify.pack_alerts import pack_alert
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -88,9 +87,8 @@ def active_alerts(
     of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
     for alert in chain(_own(standing, now) if own else (), of_zones):
         _keep(found, alert)
-    packs = restless(inventory.by_zone, now + LONGEST_WINDOW)
-    needs = Needs(packs, now, limits.pending_for)
-    for known, history in packs:
+    needs, soon = Needs(inventory.by_zone, now, limits.pending_for), now + LONGEST_WINDOW
+    for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):

@@ -47,7 +47,7 @@ class WatchedZones:
         self._searches = searches
         self._every = every
         self.found: dict[str, tuple[ZoneRef, ...]] = {}
-        self._inactive: dict[str, set[str]] = {}  # by account: ids of found zones that Cloudflare does not serve
+        self._inactive: dict[str, dict[str, str]] = {}  # by account: statuses of zones that Cloudflare does not serve
         self._due: dict[str, datetime] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
         self._findings = 0
@@ -91,6 +91,10 @@ class WatchedZones:
                 ids.add(zone.id)
         return tuple(zones.values())
 
+    def inactive(self, zone: ZoneRef) -> str:
+        """The status that discovery saw, of a zone that is not active."""
+        return self._inactive.get(zone.account, {}).get(zone.id, "")
+
     def inherit(self, other: "WatchedZones") -> None:
         """Keep what another watched has discovered for the accounts that still search, until it is asked anew."""
         self.found = {
@@ -98,7 +102,8 @@ class WatchedZones:
             for account, zones in other.found.items()
             if account in self._searches
         }
-        self._inactive = {account: ids for account, ids in other._inactive.items() if account in self.found}  # noqa: SLF001
+        others = other._inactive  # noqa: SLF001  of this class
+        self._inactive = {account: ids for account, ids in others.items() if account in self.found}
         self._findings += 1
 
     async def refresh(self, account: str, client: Client, now: datetime) -> bool:
@@ -124,7 +129,7 @@ class WatchedZones:
                 by_name.setdefault(canonical(zone.name), []).append(zone)
         found = [_meant(account, client, zones) for zones in by_name.values()]
         self.found[account] = tuple(found)
-        self._inactive[account] = {zone.id for zone in seen if zone.status not in ("active", "")}
+        self._inactive[account] = {zone.id: zone.status for zone in seen if zone.status not in ("active", "")}
         self._findings += 1
         return True
 

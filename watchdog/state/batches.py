@@ -38,7 +38,7 @@ def _said(table: sa.Table, names: tuple[str, ...], unless_older: str) -> str:
     changed = ", ".join(f"{quote(each.name)} = excluded.{quote(each.name)}" for each in columns if not each.primary_key)
     key = ", ".join(quote(each.name) for each in table.primary_key)
     said = (  # of names that are ours
-        f"INSERT INTO {quote(table.name)} ({', '.join(quote(name) for name in names)}) SELECT * FROM"  # noqa: S608
+        f"INSERT INTO {quote(table.name)} ({', '.join(quote(name) for name in names)}) SELECT * FROM"  # noqa: S608  the same
         f" json_to_recordset(%(rows)s::json) AS given ({types})"
         f" ON CONFLICT ({key}) DO UPDATE SET {changed}"
     )

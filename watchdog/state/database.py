@@ -80,8 +80,11 @@ class Database(Protocol):
     def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
         """The rows that a text, with parameters by name, gives on a connection of this database."""
 
-    def rows_as_text(self, columns: Sequence[str]) -> str:
-        """What makes of all rows, or of those of a group, one text of JSON: an array of arrays of these columns."""
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        """What makes of the rows of a group for which a condition holds one text of JSON: an array of arrays.
+
+        Of no rows it may make none.
+        """
 
     def senseless(self, error: Exception) -> StateError:
         """What to say of a value that was read and turns out to make no sense."""
@@ -160,7 +163,7 @@ def deletion(table: sa.Table) -> sa.ClauseElement:
     """Delete the row with one primary key."""
     core = real(sa)
     keys = (column == core.bindparam(column.name) for column in table.primary_key)
-    return core.delete(table).where(*keys)  # type: ignore[no-any-return]
+    return core.delete(table).where(*keys)  # type: ignore[no-any-return]  # ``real`` gives any
 
 
 def upsert(dialect: str, table: sa.Table, unless_older: str = "") -> sa.ClauseElement:

@@ -116,8 +116,7 @@ def intend(
     if not _count_the_same(stored, expected):
         raise Stale(stored)
     if intent_id is None:
-        # There always is a key after one insert.
-        intent_id = connection.execute(_INTEND, row).inserted_primary_key[0]  # type: ignore[index]
+        intent_id = connection.execute(_INTEND, row).inserted_primary_key[0]  # type: ignore[index]  # one insert has one
     _put(connection, key, after)
     return int(intent_id)
 

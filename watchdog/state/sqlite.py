@@ -87,9 +87,9 @@ class SQLite:
         """The rows that a text gives."""
         return driver.execute(self._raw, said, given)
 
-    def rows_as_text(self, columns: Sequence[str]) -> str:
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As SQLite writes JSON."""
-        return f"json_group_array(json_array({', '.join(columns)}))"
+        return f"json_group_array(json_array({', '.join(columns)})) FILTER (WHERE {where})"
 
     def senseless(self, error: Exception) -> StateError:
         """It is damaged."""

@@ -18,6 +18,7 @@ from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.serving import Serving
+from watchdog.model.zone_packs import side_by_side
 
 AT_ONCE = 2000
 """Lines that are joined without a pause."""
@@ -92,7 +93,7 @@ def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) 
     )
     every = per_pack == "all"
     packs = inventory.packs if every else inventory.restless if per_pack != "none" else ()
-    serving = Serving((known.pack for known, _ in inventory.restless), soon)
+    serving = Serving(side_by_side(inventory.by_zone), soon)
     for known, history in packs:
         pack, decision = known.pack, known.decision
         account, zone, name = escaped(known.account), escaped(known.zone), escaped(pack.id)

@@ -97,7 +97,7 @@ def progress(zones: int) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     from rich.console import Console  # noqa: PLC0415  only a terminal needs it
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415  the same
 
     width = shutil.get_terminal_size().columns  # as in tables
     with Progress(console=Console(stderr=True, width=width), transient=True) as bar:

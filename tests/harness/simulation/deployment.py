@@ -447,7 +447,7 @@ class Process:
         for task in asyncio.all_tasks(loop):
             task.cancel()
         for _ in range(50):
-            if not loop._ready:  # noqa: SLF001
+            if not loop._ready:  # noqa: SLF001  nobody else says whether it has something to do
                 break
             with suppress(BaseException):
                 loop.turn()

@@ -45,9 +45,9 @@ class ReplicaLoop(DnsLoop):
         if self._ready:
             return self._world.seconds
         while self._scheduled and self._scheduled[0]._cancelled:  # noqa: SLF001  as the loop itself drops them
-            heapq.heappop(self._scheduled)._scheduled = False  # noqa: SLF001
+            heapq.heappop(self._scheduled)._scheduled = False  # noqa: SLF001  the same
             self._timer_cancelled_count -= 1
-        return self._scheduled[0]._when + self._machine.slept if self._scheduled else math.inf  # noqa: SLF001
+        return self._scheduled[0]._when + self._machine.slept if self._scheduled else math.inf  # noqa: SLF001  too
 
     def turn(self):
         """One turn, in which nobody else does anything."""
@@ -58,7 +58,7 @@ class ReplicaLoop(DnsLoop):
             self._run_once()
         finally:
             self._thread_id = None
-            asyncio._set_running_loop(None)  # noqa: SLF001
+            asyncio._set_running_loop(None)  # noqa: SLF001  as `run_forever` ends
             sys.stderr = before
 
     def run_in_executor(self, executor, func, *args):

@@ -1,5 +1,6 @@
 """Long lists in pages of their own: which part is shown, and the way to the others."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -40,8 +41,8 @@ def part(
     """
     text = asked.get(name, "")
     last = max(0, (len(entries) - 1) // size)
-    number = min(int(text) - 1 if text.isascii() and text.isdigit() and 0 < len(text) < 8 else 0, last)  # noqa: PLR2004
-    number = max(number, 0)
+    number = int(text) - 1 if re.fullmatch(r"[0-9]{1,7}", text) else 0
+    number = max(0, min(number, last))
     start = number * size
 
     def link(there: int) -> str:
