@@ -40,6 +40,7 @@ class Standing:
     state_error: str = ""
     config_error: str = ""
     overdue_since: datetime | None = None
+    overdue_elsewhere: str = ""
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     state_lost: str = ""
     unheld: Mapping[str, datetime] = field(default_factory=dict)
@@ -161,6 +162,10 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
         yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
+    elif standing.overdue_elsewhere:
+        text = "a pass of another replica does not end, and until it does its accounts are not watched"
+        body = f"{standing.overdue_elsewhere}.\nYou: restart that one, as its log should be reported; others take over."
+        yield _plain(Reason.PASS_OVERDUE, text, body, now)
 
 
 def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
