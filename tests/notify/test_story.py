@@ -99,6 +99,43 @@ def test_whoever_hears_nothing_of_the_trouble_or_keeps_incidents_is_told_of_the_
     assert ("started", "expiring") in told(Day().step("12:00", ENDING, HELD), route)
 
 
+CRITICAL_ONLY = Route(min_severity=Severity.CRITICAL)
+GAVE_UP = alert(reason=Reason.GAVE_UP, severity=Severity.CRITICAL)
+
+
+def test_whoever_was_told_of_a_trouble_is_told_of_its_end_though_it_has_another_reason_by_then():
+    day = Day()
+    assert told(day.step("12:00", GAVE_UP), CRITICAL_ONLY) == [("started", "gave_up")]
+    assert told(day.step("13:00", HELD), CRITICAL_ONLY) == []
+    assert told(day.step("2d 13:00", HELD), CRITICAL_ONLY) == []
+    assert told(day.step("2d 14:00"), CRITICAL_ONLY) == [("over", "held_by_diagnosis")]
+
+
+def test_the_end_is_told_though_nobody_was_told_yet_of_the_last_reason_of_a_trouble():
+    day = Day()
+    day.step("12:00", GAVE_UP)
+    another = alert("p2", reason=Reason.HELD_BY_DIAGNOSIS)
+    day.step("12:58", another, GAVE_UP)
+    assert told(day.step("13:00", another, HELD)) == []
+    assert told(day.step("13:04", another)) == [("over", "held_by_diagnosis")]
+
+
+def test_whoever_was_told_of_the_end_of_a_trouble_is_not_told_of_the_next_one():
+    day = Day()
+    day.step("12:00", GAVE_UP)
+    day.step("13:00", HELD)
+    day.step("14:00")
+    day.step("15:00", HELD)
+    assert told(day.step("16:00"), CRITICAL_ONLY) == []
+
+
+def test_who_keeps_incidents_hears_the_end_of_each_once():
+    day, route = Day(), Route(min_severity=Severity.CRITICAL, incidents=True)
+    day.step("12:00", GAVE_UP)
+    day.step("13:00", HELD)
+    assert told(day.step("14:00"), route) == []
+
+
 # ── reminders ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -241,6 +241,8 @@ def test_nothing_unknown_gets_into_a_scenario() -> None:
         {"speed": 0},
         {"tokens": [{"name": "none"}]},
         {"rate_limit": {"per": "soon"}},
+        {"deleted_shows": "99999999999999d"},
+        {"deleted_shows": "999999999d"},
         {"zones": [{"name": "a.example"}, {"name": "a.example"}]},
         {"zones": [{"name": "a.example", "id": 12345678901234567890123456789012}]},
     ):

@@ -177,13 +177,15 @@ def account_of_group(name: str) -> str:
 class Notice:
     """Something new of one alert that people are to be told; ``until`` is when it ended.
 
-    ``instead`` are others about the same pack: whoever is told of one of those is told enough.
+    ``instead`` are others about the same pack: whoever is told of one of those is told enough. ``formerly`` are those
+    that gave way to one that is over, as grave as they were told: their end is this one.
     """
 
     kind: Kind
     alert: Alert
     until: datetime | None = None
     instead: tuple[Alert, ...] = ()
+    formerly: tuple[Alert, ...] = ()
 
 
 class MessageStatus(StrEnum):

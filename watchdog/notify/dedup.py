@@ -74,6 +74,8 @@ def deduplicate(
     nothing counts as told, so whoever is the first to listen is told all of it.
     """
     subjects = {alert.subject for alert in active.values()}
+    owed = story.owed(log.entries.values())
+    lasting = {each.alert.subject for each in log.entries.values() if each.phase is not Phase.CLOSED}
     after: dict[str, AlertState] = {}
     for fingerprint in dict.fromkeys((*log.entries, *active)):
         before = log.entries.get(fingerprint)
@@ -85,7 +87,10 @@ def deduplicate(
             replaced=subject in subjects,
             unwell=unwell.get(subject),
             gone=fingerprint in gone,
+            owed=subject in owed,
         )
+        if state is None and before is not None and before.phase is Phase.CLOSED and subject in lasting:
+            state = before  # who was told of it waits for the end of what came in its place
         if state is not None:
             after[fingerprint] = state
     groups = {name: group for name, group in log.groups.items() if timedelta(0) <= now - group.notified_at <= IN_A_ROW}
@@ -168,6 +173,8 @@ def _told(
     """Note in ``states`` that people are told of one, unless they know enough by ``others`` about the same pack."""
     if notice.kind in _ENDS.values():
         known = story.known_end(states[fingerprint], others.values(), now)
+        formerly = story.gave_way(states[fingerprint], others.values())
+        notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
         states[fingerprint] = lifecycle.notified(states[fingerprint], now)
     elif notice.kind is Kind.STARTED and (
         known := story.known_start(states[fingerprint], others.values(), now - repeat_every)
@@ -213,5 +220,8 @@ def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
 
 def _end(state: AlertState, kind: Kind) -> Notice:
     """Whoever was told of it at its worst is told of its end."""
-    worst = _SEVERITIES[max(state.notified[0], 0)]
-    return Notice(kind, replace(state.alert, severity=worst), state.ceased_at)
+    return Notice(kind, _at_worst(state), state.ceased_at)
+
+
+def _at_worst(state: AlertState) -> Alert:
+    return replace(state.alert, severity=_SEVERITIES[max(state.notified[0], 0)])

@@ -7,8 +7,8 @@ not find it any more has not found its end yet:
 - it may come back, as it has before: then it is *paused*, and counts as firing. The first end is believed at once; each
   time it comes back within a day of its end, the next is believed only after it has stayed away for 5 min, 10 min,
   20 min, … up to 12 h;
-- another alert about the same subject may have taken its place, or nobody was ever told of it: then it is *closed*
-  without a word;
+- another alert about the same subject may have taken its place, or nobody was ever told of it, nor of one in whose
+  place it came: then it is *closed* without a word;
 - else it is *over*, or *gone* with its zone or pack, until people are told of that; then it is *closed* too.
 
 A closed alert is remembered for a day, to know it when it comes back; then it is *inactive*, which is not being in the
@@ -76,17 +76,19 @@ def advance(
     replaced: bool = False,
     unwell: int | None = None,
     gone: bool = False,
+    owed: bool = False,
 ) -> AlertState | None:
     """One alert after one look; ``None`` when it is inactive.
 
     ``alert`` is as it holds now, if it does. ``replaced`` when another about its subject holds; ``unwell`` are the
-    restarts so far of its pack, while that is not well; ``gone`` when its zone or pack is not there.
+    restarts so far of its pack, while that is not well; ``gone`` when its zone or pack is not there; ``owed`` when
+    people were told of another in whose place it came.
     """
     if state is not None:
         state = _not_ahead(state, now)
     if alert is not None:
         return _holding(state, alert, now)
-    return None if state is None else _away(state, now, replaced=replaced, unwell=unwell, gone=gone)
+    return None if state is None else _away(state, now, replaced=replaced, unwell=unwell, gone=gone, owed=owed)
 
 
 def notified(state: AlertState, now: datetime) -> AlertState:
@@ -105,6 +107,8 @@ def calm(flaps: int) -> timedelta:
 
 
 def _holding(state: AlertState | None, alert: Alert, now: datetime) -> AlertState:
+    if state is not None and _is_old(state, now):
+        state = None
     before = state.phase if state is not None else Phase.INACTIVE
     came_back = before in (Phase.OVER, Phase.GONE, Phase.CLOSED)
     flaps = (state.flaps if state is not None else 0) + came_back
@@ -118,10 +122,11 @@ def _holding(state: AlertState | None, alert: Alert, now: datetime) -> AlertStat
     return replace(kept, alert=alert, phase=phase, flaps=flaps, ceased_at=None, ended_at=None)
 
 
-def _away(state: AlertState, now: datetime, *, replaced: bool, unwell: int | None, gone: bool) -> AlertState | None:
+def _away(
+    state: AlertState, now: datetime, *, replaced: bool, unwell: int | None, gone: bool, owed: bool
+) -> AlertState | None:
     if state.ended_at is not None:
-        forgotten = now - state.ended_at >= REMEMBERED
-        phase = TRANSITIONS[state.phase][Evidence.ENDED if forgotten else Evidence.AWAY]
+        phase = TRANSITIONS[state.phase][Evidence.ENDED if _is_old(state, now) else Evidence.AWAY]
         return None if phase is Phase.INACTIVE else state
     ceased_at = state.ceased_at or now
     evidence = Evidence.AWAY
@@ -131,7 +136,7 @@ def _away(state: AlertState, now: datetime, *, replaced: bool, unwell: int | Non
         evidence = Evidence.UNWELL
     elif now - ceased_at >= (GONE_FOR if gone else calm(state.flaps)):
         end = Evidence.UNWATCHED if gone else Evidence.ENDED
-        evidence = end if state.notified_at is not None else Evidence.DROPPED
+        evidence = end if state.notified_at is not None or owed else Evidence.DROPPED
     phase = TRANSITIONS[state.phase][evidence]
     if phase is Phase.INACTIVE:
         return None
@@ -139,6 +144,10 @@ def _away(state: AlertState, now: datetime, *, replaced: bool, unwell: int | Non
         alert = replace(state.alert, restarts=max(state.alert.restarts, unwell or 0))
         return replace(state, phase=phase, alert=alert, ceased_at=now)
     return replace(state, phase=phase, ceased_at=ceased_at, ended_at=now if phase.ended else None)
+
+
+def _is_old(state: AlertState, now: datetime) -> bool:
+    return state.phase is Phase.CLOSED and state.ended_at is not None and now - state.ended_at >= REMEMBERED
 
 
 def _not_ahead(state: AlertState, now: datetime) -> AlertState:

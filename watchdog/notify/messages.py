@@ -7,6 +7,7 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -36,8 +37,9 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
-        if route.wants(alert) and (route.incidents or not any(map(route.wants, notice.instead))):
-            groups[alert.reason, alert.account, notice.kind in _OVER].append(notice)
+        if _is_wanted(notice, route):
+            only = replace(notice, instead=(), formerly=())
+            groups[alert.reason, alert.account, notice.kind in _OVER].append(only)
     found = [
         _message(group[start : start + most], destination, now)
         for group in groups.values()
@@ -45,6 +47,12 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
         for start in range(0, len(group), most)
     ]
     return sorted(found, key=lambda message: -message.severity.rank)
+
+
+def _is_wanted(notice: Notice, route: Route) -> bool:
+    if route.incidents:
+        return route.wants(notice.alert)
+    return any(map(route.wants, (notice.alert, *notice.formerly))) and not any(map(route.wants, notice.instead))
 
 
 def trial_message(destination: str, now: datetime) -> Message:
@@ -158,6 +166,8 @@ def _count(group: list[Notice]) -> str:
     alerts = [notice.alert for notice in group]
     zones = {alert.zone for alert in alerts}
     packs = sum(1 for alert in alerts if alert.pack_id)
+    if zones == {""}:
+        return counted(len(alerts), "alert")
     where = f"zone {alerts[0].zone}" if len(zones) == 1 else f"{len(zones)} zones"
     text = f"{packs} packs in {where}" if packs else where
     return text + (f" of account {alerts[0].account}" if alerts[0].account else "")
@@ -170,7 +180,7 @@ def _list(group: list[Notice]) -> Iterable[str]:
     for notice in group[:MOST_LINES]:
         alert = notice.alert
         over = notice.kind in _OVER
-        yield f"- {alert.zone or alert.account}: {_end(notice)}" if over else f"- {alert.summary}"
+        yield f"- {alert.zone or alert.account or alert.summary}: {_end(notice)}" if over else f"- {alert.summary}"
         if not over:
             yield from (f"  {each.name} {each.type} {each.value}" for each in alert.records[:2])
     if len(group) > MOST_LINES:

@@ -59,6 +59,23 @@ def known_end(state: AlertState, others: Collection[AlertState], now: datetime) 
     )
 
 
+def owed(states: Collection[AlertState]) -> frozenset[str]:
+    """The subjects of alerts that people were told of and that gave way to another: their end is still to be told."""
+    closed = [state for state in states if state.phase is Phase.CLOSED and state.notified_at is not None]
+    over: dict[str, datetime] = {}
+    for state in closed:
+        if (at := _end_told(state)) is not None:
+            over[state.alert.subject] = max(at, over.get(state.alert.subject, at))
+    return frozenset(state.alert.subject for state in closed if _is_known(state, over.get(state.alert.subject)))
+
+
+def gave_way(state: AlertState, others: Collection[AlertState]) -> tuple[AlertState, ...]:
+    """Of the ``others`` those that people were told of, and in whose place it came: their end was not told."""
+    same = [other for other in others if other.alert.subject == state.alert.subject]
+    over = max((at for other in same if (at := _end_told(other)) is not None), default=None)
+    return tuple(other for other in same if other.phase is Phase.CLOSED and _is_known(other, over))
+
+
 def heard_too(other: AlertState, state: AlertState, now: datetime) -> AlertState:
     """Another about the pack once people were told of one: they need no reminder of it now, if it is no graver."""
     same = other.phase in _LASTS and other.notified_at is not None and other.notified[0] == state.notified[0]

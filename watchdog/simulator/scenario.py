@@ -16,7 +16,7 @@ _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d
 
 
 def _duration(value: object) -> object:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smhd])", value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)(ms|[smhd])", value.strip()) if isinstance(value, str) else None
     return timedelta(**{_UNITS[match[2]]: float(match[1])}) if match else value
 
 
@@ -30,7 +30,7 @@ def pack_id(zone: str, number: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{number}.{zone}"))
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0), le=timedelta(days=36500))]
 ValidationOutcome = Literal["succeeds", "times_out"]
 Permission = Literal["read", "write", "zone_read", "zone_write"]
 
