@@ -137,6 +137,19 @@ async def test_a_zone_of_which_a_part_is_unread_is_known_whole(mind, url, kit):
 
 
 @in_simulated_time
+async def test_what_was_said_of_an_account_before_it_went_is_not_said_once_it_is_back(mind, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    ref = ZoneRef("main", "well.example", known.pack.zone_id)
+    async with mind() as memory:
+        memory.release("main")
+        assert memory.packs_in(memory.zone(ref)).count == 0
+        await memory.adopt(["main"])
+        assert memory.packs_in(memory.zone(ref)).count == 1
+
+
+@in_simulated_time
 async def test_a_zone_that_nobody_watches_any_more_is_forgotten_though_it_was_never_read(mind, url, kit):
     (known,) = of("well.example", WELL)
     with kit.opened(url) as store:

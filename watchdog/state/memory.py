@@ -134,6 +134,7 @@ class Memory:
                     self._set(known)
             else:
                 self._unread[zone_id] = unread
+                self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
         for known in snapshot.packs.values():
             self._set(known)
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
@@ -269,8 +270,8 @@ class Memory:
 
     def packs_in(self, zone: ZoneMemory) -> ZonePacks:
         """The same with their histories: the very same value until something else is known of them; in any thread."""
-        unread, summed = self._unread.get(zone.id), self._summed.get(zone.key)
         revision = self._revisions.get(zone.id, 0)  # before what is known: what changes meanwhile makes it another
+        summed, unread = self._summed.get(zone.key), self._unread.get(zone.id)
         if summed is not None and summed[:2] == (zone.id, revision):
             return summed[2]
         if unread is not None and (unread.account, unread.zone) == zone.key:

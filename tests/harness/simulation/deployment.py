@@ -355,7 +355,7 @@ class Process:
 
     def shows(self):
         """The same, as its metrics have it."""
-        text = self.daemon.answers.metrics("")[0].decode()
+        text = b"".join(self.daemon.answers.metrics("")[0]).decode()
         return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):
