@@ -133,6 +133,7 @@ class Memory:
                 self._changed(zone_id)
             else:
                 self._unread[zone_id] = unread
+                self._revised(zone_id)
         for (zone_id, pack_id), known in snapshot.packs.items():
             self._set(zone_id, pack_id, known)
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
@@ -297,8 +298,12 @@ class Memory:
     def _changed(self, zone_id: str) -> None:
         """Something else is known of a pack of this zone, or was tried for it."""
         self._of(zone_id)
-        self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
+        self._revised(zone_id)
         self.revision += 1
+
+    def _revised(self, zone_id: str) -> None:
+        """What was summed of the packs of this zone, also by a thread that is at it now, is not to be taken."""
+        self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
 
     def _take(self, histories: dict[PackKey, History]) -> None:
         """These are all there are."""
