@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -248,6 +249,7 @@ if __name__ == "__main__":
     if options.make:
         make(options.make, options.packs, options.lines)
     elif options.stand:
+        gc.set_threshold(20_000)  # as commands do before their loop
         asyncio.run(stand(options.stand))
     else:
         compared = {"this": str(Path(__file__).parents[1])}

@@ -65,6 +65,8 @@ def oracle(pack: Pack, fate: Fate, refusals: dict[int, tuple[str, int]]) -> None
                 pack.live(now)
             elif pack.status == TIMED_OUT and pack.would_work(now):
                 pack.restart(now)
+            elif pack.status == TIMED_OUT and pack.people_come_too_late(now):
+                pack.restart_wanted = True  # they find it too late for that, and order anew: the sooner they hear of it
             need = (pack.number, pack.serial if pack.drawn.by_hand else 0, now >= pack.closes)
             if pack.needs_people and need != told:
                 told = need

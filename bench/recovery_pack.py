@@ -205,6 +205,7 @@ class Pack:
         self._begin(at)
         if self.drawn.by_hand and self.met.trouble != "records_not_placed":
             self.placed, self.ever_placed = self.serial, True
+            self.ends_at = self._ends(self.begun, at)
             self._schedule(at)
         else:
             self.ever_placed = False
@@ -223,14 +224,20 @@ class Pack:
     def _begin(self, at: float) -> None:
         self.status, self.since = "initializing", at
         self.begun, self.serial = at + INITIALIZING, self.serial + 1
-        self.ends_at = self._ends(self.begun)
+        self.ends_at = self._ends(self.begun, math.inf if self._unplaced else self.begun)
         self._schedule(at)
 
-    def _ends(self, begun: float) -> float:
-        """When a validation that begins then times out, if nothing gets better."""
+    @property
+    def _unplaced(self) -> bool:
+        """Whether its tokens wait for a person: until then there is nothing to ask the authority."""
+        return self.drawn.by_hand and self.placed != self.serial and not self.reordered
+
+    def _ends(self, begun: float, placed: float) -> float:
+        """When a validation that begins then, and its tokens are ``placed`` then, times out if nothing gets better."""
         short = self.assumed.refused_times_out
-        if short and self._refused(begun + CHECKS[0]):
-            return begun + short
+        after = bisect_left(CHECKS, placed - begun) if short and placed < math.inf else len(CHECKS)
+        if after < len(CHECKS) and self._refused(begun + CHECKS[after]):
+            return begun + CHECKS[after] - CHECKS[0] + short
         return begun + self.assumed.times_out[self.authority]
 
     def _schedule(self, now: float) -> None:
@@ -240,13 +247,16 @@ class Pack:
     def would_work(self, at: float) -> bool:
         """Whether a restart now leads to a certificate, if people are told at once: only an oracle can ask that."""
         begun, clear = at + INITIALIZING, self.clear_at
+        placed = max(begun, at + self._reaction()) if self.drawn.by_hand else begun
         if math.isinf(clear):
             clear = self.acts_at if self._told_kind(self.met.trouble) else math.inf
-        if self.drawn.by_hand:
-            clear = max(clear, at + self._reaction())
-        clear = max(clear, begun + CHECKS[0], self.limited_until)
+        clear = max(clear, placed, begun + CHECKS[0], self.limited_until)
         clear = max(clear, self._authority_out(clear) if clear < math.inf else 0.0)
-        return clear + 2 * MINUTE <= min(self._ends(begun), self.closes)
+        return clear + 2 * MINUTE <= min(self._ends(begun, placed), self.closes)
+
+    def people_come_too_late(self, at: float) -> bool:
+        """Whether nothing but the people who place the records of a restart keeps it from being in time."""
+        return self.drawn.by_hand and not math.isinf(self.clear_at) and at + self._reaction() >= self.closes
 
     def _reaction(self) -> float:
         """How long people take this time."""
@@ -255,7 +265,7 @@ class Pack:
     def _first_pass(self, now: float) -> float:
         """The first check that finds nothing in the way; never, where that depends on somebody."""
         clear = max(now, self.clear_at, self.limited_until)
-        if self.drawn.by_hand and self.placed != self.serial and not self.reordered:
+        if self._unplaced:
             return math.inf
         if math.isinf(clear):
             return math.inf
@@ -271,8 +281,7 @@ class Pack:
 
     def blocked(self, now: float) -> bool:
         """Whether a check now would find something in the way."""
-        by_hand = self.drawn.by_hand and self.placed != self.serial and not self.reordered
-        return by_hand or now < max(self.clear_at, self.limited_until) or bool(self._authority_out(now))
+        return self._unplaced or now < max(self.clear_at, self.limited_until) or bool(self._authority_out(now))
 
     def _authority_out(self, now: float) -> float:
         return self.fate.authority_out(self.authority, now)
@@ -418,6 +427,8 @@ class Pack:
         records = len(self.hosts) * (2 if self.authority == "ssl_com" else 1)
         self.tally.counts["TXT records placed again" if self.ever_placed else "TXT records placed"] += records
         self.ever_placed, self.placed = True, serial
+        if not self._unplaced:
+            self.ends_at = min(self.ends_at, self._ends(self.begun, at))
         if serial != self.serial:
             self.tally.counts["TXT records placed in vain"] += records
         self._note(at, "records placed")

@@ -258,7 +258,7 @@ async def _no_events(_: JournalQuery) -> list[tuple[int, JournalLine]]:
 _NOTHING = Sources(
     healthy=lambda: (True, "ok"),
     ready=_is_ready,
-    metrics=lambda _: (b"# EOF\n", "text/plain"),
+    metrics=lambda _: ([b"# EOF\n"], "text/plain"),
     fleet=_no_fleet,
     alerts=lambda: {"alerts": []},
     events=_no_events,

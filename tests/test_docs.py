@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
-from tests.harness.builders import NOW, inventory, troubled
+from tests.harness.builders import NOW, exposed, inventory, troubled
 from tests.harness.handbook import PAGES, ROOT, code_in, log_events, page, table_rows, words
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
@@ -43,7 +43,8 @@ def metric_families():
     metrics = Metrics("1", KNOWN_CODES)
     metrics.called("main", "get_pack", 502, 0.1, "http_502")
     metrics.passed(PassReport(NOW), NOW)
-    body, _ = metrics.expose(
+    body, _ = exposed(
+        metrics,
         Snapshot(
             inventory=inventory(troubled()),
             accounts=(Account("main", 1, 0.0),),

@@ -70,8 +70,8 @@ class Answers:
             kept = self._known = (revision, zones, inventory(components))
         return replace(kept[2], at=components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """The exposition for an ``Accept`` header, and its content type. Slow for large fleets."""
+    def metrics(self, accept: str) -> tuple[list[bytes], str]:
+        """The exposition for an ``Accept`` header in pieces, and its content type. Slow for large fleets."""
         config, components = self._runtime.config, self._runtime.components
         accounts = tuple(
             Account(name, client.quota.remaining, client.quota.waited)

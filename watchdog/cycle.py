@@ -197,8 +197,10 @@ class Cycle:
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
         pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
-        if not isinstance(observation, Seen) and not components.tenure.may_send(zone.account):
-            return observation  # it was not asked: the account is another replica's by now
+        if not isinstance(observation, Seen) and (
+            observation.reason is Reason.ACCOUNT_UNHELD or not components.tenure.may_send(zone.account)
+        ):
+            return observation  # it was not asked: the account is, or may have been, another replica's
         self._remember(observation)
         self.report.zones += 1
         if isinstance(observation, Seen):

@@ -57,9 +57,15 @@ LENT = 0.001
 """Seconds after which a page that is made in another thread lets the loop have its turn; Python's own 5 ms add up."""
 
 
+FEW = (5_000, 5, 10)
+"""Objects made before cycles among them are looked for, and how often the older ones are looked through: so many at a
+time hold up the loop for some milliseconds."""
+
+
 def settle() -> None:
     """What was recalled stays: whoever looked for garbage in it would hold up the loop. Pages give it its turn soon."""
     gc.freeze()
+    gc.set_threshold(*FEW)
     sys.setswitchinterval(LENT)
 
 

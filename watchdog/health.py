@@ -128,13 +128,13 @@ class Health:
         self._unheld = {account: self._unheld.get(account, now) for account in sorted(free)}
         return dict(self._unheld)
 
-    def _refused_elsewhere(self) -> str:
-        """Why another replica did not take its configuration: it is told by one of all."""
+    def _elsewhere(self, reason: Reason) -> str:
+        """What another replica has to say of its own trouble: it is told by one of all."""
         keeper = self._runtime.keeper
         if keeper is None or keeper.roll is None:
             return ""
         others = (each for each in keeper.roll.replicas.values() if each.instance != keeper.me.instance)
-        said = ((each.name, each.troubles.get(str(Reason.CONFIG_REFUSED), "")) for each in others)
+        said = ((each.name, each.troubles.get(str(reason), "")) for each in others)
         return next((f"replica {name}: {why}" for name, why in said if why), "")
 
     def newly_overdue(self) -> bool:
@@ -152,8 +152,9 @@ class Health:
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
         return Standing(
             state_error=self.state_error(),
-            config_error=self.refusal or self._refused_elsewhere(),
+            config_error=self.refusal or self._elsewhere(Reason.CONFIG_REFUSED),
             overdue_since=self.overdue_since,
+            overdue_elsewhere=self._elsewhere(Reason.PASS_OVERDUE),
             discovery=dict(components.watched.failures),
             state_lost=lost,
             unheld=self._accounts_unheld(),

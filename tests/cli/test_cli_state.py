@@ -23,9 +23,23 @@ def test_a_state_is_copied_to_a_url_or_to_what_a_file_names(command, here, tmp_p
     assert again.err.endswith("there.db holds a state already: name an empty one\n")
 
 
+def test_a_url_or_a_part_of_it_is_taken_from_the_environment(command, here, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLACE", f"{tmp_path}/there.db")
+    monkeypatch.setenv("STATE_URL", here)
+    done = command("state", "copy", "${STATE_URL}", "sqlite:///${PLACE}")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "there.db").exists()
+
+
 @pytest.mark.parametrize(
     ("source", "code", "says"),
     [
+        ("${NOT_SET}", 2, "FROM: the environment has no variable NOT_SET"),
+        (
+            "sqlite:///a$b",
+            2,
+            "FROM: a `$` stands alone: write ${NAME} for a variable of the environment, $$ for a dollar",
+        ),
         ("sqlite:////nowhere/state.db", 74, "the directory /nowhere does not exist"),
         ("nowhere", 2, "nowhere is no URL of a state, nor a file that holds one: No such file or directory"),
         ("mysql://x/y", 74, "state.url must be sqlite:///PATH"),

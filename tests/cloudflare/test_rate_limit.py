@@ -302,6 +302,12 @@ def test_a_reset_within_ten_seconds_is_not_believed(reset, waits):
     assert left({"ratelimit": f'"default";r=25;t={reset}'}, "get_pack", Urgency.CALM, "get_pack") == 0
 
 
+@pytest.mark.parametrize(("window", "waits"), [(3, 1), (60, 2), (300, 10)])
+def test_a_reset_of_a_shorter_window_than_cloudflares_is_believed_sooner(window, waits):
+    said = {"ratelimit": '"default";r=0;t=1', "ratelimit-policy": f'"default";q={3 * window};w={window}'}
+    assert left(said, "get_pack", Urgency.CALM, "get_pack") == waits
+
+
 def test_while_little_is_left_one_look_asks_how_things_are_and_not_all_that_wait():
     async def work() -> list:
         q, sent = quota(1200, 300, 1.0), []

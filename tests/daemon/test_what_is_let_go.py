@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.builders import NOW, inventory
+from tests.harness.builders import NOW, exposed, inventory
 from tests.harness.cloudflare_client import answer, by_hand
 from tests.harness.fleet import as_a_daemon
 from tests.harness.long_life import containers
@@ -134,8 +134,8 @@ def test_metrics_forget_zones_accounts_and_destinations_that_are_gone(metrics):
     before = held(metrics)
     metrics.tidy({("a1", "z1")}, {"a1"}, {"hook1"})
     assert held(metrics) == before - 3 * (MANY - 1)
-    body, _ = metrics.expose(
-        Snapshot(inventory=inventory(), accounts=(Account("a1", 1, 0.0),), destinations=("hook1",)), ""
+    body, _ = exposed(
+        metrics, Snapshot(inventory=inventory(), accounts=(Account("a1", 1, 0.0),), destinations=("hook1",)), ""
     )
     assert b'failures_total{account="a1",error_code="http_500",operation="list_packs"} 1.0' in body
     assert b'notifications_total{destination="hook1",outcome="failed"} 1.0' in body
@@ -144,7 +144,7 @@ def test_metrics_forget_zones_accounts_and_destinations_that_are_gone(metrics):
 def test_statuses_beyond_those_that_exist_make_no_more_series(metrics):
     for status in range(100, 1000):
         metrics.called("main", Operation.LIST_PACKS, status, 0.1, None)
-    body, _ = metrics.expose(Snapshot(inventory=inventory(), accounts=()), "")
+    body, _ = exposed(metrics, Snapshot(inventory=inventory(), accounts=()), "")
     counts = [line for line in body.splitlines() if b"request_duration_seconds_count" in line]
     assert len(counts) == MOST_STATUSES + 1
     assert any(b'status="other"} 860.0' in line for line in counts)

@@ -52,6 +52,12 @@ def zone(name="example.com", account="main", *, error="", reason=""):
     )
 
 
+def exposed(metrics, snapshot, accept=""):
+    """An exposition as it arrives: whole, and its content type."""
+    pieces, content_type = metrics.expose(snapshot, accept)
+    return b"".join(pieces), content_type
+
+
 def inventory(*packs, zones=None):
     zones = [zone()] if zones is None else zones
     return Inventory.of(packs, list(zones), NOW)

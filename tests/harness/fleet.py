@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from random import Random
 
+from tests.harness.builders import exposed
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.time import LoopClock
 from watchdog.config.files import Files
@@ -190,7 +191,7 @@ class Fleet:
 
     def exposition(self):
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.components.clients.items())
-        return self.metrics.expose(Snapshot(inventory=inventory(self.components), accounts=accounts), "")[0].decode()
+        return exposed(self.metrics, Snapshot(inventory=inventory(self.components), accounts=accounts), "")[0].decode()
 
 
 @asynccontextmanager

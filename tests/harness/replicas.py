@@ -7,7 +7,7 @@ laws look at afterwards.
 import json
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from itertools import pairwise
 
@@ -18,6 +18,8 @@ from tests.harness.forkserver import Nursery
 from tests.harness.processes import until
 
 ACCOUNTS = ("alpha", "beta", "gamma", "delta")
+LATE = 0.05
+"""Seconds that one request may be on its way for longer than another."""
 SOON = {"initializing": "0.1s", "timing_out": "0.1s"}
 KEPT = """
 CREATE TABLE public.law (number bigserial, kind text, account text, writer text, now bigint, before text,
@@ -85,6 +87,7 @@ class Deployment:
         self._machine, self.server = machine, server
         self.lease = settings.pop("lease", 2.0)
         self.backoff = settings.pop("backoff", 5.0)
+        self.quota = settings.pop("quota", (10**6, 300.0))  # requests of each account, in so many seconds
         self._settings = settings
         self._stack = ExitStack()
         self.hook = self._stack.enter_context(Receiver())
@@ -105,7 +108,10 @@ class Deployment:
         way = self._stack.enter_context(between(port))
         url = f"postgresql://postgres@127.0.0.1:{way.port}/postgres?schema=certpack_watchdog&application_name={name}"
         accounts = {
-            each: {"api_token": f"token-of-{each}", "rate_limit": {"requests": 10**6, "share": 1.0}}
+            each: {
+                "api_token": f"token-of-{each}",
+                "rate_limit": {"requests": self.quota[0], "per": f"{self.quota[1]}s", "share": 1.0},
+            }
             for each in ACCOUNTS
         }
         config = self._machine.config(
@@ -116,7 +122,7 @@ class Deployment:
                 "max_attempts": 100,
                 "max_per_hour": 100_000,
             },
-            alerts={"destinations": [{"name": "hook", "webhook": self.hook.url}]},
+            alerts={"destinations": [{"name": "hook", "webhook": f"{self.hook.url}/{name}"}]},
             state={"url": url},
             replica={"name": name, "lease": f"{self.lease}s"},
         )
@@ -208,7 +214,37 @@ class Deployment:
     def check(self):
         """What was seen at Cloudflare, and what the database kept. Gives how often an account was taken over."""
         self.check_intents()
+        self._quotas_were_kept()
+        self._told_once()
         return self._leases_were_kept()
+
+    def _quotas_were_kept(self):
+        """No window of any account has more requests than are its share, whoever sent them."""
+        requests, seconds = self.quota
+        arrived = defaultdict(list)
+        for request in list(self._machine.world.ledger):
+            arrived[request.credential].append(request.at.timestamp())
+        for account, moments in arrived.items():
+            for first, after in zip(moments, moments[requests:], strict=False):
+                assert after - first >= seconds - LATE, f"{account}: {requests + 1} requests in {after - first:.3f} s"
+
+    def _told_once(self):
+        """Two tell the same only where the account was taken over in between, and then once."""
+        told, doubles = {}, Counter()  # by alert: what kind of news, and who told it
+        for got in self.hook.got:
+            who = got.path.strip("/")
+            for alert in got.json["alerts"]:
+                before = told.get(alert["fingerprint"])
+                told[alert["fingerprint"]] = alert["kind"], who
+                if before is not None and before[0] == alert["kind"] != "lasting" and before[1] != who:
+                    doubles[alert["account"] or ""] += 1
+        taken = dict(
+            self.server.execute(
+                "SELECT account, count(*) FROM public.law WHERE kind = 'lease' AND instance <> '' GROUP BY account"
+            )
+        )
+        for account, count in doubles.items():
+            assert count <= taken.get(account, 0), f"{account!r}: {count} things were told by two, {taken} were taken"
 
     def check_intents(self):
         """Every PATCH was counted before it left, and waited as long as it had to. Gives the number of intents."""

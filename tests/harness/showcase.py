@@ -219,7 +219,7 @@ def sources(found=None, lines=None, now=None, **of_situation):
     return Sources(
         healthy=lambda: (True, "ok"),
         ready=ready,
-        metrics=lambda _: (b"", "text/plain"),
+        metrics=lambda _: ([], "text/plain"),
         fleet=latest,
         alerts=lambda: {"alerts": []},
         events=events,

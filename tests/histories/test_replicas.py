@@ -17,6 +17,7 @@ from watchdog.health import Health
 from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease
 from watchdog.notify.pipeline import Pipeline
+from watchdog.schedule.agenda import Agenda
 from watchdog.schedule.spread import Share, share
 from watchdog.state import leases, restarts, schema
 from watchdog.state.memory import Memory
@@ -197,3 +198,9 @@ def test_a_database_clock_that_nobody_heeds_is_noticed(tmp_path, monkeypatch):
     set_ = [plan.Happening(1207.0, "database clock", {"by": 3 * plan.HOUR})]
     killed = plan.Happening(1208.0, "kill", {"replica": 0, "turns": 0, "down": 200.0})
     assert "within an hour" in broken_by(tmp_path, *set_, killed, restart={"max_per_hour": 2})
+
+
+def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, monkeypatch):
+    enrol = Agenda.enrol
+    monkeypatch.setattr(Agenda, "enrol", lambda self, zones, _, now: enrol(self, zones, set(), now + self.interval))
+    assert "after its holder went" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))

@@ -19,7 +19,7 @@ import pytest
 
 from fuzz.oracles import ASKED
 from tests.harness.alerting import Receiver
-from tests.harness.builders import NOW, inventory, troubled, zone
+from tests.harness.builders import NOW, exposed, inventory, troubled, zone
 from tests.harness.time import StandingClock
 from tests.harness.values import replace
 from watchdog.cloudflare import wire
@@ -198,8 +198,8 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
     known, history = a_row(evil)
     metrics = Metrics("1", ["timeout"])
     metrics.called("main", "get_pack", 200, 0.1, evil[:100])
-    plain = len(metrics.expose(Snapshot(inventory=inventory(a_row("x")), accounts=()), accept)[0].splitlines())
-    text = metrics.expose(Snapshot(inventory=inventory((known, history)), accounts=()), accept)[0].decode()
+    plain = len(exposed(metrics, Snapshot(inventory=inventory(a_row("x")), accounts=()), accept)[0].splitlines())
+    text = exposed(metrics, Snapshot(inventory=inventory((known, history)), accounts=()), accept)[0].decode()
     assert len(text.splitlines()) == plain
     assert "certpack_watchdog_forged" not in {line.partition("{")[0] for line in text.splitlines()}
     assert 'status="other"' in text

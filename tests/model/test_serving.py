@@ -23,7 +23,7 @@ NEW = replace(OLD, id="p2", expires_at=NOW + 80 * DAY)
 
 
 def uses(pack, *others):
-    return Serving((pack, *others), NOW).uses(pack)
+    return Serving(lambda zone_id: [each for each in (pack, *others) if each.zone_id == zone_id], NOW).uses(pack)
 
 
 def test_a_pack_that_a_deployed_one_of_later_expiry_replaces_is_not_used():

@@ -41,10 +41,15 @@ def of(found, now=NOW):
     return Inventory.of(found, [zone(name) for name in ("a.example", "b.example", "c.example")], now)
 
 
+def needs_of(found, now):
+    """What the packs ask, each looked at."""
+    return Needs(by_zone(found), now)
+
+
 @given(entries(), st.integers(0, 40))
-def test_whoever_asks_only_the_restless_zones_hears_of_every_need(found, days):
+def test_whoever_asks_only_what_is_restless_hears_of_every_need(found, days):
     now = NOW + days * DAY
-    every = Needs(found, now)
+    every = needs_of(found, now)
     asked = [(known, history, need) for known, history in found if (need := every.of(known, history)) is not None]
     assert sorted(of(found, now).asking(), key=_by_id) == sorted(asked, key=_by_id)
 
@@ -52,7 +57,7 @@ def test_whoever_asks_only_the_restless_zones_hears_of_every_need(found, days):
 @given(entries(), st.integers(0, 40))
 def test_a_row_is_the_same_whatever_its_zone_is(found, days):
     now = NOW + days * DAY
-    needs, inventory = Needs(found, now), of(found, now)
+    needs, inventory = needs_of(found, now), of(found, now)
     for known, history in found:
         assert inventory.needs.of(known, history) == needs.of(known, history)
 
@@ -67,7 +72,7 @@ def test_the_alerts_know_of_each_pack_that_is_in_trouble(found):
 @given(entries())
 def test_the_certificates_shown_are_those_that_end_next(found):
     fleet = Fleet(of(found))
-    serves = Needs(found, NOW).serves
+    serves = needs_of(found, NOW).serves
     ends = sorted(
         known.pack.expires_at
         for known, _ in found
@@ -87,16 +92,17 @@ def test_packs_are_given_in_their_order_from_any_place_on(found, number):
         assert list(fleet.after(place)) == everything[keys.index(place) + 1 :]
 
 
-def test_a_zone_is_quiet_until_a_certificate_comes_near_its_end():
-    (found,) = by_zone([pack("p1"), pack("p2")])
-    ends = found.ends
-    assert found.quiet(ends - timedelta.resolution)
-    assert not found.quiet(ends)
+def test_a_pack_that_is_well_is_told_of_from_when_its_end_comes_near():
+    well = pack("p1")
+    (found,) = by_zone([well])
+    assert found.restless(found.ends - timedelta.resolution) == []
+    assert found.restless(found.ends) == [well]
 
 
-def test_a_zone_with_a_pack_that_was_tried_is_not_quiet():
-    (found,) = by_zone([pack("p1"), pack("p2", history=troubled()[1])])
-    assert not found.quiet(NOW)
+def test_a_pack_that_is_well_and_was_tried_is_none_of_those():
+    tried = pack("p2", history=troubled()[1])
+    (found,) = by_zone([pack("p1"), tried])
+    assert found.restless(NOW) == [tried]
 
 
 def test_a_pack_that_stands_in_for_another_is_asked_even_under_another_name_of_their_zone():

@@ -42,6 +42,23 @@ def test_the_end_says_how_long_it_took_and_how_many_restarts(reason, restarts, t
     assert (message.status, message.title) == (MessageStatus.RESOLVED, title)
 
 
+def test_what_is_about_no_zone_is_counted_and_listed_as_what_it_was():
+    unheld = [
+        alert(
+            name,
+            Reason.ACCOUNT_UNHELD,
+            account="",
+            zone="",
+            pack_id="",
+            summary=f"account {name} is worked by no replica",
+        )
+        for name in ("one", "two")
+    ]
+    [message] = said(*(Notice(Kind.OVER, each, T0 + timedelta(minutes=5)) for each in unheld))
+    assert message.title == "[resolved] account_unheld: 2 alerts"
+    assert "- account one is worked by no replica: a replica works the account again after 5 min" in message.body
+
+
 def test_what_is_no_longer_watched_is_not_said_to_be_well():
     [message] = said(Notice(Kind.GONE, alert(), T0 + timedelta(minutes=5)))
     assert "no longer watched after 5 min" in message.title

@@ -430,6 +430,15 @@ def test_an_account_that_no_replica_works_is_one_critical_alert_after_a_while():
     assert (alert.account, "account main" in alert.summary) == ("", True)  # it is told by who tells of the watchdog
 
 
+def test_a_pass_that_hangs_in_another_replica_is_a_critical_alert_and_one_of_our_own_comes_first():
+    elsewhere = "replica two: a pass has not ended since 2026-11-24T12:00:00Z"
+    [alert] = held(standing=Standing(overdue_elsewhere=elsewhere))
+    assert (alert.reason, alert.severity, alert.account) == ("pass_overdue", "critical", "")
+    assert alert.body.startswith(elsewhere)
+    [own] = held(standing=Standing(overdue_elsewhere=elsewhere, overdue_since=LONG_AGO))
+    assert "another" not in own.summary
+
+
 def test_who_does_not_tell_of_the_watchdog_tells_of_each_zone_that_is_not_seen():
     found = inventory(zones=[unseen(45)])
     standing = Standing(state_error="full")

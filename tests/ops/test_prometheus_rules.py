@@ -15,7 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
-from tests.harness.builders import NOW, inventory, troubled
+from tests.harness.builders import NOW, exposed, inventory, troubled
 from tests.harness.servers import RealPrometheus, eventually, process, read
 from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
@@ -56,7 +56,7 @@ def exported(replica):
         destinations=("ops",),
         replica=replica,
     )
-    body, _ = metrics.expose(snapshot, "")
+    body, _ = exposed(metrics, snapshot, "")
     names = defaultdict(set)
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:

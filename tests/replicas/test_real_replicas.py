@@ -16,6 +16,8 @@ pytestmark = pytest.mark.real
 
 STORM = 120.0
 """Seconds."""
+QUOTA = (150, 10.0)
+"""Requests of each account, in so many seconds: less than they would like."""
 
 
 @pytest.fixture
@@ -91,7 +93,10 @@ def test_killed_stopped_and_cut_off_for_two_minutes_three_replicas_keep_every_pr
     seed = SystemRandom().randrange(10**9)
     print("seed", seed)  # noqa: T201  pytest shows it when this fails
     under_load(machine)
-    with pgbouncer(server, pool_size=10) as port, Deployment(machine, server, [port, port, server.port]) as deployment:
+    with (
+        pgbouncer(server, pool_size=10) as port,
+        Deployment(machine, server, [port, port, server.port], quota=QUOTA) as deployment,
+    ):
         deployment.start(deployment.replicas[0])
         deployment.up(deployment.replicas[0])
         deployment.keep()

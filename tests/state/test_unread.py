@@ -1,6 +1,7 @@
 """What a start leaves unread: zones in which every pack is well, and which are the same once somebody asks for them."""
 
 import sqlite3
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -58,25 +59,35 @@ def test_what_was_left_unread_is_what_was_kept(store, keep):
     [
         lambda each: replace(each, pack=replace(each.pack, status="pending_validation")),
         lambda each: replace(each, decision=troubled()[0].decision),
-        lambda each: replace(each, account="another"),
-        lambda each: replace(each, zone="as another calls it"),
     ],
-    ids=["status", "decision", "account", "label"],
+    ids=["status", "decision"],
 )
-def test_one_pack_that_is_otherwise_has_its_whole_zone_read(store, keep, change):
+def test_one_pack_that_is_not_well_is_read_and_the_others_of_its_zone_are_not(store, keep, change):
     one, other = of("well.example", WELL, QUOTED)
-    kept = keep({"well.example": [one, change(other)]})
+    other = change(other)
+    kept = keep({"well.example": [one, other]}, diagnoses={other.pack.key: Diagnosis(NOW, ())})
+    (unread,) = store.recall().unread.values()
+    assert unread.unwell == {"p2": replace(other, diagnosis=Diagnosis(NOW, ()))}
+    assert unread.statuses == Counter([one.pack.status, other.pack.status])
+    assert unread.ends == one.pack.expires_at
+    assert unread.known == {each.pack.id: each for each in kept.values()} | unread.unwell
+
+
+@pytest.mark.parametrize("name", ["account", "zone"])
+def test_a_zone_that_was_seen_under_several_names_is_read(store, keep, name):
+    one, other = of("well.example", WELL, QUOTED)
+    kept = keep({"well.example": [one, replace(other, **{name: "another"})]})
     found = store.recall()
     assert (found.unread, found.packs) == ({}, kept)
 
 
 @pytest.mark.parametrize("what", ["histories", "diagnoses"])
-def test_a_zone_of_which_something_was_tried_or_found_is_read(store, keep, what):
-    packs = of("well.example", WELL)
+def test_a_zone_with_a_pack_that_is_well_and_was_tried_or_looked_into_is_read(store, keep, what):
+    packs = of("well.example", WELL, QUOTED)
     value = History(attempts=1) if what == "histories" else Diagnosis(NOW, ())
     keep({"well.example": packs}, **{what: {packs[0].pack.key: value}})
     found = store.recall()
-    assert found.unread == {}
+    assert (found.unread, len(found.packs)) == ({}, 2)
     assert found.packs[packs[0].pack.key].diagnosis == (value if what == "diagnoses" else None)
 
 
@@ -100,6 +111,42 @@ async def test_a_zone_is_known_as_it_was_before_and_after_somebody_asks(mind, ur
         assert memory.known(known.pack) == known
         assert memory.packs_of(ref) == [known]
         assert memory.history(known.pack) is UNTROUBLED
+
+
+@in_simulated_time
+async def test_a_zone_of_which_a_part_is_unread_is_known_whole(mind, url, kit):
+    one, other = of("well.example", WELL, QUOTED)
+    other = replace(other, decision=troubled()[0].decision)
+    with kit.opened(url) as store:
+        history = History(attempts=1, trouble_since=kit.t0)
+        store.save(
+            Changes(zones=[zone("well.example")], packs=[one, other], histories={other.pack.key: history}), kit.now
+        )
+    ref = ZoneRef("main", "well.example", one.pack.zone_id)
+    async with mind() as memory:
+        assert list(memory.read()) == [other]
+        assert memory.troubled(ref)
+        said = memory.packs_in(memory.zone(ref))
+        assert list(said.unwell) == [(other, history)]
+        assert said.count == 2
+        memory.note_error(one.pack, "HTTP 500")
+        again = memory.packs_in(memory.zone(ref))
+        assert dict(again.unwell) == {one: memory.history(one.pack), other: history}
+        assert list(said.entries) == [(other, history), (one, UNTROUBLED)]
+        assert list(memory.read()) == memory.packs_of(ref)
+
+
+@in_simulated_time
+async def test_what_was_said_of_an_account_before_it_went_is_not_said_once_it_is_back(mind, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    ref = ZoneRef("main", "well.example", known.pack.zone_id)
+    async with mind() as memory:
+        memory.release("main")
+        assert memory.packs_in(memory.zone(ref)).count == 0
+        await memory.adopt(["main"])
+        assert memory.packs_in(memory.zone(ref)).count == 1
 
 
 @in_simulated_time

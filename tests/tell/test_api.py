@@ -64,7 +64,7 @@ def sources_of(found=FLEET, journal=None):
     return Sources(
         healthy=lambda: (True, "ok"),
         ready=None,
-        metrics=lambda _: (b"metric 1\n" * 100, "text/plain; version=1.0.0"),
+        metrics=lambda _: ([b"metric 1\n"] * 100, "text/plain; version=1.0.0"),
         fleet=latest,
         alerts=lambda: {"alerts": []},
         events=journal or Journal(),

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.harness import showcase
-from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
+from tests.harness.builders import NOW, TROUBLED, exposed, inventory, pack, troubled, zone
 from tests.harness.values import replace
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.checks import Case, RestartRules
@@ -93,7 +93,7 @@ def families(metrics, found=None, accounts=ACCOUNTS, per_pack="all", replica=REP
         per_pack=per_pack,
         replica=replica,
     )
-    body, _ = metrics.expose(snapshot, "")
+    body, _ = exposed(metrics, snapshot, "")
     parsed = list(parse_text(body.decode()))
     total = {family.name: f"{family.name}_total" for family in parsed if family.type == "counter"}
     return {total.get(family.name, family.name).removeprefix(PREFIX): family for family in parsed}
@@ -171,8 +171,10 @@ def test_a_refusal_is_what_the_rule_counts_that_tells_of_it():
 def test_a_fleet_of_31_zones_in_two_accounts_is_half_of_what_it_was(metrics):
     """1,060 lines, before series were born when they are used."""
     accounts = (Account("main", 1100, 2.5), Account("partner", 1100, 0.0))
-    body, _ = metrics.expose(
-        Snapshot(inventory=showcase.fleet(), accounts=accounts, firing=FIRING, destinations=("ops", "pager")), ""
+    body, _ = exposed(
+        metrics,
+        Snapshot(inventory=showcase.fleet(), accounts=accounts, firing=FIRING, destinations=("ops", "pager")),
+        "",
     )
     assert len(body.decode().splitlines()) <= 1060 / 2
 
@@ -293,8 +295,8 @@ def test_per_pack_says_which_packs_have_series_of_their_own(metrics, per_pack, s
 def test_the_series_of_a_zone_that_is_gone_are_gone(metrics):
     metrics.restarted("main", "old.example", Sent.ACCEPTED)
     both = inventory(pack("p1"), pack("p2", zone="old.example"), zones=(zone(), zone("old.example")))
-    assert b"old.example" in metrics.expose(Snapshot(inventory=both, accounts=ACCOUNTS), "")[0]
-    assert b"old.example" not in metrics.expose(Snapshot(inventory=inventory(pack("p1")), accounts=ACCOUNTS), "")[0]
+    assert b"old.example" in exposed(metrics, Snapshot(inventory=both, accounts=ACCOUNTS), "")[0]
+    assert b"old.example" not in exposed(metrics, Snapshot(inventory=inventory(pack("p1")), accounts=ACCOUNTS), "")[0]
 
 
 def test_the_count_of_a_zone_that_comes_back_goes_on(metrics):
@@ -364,7 +366,7 @@ def test_error_codes_nobody_knows_cannot_fill_the_memory(metrics):
 def test_no_error_text_and_no_host_is_ever_a_label(metrics):
     told = replace(TROUBLED, last_error="planted free text")
     found = inventory(troubled(history=told), zones=(zone(error="planted free text"),))
-    body, _ = metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), "")
+    body, _ = exposed(metrics, Snapshot(inventory=found, accounts=ACCOUNTS), "")
     assert b"planted" not in body
 
 
@@ -376,7 +378,7 @@ def test_a_zones_name_survives_the_exposition_whatever_it_is(metrics):
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html", "\x00", "text/plain;version=x"])
 def test_the_text_format_is_what_most_get(metrics, accept):
-    body, content_type = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
+    body, content_type = exposed(metrics, Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), accept)
     assert content_type.startswith("text/plain; version=")
     names = [family.name for family in parse_text(body.decode())]
     assert sum(name.startswith(PREFIX) for name in names) == len(PROMISED.keys() - OF_A_REPLICA)
@@ -385,7 +387,7 @@ def test_the_text_format_is_what_most_get(metrics, accept):
 def test_openmetrics_is_for_those_who_ask(metrics):
     found = busy(metrics)
     asked = f"{OPENMETRICS},text/plain;version=0.0.4;q=0.5"
-    body, content_type = metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), asked)
+    body, content_type = exposed(metrics, Snapshot(inventory=found, accounts=ACCOUNTS), asked)
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
     names = {family.name for family in parse_openmetrics(body.decode()) if family.name.startswith(PREFIX)}
@@ -422,7 +424,7 @@ def test_it_can_be_exposed_in_one_thread_while_another_counts(metrics):
 @pytest.mark.real
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool not installed (Debian: prometheus)")
 def test_promtool_finds_nothing_to_say_about_the_exposition(metrics):
-    body, _ = metrics.expose(Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), "")
+    body, _ = exposed(metrics, Snapshot(inventory=busy(metrics), accounts=ACCOUNTS), "")
     done = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
     assert re.search(rb"(?m)^certpack_watchdog_restarts_total\{", body)
@@ -447,7 +449,7 @@ def test_every_alert_there_can_be_is_counted_from_zero(metrics):
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_a_scrape_is_as_the_one_before_while_nothing_changes(metrics, accept):
     found = busy(metrics)
-    first, second = (metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for _ in range(2))
+    first, second = (exposed(metrics, Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for _ in range(2))
     assert ours(first) == ours(second)
 
 
@@ -466,7 +468,7 @@ def test_a_restart_shows_in_the_next_scrape_though_no_pack_was_looked_at_since(m
 def test_each_format_is_given_its_own_however_they_are_asked_for_in_turn(metrics):
     found = busy(metrics)
     asked = [
-        metrics.expose(Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for accept in ("", OPENMETRICS, "")
+        exposed(metrics, Snapshot(inventory=found, accounts=ACCOUNTS), accept)[0] for accept in ("", OPENMETRICS, "")
     ]
     assert [b"# TYPE certpack_watchdog_restarts_total counter" in body for body in asked] == [True, False, True]
     assert [body.endswith(b"# EOF\n") for body in asked] == [False, True, False]

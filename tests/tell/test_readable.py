@@ -120,7 +120,7 @@ def test_a_message_about_many_can_be_read():
 def test_what_is_explained_of_every_pack_can_be_read():
     rows = FLEET.rows()["packs"]
     assert hard(*(row[name] or "" for row in rows for name in ("why", "next_step"))) == []
-    needs = Needs(FLEET.packs, NOW)
+    needs = Needs(FLEET.by_zone, NOW)
     assert any(needs.of(*entry) for entry in FLEET.packs)
 
 

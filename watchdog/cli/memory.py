@@ -1,5 +1,6 @@
 """The commands that change what is remembered: ``silence add``, ``list`` and ``expire``; ``state copy``."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,23 +94,33 @@ def copy_state(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of a state, or a file that holds it.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The same, of a state that is empty or not there yet.")],
 ) -> None:
-    """Copy a state to another place, whole or not at all. No daemon may be at work on either."""
+    """Copy a state to another place, whole or not at all. No daemon may be at work on either.
+
+    Everybody on this machine can read the arguments of a command. So give a URL with a password as a file that holds
+    it, or as '${NAME}' in single quotes, from the environment; or leave the password to libpq (PGPASSFILE, PGPASSWORD).
+    """
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
     from watchdog.state.store import Store
 
-    old, new = _state_url(source), _state_url(target)
+    old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
         done = Store.move(old, new, anchor(RealClock()))
     with printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 
 
-def _state_url(text: str) -> str:
-    if "://" in text:
-        return text
+def _state_url(text: str, place: str) -> str:
+    from watchdog.config.variables import Expansion, TooLarge
+
+    def report(_where: object, problem: str, advice: str) -> None:
+        fail(USAGE, f"{place}: {problem}{advice and f': {advice}'}")
+
     try:
-        return Path(text).read_text().strip()
+        filled_in = str(Expansion(os.environ, report).value(text, ()))
+        return filled_in if "://" in filled_in else Path(filled_in).read_text().strip()
+    except TooLarge as error:
+        fail(USAGE, f"{place} {error}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")

@@ -4,8 +4,9 @@ Values alone; nothing here asks. ``endpoints`` makes requests, ``sender`` sends 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from watchdog.cloudflare.credential import Change
 from watchdog.cloudflare.errors import CloudflareError, Operation
@@ -15,8 +16,7 @@ from watchdog.model.packs import ZoneRef
 Decoded = TypeVar("Decoded")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiRequest(Generic[Decoded]):
+class ApiRequest(msgspec.Struct, Generic[Decoded], frozen=True, kw_only=True):
     """One request as it is to be made, and how the body of its answer is read.
 
     ``path`` follows the base URL, with its query. ``of`` is what the call is about: a zone's id, or a name.
@@ -33,8 +33,7 @@ class ApiRequest(Generic[Decoded]):
     about_credential: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiCall:
+class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call that was made: for the metrics. ``status`` is the HTTP status, 0 when none came."""
 
     account: str

@@ -8,9 +8,10 @@ changed by what asking again and elsewhere shows, never by one answer that may m
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
+
+import msgspec
 
 from watchdog.cloudflare import endpoints, envelope, paging, wire, zones
 from watchdog.cloudflare.calls import ApiRequest, Decoded, Observer
@@ -212,7 +213,7 @@ class Client:
 
     async def _pages(self, request: ApiRequest[tuple[list[paging.Listed], envelope.PageInfo]]) -> list[paging.Listed]:
         return await paging.read_all(
-            request.operation, lambda query: self._get(replace(request, path=request.path + query))
+            request.operation, lambda query: self._get(msgspec.structs.replace(request, path=request.path + query))
         )
 
     async def _zones_called(self, name: str, operation: Operation, of: str) -> list[wire.ZoneSeen]:

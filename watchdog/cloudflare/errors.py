@@ -161,6 +161,8 @@ class Held(CloudflareError):
 class Unheld(CloudflareError):
     """Not sent: the lease of this account is over here."""
 
+    reason = Reason.ACCOUNT_UNHELD
+
     def __init__(self, operation: Operation, account: str) -> None:
         said = f"{operation}: not sent: account {account} is, or may be, another replica's by now"
         super().__init__(operation, "unheld", said, sent=False)

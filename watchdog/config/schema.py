@@ -77,7 +77,12 @@ _SHORTEST_LEASE = timedelta(seconds=2)
 class Block(BaseModel):
     """A block of keys: the unknown is refused, and nothing changes once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # else each is made twice: on its own, and as a part of ``Config``
+    )
 
 
 class RateLimit(Block):

@@ -1,14 +1,13 @@
 """How the reason of a failed validation moves the next restart, and why.
 
 The wait after a restart is drawn and stored before anybody knows how the validation will end. Once its reason is known,
-the stored wait is stretched or shortened in proportion (so its jitter stays, and no dice are thrown), or a certificate
-authority's limit is waited out: until the time its message names, or else until one more fits in, counted from the
+the stored wait is stretched in proportion (so its jitter stays, and no dice are thrown), or a certificate authority's
+limit is waited out: until the time its message names, or else until one more fits in, counted from the
 restart that ran into it or else from when the trouble was seen:
 
     ================  =====  ==========  ====================================================================
     reason            × of   at least    why
     ================  =====  ==========  ====================================================================
-    ca_internal       1/2                the CA's own hiccup: nothing here has to be mended first
     ca_rate_limited   1      34 h, 1 d   Let's Encrypt's limits are buckets that refill evenly: one certificate
                                          for an exact set of names every 34 h (5 in 7 days), one failed
                                          authorization every 12 min (5 an hour), one certificate of a domain
@@ -18,6 +17,7 @@ restart that ran into it or else from when the trouble was seen:
     caa_forbids       2                  a person edits CAA, and caches must forget the old records
     caa_unreachable   1                  name servers come back by themselves, or a person mends them
     dns_failure       1                  the same
+    ca_internal       1                  its own hiccup, often of hours: shorter waits would only spend the attempts
     other             1
     ================  =====  ==========  ====================================================================
 
@@ -51,7 +51,6 @@ class Pace:
 
 
 PACES = {
-    Reason.CA_INTERNAL: Pace(stretch=0.5),
     Reason.CA_RATE_LIMITED: Pace(waits_for_the_limit=True),
     Reason.CAA_FORBIDS: Pace(stretch=2.0),
 }
@@ -66,7 +65,7 @@ def next_restart_at(
 ) -> datetime | None:
     """The earliest moment of the next restart once the last one failed for ``reason``; ``None`` when it may be now.
 
-    No wait is shortened below the ``backoff``'s first nor stretched beyond its longest.
+    No wait is stretched beyond the ``backoff``'s longest.
     ``limit`` is what the authority said of the limit, if that was the reason.
     """
     last, drawn = history.last_restart_at, history.next_restart_at
@@ -74,7 +73,7 @@ def next_restart_at(
     due = drawn
     if last is not None and drawn is not None and drawn > last and pace.stretch != 1.0:
         wait = drawn - last
-        due = last + min(max(wait * pace.stretch, min(wait, backoff.initial)), max(wait, backoff.longest))
+        due = last + min(wait * pace.stretch, max(wait, backoff.longest))
     ran_into_it = last or history.trouble_since
     if pace.waits_for_the_limit and ran_into_it is not None:
         free = _free_at(ran_into_it, authority, limit or _UNSAID)

@@ -14,6 +14,8 @@ from asyncio import shield
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
 from watchdog.diagnose.lookup import Lookups
@@ -168,7 +170,7 @@ def _below_dname(wanted: _Name, told: list[Answer]) -> tuple[_Name, list[Answer]
     lies = f"{wanted.name} lies below the DNAME record of {owners[0]}, where no record can stand, and is {at} thereby. "
     tokens = tuple(replace(token, name=at) for token in wanted.tokens)
     return replace(wanted, name=at, tokens=tokens, lies=lies), [
-        replace(answer, chain=answer.chain[links:]) if answer.dnames else answer for answer in told
+        msgspec.structs.replace(answer, chain=answer.chain[links:]) if answer.dnames else answer for answer in told
     ]
 
 
@@ -176,7 +178,9 @@ async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
     """The CNAME record by itself, where what it points to cannot be had: a delegation may be well all the same."""
     answers = await lookups.ask(wanted.name, "CNAME")
     return [
-        replace(answer, chain=answer.values, values=()) for answer in answers if answer.status is ResponseStatus.FOUND
+        msgspec.structs.replace(answer, chain=answer.values, values=())
+        for answer in answers
+        if answer.status is ResponseStatus.FOUND
     ]
 
 
@@ -232,9 +236,11 @@ async def _explicit(lookups: Lookups, wanted: _Name, told: list[Answer]) -> list
     usual = await lookups.ask(f"*.{wanted.base}", "TXT")
     aliases, texts = {answer.chain[:1] for answer in usual}, {value for answer in usual for value in answer.values}
     return [
-        replace(answer, chain=(), values=())
+        msgspec.structs.replace(answer, chain=(), values=())
         if answer.chain and answer.chain[:1] in aliases
-        else replace(answer, values=tuple(value for value in answer.values if answer.chain or value not in texts))
+        else msgspec.structs.replace(
+            answer, values=tuple(value for value in answer.values if answer.chain or value not in texts)
+        )
         for answer in told
     ]
 

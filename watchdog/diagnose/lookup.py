@@ -16,12 +16,13 @@ uses this asks for CAA first, and a CAA question that once failed goes on failin
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import dns.exception
 import dns.name
+from msgspec.structs import replace
 
 from watchdog.diagnose.resolvers import Hearing, shown
 from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus, read

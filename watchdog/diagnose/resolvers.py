@@ -8,7 +8,6 @@ forwards a few domains may know no root, so silence then is believed only once r
 import asyncio
 
 import dns.exception
-import dns.resolver
 
 TRIES = 3
 """Domains that a resolver is asked about, with one question each, before it has answered anything."""
@@ -24,8 +23,10 @@ _OPERATORS = (
 
 def system_resolvers() -> tuple[tuple[str, int], ...]:
     """Those this machine is set up with; none when it has none."""
+    from dns.resolver import Resolver  # noqa: PLC0415  needless where resolvers are configured
+
     try:
-        found = dns.resolver.Resolver(configure=True)
+        found = Resolver(configure=True)
     except (dns.exception.DNSException, OSError):
         return ()
     return tuple((str(address), found.port) for address in found.nameservers)

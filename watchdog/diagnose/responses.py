@@ -4,7 +4,7 @@ A time-out, a refusal and a broken signature are answers too, and none of them i
 record". Texts in an answer come from strangers; they are cleaned and bounded here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,8 @@ import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.text import clean, plain
 
@@ -66,8 +68,7 @@ class CaaRecord:
         return f'{128 if self.critical else 0} {self.tag} "{self.value}"'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What one resolver said to one question.
 
     ``values`` are the texts, names or addresses of the records; those of CAA are in ``caa``. ``chain`` holds the

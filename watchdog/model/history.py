@@ -110,7 +110,7 @@ UNTROUBLED = History()
 """The history of every pack that has none: one object for all of them."""
 
 
-class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+class Remembered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One pack as it was last seen: the status, since when it has it, what was found and what was decided."""
 
     account: str

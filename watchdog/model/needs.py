@@ -15,6 +15,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.serving import Serving
 from watchdog.model.trouble import Need, trouble
+from watchdog.model.zone_packs import ZonePacks, side_by_side
 
 PENDING_FOR = timedelta(hours=24)
 """How long a pack may wait for its validation before that is worth a word, where the configuration says nothing."""
@@ -23,17 +24,15 @@ PENDING_FOR = timedelta(hours=24)
 class Needs:
     """What packs ask of a person at one moment."""
 
-    def __init__(
-        self, packs: Sequence[tuple[Remembered, History]], now: datetime, pending_for: timedelta = PENDING_FOR
-    ) -> None:
-        """``packs`` are all of those that may stand in for each other."""
-        self._packs = packs
+    def __init__(self, zones: Sequence[ZonePacks], now: datetime, pending_for: timedelta = PENDING_FOR) -> None:
+        """``zones`` have all packs that may stand in for each other."""
+        self._zones = zones
         self.now = now
         self._pending_for = pending_for
 
     @cached_property
     def _serving(self) -> Serving:
-        return Serving((known.pack for known, _ in self._packs), self.now + LONGEST_WINDOW)
+        return Serving(side_by_side(self._zones), self.now + LONGEST_WINDOW)
 
     def serves(self, pack: Pack) -> bool:
         """Whether visitors may be served this pack."""

@@ -173,7 +173,7 @@ class Validation:
 NO_VALIDATION = Validation()
 
 
-class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One certificate pack at one look.
 
     ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is

@@ -19,7 +19,7 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks, by_zone, restless
+from watchdog.model.zone_packs import Entry, ZonePacks, by_zone
 
 
 @dataclass
@@ -189,8 +189,9 @@ class Inventory:
 
     @cached_property
     def restless(self) -> list[Entry]:
-        """The packs of zones in which one is not well, or a certificate ends before long: of others nothing is told."""
-        return restless(self.by_zone, self.at + LONGEST_WINDOW)
+        """The packs that are not well, or whose certificate ends before long: of the others nothing is told."""
+        soon = self.at + LONGEST_WINDOW
+        return [entry for each in self.by_zone for entry in each.restless(soon)]
 
     @cached_property
     def silenced(self) -> Silences:
@@ -200,7 +201,7 @@ class Inventory:
     @cached_property
     def needs(self) -> Needs:
         """What these packs ask of a person."""
-        return Needs(self.restless, self.at, self.pending_for)
+        return Needs(self.by_zone, self.at, self.pending_for)
 
     def asking(self) -> Iterator[tuple[Remembered, History, Need]]:
         """The packs that ask something of a person, with the gravest of it."""

@@ -8,8 +8,7 @@ expiration of custom certificates, 2026]. So the end of a certificate is nobody'
 somebody's where only an undeployed pack would stand in.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from watchdog.model.packs import DEPLOYED, EXPIRED, GOING_AWAY, UNDEPLOYED, Pack
@@ -22,11 +21,10 @@ _Ends = dict[str, datetime]
 class Serving:
     """The deployed packs, as far as they matter for certificates that end at ``until`` or before; looked at by zone."""
 
-    def __init__(self, packs: Iterable[Pack], until: datetime) -> None:
+    def __init__(self, packs_of: Callable[[str], Iterable[Pack]], until: datetime) -> None:
+        """``packs_of`` gives all packs of a zone by its id."""
         self._until = until
-        self._packs: defaultdict[str, list[Pack]] = defaultdict(list)
-        for pack in packs:
-            self._packs[pack.zone_id].append(pack)
+        self._packs_of = packs_of
         self._deployed: dict[str, _Ends] = {}
 
     def uses(self, pack: Pack) -> bool:
@@ -45,7 +43,7 @@ class Serving:
         found = self._deployed.get(zone_id)
         if found is None:
             found = self._deployed[zone_id] = {}
-            packs = self._packs.get(zone_id, ())
+            packs = list(self._packs_of(zone_id))
             if any(_ends(pack, self._until) for pack in packs):
                 for pack in packs:
                     if pack.status in DEPLOYED and pack.expires_at is not None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 from watchdog.model.history import UNTROUBLED, History, Remembered
-from watchdog.model.packs import HEALTHY
+from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.reasons import Reason
 
 Entry = tuple[Remembered, History]
@@ -19,8 +19,8 @@ Entry = tuple[Remembered, History]
 class ZonePacks:
     """Never changed: of a zone in which something changes, another is made.
 
-    ``statuses`` counts the packs by status; ``ends`` is the first end of a certificate; ``well`` says that each pack is
-    so, and that none was ever tried.
+    ``statuses`` counts the packs by status. ``unwell`` are those that are not well or were tried; ``ends`` is the first
+    end of a certificate among the others.
     """
 
     def __init__(
@@ -28,33 +28,33 @@ class ZonePacks:
         key: tuple[str, str],
         zone_id: str,
         statuses: Mapping[str, int],
+        unwell: Sequence[Entry],
         ends: datetime | None,
-        *,
-        well: bool,
         take: Callable[[], Sequence[Entry]],
     ) -> None:
-        """``key`` is account and label; ``take`` gives the packs, when somebody asks for them."""
+        """``key`` is account and label; ``take`` gives all packs, when somebody asks for them."""
         self.key = key
         self.zone_id = zone_id
         self.statuses = statuses
+        self.unwell = unwell
         self.ends = ends
-        self.well = well
         self._take = take
 
     @classmethod
     def of(cls, key: tuple[str, str], zone_id: str, entries: Sequence[Entry]) -> "ZonePacks":
         """What there is to say of these packs."""
         statuses: dict[str, int] = {}
+        unwell: list[Entry] = []
         ends: datetime | None = None
-        well = True
-        for known, history in entries:
-            pack = known.pack
-            status, expires_at = pack.status, pack.expires_at
+        for entry in entries:
+            known, history = entry
+            status, expires_at = known.pack.status, known.pack.expires_at
             statuses[status] = statuses.get(status, 0) + 1
-            if expires_at is not None and (ends is None or expires_at < ends):
+            if status not in HEALTHY or known.decision.reason is not Reason.HEALTHY or history != UNTROUBLED:
+                unwell.append(entry)
+            elif expires_at is not None and (ends is None or expires_at < ends):
                 ends = expires_at
-            well = well and status in HEALTHY and known.decision.reason is Reason.HEALTHY and history == UNTROUBLED
-        return cls(key, zone_id, statuses, ends, well=well, take=lambda: entries)
+        return cls(key, zone_id, statuses, unwell, ends, lambda: entries)
 
     @cached_property
     def entries(self) -> Sequence[Entry]:
@@ -66,9 +66,17 @@ class ZonePacks:
         """How many they are."""
         return sum(self.statuses.values())
 
-    def quiet(self, until: datetime) -> bool:
-        """Whether all are well, and no certificate ends by then: then there is nothing to do or to tell."""
-        return self.well and (self.ends is None or self.ends > until)
+    def restless(self, until: datetime) -> Sequence[Entry]:
+        """The packs that are not well, or whose certificate ends by then: of others there is nothing to tell."""
+        if self.ends is None or self.ends > until:
+            return self.unwell
+        unwell = {known.pack.id for known, _ in self.unwell}
+        ending = (
+            entry
+            for entry in self.entries
+            if (ends := entry[0].pack.expires_at) is not None and ends <= until and entry[0].pack.id not in unwell
+        )
+        return [*self.unwell, *ending]
 
 
 def by_zone(packs: Iterable[Entry]) -> list[ZonePacks]:
@@ -79,7 +87,9 @@ def by_zone(packs: Iterable[Entry]) -> list[ZonePacks]:
     return [ZonePacks.of(key, entries[0][0].pack.zone_id, entries) for key, entries in found.items()]
 
 
-def restless(zones: Sequence[ZonePacks], until: datetime) -> list[Entry]:
-    """The packs of all zones that are not quiet: every pack of which there may be something to tell is among them."""
-    ids = {each.zone_id for each in zones if not each.quiet(until)}
-    return [entry for each in zones if each.zone_id in ids for entry in each.entries]
+def side_by_side(zones: Iterable[ZonePacks]) -> Callable[[str], Iterable[Pack]]:
+    """What gives all packs of a zone by its id, which may be watched under several names."""
+    found: dict[str, list[ZonePacks]] = {}
+    for each in zones:
+        found.setdefault(each.zone_id, []).append(each)
+    return lambda zone_id: (known.pack for each in found.get(zone_id, ()) for known, _ in each.entries)

@@ -166,6 +166,8 @@ def _count(group: list[Notice]) -> str:
     alerts = [notice.alert for notice in group]
     zones = {alert.zone for alert in alerts}
     packs = sum(1 for alert in alerts if alert.pack_id)
+    if zones == {""}:
+        return counted(len(alerts), "alert")
     where = f"zone {alerts[0].zone}" if len(zones) == 1 else f"{len(zones)} zones"
     text = f"{packs} packs in {where}" if packs else where
     return text + (f" of account {alerts[0].account}" if alerts[0].account else "")
@@ -178,7 +180,7 @@ def _list(group: list[Notice]) -> Iterable[str]:
     for notice in group[:MOST_LINES]:
         alert = notice.alert
         over = notice.kind in _OVER
-        yield f"- {alert.zone or alert.account}: {_end(notice)}" if over else f"- {alert.summary}"
+        yield f"- {alert.zone or alert.account or alert.summary}: {_end(notice)}" if over else f"- {alert.summary}"
         if not over:
             yield from (f"  {each.name} {each.type} {each.value}" for each in alert.records[:2])
     if len(group) > MOST_LINES:

@@ -17,7 +17,6 @@ from watchdog.model.reasons import REASONS, Reason, meaning
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import TROUBLE
-from watchdog.model.zone_packs import restless
 from watchdog.notify.pack_alerts import pack_alert
 
 UNSEEN_FOR = timedelta(minutes=30)
@@ -41,6 +40,7 @@ class Standing:
     state_error: str = ""
     config_error: str = ""
     overdue_since: datetime | None = None
+    overdue_elsewhere: str = ""
     discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     state_lost: str = ""
     unheld: Mapping[str, datetime] = field(default_factory=dict)
@@ -88,9 +88,8 @@ def active_alerts(
     of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
     for alert in chain(_own(standing, now) if own else (), of_zones):
         _keep(found, alert)
-    packs = restless(inventory.by_zone, now + LONGEST_WINDOW)
-    needs = Needs(packs, now, limits.pending_for)
-    for known, history in packs:
+    needs, soon = Needs(inventory.by_zone, now, limits.pending_for), now + LONGEST_WINDOW
+    for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
@@ -163,6 +162,10 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
         yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
+    elif standing.overdue_elsewhere:
+        text = "a pass of another replica does not end, and until it does its accounts are not watched"
+        body = f"{standing.overdue_elsewhere}.\nYou: restart that one, as its log should be reported; others take over."
+        yield _plain(Reason.PASS_OVERDUE, text, body, now)
 
 
 def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:

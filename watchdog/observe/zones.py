@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import Ambiguous, CloudflareError
+from watchdog.cloudflare.errors import Ambiguous, CloudflareError, Unheld
 from watchdog.cloudflare.wire import ZoneSeen
 from watchdog.cloudflare.zones import public
 from watchdog.model.names import canonical, forms
@@ -119,6 +119,9 @@ class WatchedZones:
         self._due[account] = now + self._every
         try:
             seen = await client.list_zones()
+        except Unheld:  # nobody asked, and who holds the account by now does
+            self._due.pop(account)
+            return False
         except CloudflareError as error:
             self.failures[account] = (error.reason, str(error))
             return False

@@ -80,8 +80,11 @@ class Database(Protocol):
     def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
         """The rows that a text, with parameters by name, gives on a connection of this database."""
 
-    def rows_as_text(self, columns: Sequence[str]) -> str:
-        """What makes of all rows, or of those of a group, one text of JSON: an array of arrays of these columns."""
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        """What makes of the rows of a group for which a condition holds one text of JSON: an array of arrays.
+
+        Of no rows it may make none.
+        """
 
     def senseless(self, error: Exception) -> StateError:
         """What to say of a value that was read and turns out to make no sense."""

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
@@ -106,13 +107,13 @@ class Memory:
         keys |= {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}
         self.writer.drop(account, keys)
         self.zones = {key: zone for key, zone in self.zones.items() if zone.account != account}
+        self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account != account}
         for zone_id, pack_id in keys:
             self._packs.get(zone_id, {}).pop(pack_id, None)
             self._histories.pop((zone_id, pack_id), None)
-            self._changed(zone_id)
+            self._changed((zone_id, pack_id))
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
         self._summed = {key: each for key, each in list(self._summed.items()) if key[0] != account}
-        self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account != account}
         self.booked.pop(account, None)
         self.revision += 1
 
@@ -129,18 +130,16 @@ class Memory:
         self.silences = self._silences_told = snapshot.silences
         for zone_id, unread in snapshot.unread.items():
             if zone_id in self._packs or zone_id in self._unread:  # another account watches it as well
-                self._of(zone_id).update(self._values(unread))
-                self._changed(zone_id)
+                for known in self._values(unread).values():
+                    self._set(known)
             else:
                 self._unread[zone_id] = unread
-                self._revised(zone_id)
-        for (zone_id, pack_id), known in snapshot.packs.items():
-            self._set(zone_id, pack_id, known)
+                self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
+        for known in snapshot.packs.values():
+            self._set(known)
         zones = {zone.id for zone in snapshot.zones.values()} | {zone_id for zone_id, _ in snapshot.packs}
         zones |= snapshot.unread.keys()
         self._take({key: each for key, each in self._histories.items() if key[0] not in zones} | histories)
-        for zone_id in {zone_id for zone_id, _ in snapshot.packs}:
-            self._changed(zone_id)
         self.revision += 1
         ahead = self._ahead(now)
         for account, until, requests in booked:
@@ -255,8 +254,9 @@ class Memory:
         return known.id if known else ""
 
     def read(self) -> Iterator[Remembered]:
-        """Every pack, but of zones in which all were well when they were stored and which nobody has asked for yet."""
-        return (known for packs in self._packs.values() for known in packs.values())
+        """Every pack, but those that were well when they were stored and whose zone nobody has asked for yet."""
+        packs = chain(self._packs.values(), (unread.unwell for unread in self._unread.values()))
+        return (known for each in packs for known in each.values())
 
     def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
         """The packs remembered of one zone; in any thread."""
@@ -270,13 +270,14 @@ class Memory:
 
     def packs_in(self, zone: ZoneMemory) -> ZonePacks:
         """The same with their histories: the very same value until something else is known of them; in any thread."""
-        unread, summed = self._unread.get(zone.id), self._summed.get(zone.key)
         revision = self._revisions.get(zone.id, 0)  # before what is known: what changes meanwhile makes it another
+        summed, unread = self._summed.get(zone.key), self._unread.get(zone.id)
         if summed is not None and summed[:2] == (zone.id, revision):
             return summed[2]
         if unread is not None and (unread.account, unread.zone) == zone.key:
-            take = partial(self._untroubled, unread)
-            packs = ZonePacks(zone.key, zone.id, unread.statuses, unread.ends, well=True, take=take)
+            unwell = [(known, self.history(known.pack)) for known in unread.unwell.values()]
+            take = partial(self._entries, unread, unwell)
+            packs = ZonePacks(zone.key, zone.id, unread.statuses, unwell, unread.ends, take)
         else:
             packs = ZonePacks.of(
                 zone.key, zone.id, [(known, self.history(known.pack)) for known in self.packs_of(zone)]
@@ -295,28 +296,30 @@ class Memory:
             del self._unread[zone_id]
         return self._packs.get(zone_id, {})
 
-    def _changed(self, zone_id: str) -> None:
-        """Something else is known of a pack of this zone, or was tried for it."""
-        self._of(zone_id)
-        self._revised(zone_id)
-        self.revision += 1
-
-    def _revised(self, zone_id: str) -> None:
-        """What was summed of the packs of this zone, also by a thread that is at it now, is not to be taken."""
+    def _changed(self, key: PackKey) -> None:
+        """Something else is known of this pack, or was tried for it."""
+        zone_id, pack_id = key
+        unread = self._unread.get(zone_id)
+        if unread is not None and pack_id not in unread.unwell:
+            self._of(zone_id)
         self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
+        self.revision += 1
 
     def _take(self, histories: dict[PackKey, History]) -> None:
         """These are all there are."""
         before, self._histories = self._histories, histories
-        for zone_id in {key[0] for key in before.keys() | histories if before.get(key) != histories.get(key)}:
-            self._changed(zone_id)
+        for key in before.keys() | histories.keys():
+            if before.get(key) != histories.get(key):
+                self._changed(key)
 
-    def _untroubled(self, unread: Unread) -> list[Entry]:
-        return [(known, UNTROUBLED) for known in self._values(unread).values()]
+    def _entries(self, unread: Unread, unwell: list[Entry]) -> list[Entry]:
+        well = (known for pack_id, known in self._values(unread).items() if pack_id not in unread.unwell)
+        return [*unwell, *((known, UNTROUBLED) for known in well)]
 
-    def _set(self, zone_id: str, pack_id: str, known: Remembered) -> None:
-        self._of(zone_id)
-        self._packs.setdefault(zone_id, {})[pack_id] = known
+    def _set(self, known: Remembered) -> None:
+        self._of(known.pack.zone_id)
+        self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
+        self._changed(known.pack.key)
 
     def _values(self, unread: Unread) -> dict[str, Remembered]:
         """The packs of a zone that was not read. The daemon ends soon where they make no sense."""
@@ -336,9 +339,10 @@ class Memory:
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         known = self.zones.get(zone.key)
-        if known is None or known.id in self._unread:
+        unread = self._unread.get(known.id) if known is not None else None
+        if unread is not None and not unread.unwell:
             return False
-        return any(map(_wants_attention, self.packs_of(zone)))
+        return any(map(_wants_attention, self.packs_of(zone) if unread is None else unread.of(zone.key)))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
@@ -411,7 +415,7 @@ class Memory:
             self._histories.pop(key, None)
         else:
             self._histories[key] = history
-        self._changed(key[0])
+        self._changed(key)
 
     def journal(self, events: Iterable[Event]) -> None:
         """Keep what happened, for looking back."""
@@ -454,14 +458,13 @@ class Memory:
         else:
             self._histories[key] = history
         self.writer.changes.histories[key] = history
-        self._changed(key[0])
+        self._changed(key)
 
     def _put(self, known: Remembered) -> None:
-        self._set(*known.pack.key, known)
+        self._set(known)
         self.writer.changes.packs.append(known)
         if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
             self.writer.changes.forgotten.remove(known.pack.key)
-        self._changed(known.pack.zone_id)
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
@@ -471,7 +474,7 @@ class Memory:
         changes = self.writer.changes
         changes.histories[key], changes.diagnoses[key] = UNTROUBLED, None
         changes.forgotten.append(key)
-        self._changed(zone_id)
+        self._changed(key)
 
     def _last_seen(self, known: Remembered) -> datetime:
         zone = self.zones.get((known.account, known.zone))

@@ -127,9 +127,9 @@ class PostgreSQL:
         """The rows that a text gives."""
         return connection.execute(sa.text(said), given)
 
-    def rows_as_text(self, columns: Sequence[str]) -> str:
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As PostgreSQL writes JSON."""
-        return f"CAST(json_agg(json_build_array({', '.join(columns)})) AS text)"
+        return f"CAST(json_agg(json_build_array({', '.join(columns)})) FILTER (WHERE {where}) AS text)"
 
     def senseless(self, error: Exception) -> StateError:
         """There is a row that no program of ours has written."""

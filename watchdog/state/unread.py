@@ -1,12 +1,13 @@
 """Packs as they lie in the database, zone by zone, made into values when somebody asks for them.
 
-Of a zone in which every pack is well, a start needs nothing but that it is so; and nearly all zones are such. The
-database gives the packs of each zone as one text, with what has to be known of it at once. ``store`` reads them,
-``memory`` keeps them until their zone is looked at. The statement is one that SQLite and PostgreSQL both understand,
+Of a pack that is well, a start needs nothing but that it is so; and nearly all packs are. The database gives those of
+each zone as one text, with what has to be known of them at once. ``store`` reads them, ``memory`` keeps them until
+their zone is looked at. The statement is one that SQLite and PostgreSQL both understand,
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
@@ -24,7 +25,7 @@ SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 
 _STATUSES = sorted(HEALTHY)
 _IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND status IN ({', '.join(map(repr, _STATUSES))})"
-_COUNTS = ", ".join(f"count(*) FILTER (WHERE status = {status!r})" for status in _STATUSES)
+_COUNTS = ", ".join(f"count(*) FILTER (WHERE {_IS_WELL} AND status = {status!r})" for status in _STATUSES)
 _Row = tuple[
     str, str, str, str, str, str, str, str, int | None, str, int, int, str, str, int | None, int, int | None
 ]  # fmt: skip
@@ -32,48 +33,74 @@ _rows = msgspec.json.Decoder(list[_Row]).decode
 
 
 class Unread:
-    """The packs of one zone, all of them well and none ever tried, and what is known of them unread.
+    """The packs of one zone, those of them that are well unread, and what is known of these all the same.
 
-    ``ends`` is the first end of a certificate; ``statuses`` counts the packs.
+    ``unwell`` are the others, by their ids; ``statuses`` counts all packs; ``ends`` is the first end of a certificate
+    among those that are well.
     """
 
-    def __init__(self, account: str, zone: str, statuses: Mapping[str, int], ends: datetime | None, text: str) -> None:
+    def __init__(
+        self,
+        account: str,
+        zone: str,
+        statuses: Mapping[str, int],
+        unwell: dict[str, Remembered],
+        ends: datetime | None,
+        text: str,
+    ) -> None:
         self.account = account
         self.zone = zone
         self.statuses = statuses
+        self.unwell = unwell
         self.ends = ends
         self._text = text
 
+    def of(self, key: tuple[str, str]) -> Iterable[Remembered]:
+        """Those that are not well, where account and label of the zone are these."""
+        return self.unwell.values() if (self.account, self.zone) == key else ()
+
     @cached_property
     def known(self) -> dict[str, Remembered]:
-        """The packs by their ids. Raises one of ``SENSELESS``."""
-        return {pack_id: known for (_, pack_id), known in packs_from(_rows(self._text), {}).items()}
+        """All packs by their ids. Raises one of ``SENSELESS``."""
+        return {pack_id: known for (_, pack_id), known in self.read({}).items()} | self.unwell
+
+    def read(self, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
+        """Those that are well, with what was found of them. Raises one of ``SENSELESS``."""
+        return packs_from(_rows(self._text), found)
 
 
 def load(
     ask: Ask,
-    rows_as_text: Callable[[Sequence[str]], str],
+    rows_as_text: Callable[[Sequence[str], str], str],
     accounts: Collection[str] | None,
     found: Mapping[PackKey, Diagnosis],
     tried: Collection[PackKey],
 ) -> tuple[dict[PackKey, Remembered], dict[str, Unread]]:
-    """All packs, or those of some ``accounts``: the zones in which all are well unread, by their ids; the others' read.
+    """All packs, or those of some ``accounts``: of each zone those that are well unread, or all read.
 
-    ``found`` and ``tried`` are of packs that are to be read. Raises one of ``SENSELESS``.
+    All are read of a zone with a pack that is well and of which something was ``found`` or ``tried``, and of one that
+    was seen under several names. Raises one of ``SENSELESS``.
     """
     said = (
-        "SELECT zone_id, min(account), max(account), min(zone), max(zone), min(expires_at),"
-        f" count(*) FILTER (WHERE NOT ({_IS_WELL})), {_COUNTS}, {rows_as_text(COLUMNS)} FROM packs"
+        "SELECT zone_id, min(account), max(account), min(zone), max(zone),"
+        f" min(expires_at) FILTER (WHERE {_IS_WELL}), {_COUNTS},"
+        f" {rows_as_text(COLUMNS, _IS_WELL)}, {rows_as_text(COLUMNS, f'NOT ({_IS_WELL})')} FROM packs"
     )
-    aside = {zone_id for zone_id, _ in chain(found, tried)}
-    texts: list[str] = []
     unread: dict[str, Unread] = {}
+    packs: dict[PackKey, Remembered] = {}
     for where, places in [("", {})] if accounts is None else of_accounts(accounts):
         for row in ask(f"{said}{where} GROUP BY zone_id", **places):
-            zone_id, account, other_account, zone, other_zone, ends, unwell, *counts, text = row
-            if unwell or zone_id in aside or zone_id in unread or (account, zone) != (other_account, other_zone):
-                texts.append(text)
-            else:
-                statuses = {status: count for status, count in zip(_STATUSES, counts, strict=True) if count}
-                unread[zone_id] = Unread(account, zone, statuses, maybe_from_micros(ends), text)
-    return packs_from(chain.from_iterable(map(_rows, texts)), found), unread
+            zone_id, account, other_account, zone, other_zone, ends, *counts, well, others = row
+            unwell = packs_from(_rows(others or "[]"), found)
+            if zone_id in unread or (account, zone) != (other_account, other_zone):
+                packs |= unwell | packs_from(_rows(well or "[]"), found)
+                continue
+            statuses = Counter({status: count for status, count in zip(_STATUSES, counts, strict=True) if count})
+            statuses.update(known.pack.status for known in unwell.values())
+            of_zone = {pack_id: known for (_, pack_id), known in unwell.items()}
+            unread[zone_id] = Unread(account, zone, statuses, of_zone, maybe_from_micros(ends), well or "[]")
+    for zone_id, pack_id in chain(found, tried):
+        if zone_id in unread and pack_id not in unread[zone_id].unwell:
+            whole = unread.pop(zone_id)
+            packs |= whole.read(found) | {(zone_id, each): known for each, known in whole.unwell.items()}
+    return packs, unread

@@ -156,10 +156,10 @@ def _soonest(zones: Iterable[ZonePacks], now: datetime, most: int) -> list[Remem
 
 def _next_end(zone: ZonePacks, now: datetime) -> datetime | None:
     """The first end of a certificate that is to come."""
-    if zone.ends is None or zone.ends > now:
-        return zone.ends
-    ends = (known.pack.expires_at for known, _ in zone.entries)
-    return min((each for each in ends if each is not None and each > now), default=None)
+    well = zone.ends is None or zone.ends > now
+    asked = (known.pack.expires_at for known, _ in (zone.unwell if well else zone.entries))
+    ends = [each for each in (*asked, zone.ends) if each is not None and each > now]
+    return min(ends, default=None)
 
 
 def since(known: Remembered, history: History) -> datetime:

@@ -22,7 +22,7 @@ from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory, PassReport
-from watchdog.tell.series import series, written
+from watchdog.tell.series import series
 
 PREFIX = "certpack_watchdog_"
 
@@ -101,7 +101,7 @@ class Metrics:
         self._last_pass = 0.0
         self._reload: tuple[bool, float] = (True, 0.0)
         self._counted = 0  # how often the counts of restarts have changed
-        self._made: tuple[tuple[object, ...], bytes] | None = None
+        self._made: tuple[tuple[object, ...], list[bytes]] | None = None
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         # Else every histogram brings a gauge that nobody asked for.
@@ -168,8 +168,11 @@ class Metrics:
         for notified in [key for key in self._notifications if key[0] not in destinations]:
             del self._notifications[notified]
 
-    def expose(self, snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type, as ``Accept`` asks. Slow for large fleets: call it in another thread."""
+    def expose(self, snapshot: Snapshot, accept: str) -> tuple[list[bytes], str]:
+        """The exposition in pieces and its content type, as ``Accept`` asks.
+
+        Slow for large fleets: call it in another thread. To make one of its pieces would hold up the loop.
+        """
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Once(lambda: self._families(snapshot)))
         try:
@@ -178,9 +181,9 @@ class Metrics:
             encode, content_type = choose_encoder("")
         small, openmetrics = encode(registry), content_type.startswith(_OPENMETRICS)
         many = self._series(snapshot, openmetrics=openmetrics)
-        return (small.removesuffix(_END) + many + _END if openmetrics else small + many), content_type
+        return ([small.removesuffix(_END), *many, _END] if openmetrics else [small, *many]), content_type
 
-    def _series(self, snapshot: Snapshot, *, openmetrics: bool) -> bytes:
+    def _series(self, snapshot: Snapshot, *, openmetrics: bool) -> list[bytes]:
         """The series of zones and packs; where nothing has changed since the last scrape, as they were made then."""
         inventory, hour = snapshot.inventory, 3600  # the day a certificate comes near its end is not one of seconds
         near = max(self._last_pass, self._reload[1]) // hour * hour
@@ -189,7 +192,8 @@ class Metrics:
         if made is None or not _same(made[0], made_of):
             soon = datetime.fromtimestamp(near, UTC) + LONGEST_WINDOW
             found = series(inventory, self._restarts, snapshot.per_pack, soon, PREFIX)
-            made = self._made = (made_of, written(found, openmetrics=openmetrics))
+            pieces = [piece for each in found for piece in each.written(openmetrics=openmetrics)]
+            made = self._made = (made_of, pieces)
         return made[1]
 
     def _families(self, snapshot: Snapshot) -> Iterable[Metric]:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from watchdog.tell import api, openapi
 from watchdog.tell.page.site import Site
 from watchdog.tell.query import Parameter, Refused, read
-from watchdog.tell.responses import hardened, packed, tagged
+from watchdog.tell.responses import InPieces, hardened, tagged
 from watchdog.tell.sources import Sources
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -76,9 +76,8 @@ class _Pages:
 
     async def metrics(self, request: Request) -> Response:
         def make() -> Response:
-            body, content_type = self._sources.metrics(request.headers.get("accept", ""))
-            body, headers = packed(request, body)
-            return Response(body, headers={**headers, "content-type": content_type})
+            pieces, content_type = self._sources.metrics(request.headers.get("accept", ""))
+            return InPieces(request, pieces, content_type)
 
         return await self._made(make)
 

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import zlib
+from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -11,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 WORTH_COMPRESSING = 500
 """Bytes; less fits one packet anyway."""
 
+_LEVEL = 5
+_GZIP = 31  # of zlib's window sizes, the largest, with gzip's head
 _HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cross-origin-resource-policy": "same-origin",
@@ -25,7 +29,28 @@ def packed(request: Request, body: bytes) -> tuple[bytes, dict[str, str]]:
     headers = {"vary": "Accept-Encoding"}
     if len(body) < WORTH_COMPRESSING or not takes_gzip(request.headers.get("accept-encoding", "")):
         return body, headers
-    return gzip.compress(body, compresslevel=5, mtime=0), {**headers, "content-encoding": "gzip"}
+    return gzip.compress(body, compresslevel=_LEVEL, mtime=0), {**headers, "content-encoding": "gzip"}
+
+
+class InPieces(Response):
+    """A body that is handed on piece by piece: the loop has its turn between two of them."""
+
+    def __init__(self, request: Request, pieces: Sequence[bytes], content_type: str) -> None:
+        """Packed where the client takes that. Slow for large bodies."""
+        headers = {"vary": "Accept-Encoding", "content-type": content_type}
+        if takes_gzip(request.headers.get("accept-encoding", "")):
+            packing = zlib.compressobj(_LEVEL, wbits=_GZIP)
+            pieces = [*map(packing.compress, pieces), packing.flush()]
+            headers["content-encoding"] = "gzip"
+        super().__init__(headers={**headers, "content-length": str(sum(map(len, pieces)))})
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as Starlette has it
+        """As Starlette asks for it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in filter(None, self._pieces):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def takes_gzip(accepted: str) -> bool:

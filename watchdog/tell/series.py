@@ -7,7 +7,6 @@ same text.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import utils
@@ -18,19 +17,38 @@ from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.serving import Serving
+from watchdog.model.zone_packs import side_by_side
 
 AT_ONCE = 2000
-"""Lines that are joined without a pause."""
+"""Lines that are joined, and let go, without a pause: all in one go would hold up the loop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One metric with all its lines, each with its end. The name of a counter is without ``_total``."""
 
-    name: str
-    text: str
-    kind: str = "gauge"
-    lines: list[str] = field(default_factory=list)
+    def __init__(self, name: str, text: str, kind: str = "gauge") -> None:
+        self.name = name
+        self._text = text
+        self._kind = kind
+        self._pieces: list[bytes] = []
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """One more."""
+        self._lines.append(line)
+        if len(self._lines) >= AT_ONCE:
+            self._join()
+
+    def written(self, *, openmetrics: bool) -> list[bytes]:
+        """All of it with its head, in one of the two formats, in pieces."""
+        self._join()
+        name = self.name if openmetrics or self._kind != "counter" else f"{self.name}_total"
+        head = f"# HELP {name} {self._text}\n# TYPE {name} {self._kind}\n"
+        return [head.encode(), *self._pieces]
+
+    def _join(self) -> None:
+        self._pieces.append("".join(self._lines).encode())
+        self._lines.clear()
 
 
 def escaped(value: str) -> str:
@@ -53,19 +71,19 @@ def series(
 
 
 def _of_zones(inventory: Inventory, restarts: Mapping[tuple[str, str, str], int], prefix: str) -> Iterator[Family]:
-    sent = Family(name=f"{prefix}restarts", text="Restart requests sent, by what became of them.", kind="counter")
-    seen = Family(name=f"{prefix}zone_last_success_timestamp_seconds", text="Last time the zone was seen whole.")
+    sent = Family(f"{prefix}restarts", "Restart requests sent, by what became of them.", kind="counter")
+    seen = Family(f"{prefix}zone_last_success_timestamp_seconds", "Last time the zone was seen whole.")
     for zone in inventory.zones:
         account, label = escaped(zone.account), escaped(zone.label)
         for outcome in Sent:
             count = float(restarts.get((zone.account, zone.label, outcome), 0))
             labels = f'account="{account}",outcome="{outcome}",zone="{label}"'
-            sent.lines.append(f"{sent.name}_total{{{labels}}} {number(count)}\n")
+            sent.add(f"{sent.name}_total{{{labels}}} {number(count)}\n")
         if zone.seen_at is not None:
             at = number(zone.seen_at.timestamp())
-            seen.lines.append(f'{seen.name}{{account="{account}",zone="{label}"}} {at}\n')
+            seen.add(f'{seen.name}{{account="{account}",zone="{label}"}} {at}\n')
     yield sent
-    packs = Family(name=f"{prefix}packs", text="Packs by status at the last look.")
+    packs = Family(f"{prefix}packs", "Packs by status at the last look.")
     known: Counter[tuple[str, str, str]] = Counter()
     for each in inventory.by_zone:
         account, label = each.key
@@ -73,26 +91,22 @@ def _of_zones(inventory: Inventory, restarts: Mapping[tuple[str, str, str], int]
             known[account, status if status in KNOWN_STATUSES else "other", label] += count
     for (account, status, label), count in sorted(known.items()):
         labels = f'account="{escaped(account)}",status="{status}",zone="{escaped(label)}"'
-        packs.lines.append(f"{packs.name}{{{labels}}} {number(float(count))}\n")
+        packs.add(f"{packs.name}{{{labels}}} {number(float(count))}\n")
     yield packs
     yield seen
 
 
 def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) -> Iterator[Family]:
     decided = Family(
-        name=f"{prefix}pack_decision",
-        text="What was decided of a pack that is neither healthy nor in progress, and why; always 1.",
+        f"{prefix}pack_decision",
+        "What was decided of a pack that is neither healthy nor in progress, and why; always 1.",
     )
-    expiry = Family(name=f"{prefix}pack_expiry_timestamp_seconds", text="Earliest expiry among a pack's certificates.")
-    attempts = Family(
-        name=f"{prefix}pack_restart_attempts", text="Restarts of a pack in trouble since it was last well."
-    )
-    upcoming = Family(
-        name=f"{prefix}pack_next_restart_timestamp_seconds", text="When a pack in trouble may be restarted."
-    )
+    expiry = Family(f"{prefix}pack_expiry_timestamp_seconds", "Earliest expiry among a pack's certificates.")
+    attempts = Family(f"{prefix}pack_restart_attempts", "Restarts of a pack in trouble since it was last well.")
+    upcoming = Family(f"{prefix}pack_next_restart_timestamp_seconds", "When a pack in trouble may be restarted.")
     every = per_pack == "all"
     packs = inventory.packs if every else inventory.restless if per_pack != "none" else ()
-    serving = Serving((known.pack for known, _ in inventory.restless), soon)
+    serving = Serving(side_by_side(inventory.by_zone), soon)
     for known, history in packs:
         pack, decision = known.pack, known.decision
         account, zone, name = escaped(known.account), escaped(known.zone), escaped(pack.id)
@@ -100,27 +114,15 @@ def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) 
             labels = (
                 f'account="{account}",decision="{decision.do}",pack="{name}",reason="{decision.reason}",zone="{zone}"'
             )
-            decided.lines.append(f"{decided.name}{{{labels}}} 1.0\n")
+            decided.add(f"{decided.name}{{{labels}}} 1.0\n")
         if pack.status in GOING_AWAY:
             continue  # remembered for a while, but nobody's worry any more
         troubled = history.trouble_since is not None
         labels = f'{{account="{account}",pack="{name}",zone="{zone}"}}'
         if pack.expires_at is not None and (troubled or every) and serving.uses(pack):
-            expiry.lines.append(f"{expiry.name}{labels} {number(pack.expires_at.timestamp())}\n")
+            expiry.add(f"{expiry.name}{labels} {number(pack.expires_at.timestamp())}\n")
         if troubled:
-            attempts.lines.append(f"{attempts.name}{labels} {number(float(history.attempts))}\n")
+            attempts.add(f"{attempts.name}{labels} {number(float(history.attempts))}\n")
             if (due := next_restart_at(known, history)) is not None:
-                upcoming.lines.append(f"{upcoming.name}{labels} {number(due.timestamp())}\n")
+                upcoming.add(f"{upcoming.name}{labels} {number(due.timestamp())}\n")
     yield from (decided, expiry, attempts, upcoming)
-
-
-def written(families: list[Family], *, openmetrics: bool) -> bytes:
-    """The families with their heads, in one of the two formats."""
-    parts: list[bytes] = []
-    for each in families:
-        name = each.name if openmetrics or each.kind != "counter" else f"{each.name}_total"
-        parts.append(f"# HELP {name} {each.text}\n# TYPE {name} {each.kind}\n".encode())
-        # All in one go would hold up the loop.
-        starts = range(0, len(each.lines), AT_ONCE)
-        parts += ["".join(each.lines[start : start + AT_ONCE]).encode() for start in starts]
-    return b"".join(parts)

@@ -70,14 +70,14 @@ class Situation:
 class Sources:
     """What the pages show. ``healthy`` and ``ready`` give whether all is well, and a sentence.
 
-    ``metrics`` gives the body and its content type for an ``Accept`` header, and ``alerts`` what ``/api/v1/alerts``
-    answers; both are slow, and called in another thread. ``events`` raises ``Refused`` where the journal cannot be
-    read. ``duration`` reads one as operators write it, or raises ``ValueError``.
+    ``metrics`` gives the body in pieces and its content type for an ``Accept`` header, and ``alerts`` what
+    ``/api/v1/alerts`` answers; both are slow, and called in another thread. ``events`` raises ``Refused`` where the
+    journal cannot be read. ``duration`` reads one as operators write it, or raises ``ValueError``.
     """
 
     healthy: Callable[[], tuple[bool, str]]
     ready: Callable[[], Awaitable[tuple[bool, str]]]
-    metrics: Callable[[str], tuple[bytes, str]]
+    metrics: Callable[[str], tuple[list[bytes], str]]
     fleet: Callable[[], Awaitable[Fleet]]
     alerts: Callable[[], dict[str, Any]]
     events: Callable[[JournalQuery], Awaitable[list[tuple[int, JournalLine]]]]

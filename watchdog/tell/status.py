@@ -26,7 +26,7 @@ _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
 _COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
 _SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
-_MEASURE = re.compile(r"\b(\d+) (s|min|h|d)\b")
+_IN_A_MEASURE = re.compile(r"(?<=\d) (?=(?:s|min|h|d)\b)")
 _GLUE = "\N{NO-BREAK SPACE}"
 _RESET = "\x1b[0m"
 
@@ -311,20 +311,18 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
 
     A number stays with its unit.
     """
-    found, line, begun = [], first, False
-    for word in _MEASURE.sub(_glued, text).replace("\n", " ").split(" "):
-        if not word:
-            continue
-        if begun and len(line) + 1 + len(word) > width:
-            found.append(line)
-            line, begun = others, False
-        line += f" {word}" if begun else word
-        begun = True
-    return [each.replace(_GLUE, " ") for each in ([*found, line] if begun else found)]
-
-
-def _glued(measure: re.Match[str]) -> str:
-    return f"{measure[1]}{_GLUE}{measure[2]}"
+    left = " ".join(filter(None, text.replace("\n", " ").split(" ")))
+    if not left:
+        return []
+    left, found, begins = _IN_A_MEASURE.sub(_GLUE, left), [], first
+    while len(begins) + len(left) > width:
+        end = left.rfind(" ", 0, max(0, width - len(begins)) + 1)
+        end = left.find(" ") if end < 0 else end
+        if end < 0:  # one long word
+            break
+        found.append(begins + left[:end])
+        left, begins = left[end + 1 :], others
+    return [each.replace(_GLUE, " ") for each in (*found, begins + left)]
 
 
 def _severity(zone: ZoneMemory) -> Severity:

@@ -90,6 +90,7 @@ class Replicas(Surroundings):
         self.laws = LawsOfSeveral(deployment, self.time, self.world)
         self.server = Server(self.time, self.laws)
         self.server.wrong = timedelta(seconds=deployment.wrong[-1])
+        self._lives = {}  # machine: the last process there
         self._beating = {}  # machine: since when its replica can say what it runs
         self._database_clock_set_at = self._compared = -math.inf
         self.machines = [
@@ -132,6 +133,7 @@ class Replicas(Surroundings):
             self.lives += 1
             self.tally["lives"] += 1
             machine.process = Process(self, machine)
+            self._lives[machine.number] = machine.process.number
             self.noted()
 
     def ended(self, process, down):
@@ -145,6 +147,8 @@ class Replicas(Surroundings):
         """Something has changed: who can work now?"""
         there = [] if self.server.trouble or self.server.full else self.machines
         beats = {each.number for each in there if each.beats}
+        for number in self._beating.keys() - {each.number for each in self.machines if each.beats}:
+            self.laws.gone(self._lives[number], self.server.leases())
         self._beating = {each: self._beating.get(each, self.time.seconds) for each in beats}
         able = {each.number for each in there if each.able}
         self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
@@ -351,7 +355,7 @@ class Process:
 
     def shows(self):
         """The same, as its metrics have it."""
-        text = self.daemon.answers.metrics("")[0].decode()
+        text = b"".join(self.daemon.answers.metrics("")[0]).decode()
         return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):

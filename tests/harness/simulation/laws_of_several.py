@@ -60,6 +60,7 @@ class LawsOfSeveral(Laws):
         self._blind_until = 0.0
         self._worked = {}  # account: when a request of it arrived last
         self._unheld = {}  # account: since when nobody holds it
+        self._gone = {}  # account: when its holder went
 
     def asked(self, life, request):
         asked = super().asked(life, request)
@@ -138,6 +139,12 @@ class LawsOfSeveral(Laws):
         elif self._blind_until == math.inf:
             self._blind_until = now
 
+    def gone(self, life, leases):
+        """A process is there no more, or does nothing for a while: another is to work what it held."""
+        for account, row in leases.items():
+            if account in self.shares and self.instances.get(row.instance) == life:
+                self._gone[account] = self._time.seconds
+
     def look_at(self, leases, now):
         """The leases are so now, by the database's clock: somebody holds each, and works it."""
         seconds = self._time.seconds
@@ -153,6 +160,7 @@ class LawsOfSeveral(Laws):
         if self.stormy or self._blind_until == math.inf:
             return
         since = max(able_since, self._blind_until)
+        self._worked_again(max(since, self._lost[-1]))
         for account in self.shares:
             allowed = self._interval + self._attention + SLACK
             idle = seconds - max(self._worked.get(account, 0.0), since)
@@ -172,6 +180,15 @@ class LawsOfSeveral(Laws):
         found = [said.get(instance) for instance, life in self.instances.items() if life == process.number]
         if found and process.runs not in found:
             self.broken(f"life {process.number} runs {process.runs}, and the database says {found}")
+
+    def _worked_again(self, since):
+        """Once its holder is gone, and nobody else has gone or come ``since``: within the issue's own words."""
+        allowed = self.lease + self._poll + self._attention + SLACK + LOOKED_AT_EVERY
+        for account, at in list(self._gone.items()):
+            if self._worked.get(account, 0.0) > at:
+                del self._gone[account]
+            elif (idle := self._time.seconds - max(at, since)) > allowed:
+                self.broken(f"{account} is not worked {idle:.0f} s after its holder went; {allowed:.0f} s are allowed")
 
     # ── told once ────────────────────────────────────────────────────────────────────────────────────────────────
 

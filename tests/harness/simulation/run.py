@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from contextlib import contextmanager, suppress
 
+from tests.harness.builders import exposed
 from tests.harness.fleet import pragma
 from tests.harness.simulation import plan
 from tests.harness.simulation.ending import Ending
@@ -351,7 +352,7 @@ class Life:
     def counters(self):
         components = self.runtime.components
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in components.clients.items())
-        text = self.metrics.expose(Snapshot(inventory=inventory(components), accounts=accounts), "")[0].decode()
+        text = exposed(self.metrics, Snapshot(inventory=inventory(components), accounts=accounts), "")[0].decode()
         return {
             line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()

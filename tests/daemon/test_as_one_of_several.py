@@ -1,0 +1,58 @@
+"""One daemon as one of several that share a state: what it says of the others, and what it leaves alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.harness.fleet import as_a_daemon
+from tests.harness.time import in_simulated_time
+from watchdog.health import Health
+from watchdog.keeper import Keeper
+from watchdog.model.leases import Lease, Replica, Roll
+
+CALM = [{"status": "active"}]
+TTL = timedelta(seconds=30)
+
+
+def lease(fleet):
+    now = fleet.clock.now()
+    return Lease(account="main", holder="one", instance="one-1", epoch=1, expires=now + TTL, since=now)
+
+
+@in_simulated_time
+async def test_a_pass_that_hangs_in_another_replica_is_told_as_that_one_says_it(start):
+    async with start({"a.example": CALM}) as fleet:
+        now = fleet.clock.now()
+        me = Replica(instance="one-1", name="one", expires=now + TTL, since=now)
+        hangs = {"pass_overdue": "a pass has not ended since 2026-11-24T12:00:00Z"}
+        other = replace(me, instance="two-1", name="two", troubles=hangs)
+        keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
+        health = Health(fleet.runtime)
+        said = []
+        for replicas in ([me, other], [me, replace(other, troubles={})], [replace(me, troubles=hangs)]):
+            keeper.roll = Roll(now, {}, {each.instance: each for each in replicas})
+            said.append(health.standing().overdue_elsewhere)
+        assert said == ["replica two: a pass has not ended since 2026-11-24T12:00:00Z", "", ""]
+
+
+@in_simulated_time
+async def test_an_account_that_comes_when_the_daemon_has_stopped_begins_no_pass(start):
+    async with start({"a.example": CALM}) as fleet:
+        async with as_a_daemon(fleet) as daemon:
+            await fleet.sleep(60)
+        looks = len(fleet.telemetry.looks)
+        daemon.handover.taken([lease(fleet)])
+        await fleet.sleep(60 * 60)
+        assert len(fleet.telemetry.looks) == looks
+
+
+@in_simulated_time
+async def test_a_look_that_was_not_sent_for_want_of_a_lease_is_no_zone_that_cannot_be_seen(start):
+    async with start({"a.example": CALM}) as fleet:
+        sender = fleet.components.clients["main"]._sender  # noqa: SLF001  the lease of a moment
+        sender._may_send = lambda _: False  # noqa: SLF001
+        await fleet.look()
+        assert fleet.events("zone_unseen") == []
+        sender._may_send = lambda _: True  # noqa: SLF001
+        await fleet.watch(minutes=2)
+        assert fleet.row("a.example")["reason"] == "healthy"
