@@ -12,7 +12,7 @@ set -eu
 box=$(mktemp -d)
 trap 'rm -rf "$box"' EXIT
 if ! { python3 -m venv "$box/v" && "$box/v/bin/pip" -q --disable-pip-version-check install \
-  cloudflare==5.9.0 httpx==0.28.1; } >"$box/log" 2>&1; then
+  --no-compile cloudflare==5.9.0 httpx==0.28.1; } >"$box/log" 2>&1; then
   echo "cannot be had: cloudflare 5.9.0 could not be installed"
   exit 77
 fi

@@ -53,6 +53,7 @@ def test_a_silence_is_added_listed_shown_and_expired(silence, command):
         (("add", "late.example", "abc", "--for", "1h", "--comment", "x"), 1, "at least 4 characters"),
         (("add", "late.example", "--for", "1h", "--comment", " "), 1, "say in --comment why"),
         (("add", "late.example", "--for", "soon", "--comment", "x"), 2, "a duration is"),
+        (("add", "late.example", "--for", "", "--comment", "x"), 2, "a duration is"),
         (("add", "late.example", "--for", "1h"), 2, "--comment"),
         (("expire", "7"), 1, "there is no silence 7"),
     ],

@@ -43,7 +43,10 @@ def fleet_under_load():
         for number in range(10):
             packs = [timed_out(hosts=[f"h{each}.example"], story={"stages": SOON}) for each in range(4)]
             zones[f"{account}{number}.example"] = packs
-        zones[f"{account}-odd.example"] = [{"type": "advanced", **dict([each])} for each in ODD]
+        odd = enumerate(ODD)  # each for a host of its own: what is about the same hosts is told as one
+        zones[f"{account}-odd.example"] = [
+            {"type": "advanced", "hosts": [f"h{n}.example"], **dict([e])} for n, e in odd
+        ]
     return zones
 
 

@@ -161,6 +161,19 @@ async def test_a_zone_that_nobody_watches_any_more_is_forgotten_though_it_was_ne
 
 
 @in_simulated_time
+async def test_an_account_that_comes_back_is_known_anew_though_somebody_looked_while_it_went(mind, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    async with mind() as memory:
+        before = memory.zone(ZoneRef("main", "well.example", known.pack.zone_id))
+        memory.release("main")
+        assert memory.packs_in(before).count == 0
+        await memory.adopt(["main"])
+        assert memory.packs_in(before).count == 1
+
+
+@in_simulated_time
 async def test_what_makes_no_sense_when_it_is_read_at_last_is_damage(mind, path, url, kit):
     (known,) = of("well.example", WELL)
     with kit.opened(url) as store:

@@ -49,11 +49,12 @@ ZonePattern = Annotated[
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table, or JSON.")]
 
 
-def a_duration(text: str) -> str:
+def a_duration(text: str | None) -> str | None:
     from watchdog.config.durations import parse_duration
 
     try:
-        parse_duration(text or "1s")
+        if text is not None:
+            parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return text

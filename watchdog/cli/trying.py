@@ -13,9 +13,9 @@ from watchdog.cli.process import in_loop
 def demo(
     speed: Annotated[float, typer.Option(help="How many times faster than the usual demo.", min=0.1, max=10)] = 1.0,
     duration: Annotated[
-        str,
+        str | None,
         typer.Option("--for", help="How long, such as 45s; by default until the story ends.", callback=a_duration),
-    ] = "",
+    ] = None,
     port: Annotated[int, typer.Option(help="Port of the daemon's own pages; 0: any.", min=0, max=65535)] = 9909,
     verbose: Annotated[bool, typer.Option("--verbose", help="The daemon's log lines as well.")] = False,
 ) -> None:

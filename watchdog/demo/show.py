@@ -32,7 +32,7 @@ LONGEST = timedelta(minutes=3)
 """After which the demo ends at speed 1, whatever story has not."""
 
 
-async def show(*, speed: float, duration: str, port: int, verbose: bool) -> None:
+async def show(*, speed: float, duration: str | None, port: int, verbose: bool) -> None:
     """Run the daemon until the stories have ended (or for ``duration``), telling them, then sum up."""
     clock = FastClock(SPEED * speed)
     length = parse_duration(duration) if duration else LONGEST / speed
