@@ -8,7 +8,7 @@ next. Which zone is next, and how many at once, is the matter of ``passes``.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -69,9 +69,6 @@ class Telemetry(Protocol):
 
     def looked(self, zone: ZoneRef) -> None:
         """A zone was looked at."""
-
-    def discovered(self, account: str, before: Collection[ZoneRef] | None, zones: Collection[ZoneRef]) -> None:
-        """These zones were found in an account, where ``before`` these were; ``None`` where nobody had looked."""
 
     def passed(self, report: PassReport) -> None:
         """A pass is over."""
@@ -223,7 +220,7 @@ class Cycle:
         self.components.memory.apply(difference)
         for key in difference.forgotten:
             self.components.budget.forget(key)
-        self._record(difference.events)
+        self.record(difference.events)
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -274,15 +271,15 @@ class Cycle:
         self.report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and history.gave_up_at is None:
             memory.give_up(pack, now)
-            self._record([Event.gave_up(zone, pack, now, history, diagnosis)])
+            self.record([Event.gave_up(zone, pack, now, history, diagnosis)])
         changed = self._note(zone, pack, decision, diagnosis, now)
         if changed and pack.status == VALIDATION_TIMED_OUT and decision.do is not Do.GIVE_UP:
             held = Event.restart_held(zone, pack, now, decision, attempts=history.attempts, diagnosis=diagnosis)
-            self._record([held])
+            self.record([held])
         elif diagnosis and diagnosis.records:
             before = then.diagnosis if then else None
             if before is None or before.records != diagnosis.records:
-                self._record([Event.records_to_place(zone, pack, now, decision.reason, diagnosis)])
+                self.record([Event.records_to_place(zone, pack, now, decision.reason, diagnosis)])
 
     def _note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
         """Keep a decision, and the pack's place in the queue for the budget. True when it is another than before."""
@@ -402,7 +399,7 @@ class Cycle:
         except NotIntended as held:
             components.budget.give_back(place)
             return RestartOutcome(pack=pack, reason=held.reason, error=str(held))
-        self._record([Event.restart_intended(zone, pack, intent)])
+        self.record([Event.restart_intended(zone, pack, intent)])
         return _Intended(stored, place)
 
     async def _settle(self, intended: _Intended, outcome: RestartOutcome) -> None:
@@ -430,10 +427,10 @@ class Cycle:
         decision = _after(outcome, history)
         changed = self._note(zone, outcome.pack, decision, diagnosis, now)
         if outcome.sent is not None:
-            self._record([Event.restart_settled(zone, outcome, history, now)])
+            self.record([Event.restart_settled(zone, outcome, history, now)])
         elif changed:
             attempts, error = history.attempts, outcome.error
-            self._record([Event.restart_held(zone, outcome.pack, now, decision, attempts=attempts, error=error)])
+            self.record([Event.restart_held(zone, outcome.pack, now, decision, attempts=attempts, error=error)])
         return outcome
 
     def _wants_recheck(self, zone: ZoneRef, pack: Pack) -> bool:
@@ -460,7 +457,7 @@ class Cycle:
         error = await recheck.recheck(pack, components.clients[zone.account])
         if error or rechecks.is_stuck_universal(pack):  # of which nothing else is ever asked
             components.memory.note_error(pack, error)
-        self._record([Event.rechecked(zone, pack, now, decision.reason, error)])
+        self.record([Event.rechecked(zone, pack, now, decision.reason, error)])
 
     # ── what every step uses ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -484,9 +481,9 @@ class Cycle:
         memory, now, error = self.components.memory, self.now(), defect(surprise)
         memory.note_error(pack, error)
         if self._note(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), None, now):
-            self._record([Event.zone_unseen(zone, now, Reason.UNSEEN, error, pack=pack)])
+            self.record([Event.zone_unseen(zone, now, Reason.UNSEEN, error, pack=pack)])
 
-    def _record(self, events: list[Event]) -> None:
+    def record(self, events: list[Event]) -> None:
         """Keep events in the journal and write them to the log."""
         if events:
             self.components.memory.journal(events)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from watchdog.model.clock import anchor
-from watchdog.model.events import EventName
+from watchdog.model.events import Event, EventName
 from watchdog.model.leases import WATCHDOG, Lease
 from watchdog.runtime import Runtime, take_up
 
@@ -39,6 +39,8 @@ class Handover:
 
     def taken(self, leases: Collection[Lease]) -> None:
         """Begin to watch them."""
+        memory, clock = self._runtime.lasting.memory, self._runtime.lasting.clock
+        memory.journal(Event.lease_acquired(lease, clock.now()) for lease in leases)
         for lease in leases:
             self._log(EventName.LEASE_ACQUIRED, lease)
         self._runtime.passes.enrol()

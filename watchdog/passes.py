@@ -11,6 +11,7 @@ from collections.abc import Collection, Coroutine
 from datetime import datetime, timedelta
 
 from watchdog.cycle import Components, Cycle, Slots
+from watchdog.model.events import Event
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport
 from watchdog.schedule.agenda import Agenda
@@ -128,7 +129,8 @@ class Passes:
         if client is None:  # a reload has just taken it away
             return
         if await watched.refresh(account, client, self._steady()):
-            self.cycle.publish(components.telemetry.discovered, account, before, watched.found[account])
+            found = Event.discovered(account, before, watched.found[account], self.cycle.now())
+            self.cycle.record([] if found is None else [found])
             self.enrol()
             await self._turns(account, horizon)
 

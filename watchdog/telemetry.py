@@ -3,7 +3,7 @@
 The one telemetry of the cycle and of the clients. It decides nothing and raises nothing of its own.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from watchdog.cloudflare.calls import ApiCall
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
-_ZONES_SHOWN = 10
 """Zones that one line names."""
 
 
@@ -54,22 +53,6 @@ class LogsAndMetrics:
     def looked(self, zone: ZoneRef) -> None:  # noqa: ARG002  a telemetry may want to know which
         """Move the progress bar, where there is one."""
         self.progress()
-
-    def discovered(self, account: str, before: Collection[ZoneRef] | None, zones: Collection[ZoneRef]) -> None:
-        """Log what is new and what is gone; of the first time only how many there are."""
-        names, known = {zone.label for zone in zones}, {zone.label for zone in before or ()}
-        new, gone = sorted(names - known), sorted(known - names)
-        if before is None or new or gone:
-            first = before is None
-            self.logs.write(
-                EventName.DISCOVERED,
-                account=account,
-                zones=len(names),
-                new=len(new),
-                gone=len(gone),
-                new_zones=None if first else new[:_ZONES_SHOWN] or None,
-                gone_zones=gone[:_ZONES_SHOWN] or None,
-            )
 
     def passed(self, report: PassReport) -> None:
         """Log and count it."""

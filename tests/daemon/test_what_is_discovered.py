@@ -4,6 +4,7 @@ import json
 
 from tests.harness.fleet import as_a_daemon
 from tests.harness.time import in_simulated_time
+from watchdog.model.history import JournalQuery
 from watchdog.simulator.scenario import ZoneStart, zone_id
 
 SOON = {"schedule": {"interval": "5m", "attention_interval": "1m"}, "accounts": {"main": {"discover": {}}}}
@@ -23,6 +24,12 @@ async def test_what_is_found_is_counted_once_and_what_comes_and_goes_is_named(st
         fleet.world.remove_zone(zone_id("a.example"))
         fleet.world.add_zone(ZoneStart.model_validate({"name": "c.example"}))
         await fleet.sleep(1200)
+        await fleet.components.memory.writer.flush()
+        kept = [line for _, line in await fleet.components.memory.events(JournalQuery())]
+    assert [(line.account, line.detail) for line in kept if line.event == "discovered"] == [
+        ("main", "zones=2 new=1 gone=1 new_zones=c.example gone_zones=a.example"),
+        ("main", "zones=2 new=2 gone=0"),
+    ]
     assert said(capfd, "discovered") == [
         {"account": "main", "zones": 2, "new": 2, "gone": 0},
         {"account": "main", "zones": 2, "new": 1, "gone": 1, "new_zones": ["c.example"], "gone_zones": ["a.example"]},

@@ -75,9 +75,6 @@ class Telemetry:
         self.looks.append((asyncio.get_running_loop().time(), zone.label))
         self._real.looked(zone)
 
-    def discovered(self, *found):
-        self._real.discovered(*found)
-
     def passed(self, report):
         self.reports.append(report)
         self._real.passed(report)

@@ -2,6 +2,8 @@
 (``python -m tests.histories --replicas 3``)."""
 
 import math
+from collections import Counter
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -184,6 +186,17 @@ def test_a_rolling_upgrade_leaves_replicas_on_two_versions_for_a_while(tmp_path)
     history = small(tmp_path, ROLLING)
     history.live()
     assert history.tally["looks at replicas that differ"] > 20
+
+
+def test_each_lease_that_is_taken_stands_in_the_journal(tmp_path):
+    history = small(tmp_path, ROLLING)
+    with patch.object(history.server, "close"):
+        history.live()
+    with history.server.transaction(0) as connection:
+        of_leases = schema.journal.c.event == "lease_acquired"
+        told = Counter(connection.execute(sa.select(schema.journal.c.account).where(of_leases)).scalars())
+    history.server.close()
+    assert told == history.laws.taken
 
 
 def test_a_replica_that_does_not_say_what_it_runs_is_noticed(tmp_path, monkeypatch):

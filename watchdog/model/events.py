@@ -6,7 +6,7 @@ a zone or a pack is made by a constructor of ``Event`` and nowhere else; what th
 ``tell.logs`` under a name of this vocabulary.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, JournalLine, Sent
+from watchdog.model.leases import Lease
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
@@ -140,6 +141,9 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.STOPPED: EventKind(INFO),
     EventName.LIBRARY: EventKind(WARNING, ("logger", "message", "error", "frames"), (ERROR,)),
 }
+
+_ZONES_SHOWN = 10
+"""Names of zones that came or went in one log line."""
 
 _FOUND_SHOWN, _RECORDS_SHOWN = 3, 10
 """Findings and records that one log line names: ``explain`` shows them all."""
@@ -294,6 +298,30 @@ class Event:
         return cls(name=name, at=at, zone=zone, pack=pack, reason=reason, level=EVENTS[name].level, facts=facts)
 
     @classmethod
+    def discovered(
+        cls, account: str, before: Collection[ZoneRef] | None, zones: Collection[ZoneRef], at: datetime
+    ) -> Self | None:
+        """What zones of an account are new and what are gone, if any; of the first time only how many there are."""
+        names, known = {zone.label for zone in zones}, {zone.label for zone in before or ()}
+        new, gone = sorted(names - known), sorted(known - names)
+        if before is not None and not new and not gone:
+            return None
+        facts = (
+            ("zones", len(names)),
+            ("new", len(new)),
+            ("gone", len(gone)),
+            ("new_zones", None if before is None else new[:_ZONES_SHOWN] or None),
+            ("gone_zones", gone[:_ZONES_SHOWN] or None),
+        )
+        return cls(name=EventName.DISCOVERED, at=at, zone=ZoneRef(account, ""), facts=facts)
+
+    @classmethod
+    def lease_acquired(cls, lease: Lease, at: datetime) -> Self:
+        """A replica works an account from now on, or tells of the watchdog itself."""
+        facts = (("epoch", lease.epoch), ("holder", lease.holder))
+        return cls(name=EventName.LEASE_ACQUIRED, at=at, zone=ZoneRef(lease.account, ""), facts=facts)
+
+    @classmethod
     def alerted(cls, message: "Message", at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:
         """People were told of each of these zones, or could not be told: once a zone, however many packs it has."""
         name = EventName.ALERT_FAILED if error else EventName.ALERT_SENT
@@ -335,4 +363,6 @@ def _found(diagnosis: Diagnosis | None) -> tuple[tuple[str, object], ...]:
 
 def shown(value: object) -> str:
     """A fact as text; times as RFC 3339 in UTC."""
+    if isinstance(value, list):
+        return ", ".join(map(shown, value))
     return rfc3339(value) if isinstance(value, datetime) else str(value)

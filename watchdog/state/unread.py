@@ -25,7 +25,7 @@ SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 
 _STATUSES = sorted(HEALTHY)
 _IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND status IN ({', '.join(map(repr, _STATUSES))})"
-_COUNTS = ", ".join(f"count(*) FILTER (WHERE {_IS_WELL} AND status = {status!r})" for status in _STATUSES)
+_COUNTS = ", ".join(f"count(CASE WHEN {_IS_WELL} AND status = {status!r} THEN 1 END)" for status in _STATUSES)
 _Row = tuple[
     str, str, str, str, str, str, str, str, int | None, str, int, int, str, str, int | None, int, int | None
 ]  # fmt: skip
@@ -83,7 +83,7 @@ def load(
     """
     said = (
         "SELECT zone_id, min(account), max(account), min(zone), max(zone),"
-        f" min(expires_at) FILTER (WHERE {_IS_WELL}), {_COUNTS},"
+        f" min(CASE WHEN {_IS_WELL} THEN expires_at END), {_COUNTS},"
         f" {rows_as_text(COLUMNS, _IS_WELL)}, {rows_as_text(COLUMNS, f'NOT ({_IS_WELL})')} FROM packs"
     )
     unread: dict[str, Unread] = {}
