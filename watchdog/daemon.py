@@ -57,9 +57,9 @@ LENT = 0.001
 """Seconds after which a page that is made in another thread lets the loop have its turn; Python's own 5 ms add up."""
 
 
-FEW = (5_000, 5, 10)
-"""Objects made before cycles among them are looked for, and how often the older ones are looked through: so many at a
-time hold up the loop for some milliseconds."""
+FEW = (2_000, 5, 100)
+"""Objects made before cycles among them are looked for, and how often the older and the oldest ones are looked through:
+so many at a time hold up the loop for some milliseconds, but all of a large fleet for 50."""
 
 
 def settle() -> None:

@@ -177,7 +177,7 @@ def _told(
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
         states[fingerprint] = lifecycle.notified(states[fingerprint], now)
     elif notice.kind is Kind.STARTED and (
-        known := story.known_start(states[fingerprint], others.values(), now - repeat_every)
+        known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
     ):
         told_at = max(other.notified_at for other in known if other.notified_at is not None)
         states[fingerprint] = lifecycle.notified(states[fingerprint], told_at)

@@ -129,7 +129,8 @@ class PostgreSQL:
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As PostgreSQL writes JSON."""
-        return f"CAST(json_agg(json_build_array({', '.join(columns)})) FILTER (WHERE {where}) AS text)"
+        row = f"CAST(json_build_array({', '.join(columns)}) AS text)"
+        return f"'[' || string_agg(CASE WHEN {where} THEN {row} END, ',') || ']'"
 
     def senseless(self, error: Exception) -> StateError:
         """There is a row that no program of ours has written."""

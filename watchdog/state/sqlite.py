@@ -89,7 +89,7 @@ class SQLite:
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As SQLite writes JSON."""
-        return f"json_group_array(json_array({', '.join(columns)})) FILTER (WHERE {where})"
+        return f"'[' || group_concat(CASE WHEN {where} THEN json_array({', '.join(columns)}) END) || ']'"
 
     def senseless(self, error: Exception) -> StateError:
         """It is damaged."""
