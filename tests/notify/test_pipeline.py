@@ -548,6 +548,7 @@ async def test_an_alert_that_gives_way_to_another_leaves_no_incident_open(tmp_pa
     assert list(incidents(network).values()) == [["trigger", "resolve"]] * 2
     assert [title.split(":")[0] for title in network.titles()] == [
         "[critical] gave_up",
+        "[warning] ca_refuses",
         "[resolved] ca_refuses",
     ]
 

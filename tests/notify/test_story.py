@@ -16,6 +16,7 @@ from watchdog.notify.messages import messages
 
 HELD = alert(reason=Reason.HELD_BY_DIAGNOSIS)
 ENDING = alert(reason=Reason.EXPIRING, severity=Severity.WARNING, family="expiry")
+WAITS = alert(reason=Reason.PENDING_TOO_LONG)
 TOO_LATE = replace(ENDING, severity=Severity.CRITICAL)
 EVERYTHING = Route()
 
@@ -37,8 +38,8 @@ def test_what_is_graver_is_told_of_two_that_start_together():
 def test_what_starts_later_that_day_and_is_no_graver_waits_for_the_reminder():
     day = Day()
     day.step("12:00", ENDING)
-    assert told(day.step("18:00", ENDING, HELD)) == []
-    assert told(day.step("1d 12:00", ENDING, HELD)) == [("lasting", "held_by_diagnosis")]
+    assert told(day.step("18:00", ENDING, WAITS)) == []
+    assert told(day.step("1d 12:00", ENDING, WAITS)) == [("lasting", "pending_too_long")]
 
 
 def test_what_turns_critical_is_told_at_once_whatever_was_told_that_day():
@@ -47,10 +48,11 @@ def test_what_turns_critical_is_told_at_once_whatever_was_told_that_day():
     assert told(day.step("12:10", alert(), TOO_LATE)) == [("worse", "expiring")]
 
 
-def test_records_to_place_are_told_at_once_whatever_was_told_that_day():
+@pytest.mark.parametrize("reason", [Reason.RECORDS_NEEDED, Reason.CA_REFUSES, Reason.OTHER_STAGE_TIMED_OUT])
+def test_what_asks_for_something_else_is_told_at_once_whatever_was_told_that_day(reason):
     day = Day()
-    day.step("12:00", HELD)
-    assert told(day.step("12:10", alert(reason=Reason.RECORDS_NEEDED))) == [("started", "records_needed")]
+    day.step("12:00", HELD, ENDING)
+    assert told(day.step("12:10", alert(reason=reason), ENDING)) == [("started", str(reason))]
 
 
 def test_what_takes_the_place_of_what_was_told_that_day_has_the_one_end():
@@ -179,13 +181,13 @@ def test_a_reminder_that_was_left_out_is_said_once_its_reason_is_gone():
 
 # ── whatever happens ─────────────────────────────────────────────────────────────────────────────────────────────
 
-WARNINGS = [HELD, ENDING, alert(reason=Reason.PENDING_TOO_LONG), alert(reason=Reason.CA_REFUSES)]
+WARNINGS = [ENDING, WAITS]
 some = st.sets(st.sampled_from(range(len(WARNINGS))), min_size=1)
 lives = st.lists(st.tuples(st.integers(1, 600), some), max_size=40)
 
 
 @given(lives)
-def test_while_a_pack_is_in_trouble_its_warnings_are_told_at_most_once_a_day(life):
+def test_that_a_pack_waits_and_that_its_certificate_ends_is_told_at_most_once_a_day(life):
     log, now, times = AlertLog(), T0, []
     for minutes, names in life:
         now += timedelta(minutes=minutes)

@@ -48,6 +48,11 @@ def evenly(deployment):
     return sorted(map(held.count, ("replica-0", "replica-1"))) == [2, 2]
 
 
+def knows(replica, accounts):
+    """It has said that it holds them: what the database says of it may be news to itself."""
+    return {line.get("account") for line in replica.process.lines("lease_acquired")} >= set(accounts)
+
+
 def worked_again(deployment, since):
     """Each account's zones were looked at after that."""
     return all(at[-1] > since for at in map(deployment.looks, ACCOUNTS) if at)
@@ -81,6 +86,7 @@ def test_what_a_replica_hands_over_when_it_stops_is_worked_at_once(two):
 def test_one_that_was_stopped_for_longer_than_its_lease_sends_nothing_when_it_wakes(two):
     sleeper = two.replicas[0]
     gone = [account for account, holder in two.holders().items() if holder == sleeper.name]
+    until(lambda: knows(sleeper, gone), "its own word of what it holds", 20)
     sleeper.freeze()
     until(lambda: two.holders() == dict.fromkeys(ACCOUNTS, "replica-1"), "a takeover", 20)
     before = two.server.execute("SELECT account, max(epoch) FROM certpack_watchdog.leases GROUP BY account")

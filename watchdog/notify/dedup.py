@@ -179,7 +179,7 @@ def _told(
         if not known:
             states |= {each: story.goes_on(other, ended, now - repeat_every) for each, other in others.items()}
     elif notice.kind is Kind.STARTED and (
-        known := story.known_start(states[fingerprint], others.values(), now - repeat_every)
+        known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
     ):
         told_at = max(other.notified_at for other in known if other.notified_at is not None)
         states[fingerprint] = lifecycle.notified(states[fingerprint], told_at)

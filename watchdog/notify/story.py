@@ -1,9 +1,10 @@
 """What people know of one pack: several alerts may be about it, and they are told once. Arithmetic only.
 
-The alerts about one pack are one *story*. What starts and is no graver than what people were told of the pack a while
-ago is no news: they know of the pack, and read what was found of it. It is said in place of the next reminder, if it
-is the gravest by then. What is critical, and records to place, are told whatever was told before. A reminder is left
-out where something graver is to be told soon. A story that several alerts leave has one end.
+The alerts about one pack are one *story*. That a validation lasts too long, or that the certificate is not renewed yet,
+is no news where people were told of the pack a while ago: they know what is the matter, and until when. It is said in
+place of the next reminder, if it is the gravest by then. What is critical, and what asks for something else, is told
+whatever was told before. A reminder is left out where something graver is to be told soon. A story that several alerts
+leave has one end.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,9 @@ from datetime import datetime, timedelta
 
 from watchdog.model.alerts import Alert, AlertState, Phase
 from watchdog.model.reasons import Reason, Severity
+
+SAYS_NO_MORE = frozenset({Reason.PENDING_TOO_LONG, Reason.EXPIRING})
+"""What asks for nothing that the trouble of the pack does not ask for, unless it is critical."""
 
 _LASTS = frozenset({Phase.FIRING, Phase.PAUSED, Phase.WAITING})
 
@@ -39,10 +43,16 @@ def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime
     return not any(at is not None and now < at <= now + soon for at in coming)
 
 
-def known_start(state: AlertState, others: Collection[AlertState], since: datetime) -> tuple[AlertState, ...]:
-    """Of the ``others`` about its pack those from which people know of one that starts; none where it is news."""
-    if state.alert.severity is Severity.CRITICAL or state.alert.reason is Reason.RECORDS_NEEDED:
+def known_start(
+    state: AlertState, others: Collection[AlertState], now: datetime, repeat_every: timedelta
+) -> tuple[AlertState, ...]:
+    """Of the ``others`` about its pack those from which people know of one that starts; none where it is news.
+
+    Whatever is said at this very moment says what was found of both.
+    """
+    if state.alert.severity is Severity.CRITICAL:
         return ()
+    since = now - repeat_every if state.alert.reason in SAYS_NO_MORE else now - timedelta.resolution
     over = max((at for other in others if (at := _end_told(other)) is not None), default=None)
     known = tuple(other for other in others if other.notified >= state.alert.gravity and _is_known(other, over))
     return known if any(other.notified_at is not None and other.notified_at > since for other in known) else ()

@@ -6,7 +6,6 @@ their zone is looked at. The statement is one that SQLite and PostgreSQL both un
 but for how rows become a text, which ``database`` says.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -24,8 +23,8 @@ SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 """What is raised where a text makes no sense."""
 
 _STATUSES = sorted(HEALTHY)
-_IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND status IN ({', '.join(map(repr, _STATUSES))})"
-_COUNTS = ", ".join(f"count(CASE WHEN {_IS_WELL} AND status = {status!r} THEN 1 END)" for status in _STATUSES)
+_IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND ({' OR '.join(f'status = {each!r}' for each in _STATUSES)})"
+_COUNTS = ", ".join(f"count(CASE WHEN status = {each!r} THEN 1 END)" for each in _STATUSES)
 _Row = tuple[
     str, str, str, str, str, str, str, str, int | None, str, int, int, str, str, int | None, int, int | None
 ]  # fmt: skip
@@ -91,12 +90,14 @@ def load(
     for where, places in [("", {})] if accounts is None else of_accounts(accounts):
         for row in ask(f"{said}{where} GROUP BY zone_id", **places):
             zone_id, account, other_account, zone, other_zone, ends, *counts, well, others = row
-            unwell = packs_from(_rows(others or "[]"), found)
+            unwell = packs_from(_rows(others), found) if others else {}
             if zone_id in unread or (account, zone) != (other_account, other_zone):
                 packs |= unwell | packs_from(_rows(well or "[]"), found)
                 continue
-            statuses = Counter({status: count for status, count in zip(_STATUSES, counts, strict=True) if count})
-            statuses.update(known.pack.status for known in unwell.values())
+            statuses = {status: count for status, count in zip(_STATUSES, counts, strict=True) if count}
+            for known in unwell.values():
+                if (status := known.pack.status) not in HEALTHY:
+                    statuses[status] = statuses.get(status, 0) + 1
             of_zone = {pack_id: known for (_, pack_id), known in unwell.items()}
             unread[zone_id] = Unread(account, zone, statuses, of_zone, maybe_from_micros(ends), well or "[]")
     for zone_id, pack_id in chain(found, tried):

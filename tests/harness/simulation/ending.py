@@ -50,7 +50,7 @@ class Ending:
         for fingerprint, entry in kept.log.entries.items():
             alert = entry.alert
             story = told[self._story(alert.zone_id, alert.pack_id, alert.hosts, fingerprint)]
-            alone = alert.severity is Severity.CRITICAL or alert.reason is Reason.RECORDS_NEEDED
+            alone = alert.severity is Severity.CRITICAL
             known = [severity for name, severity in story.items() if name == fingerprint or not alone]
             if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
                 raise Broken(f"nobody was told of {alert.summary!r}: {story}, {entry}")
