@@ -159,7 +159,15 @@ def _notify(
             groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
         found += new
     found.sort(key=lambda each: story.weight(each[1].alert), reverse=True)  # the graver is told, others join it
-    return tuple(_told(states, each, others(each), notice, now, repeat_every) for each, notice in found)
+    notices, saying = [], {each for each, _ in found}
+    for each, notice in found:
+        said = _told(states, each, others(each), notice, now, repeat_every)
+        notices.append(said)
+        goes_on = story.goes_on(states[each], others(each)) if said.kind in _ENDS.values() and not said.instead else None
+        if goes_on is not None and goes_on not in saying and _is_told(goes_on, states[goes_on], silenced):
+            notices.append(Notice(Kind.LASTING, states[goes_on].alert))
+            states[goes_on] = lifecycle.notified(states[goes_on], now)
+    return tuple(notices)
 
 
 def _told(
@@ -175,9 +183,7 @@ def _told(
         known = story.known_end(states[fingerprint], others.values(), now)
         formerly = story.gave_way(states[fingerprint], others.values())
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
-        ended = states[fingerprint] = lifecycle.notified(states[fingerprint], now)
-        if not known:
-            states |= {each: story.goes_on(other, ended, now - repeat_every) for each, other in others.items()}
+        states[fingerprint] = lifecycle.notified(states[fingerprint], now)
     elif notice.kind is Kind.STARTED and (
         known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
     ):
