@@ -35,6 +35,8 @@ main()
 """
 UNLIMITED = 1_000_000
 PATIENCE = 1200.0
+FILLING = 20.0
+"""Seconds over which the first looks are spread; a pass is as long, and each ends with a look at the whole fleet."""
 nap = threading.Event().wait
 SERVERS = 2
 HELD = """SELECT instance, account FROM certpack_watchdog.leases WHERE account <> ''
@@ -189,7 +191,7 @@ def fill(fleet: Fleet, state: str) -> None:
     """Every zone is seen once, so that what is measured afterwards is no first look."""
     fleet.looks()
     seen = 0
-    with running(replace(fleet, interval=1.0), 1, state, fleet.accounts, UNLIMITED) as daemons:
+    with running(replace(fleet, interval=FILLING), 1, state, fleet.accounts, UNLIMITED) as daemons:
 
         def all_seen() -> bool:
             nonlocal seen

@@ -97,9 +97,9 @@ class Stage:
         return await self.cycle.restart(WATCHED, self.pack, force=force)
 
     def budget_is_free(self):
-        """Whether the account, which may send one restart an hour, may send one now."""
-        now, key = self.clock.now(), ("another zone", "another pack")
-        return self.budget.free_at("main", key, due=now, per_hour=1, now=now, fresh=WAIT) is None
+        """Whether the account, which may send one restart an hour, may send one of this pack now."""
+        now = self.clock.now()
+        return self.budget.free_at("main", self.pack.key, due=now, per_hour=1, now=now, fresh=WAIT) is None
 
     @property
     def told(self):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.harness.alerting import Receiver
 from tests.harness.builders import T0, alert, firing, message, notice
 from tests.harness.fleet import pragma
+from tests.harness.postgresql import needs_postgresql, postgresql
 from watchdog.model.alerts import (
     Alert,
     AlertLog,
@@ -52,12 +53,29 @@ def store(tmp_path):
         yield found
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """On a real PostgreSQL; for all tests here, each of which leaves it empty."""
+    needs_postgresql()
+    with postgresql() as server:
+        found = Store.open(server.url("outbox"), exclusive=True)
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def either(request):
+    """On SQLite, and on PostgreSQL."""
+    return request.getfixturevalue("store" if request.param == "sqlite" else "shared")
+
+
 def full(store, pages=1):
     """The disk takes nothing more."""
     pragma(store, f"max_page_count = {pragma(store, 'page_count') + pages}")
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+# PostgreSQL's texts have no NUL, and no name of ours has one.
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
 times = st.timedeltas(timedelta(0), timedelta(days=36500)).map(lambda since: datetime(2000, 1, 1, tzinfo=UTC) + since)
 alerts = st.builds(
     Alert,
@@ -105,20 +123,36 @@ letters = st.builds(
 @settings(deadline=None, max_examples=60)
 def test_what_was_written_is_read_back(tmp_path_factory, log, groups, sent):
     with opened(tmp_path_factory.mktemp("state")) as store:
-        outbox.save(store, Unwritten(dict(log), dict(groups), {each.id: each for each in sent}))
-        kept = outbox.load(store)
-        assert kept.log == AlertLog(log, groups)
-        assert kept.letters == sorted(sent, key=lambda each: each.id)
-        gone = outbox.difference(kept.log, AlertLog())
-        gone.letters |= dict.fromkeys(each.id for each in sent)
-        outbox.save(store, gone)
-        assert (outbox.load(store).log, outbox.load(store).letters) == (AlertLog(), [])
+        written_and_read(store, log, groups, sent)
 
 
-def test_an_id_is_never_given_twice_even_when_its_letter_is_gone(store):
-    outbox.save(store, Unwritten(letters={7: message(7)}))
-    outbox.save(store, Unwritten(letters={7: None}))
-    assert outbox.load(store).last_id == 7
+@pytest.mark.real
+@given(
+    st.dictionaries(texts, entries, max_size=3),
+    st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
+    st.lists(letters, max_size=3, unique_by=lambda each: each.id),
+)
+@settings(deadline=None, max_examples=20)
+def test_what_was_written_is_read_back_from_postgresql_too(shared, log, groups, sent):
+    written_and_read(shared, log, groups, sent)
+
+
+def written_and_read(store, log, groups, sent):
+    outbox.save(store, Unwritten(dict(log), dict(groups), {each.id: each for each in sent}))
+    kept = outbox.load(store)
+    assert kept.log == AlertLog(log, groups)
+    assert kept.letters == sorted(sent, key=lambda each: each.id)
+    gone = outbox.difference(kept.log, AlertLog())
+    gone.letters |= dict.fromkeys(each.id for each in sent)
+    outbox.save(store, gone)
+    assert (outbox.load(store).log, outbox.load(store).letters) == (AlertLog(), [])
+
+
+def test_an_id_is_never_given_twice_even_when_its_letter_is_gone(either):
+    last = outbox.load(either).last_id + 7
+    outbox.save(either, Unwritten(letters={last: message(last)}))
+    outbox.save(either, Unwritten(letters={last: None}))
+    assert outbox.load(either).last_id == last
 
 
 def test_what_is_said_and_the_letters_that_say_it_are_written_together_or_not_at_all(store):
@@ -141,17 +175,18 @@ def test_of_what_is_dropped_no_account_is_named_any_more():
     assert kept == Unwritten(letters={2: None}, accounts={2: "other"})
 
 
-def test_rows_of_a_newer_program_are_left_out_and_the_others_read(store):
+def test_rows_of_a_newer_program_are_left_out_and_the_others_read(either):
     outbox.save(
-        store,
+        either,
         Unwritten({"a": firing(alert()), "b": firing(alert())}, {}, {1: message(1), 2: message(2)}),
     )
-    with store.writing() as database:
+    with either.writing() as database:
         database.exec_driver_sql(
             "UPDATE alert_log SET entry = replace(entry, 'gave_up', 'novel') WHERE fingerprint = 'a'"
         )
         database.exec_driver_sql("UPDATE outbox SET message = 'no json' WHERE id = 1")
-    kept = outbox.load(store)
+    kept = outbox.load(either)
+    outbox.save(either, Unwritten({"a": None, "b": None}, {}, {1: None, 2: None}))
     assert (list(kept.log.entries), [each.id for each in kept.letters]) == (["b"], [2])
 
 

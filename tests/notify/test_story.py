@@ -96,6 +96,13 @@ def test_the_end_of_what_was_graver_is_told_at_once():
     assert told(day.step("15:00", HELD)) == [("over", "expiring")]
 
 
+def test_whoever_was_told_that_the_graver_is_over_is_reminded_at_once_of_what_goes_on():
+    day = Day()
+    day.step("12:00", TOO_LATE, HELD)
+    day.step("15:00", HELD)
+    assert told(day.step("15:01", HELD)) == [("lasting", "held_by_diagnosis")]
+
+
 @pytest.mark.parametrize("route", [Route(reasons=frozenset({"expiring"})), Route(incidents=True)])
 def test_whoever_hears_nothing_of_the_trouble_or_keeps_incidents_is_told_of_the_end_of_the_certificate(route):
     assert ("started", "expiring") in told(Day().step("12:00", ENDING, HELD), route)

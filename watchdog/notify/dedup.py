@@ -175,7 +175,9 @@ def _told(
         known = story.known_end(states[fingerprint], others.values(), now)
         formerly = story.gave_way(states[fingerprint], others.values())
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
-        states[fingerprint] = lifecycle.notified(states[fingerprint], now)
+        ended = states[fingerprint] = lifecycle.notified(states[fingerprint], now)
+        if not known:
+            states |= {each: story.goes_on(other, ended, now - repeat_every) for each, other in others.items()}
     elif notice.kind is Kind.STARTED and (
         known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
     ):

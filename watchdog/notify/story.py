@@ -92,6 +92,15 @@ def heard_too(other: AlertState, state: AlertState, now: datetime) -> AlertState
     return replace(other, notified_at=now) if same else other
 
 
+def goes_on(other: AlertState, ended: AlertState, due: datetime) -> AlertState:
+    """Another about the pack once people were told that a graver one is over: they are reminded of it, as all is not.
+
+    What was last told at ``due`` is told again.
+    """
+    lesser = other.phase in _LASTS and other.notified_at is not None and other.notified < ended.notified
+    return replace(other, notified_at=min(other.notified_at, due)) if lesser and other.notified_at else other
+
+
 def _is_known(state: AlertState, over: datetime | None) -> bool:
     """Whether people were told of it, and not that all is well since: another may have taken its place."""
     if state.notified_at is None or state.phase in _LASTS:

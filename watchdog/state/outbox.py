@@ -22,10 +22,11 @@ from watchdog.state.store import Store
 _l, _g = schema.alert_log.c, schema.alert_groups.c
 _ENTRIES = sa.select(_l.fingerprint, _l.entry)
 _GROUPS = sa.select(_g.name, _g.said_at, _g.in_a_row, _g.early_until)
-_o, _last, _given = schema.outbox.c, schema.meta.c.last_message, sa.bindparam("given", type_=sa.Integer)
+_o, _last = schema.outbox.c, schema.meta.c.last_message
+_given = sa.bindparam("given", type_=_last.type)
 _MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
 _LAST = sa.select(_last)
-_SET_ASIDE = sa.update(schema.meta).values(last_message=_last + sa.bindparam("more", type_=sa.Integer))
+_SET_ASIDE = sa.update(schema.meta).values(last_message=_last + sa.bindparam("more", type_=_last.type))
 _GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given)
 
 _Value = TypeVar("_Value")

@@ -49,7 +49,7 @@ class Ending:
         told = self._stories()
         for fingerprint, entry in kept.log.entries.items():
             alert = entry.alert
-            story = told[_story(alert.zone_id, alert.hosts, fingerprint)]
+            story = told[self._story(alert.zone_id, alert.pack_id, alert.hosts, fingerprint)]
             alone = alert.severity is Severity.CRITICAL
             known = [severity for name, severity in story.items() if name == fingerprint or not alone]
             if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
@@ -61,19 +61,28 @@ class Ending:
             raise Broken(f"given up and not in the alert log: {given_up - known}")
 
     def _stories(self):
-        """What people were told that is not over for them, by pack: an end is that of all that is no graver."""
+        """What people were told that is not over for them, by pack: an end is that of all that is no graver.
+
+        What is gone is so alone: a pack that a strange word made another for a while is gone, and there.
+        """
         told = defaultdict(dict)
         for letter in self._history.people.letters():
             for alert in letter["alerts"]:
                 name, severity = alert["fingerprint"], Severity(alert["severity"])
-                which = _story(alert["zone_id"], alert["hosts"], name)
-                if alert["kind"] in ("over", "gone"):
+                which = self._story(alert["zone_id"], alert["pack_id"], alert["hosts"], name)
+                if alert["kind"] == "gone":
+                    told[which].pop(name, None)
+                elif alert["kind"] == "over":
                     told[which] = {each: other for each, other in told[which].items() if other.rank > severity.rank}
                 else:
                     told[which][name] = severity
         return told
 
-
-def _story(zone_id, hosts, fingerprint):
-    """The pack that an alert is about; an alert about none is a story of its own."""
-    return (zone_id, *hosts) if hosts else fingerprint
+    def _story(self, zone_id, pack_id, hosts, fingerprint):
+        """The pack that an alert is about; an alert about none is a story of its own."""
+        if not pack_id:
+            return fingerprint
+        laws = self._history.laws
+        life = laws.life_of(laws.root(pack_id))
+        kind = None if life is None else (life.start.certificate_authority, life.start.type)
+        return zone_id, *hosts, kind

@@ -156,7 +156,7 @@ class Laws:
         if not earlier:
             return
         last = earlier[-1]
-        life = self._life_of(patch.pack)
+        life = self.life_of(patch.pack)
         issued = life.certificates[0].issued_at if life is not None and life.certificates else None
         if issued is not None and issued > self._at(last.at):
             return  # it was active in between
@@ -180,7 +180,7 @@ class Laws:
 
     def _attempts(self, pack, earlier):
         """How many of these were made since the pack was last well, at least."""
-        life = self._life_of(pack)
+        life = self.life_of(pack)
         well = life.certificates[0].issued_at if life is not None and life.certificates else None
         given_up = max(self._ceased.get(pack, -1.0), self._lost_at)
         return sum(1 for each in earlier if (well is None or self._at(each.at) > well) and each.at > given_up) or 1
@@ -231,7 +231,7 @@ class Laws:
     def root_of(self, pack_id):
         return self._root.get(pack_key(pack_id), pack_key(pack_id))
 
-    def _life_of(self, root):
+    def life_of(self, root):
         """The pack as it is now, under its newest id."""
         names = {root} | {new for new, old in self._root.items() if old == root}
         lives = [life for zone in self._world.zones for life in self._world.packs(zone) if pack_key(life.id) in names]
