@@ -163,10 +163,15 @@ def _notify(
     for each, notice in found:
         said = _told(states, each, others(each), notice, now, repeat_every)
         notices.append(said)
-        goes_on = story.goes_on(states[each], others(each)) if said.kind in _ENDS.values() and not said.instead else None
-        if goes_on is not None and goes_on not in saying and _is_told(goes_on, states[goes_on], silenced):
-            notices.append(Notice(Kind.LASTING, states[goes_on].alert))
-            states[goes_on] = lifecycle.notified(states[goes_on], now)
+        if said.kind not in _ENDS.values() or said.instead:
+            continue
+        for name in story.going_on(states[each], others(each)):
+            if states[name].phase is not Phase.FIRING:  # people hear of it should it come back
+                states[name] = lifecycle.unheard(states[name])
+            elif name not in saying and _is_told(name, states[name], silenced):
+                saying.add(name)
+                notices.append(Notice(Kind.LASTING, states[name].alert))
+                states[name] = lifecycle.notified(states[name], now)
     return tuple(notices)
 
 

@@ -92,17 +92,16 @@ def heard_too(other: AlertState, state: AlertState, now: datetime) -> AlertState
     return replace(other, notified_at=now) if same else other
 
 
-def goes_on(ended: AlertState, others: Mapping[str, AlertState]) -> str | None:
-    """Of the ``others`` about its pack the one to remind people of who were told that this graver one is over.
+def going_on(ended: AlertState, others: Mapping[str, AlertState]) -> list[str]:
+    """Of the ``others`` about its pack those to remind people of who were told that this graver one is over.
 
-    They may think that all is well, and know of the other by this one alone.
+    They may think that all is well, and know of the others by this one alone.
     """
-    lesser = {
-        name: other.alert
+    return [
+        name
         for name, other in others.items()
-        if other.phase is Phase.FIRING and other.notified_at is not None and other.notified < ended.notified
-    }
-    return max(lesser, key=lambda name: weight(lesser[name]), default=None)
+        if other.phase in _LASTS and other.notified_at is not None and other.notified < ended.notified
+    ]
 
 
 def _is_known(state: AlertState, over: datetime | None) -> bool:
