@@ -16,7 +16,7 @@ still holds when the silence ends is told then.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -159,20 +159,30 @@ def _notify(
             groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
         found += new
     found.sort(key=lambda each: story.weight(each[1].alert), reverse=True)  # the graver is told, others join it
-    notices, saying = [], {each for each, _ in found}
+    notices: list[Notice] = []
     for each, notice in found:
-        said = _told(states, each, others(each), notice, now, repeat_every)
-        notices.append(said)
-        if said.kind not in _ENDS.values() or said.instead:
-            continue
-        for name in story.going_on(states[each], others(each)):
-            if states[name].phase is not Phase.FIRING:  # people hear of it should it come back
-                states[name] = lifecycle.unheard(states[name])
-            elif name not in saying and _is_told(name, states[name], silenced):
-                saying.add(name)
-                notices.append(Notice(Kind.LASTING, states[name].alert))
-                states[name] = lifecycle.notified(states[name], now)
+        notices.append(_told(states, each, others(each), notice, now, repeat_every))
+        if notices[-1].kind in _ENDS.values() and not notices[-1].instead:
+            heard = {name for name, _ in found} | {*silenced}
+            notices += _reminded(states, story.going_on(states[each], others(each)), heard, now)
     return tuple(notices)
+
+
+def _reminded(
+    states: dict[str, AlertState], names: Iterable[str], heard: Collection[str], now: datetime
+) -> list[Notice]:
+    """Note in ``states`` that people are reminded of some, unless they are ``heard`` of now or are not to be.
+
+    Of what may end without a word they hear should it come back.
+    """
+    notices = []
+    for name in names:
+        if states[name].phase is not Phase.FIRING:
+            states[name] = lifecycle.unheard(states[name])
+        elif name not in heard:
+            notices.append(Notice(Kind.LASTING, states[name].alert))
+            states[name] = lifecycle.notified(states[name], now)
+    return notices
 
 
 def _told(
