@@ -179,7 +179,7 @@ def _reminded(
     for name in names:
         if states[name].phase is not Phase.FIRING:
             states[name] = lifecycle.unheard(states[name])
-        elif name not in heard:
+        elif name not in heard and states[name].notified_at != now:
             notices.append(Notice(Kind.LASTING, states[name].alert))
             states[name] = lifecycle.notified(states[name], now)
     return notices
