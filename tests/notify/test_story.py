@@ -90,17 +90,10 @@ def test_the_end_of_one_is_told_with_that_of_the_other_while_that_is_as_grave():
     assert told(day.step("16:00")) == [("over", "expiring")]
 
 
-def test_the_end_of_what_was_graver_is_told_at_once():
-    day = Day()
-    day.step("12:00", TOO_LATE, HELD)
-    assert told(day.step("15:00", HELD)) == [("over", "expiring")]
-
-
 def test_whoever_was_told_that_the_graver_is_over_is_reminded_at_once_of_what_goes_on():
     day = Day()
     day.step("12:00", TOO_LATE, HELD)
-    day.step("15:00", HELD)
-    assert told(day.step("15:01", HELD)) == [("lasting", "held_by_diagnosis")]
+    assert told(day.step("15:00", HELD)) == [("lasting", "held_by_diagnosis"), ("over", "expiring")]
 
 
 @pytest.mark.parametrize("route", [Route(reasons=frozenset({"expiring"})), Route(incidents=True)])

@@ -16,7 +16,7 @@ still holds when the silence ends is told then.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -159,7 +159,30 @@ def _notify(
             groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
         found += new
     found.sort(key=lambda each: story.weight(each[1].alert), reverse=True)  # the graver is told, others join it
-    return tuple(_told(states, each, others(each), notice, now, repeat_every) for each, notice in found)
+    notices: list[Notice] = []
+    for each, notice in found:
+        notices.append(_told(states, each, others(each), notice, now, repeat_every))
+        if notices[-1].kind in _ENDS.values() and not notices[-1].instead:
+            heard = {name for name, _ in found} | {*silenced}
+            notices += _reminded(states, story.going_on(states[each], others(each)), heard, now)
+    return tuple(notices)
+
+
+def _reminded(
+    states: dict[str, AlertState], names: Iterable[str], heard: Collection[str], now: datetime
+) -> list[Notice]:
+    """Note in ``states`` that people are reminded of some, unless they are ``heard`` of now or are not to be.
+
+    Of what may end without a word they hear should it come back.
+    """
+    notices = []
+    for name in names:
+        if states[name].phase is not Phase.FIRING:
+            states[name] = lifecycle.unheard(states[name])
+        elif name not in heard and states[name].notified_at != now:
+            notices.append(Notice(Kind.LASTING, states[name].alert))
+            states[name] = lifecycle.notified(states[name], now)
+    return notices
 
 
 def _told(
@@ -175,9 +198,7 @@ def _told(
         known = story.known_end(states[fingerprint], others.values(), now)
         formerly = story.gave_way(states[fingerprint], others.values())
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
-        ended = states[fingerprint] = lifecycle.notified(states[fingerprint], now)
-        if not known:
-            states |= {each: story.goes_on(other, ended, now - repeat_every) for each, other in others.items()}
+        states[fingerprint] = lifecycle.notified(states[fingerprint], now)
     elif notice.kind is Kind.STARTED and (
         known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
     ):

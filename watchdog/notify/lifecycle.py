@@ -98,6 +98,11 @@ def notified(state: AlertState, now: datetime) -> AlertState:
     return replace(state, phase=phase, notified_at=now, notified=worst)
 
 
+def unheard(state: AlertState) -> AlertState:
+    """The alert as if nobody had been told of it."""
+    return replace(state, notified_at=None, notified=(-1, -1))
+
+
 def calm(flaps: int) -> timedelta:
     """How long an alert that came back so often must stay away before its end is believed."""
     if flaps == 0:

@@ -7,7 +7,7 @@ whatever was told before. A reminder is left out where something graver is to be
 leave has one end.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -92,13 +92,16 @@ def heard_too(other: AlertState, state: AlertState, now: datetime) -> AlertState
     return replace(other, notified_at=now) if same else other
 
 
-def goes_on(other: AlertState, ended: AlertState, due: datetime) -> AlertState:
-    """Another about the pack once people were told that a graver one is over: they are reminded of it, as all is not.
+def going_on(ended: AlertState, others: Mapping[str, AlertState]) -> list[str]:
+    """Of the ``others`` about its pack those to remind people of who were told that this graver one is over.
 
-    What was last told at ``due`` is told again.
+    They may think that all is well, and know of the others by this one alone.
     """
-    lesser = other.phase in _LASTS and other.notified_at is not None and other.notified < ended.notified
-    return replace(other, notified_at=min(other.notified_at, due)) if lesser and other.notified_at else other
+    return [
+        name
+        for name, other in others.items()
+        if other.phase in _LASTS and other.notified_at is not None and other.notified < ended.notified
+    ]
 
 
 def _is_known(state: AlertState, over: datetime | None) -> bool:
