@@ -49,7 +49,7 @@ class Ending:
         told = self._stories()
         for fingerprint, entry in kept.log.entries.items():
             alert = entry.alert
-            story = told[self._story(alert.zone_id, alert.pack_id, alert.hosts, fingerprint)]
+            story = told[_story(alert.zone_id, alert.hosts, alert.body, fingerprint)]
             alone = alert.severity is Severity.CRITICAL
             known = [severity for name, severity in story.items() if name == fingerprint or not alone]
             if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
@@ -69,7 +69,7 @@ class Ending:
         for letter in self._history.people.letters():
             for alert in letter["alerts"]:
                 name, severity = alert["fingerprint"], Severity(alert["severity"])
-                which = self._story(alert["zone_id"], alert["pack_id"], alert["hosts"], name)
+                which = _story(alert["zone_id"], alert["hosts"], alert["body"], name)
                 if alert["kind"] == "gone":
                     told[which].pop(name, None)
                 elif alert["kind"] == "over":
@@ -78,11 +78,8 @@ class Ending:
                     told[which][name] = severity
         return told
 
-    def _story(self, zone_id, pack_id, hosts, fingerprint):
-        """The pack that an alert is about; an alert about none is a story of its own."""
-        if not pack_id:
-            return fingerprint
-        laws = self._history.laws
-        life = laws.life_of(laws.root(pack_id))
-        kind = None if life is None else (life.start.certificate_authority, life.start.type)
-        return zone_id, *hosts, kind
+
+def _story(zone_id, hosts, body, fingerprint):
+    """The pack that an alert is about, by hosts and authority; an alert about none is a story of its own."""
+    authority = body.partition("(")[2].partition(")")[0]
+    return (zone_id, *hosts, authority) if hosts else fingerprint
