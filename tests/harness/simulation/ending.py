@@ -51,7 +51,7 @@ class Ending:
             alert = entry.alert
             story = told[_story(alert.zone_id, alert.hosts, alert.body, fingerprint)]
             alone = alert.severity is Severity.CRITICAL
-            known = [severity for name, severity in story.items() if name == fingerprint or not alone]
+            known = [severity for name, (severity, _) in story.items() if name == fingerprint or not alone]
             if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
                 raise Broken(f"nobody was told of {alert.summary!r}: {story}, {entry}")
         given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
@@ -61,7 +61,8 @@ class Ending:
             raise Broken(f"given up and not in the alert log: {given_up - known}")
 
     def _stories(self):
-        """What people were told that is not over for them, by pack: an end is that of all that is no graver.
+        """What people were told that is not over for them, by pack: an end is that of all that is no graver, but for
+        what is said in the same moment.
 
         What is gone is so alone: a pack that a strange word made another for a while is gone, and there.
         """
@@ -73,9 +74,13 @@ class Ending:
                 if alert["kind"] == "gone":
                     told[which].pop(name, None)
                 elif alert["kind"] == "over":
-                    told[which] = {each: other for each, other in told[which].items() if other.rank > severity.rank}
+                    told[which] = {
+                        each: (other, at)
+                        for each, (other, at) in told[which].items()
+                        if other.rank > severity.rank or (at == letter["at"] and each != name)
+                    }
                 else:
-                    told[which][name] = severity
+                    told[which][name] = severity, letter["at"]
         return told
 
 
