@@ -69,6 +69,14 @@ def test_what_begins_after_people_were_told_that_all_is_well_is_told():
     assert told(day.step("14:00", alert(reason=Reason.PENDING_TOO_LONG))) == [("started", "pending_too_long")]
 
 
+def test_what_comes_back_after_the_end_of_all_its_reasons_was_told_is_told():
+    day = Day()
+    day.step("12:00", HELD)
+    day.step("13:00", WAITS)
+    day.step("14:00")
+    assert ("started", "pending_too_long") in told(day.step("18:00", WAITS))
+
+
 def test_what_was_told_long_ago_and_never_again_keeps_nothing_quiet():
     day = Day(repeat_every=30 * DAY)
     day.step("12:00", HELD)

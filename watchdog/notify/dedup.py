@@ -198,6 +198,8 @@ def _told(
         known = story.known_end(states[fingerprint], others.values(), now)
         formerly = story.gave_way(states[fingerprint], others.values())
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))
+        if not known:  # the end of those is told with it: should one come back, that is news
+            states |= {name: replace(other, notified_at=now) for name, other in others.items() if other in formerly}
         states[fingerprint] = lifecycle.notified(states[fingerprint], now)
     elif notice.kind is Kind.STARTED and (
         known := story.known_start(states[fingerprint], others.values(), now, repeat_every)
