@@ -50,9 +50,9 @@ async def test_an_account_that_comes_when_the_daemon_has_stopped_begins_no_pass(
 async def test_a_look_that_was_not_sent_for_want_of_a_lease_is_no_zone_that_cannot_be_seen(start):
     async with start({"a.example": CALM}) as fleet:
         sender = fleet.components.clients["main"]._sender  # noqa: SLF001  the lease of a moment
-        sender._may_send = lambda _: False  # noqa: SLF001
+        sender._may_send = lambda _: False  # noqa: SLF001  the lease has just ended
         await fleet.look()
         assert fleet.events("zone_unseen") == []
-        sender._may_send = lambda _: True  # noqa: SLF001
+        sender._may_send = lambda _: True  # noqa: SLF001  it is held again
         await fleet.watch(minutes=2)
         assert fleet.row("a.example")["reason"] == "healthy"
