@@ -515,7 +515,7 @@ def _after(outcome: RestartOutcome, history: History) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
-    if REASONS[outcome.reason].decided == Do.LEAVE:
+    if REASONS[outcome.reason].decided == "leave":
         return Decision(Do.LEAVE, outcome.reason)
     waits = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
     return Decision(Do.WAIT, outcome.reason, history.next_restart_at if waits else None)
