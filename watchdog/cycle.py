@@ -366,13 +366,27 @@ class Cycle:
             if decision.do is not Do.RESTART and not (force and fresh.restartable):
                 self._conclude(zone, fresh, decision, diagnosis if fresh.restartable else None, now)
                 return RestartOutcome(pack=fresh, reason=decision.reason if fresh.restartable else Reason.MOVED_ON)
+            if (held := self._unwanted(zone, fresh, force=force)) is not None:
+                return self._restarted(zone, pack, held, diagnosis)
             intended = await self._intend(zone, fresh)
             if isinstance(intended, RestartOutcome):
                 return self._restarted(zone, pack, intended, diagnosis)
-            outcome = await restart.send(fresh, intended.stored.intent, client, reservation)
+            # The disk may have taken its time, and a reload come meanwhile.
+            outcome = self._unwanted(zone, fresh, force=force) or await restart.send(
+                fresh, intended.stored.intent, client, reservation
+            )
         outcome = await restart.settle(outcome, client)
         await self._settle(intended, outcome)
         return self._restarted(zone, pack, outcome, diagnosis)
+
+    def _unwanted(self, zone: ZoneRef, pack: Pack, *, force: bool) -> RestartOutcome | None:
+        """What holds a restart by the configuration of this moment: a reload may have come since it was decided."""
+        components = self.components
+        if not components.watched.watches(zone, pack):
+            return RestartOutcome(pack=pack, reason=Reason.DISABLED, error="it is not watched any more")
+        if not components.rules(zone).enabled and not force:
+            return RestartOutcome(pack=pack, reason=Reason.DISABLED)
+        return None
 
     async def _intend(self, zone: ZoneRef, pack: Pack) -> _Intended | RestartOutcome:
         """Store the next restart of a pack, so that it counts from now on; or say why nothing may be sent."""
@@ -499,7 +513,7 @@ def _after(outcome: RestartOutcome, history: History) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
-    if REASONS[outcome.reason].final:
+    if REASONS[outcome.reason].decided == "leave":
         return Decision(Do.LEAVE, outcome.reason)
     waits = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
     return Decision(Do.WAIT, outcome.reason, history.next_restart_at if waits else None)
