@@ -6,7 +6,7 @@ read the configuration and the state is answered. What is heavy (the clients, th
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
@@ -20,7 +20,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, forms, matcher
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.packs import SHORTEST_PREFIX, Pack, PackKey, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, pack_row, zone_row
@@ -98,8 +98,7 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
             if row is not None and reason in ("", row["reason"]):
                 yield json_line(row)
         if reason in ("", Reason.HEALTHY):
-            plain = (each for each in store.plain(ending_by) if (each[0], each[1]) not in told)
-            yield from _plain_lines(plain if fits is None else (each for each in plain if fits(each[3])), now)
+            yield from _plain_lines(store.plain(ending_by), now, told, fits or (lambda _: True))
 
     def of_zones() -> Iterator[str]:
         counts = store.counts()
@@ -110,34 +109,42 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
     return Rows(of_packs(), of_zones())
 
 
-def _plain_lines(packs: Iterable[Plain], now: datetime) -> Iterator[str]:
-    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it."""
+def _plain_lines(
+    packs: Iterable[Plain], now: datetime, told: Collection[PackKey], fits: Callable[[str], bool]
+) -> Iterator[str]:
+    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it.
+
+    Those that are ``told`` of and those in zones that do not fit are left out. Packs come zone by zone: what those of a
+    zone have in common is filled in once.
+    """
     since, ends = now - timedelta(days=1), now + 2 * LONGEST_WINDOW
     pack = Pack(id="\3", zone_id="\2", type="\4", status="\6", hosts=("\5",), expires_at=ends)
     decision = Decision(Do.LEAVE, Reason.HEALTHY)
     known = Remembered(account="\0", zone="\1", pack=pack, since=since, seen_at=now, decision=decision)
-    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%")
-    for number in (0, 1, 2, 3, 4, 6):
+    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%%%")
+    for number in (0, 1, 2, 4, 6):
         form = form.replace(f'"\\u000{number}"', "%s")
-    form = form.replace('["\\u0005"]', "%s").replace(rfc3339(since), "%sZ").replace(rfc3339(ends), "%sZ")
-    quoted = cache(json.dumps)
+    own = {'"\\u0003"': "%%s", '["\\u0005"]': "%%s", rfc3339(since): "%%sZ", rfc3339(ends): "%%sZ"}
+    for each, place in own.items():
+        form = form.replace(each, place)
+    before, of_zone, fitting = None, "", False
 
     @lru_cache(maxsize=10_000)
     def moment(micros: int) -> str:
         return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()[:19]
 
     for zone_id, pack_id, account, zone, kind, status, hosts, begun, expires in packs:
-        yield form % (
-            quoted(account),
-            quoted(zone),
-            quoted(zone_id),
-            encode_basestring_ascii(pack_id),
-            quoted(kind),
-            hosts if hosts.isascii() else json.dumps(json.loads(hosts)),
-            quoted(status),
-            moment(begun),
-            moment(expires),
-        )
+        shared = (account, zone, zone_id, kind, status)
+        if shared != before:
+            before, fitting = shared, fits(zone)
+            of_zone = form % tuple(encode_basestring_ascii(each).replace("%", "%%") for each in shared)
+        if fitting and (zone_id, pack_id) not in told:
+            yield of_zone % (
+                encode_basestring_ascii(pack_id),
+                hosts if hosts.isascii() else json.dumps(json.loads(hosts)),
+                moment(begun),
+                moment(expires),
+            )
 
 
 def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
