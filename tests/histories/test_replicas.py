@@ -217,3 +217,26 @@ def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, mo
     enrol = Agenda.enrol
     monkeypatch.setattr(Agenda, "enrol", lambda self, zones, _, now: enrol(self, zones, set(), now + self.interval))
     assert "after its holder went" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
+
+
+def test_the_alerts_of_an_account_that_every_replica_has_lost_are_over_once_and_nothing_of_them_is_kept(tmp_path):
+    without = {"account": "other", "lasts": plan.HOUR}
+    lost = [plan.Happening(1800.0 + 5 * each, "without an account", {"replica": each, **without}) for each in (0, 1)]
+    history, kept = small(tmp_path, *lost, restart={"max_attempts": 1}), set()
+
+    def look():
+        with history.server.transaction(0) as connection:
+            for table in (schema.alert_log, schema.alert_groups, schema.outbox):
+                kept.update(connection.execute(sa.select(table.c.account)).scalars())
+
+    history.later(2500.0, look)
+    history.live()
+    assert kept == {"main"}
+    letters = [each for each in history.people.letters() if "other" in each["title"]]
+    assert "no longer configured after" in letters[1]["title"]
+    told = [(each["status"], each["title"].split(":")[0]) for each in letters]
+    assert told == [
+        ("firing", "[critical] gave_up"),
+        ("resolved", "[resolved] gave_up"),
+        ("firing", "[critical] gave_up"),  # it is configured again when all is calm
+    ]

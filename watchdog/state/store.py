@@ -308,6 +308,10 @@ class Store:
             server_clock.follow(connection, {account: by for account, (_, by) in taken.items()}, set_by)
             return {account: epoch for account, (epoch, _) in taken.items()}
 
+    def unheld(self, connection: sa.Connection, accounts: Collection[str]) -> frozenset[str]:
+        """Those of ``accounts`` that nobody holds, nor takes before the transaction of this ``connection`` ends."""
+        return frozenset(leases.free(connection, self._clock(), accounts, server_clock.noted(connection)))
+
     def release(self, fence: Fence, *, leaving: bool = False) -> None:
         """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""
         with self.writing() as connection:
