@@ -9,10 +9,12 @@ next. Which zone is next, and how many at once, is the matter of ``passes``.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.act import recheck, restart
 from watchdog.cloudflare.client import Client
@@ -74,8 +76,7 @@ class Telemetry(Protocol):
         """A pass is over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
+class Configured(msgspec.Struct, frozen=True, kw_only=True):
     """What one configuration makes of the flow. A reload replaces it whole, in one assignment."""
 
     agenda: Agenda
@@ -85,8 +86,7 @@ class Configured:
     diagnoser: Diagnoser | None
 
 
-@dataclass(slots=True, kw_only=True)
-class Components:
+class Components(msgspec.Struct, kw_only=True):
     """The components of the flow. All but ``configured`` stay as long as the process.
 
     Whoever may wait asks again afterwards: ``configured`` may be another one by then.
@@ -100,8 +100,8 @@ class Components:
     dice: Random
     dry_run: bool = False
     tenure: Tenure = ALONE
-    facts: Facts = field(default_factory=Facts)
-    budget: Budget = field(default_factory=Budget)
+    facts: Facts = msgspec.field(default_factory=Facts)
+    budget: Budget = msgspec.field(default_factory=Budget)
 
     def zones(self) -> tuple[ZoneRef, ...]:
         """The zones to watch that are this process's to watch."""
@@ -138,16 +138,14 @@ def kept(zones: tuple[ZoneRef, ...], tenure: Tenure) -> tuple[ZoneRef, ...]:
     return zones if tenure is ALONE else tuple(zone for zone in zones if tenure.keeps(zone.account))
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(msgspec.Struct, frozen=True):
     """How many zones of one account are polled, and acted on, at once: a look is never held up by an act."""
 
     polling: asyncio.Semaphore
     acting: asyncio.Semaphore
 
 
-@dataclass(frozen=True, slots=True)
-class _Intended:
+class _Intended(msgspec.Struct, frozen=True):
     """A restart that is about to be sent: its intent as it is stored, and its place in the hourly budget."""
 
     stored: Stored

@@ -4,9 +4,10 @@ A configured zone stands for itself whatever discovery says. A discovery that fa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import Ambiguous, CloudflareError, Unheld
@@ -18,8 +19,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(msgspec.Struct, frozen=True):
     """What to discover in one account: zone names that match one of ``include`` and none of ``exclude`` (globs).
 
     Names and globs are compared in both forms of a name, so a glob may be written in either.
