@@ -315,7 +315,6 @@ def test_name_servers_are_asked_for_where_a_resolver_names_no_zone(resolver):
     assert silent.asked[f"_acme-challenge.{HOST}", "NS", "udp"] == 1
 
 
-
 def test_that_the_zone_itself_lies_in_another_zone_cuts_nothing_off(resolver):
     resolver.records |= {"a.example.com": ["SOA", "A 192.0.2.1"]}
     assert (

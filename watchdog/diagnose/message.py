@@ -7,6 +7,7 @@ hold thousands of names of a hundred labels, and each takes milliseconds. Whatev
 raised as it is.
 """
 
+import re
 import struct
 from typing import Any, NamedTuple
 
@@ -15,8 +16,14 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
+from watchdog.model.text import plain
+
 MOST_RECORDS = 400
 """Records of all sections of one answer. What has more is refused unread; no answer that matters comes near."""
+
+LONGEST_NAME = 253
+PLAIN = re.compile(rb"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
+"""Names that are written and read without a thought: nearly all."""
 
 HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
@@ -60,9 +67,9 @@ class Message(NamedTuple):
         return self._name(HEADER.size)
 
     @property
-    def zone(self) -> dns.name.Name | None:
-        """The zone that a negative answer came from, if it names one."""
-        return self._name(self.soa) if self.soa else None
+    def zone(self) -> str:
+        """The zone that a negative answer came from, if it names one, as ``text_of`` has names; else nothing."""
+        return (_plainly(self.wire, self.soa) or text_of(self._name(self.soa))) if self.soa else ""
 
     def owners(self, kind: int) -> list[dns.name.Name]:
         """Whose the records of one kind are, in their order."""
@@ -71,9 +78,7 @@ class Message(NamedTuple):
     def data(self, name: dns.name.Name, kind: int, most: int) -> list[Any]:
         """The data of a name's records of one kind, each once, of so many records at the most."""
         found = [each for each in self.records if each.kind == kind and self._name(each.owner) == name][:most]
-        return list(
-            dict.fromkeys(dns.rdata.from_wire(_IN, kind, self.wire, each.data, each.size) for each in found)
-        )
+        return list(dict.fromkeys(dns.rdata.from_wire(_IN, kind, self.wire, each.data, each.size) for each in found))
 
     def _name(self, at: int) -> dns.name.Name:
         return dns.name.from_wire(self.wire, at)[0]
@@ -118,6 +123,28 @@ def _behind_name(wire: bytes, at: int) -> int:
             raise ValueError("a label of no kind that is known")
         at += size + 1
     return at + 1
+
+
+def _plainly(wire: bytes, at: int) -> str:
+    """A name, where it has none but plain letters; else nothing."""
+    labels, before = list[bytes](), len(wire)
+    while size := wire[at]:
+        if size < _POINTER:
+            labels.append(wire[at + 1 : at + 1 + size])
+            at += 1 + size
+            continue
+        at = int.from_bytes(wire[at : at + 2], "big") - (_POINTER << 8)
+        if at >= before:  # or it might never end
+            return ""
+        before = at
+    name = b".".join(labels)
+    is_plain = PLAIN.fullmatch(name) and name.count(b".") < len(labels) and len(name) <= LONGEST_NAME
+    return name.decode().lower() if is_plain else ""
+
+
+def text_of(name: dns.name.Name) -> str:
+    """A name in small letters, cleaned and without its last dot."""
+    return plain(name.to_text(omit_final_dot=True), 255).lower()
 
 
 def _extended_errors(options: bytes) -> tuple[tuple[int, str], ...]:

@@ -15,7 +15,7 @@ import dns.rcode
 import dns.rdatatype
 import msgspec
 
-from watchdog.diagnose.message import Message
+from watchdog.diagnose.message import Message, text_of
 from watchdog.model.text import clean, plain
 
 MOST_LINKS = 16
@@ -113,7 +113,7 @@ def read(message: Message, kind: dns.rdatatype.RdataType, resolver: str) -> Answ
             values = tuple(_value(each, kind) for each in found)
     elif rcode in (_NOERROR, _NXDOMAIN):
         status = ResponseStatus.EMPTY if rcode == _NOERROR else ResponseStatus.MISSING
-        enclosing = "" if (zone := message.zone) is None else _name(zone)
+        enclosing = message.zone
     else:
         status, note = ResponseStatus.REFUSED, note or dns.rcode.to_text(dns.rcode.Rcode.make(rcode))
     return Answer(
@@ -122,7 +122,7 @@ def read(message: Message, kind: dns.rdatatype.RdataType, resolver: str) -> Answ
         values=values,
         caa=caa,
         chain=chain,
-        dnames=tuple(map(_name, message.owners(_DNAME)[:MOST_LINKS])) if chain else (),
+        dnames=tuple(map(text_of, message.owners(_DNAME)[:MOST_LINKS])) if chain else (),
         enclosing=enclosing,
         note=note,
         validated=bool(message.flags & _AD),
@@ -130,9 +130,7 @@ def read(message: Message, kind: dns.rdatatype.RdataType, resolver: str) -> Answ
     )
 
 
-def _follow(
-    message: Message, kind: dns.rdatatype.RdataType
-) -> tuple[tuple[str, ...], dns.name.Name | None, bool]:
+def _follow(message: Message, kind: dns.rdatatype.RdataType) -> tuple[tuple[str, ...], dns.name.Name | None, bool]:
     """The targets of the CNAMEs from the name asked for, where they end, and whether they never do.
 
     A message that holds nothing ends nowhere, and neither does one that repeats no question.
@@ -144,7 +142,7 @@ def _follow(
     seen = [at]
     while kind is not _CNAME and (alias := message.data(at, _CNAME, MOST_VALUES)):
         at = alias[-1].target
-        chain.append(_name(at))
+        chain.append(text_of(at))
         if at in seen or len(chain) >= MOST_LINKS:
             return tuple(chain), at, True
         seen.append(at)
@@ -155,17 +153,13 @@ def _value(rdata: Any, kind: dns.rdatatype.RdataType) -> str:
     if kind is dns.rdatatype.TXT:
         return clean(b"".join(rdata.strings[:20]).decode("utf-8", "replace"), 1000)
     if kind in (_CNAME, dns.rdatatype.NS):
-        return _name(rdata.target)
+        return text_of(rdata.target)
     return plain(rdata.to_text(), 255)
 
 
 def _caa(rdata: Any) -> CaaRecord:
     tag, value = (clean(part.decode("utf-8", "replace"), 300) for part in (rdata.tag, rdata.value))
     return CaaRecord(bool(rdata.flags & 128), tag.lower(), value)
-
-
-def _name(name: dns.name.Name) -> str:
-    return plain(name.to_text(omit_final_dot=True), 255).lower()
 
 
 def _words(error: tuple[int, str]) -> str:

@@ -5,7 +5,6 @@ names that are no plain ones. The caller sets the deadline.
 """
 
 import asyncio
-import re
 import secrets
 import socket
 import struct
@@ -17,7 +16,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from watchdog.diagnose.message import HEADER, parse
+from watchdog.diagnose.message import HEADER, LONGEST_NAME, PLAIN, parse
 from watchdog.diagnose.responses import Answer, read
 
 PAYLOAD = 1232
@@ -32,10 +31,6 @@ _DNSSEC = 0x8000
 
 _UNREAD = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 """Codes of a server that may not have read the question, and need not repeat it."""
-
-
-_PLAIN = re.compile(rb"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-_LONGEST_NAME = 253
 
 
 class Question(NamedTuple):
@@ -70,7 +65,7 @@ _rdtype = cache(dns.rdatatype.from_text)
 
 def _wire(name: str) -> bytes:
     plain = name.encode()
-    if len(plain) > _LONGEST_NAME or not _PLAIN.fullmatch(plain):
+    if len(plain) > LONGEST_NAME or not PLAIN.fullmatch(plain):
         return dns.name.from_text(name).to_wire()  # type: ignore[return-value]  # without a file: bytes
     return b"".join(bytes((len(label),)) + label for label in plain.split(b".")) + b"\x00"
 
