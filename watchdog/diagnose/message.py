@@ -30,7 +30,7 @@ _RECORD = struct.Struct("!HHIH")
 _OPTION = struct.Struct("!HH")
 _ASKED = 4  # bytes behind the name of a question
 _POINTER, _LONGEST_LABEL = 0xC0, 63
-_IN, _SOA, _OPT = dns.rdataclass.IN.value, dns.rdatatype.SOA.value, dns.rdatatype.OPT.value
+_IN, _SOA, _OPT = dns.rdataclass.IN, dns.rdatatype.SOA.value, dns.rdatatype.OPT.value
 _EXTENDED_ERROR = 15  # an option (RFC 8914)
 
 
@@ -75,7 +75,7 @@ class Message(NamedTuple):
         """Whose the records of one kind are, in their order."""
         return [self._name(record.owner) for record in self.records if record.kind == kind]
 
-    def data(self, name: dns.name.Name, kind: int, most: int) -> list[Any]:
+    def data(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, most: int) -> list[Any]:
         """The data of a name's records of one kind, each once, of so many records at the most."""
         found = [each for each in self.records if each.kind == kind and self._name(each.owner) == name][:most]
         return list(dict.fromkeys(dns.rdata.from_wire(_IN, kind, self.wire, each.data, each.size) for each in found))
