@@ -3,8 +3,9 @@
 ``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.leases import WATCHDOG, Replica

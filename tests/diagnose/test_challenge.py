@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
 from tests.harness.dns import FULL, NOW, PARTIAL, TXT, Responder, diagnose, names, pack
+from tests.harness.values import replace
 from watchdog.model.findings import placed, to_place
 from watchdog.model.packs import HttpToken, ManualRecord, Validation, ZoneFacts
 

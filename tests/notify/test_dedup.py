@@ -1,6 +1,5 @@
 """Once: said when it starts, when it gets worse, now and then while it lasts, and when it is over."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.builders import DAY, T0, Day, alert, at
+from tests.harness.values import replace
 from watchdog.model.alerts import AlertLog, Kind, Phase
 from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import CRITICAL_WITHIN, EARLY, GAPS, deduplicate

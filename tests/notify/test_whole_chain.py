@@ -1,7 +1,6 @@
 """From Cloudflare to the person who is told: what goes wrong there, and how many messages of it arrive here."""
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tests.harness.alerting import Diagnoser, chain
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS

@@ -1,6 +1,5 @@
 """Each account's alerts are told by its holder; the next one knows what was told, and goes on there."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -10,6 +9,7 @@ from tests.harness.alerting import Network, gave_up, living
 from tests.harness.builders import NOW, pack, zone
 from tests.harness.postgresql import postgresql
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Fence, Replica
 from watchdog.notify.rules import Standing
 from watchdog.state.store import Store

@@ -12,9 +12,9 @@ its token page is seen to be wrong.
 
 from asyncio import shield
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
@@ -35,8 +35,7 @@ _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Name:
+class _Name(msgspec.Struct, frozen=True, kw_only=True):
     """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
 
     ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not.

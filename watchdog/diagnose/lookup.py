@@ -16,11 +16,11 @@ uses this asks for CAA first, and a CAA question that once failed goes on failin
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import dns.exception
+import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose.resolvers import Hearing, shown
@@ -35,8 +35,7 @@ STANDS_FOR = timedelta(hours=1)
 """How long a failed CAA question is believed more than a cached proof: resolvers keep those about as long."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(msgspec.Struct, frozen=True):
     answer: Answer
     at: datetime
 

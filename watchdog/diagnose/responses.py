@@ -4,7 +4,6 @@ A time-out, a refusal and a broken signature are answers too, and none of them i
 record". Texts in an answer come from strangers; they are cleaned and bounded here.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -59,8 +58,7 @@ UNTOLD = frozenset({ResponseStatus.TIMEOUT, ResponseStatus.SILENT})
 """Endings that say nothing of the domain."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaaRecord:
+class CaaRecord(msgspec.Struct, frozen=True):
     """One CAA record."""
 
     critical: bool

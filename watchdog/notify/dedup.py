@@ -18,8 +18,10 @@ still holds when the silence ends is told then.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Phase
 from watchdog.model.reasons import Reason, Severity
@@ -47,8 +49,7 @@ _SEVERITIES = tuple(Severity)
 _ENDS = {Phase.OVER: Kind.OVER, Phase.GONE: Kind.GONE}
 
 
-@dataclass(frozen=True, slots=True)
-class Deduplicated:
+class Deduplicated(msgspec.Struct, frozen=True):
     """What to notify people of now, and the log once that is done."""
 
     notices: tuple[Notice, ...]

@@ -16,9 +16,10 @@ log at all. ``TRANSITIONS`` is all of this as a table; ``advance`` is one step o
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Phase
 

@@ -7,9 +7,10 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
 from watchdog.model.clock import rfc3339, span

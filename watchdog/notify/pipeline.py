@@ -10,10 +10,11 @@ Built and closed by ``daemon``. Everything happens in the loop's thread, but for
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from watchdog.config.schema import Config
 from watchdog.model.alerts import AlertLog, Message, account_of_group

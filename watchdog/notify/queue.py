@@ -13,9 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.alerts import Message
 from watchdog.model.clock import Clock
@@ -39,8 +40,7 @@ class DeliveryOutcome(StrEnum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryAttempt:
+class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one destination.
 
     ``title`` is empty where nothing new was sent; ``message`` is what was, where it was one. ``next_at`` is when it is

@@ -4,9 +4,11 @@ Nothing here knows what was sent before (``dedup``) or to whom it goes (``messag
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
@@ -28,8 +30,7 @@ UNHELD_FOR = timedelta(minutes=2)
 """How long an account may be worked by nobody: a takeover takes a lease, which is half a minute unless configured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How the watchdog itself stands.
 
     ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
@@ -41,17 +42,16 @@ class Standing:
     config_error: str = ""
     overdue_since: datetime | None = None
     overdue_elsewhere: str = ""
-    discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
+    discovery: Mapping[str, tuple[Reason, str]] = msgspec.field(default_factory=dict)
     state_lost: str = ""
-    unheld: Mapping[str, datetime] = field(default_factory=dict)
+    unheld: Mapping[str, datetime] = msgspec.field(default_factory=dict)
     """Where several replicas share a state: accounts that none of them works, and since when."""
 
 
 ALL_WELL = Standing()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the configuration says: how long things may take, and where people read what to do.
 
     ``interval`` is how often every zone is looked at.
@@ -62,8 +62,7 @@ class Limits:
     runbooks: str = RUNBOOKS
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveAlerts:
+class ActiveAlerts(msgspec.Struct, frozen=True):
     """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
 
     alerts: dict[str, Alert]

@@ -5,7 +5,6 @@ as the expression ``now`` (``Database.now``): no clock of a client is in any sta
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -41,8 +40,7 @@ def micros(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statements:
+class _Statements(msgspec.Struct, frozen=True):
     """What every beat and every write says, made once for each ``now``."""
 
     time: sa.Select[Any]

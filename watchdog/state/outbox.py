@@ -6,10 +6,10 @@ newer program that cannot be read are left out: then something is said twice, an
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message, account_of_group
 from watchdog.model.leases import Fence
@@ -32,8 +32,7 @@ _GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """What was stored: the log, the letters in their order, and the highest id ever given to one."""
 
     log: AlertLog
@@ -41,14 +40,13 @@ class Kept:
     last_id: int
 
 
-@dataclass(slots=True)
-class Unwritten:
+class Unwritten(msgspec.Struct):
     """What is to be written. ``None`` in place of a value deletes it."""
 
-    entries: dict[str, AlertState | None] = field(default_factory=dict)
-    groups: dict[str, GroupHistory | None] = field(default_factory=dict)
-    letters: dict[int, Message | None] = field(default_factory=dict)
-    accounts: dict[str | int, str] = field(default_factory=dict)
+    entries: dict[str, AlertState | None] = msgspec.field(default_factory=dict)
+    groups: dict[str, GroupHistory | None] = msgspec.field(default_factory=dict)
+    letters: dict[int, Message | None] = msgspec.field(default_factory=dict)
+    accounts: dict[str | int, str] = msgspec.field(default_factory=dict)
     """Whose they are, by fingerprint and by the id of a letter."""
 
     def drop(self, account: str) -> None:

@@ -8,10 +8,11 @@ opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of d
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
