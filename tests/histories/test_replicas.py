@@ -188,15 +188,32 @@ def test_a_rolling_upgrade_leaves_replicas_on_two_versions_for_a_while(tmp_path)
     assert history.tally["looks at replicas that differ"] > 20
 
 
-def test_each_lease_that_is_taken_stands_in_the_journal(tmp_path):
-    history = small(tmp_path, ROLLING)
+def of_leases(history):
+    """By event: how often it stands in the journal of what was lived through, for each account."""
     with patch.object(history.server, "close"):
         history.live()
+    columns = schema.journal.c
     with history.server.transaction(0) as connection:
-        of_leases = schema.journal.c.event == "lease_acquired"
-        told = Counter(connection.execute(sa.select(schema.journal.c.account).where(of_leases)).scalars())
+        found = connection.execute(sa.select(columns.event, columns.account).where(columns.event.like("lease_%"))).all()
     history.server.close()
-    assert told == history.laws.taken
+    return {event: Counter(account for each, account in found if each == event) for event, _ in found}
+
+
+def test_each_lease_that_is_taken_or_handed_over_stands_in_the_journal(tmp_path):
+    history = small(tmp_path, ROLLING)
+    told = of_leases(history)
+    assert told["lease_acquired"] == history.laws.taken
+    # Whoever works an account when all is over has it still.
+    assert told["lease_handed_over"] == history.laws.taken - Counter(dict.fromkeys(history.laws.taken, 1))
+
+
+def test_each_lease_that_is_lost_stands_in_the_journal_though_it_was_another_s_by_then(tmp_path):
+    history = small(tmp_path, *in_turn("pause", turns=0, lasts=200.0, asleep=False))
+    told = of_leases(history)
+    assert told["lease_acquired"] == history.laws.taken
+    gone = told["lease_lost"] + told["lease_handed_over"]
+    assert told["lease_lost"]
+    assert gone == history.laws.taken - Counter(dict.fromkeys(history.laws.taken, 1))
 
 
 def test_a_replica_that_does_not_say_what_it_runs_is_noticed(tmp_path, monkeypatch):

@@ -222,7 +222,7 @@ class Store:
         with self._aligned(now, fence) as connection:
             packs.save(connection, changes)
             restarts.save(connection, changes)
-            journal.append(connection, changes.journal)
+            journal.append(connection, [*changes.of_leases, *changes.journal])
 
     def intend(self, intent: Intent, expected: History, after: History, now: Anchor, fence: Fence | None = None) -> int:
         """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
