@@ -14,9 +14,9 @@ import msgspec
 from watchdog.cloudflare.address import Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.sliding_window import Allowance
-from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser, kept
 from watchdog.decide.backoff import Backoff

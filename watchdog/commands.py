@@ -113,6 +113,8 @@ async def _holding(runtime: Runtime) -> AsyncIterator[None]:
             beating.cancel()
     finally:
         await keeper.leave()
+        if not keeper.error:
+            await runtime.components.memory.writer.flush()  # what was handed over
 
 
 class CannotBeDone(Exception):

@@ -20,7 +20,7 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
-from watchdog.model.names import canonical, forms, matcher
+from watchdog.model.names import canonical, matcher
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, PackKey, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
@@ -160,15 +160,10 @@ def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
 
 
 def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
-    """What happened, oldest first. A zone may be given by its id, or in either form of its name."""
-    for zone in dict.fromkeys((query.zone, *forms(query.zone))) if query.zone else ("",):
-        by_id = zone if _ID.fullmatch(zone) else ""
-        found = store.journal(
-            JournalQuery(since=query.since, zone="" if by_id else zone, zone_id=by_id, pack=query.pack, most=query.most)
-        )
-        if found:
-            return sorted((line for _, line in reversed(found)), key=lambda line: line.at)
-    return []
+    """What happened, oldest first. A zone may be given by its id as well."""
+    if _ID.fullmatch(query.zone):
+        query = replace(query, zone="", zone_id=query.zone)
+    return sorted((line for _, line in reversed(store.journal(query))), key=lambda line: line.at)
 
 
 def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:

@@ -173,6 +173,7 @@ def account_of_group(name: str) -> str:
 class Notice(msgspec.Struct, frozen=True):
     """Something new of one alert that people are to be told; ``until`` is when it ended.
 
+    ``retired`` where it ended as its account is configured no more.
     ``instead`` are others about the same pack: whoever is told of one of those is told enough. ``formerly`` are those
     that gave way to one that is over, as grave as they were told: their end is this one.
     """
@@ -182,6 +183,7 @@ class Notice(msgspec.Struct, frozen=True):
     until: datetime | None = None
     instead: tuple[Alert, ...] = ()
     formerly: tuple[Alert, ...] = ()
+    retired: bool = False
 
 
 class MessageStatus(StrEnum):
@@ -196,7 +198,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What one destination is sent at once: notices of one reason and one account.
 
     ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it. ``id`` is unique in
-    the state, and messages go in its order; it is 0 until the message is on its way.
+    the state, and messages go in its order; it is 0 until the message is on its way. ``told_under`` is whose lease it
+    is told under, where that is not its account's.
     """
 
     id: int = 0
@@ -209,12 +212,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     total: int = 1
     notices: tuple[Notice, ...] = ()
+    told_under: str | None = None
 
     def __repr__(self) -> str:
         """Without what it tells: that may be long."""
         return (
             f"Message(id={self.id!r}, destination={self.destination!r}, status={self.status!r}, title={self.title!r})"
         )
+
+    @property
+    def owner(self) -> str:
+        """Whoever holds the lease of this delivers it: an account's, or that of the watchdog itself."""
+        return self.account if self.told_under is None else self.told_under
 
     @property
     def account(self) -> str:

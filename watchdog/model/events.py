@@ -315,10 +315,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return cls(name=EventName.DISCOVERED, at=at, zone=ZoneRef(account, ""), facts=facts)
 
     @classmethod
-    def lease_acquired(cls, lease: Lease, at: datetime) -> Self:
-        """A replica works an account from now on, or tells of the watchdog itself."""
+    def of_lease(cls, name: EventName, lease: Lease, at: datetime) -> Self:
+        """A replica works an account from now on, or does no more; or it tells of the watchdog itself."""
         facts = (("epoch", lease.epoch), ("holder", lease.holder))
-        return cls(name=EventName.LEASE_ACQUIRED, at=at, zone=ZoneRef(lease.account, ""), facts=facts)
+        return cls(name=name, at=at, zone=ZoneRef(lease.account, ""), level=EVENTS[name].level, facts=facts)
 
     @classmethod
     def alerted(cls, message: "Message", at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:

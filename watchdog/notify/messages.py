@@ -192,7 +192,8 @@ def _list(group: list[Notice]) -> Iterable[str]:
 
 def _end(notice: Notice) -> str:
     alert = notice.alert
-    word = "no longer watched" if notice.kind is Kind.GONE else REASONS[alert.reason].ended
+    gone = "no longer configured" if notice.retired else "no longer watched"
+    word = gone if notice.kind is Kind.GONE else REASONS[alert.reason].ended
     text = f"{word} after {span((notice.until or alert.since) - alert.since)}"
     return text + _restarts(alert)
 

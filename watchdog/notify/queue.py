@@ -108,7 +108,7 @@ class MessageQueue(Delivery):
 
     def withdraw(self, account: str) -> None:
         """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
-        self._messages = deque(message for message in self._messages if message.account != account)
+        self._messages = deque(message for message in self._messages if message.owner != account)
         self._tries = self._overtaken = 0
         self._first_is_next = True
 
@@ -149,7 +149,7 @@ class MessageQueue(Delivery):
 
     async def _try(self, message: Message) -> None:
         first = message is self._messages[0]
-        if not self._may_tell(message.account):
+        if not self._may_tell(message.owner):
             self.settled.set()
             await self._clock.sleep(FIRST_WAIT)
             return

@@ -63,7 +63,10 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, kw_only=True):
-    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs."""
+    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs.
+
+    ``of_leases`` are lines of the journal that are written whoever holds the account by then: its lease came or went.
+    """
 
     zones: list[ZoneMemory] = msgspec.field(default_factory=list)
     packs: list[Remembered] = msgspec.field(default_factory=list)
@@ -72,6 +75,7 @@ class Changes(msgspec.Struct, kw_only=True):
     forgotten: list[PackKey] = msgspec.field(default_factory=list)
     journal: list[JournalLine] = msgspec.field(default_factory=list)
     settled: list[Settled] = msgspec.field(default_factory=list)
+    of_leases: list[JournalLine] = msgspec.field(default_factory=list)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
@@ -105,3 +109,4 @@ class Changes(msgspec.Struct, kw_only=True):
         self.forgotten = [key for key in self.forgotten if key not in seen_again] + newer.forgotten
         self.settled += newer.settled
         self.journal = [*self.journal, *newer.journal][-JOURNAL_UNWRITTEN:]
+        self.of_leases = [*self.of_leases, *newer.of_leases][-JOURNAL_UNWRITTEN:]

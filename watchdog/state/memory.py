@@ -425,6 +425,10 @@ class Memory:
                 continue
             self.writer.changes.journal.append(event.journal_line)
 
+    def note_leases(self, events: Iterable[Event]) -> None:
+        """Keep that leases came or went; it is written also where others hold the accounts by then."""
+        self.writer.changes.of_leases += [event.journal_line for event in events]
+
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.
 
