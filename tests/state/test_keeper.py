@@ -75,8 +75,8 @@ class Attendant:
     async def finish(self, account):
         self.seen.append(("finish", account))
 
-    def let_go(self, lease, *, given):
-        self.seen.append(("given" if given else "lost", lease.account))
+    def let_go(self, leases, *, given):
+        self.seen += [("given" if given else "lost", lease.account) for lease in leases]
 
 
 class Kept:

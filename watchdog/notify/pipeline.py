@@ -129,12 +129,13 @@ class Pipeline:
             }
             self._unwritten.accounts |= {letter.id: letter.account for letter in kept.letters}
 
-    def release(self, account: str) -> None:
-        """Another replica tells of this account: forget what is known of it."""
-        self._destinations.withdraw(account)
-        _, self._log = self._log.split([account])
-        self._unwritten.drop(account)
-        self._dropped.add(account)
+    def release(self, accounts: Collection[str]) -> None:
+        """Another replica tells of these accounts: forget what is known of them."""
+        _, self._log = self._log.split(accounts)
+        for account in accounts:
+            self._destinations.withdraw(account)
+            self._unwritten.drop(account)
+            self._dropped.add(account)
 
     async def flush(self) -> None:
         """Write what has gathered, as far as the disk takes it."""
@@ -317,8 +318,8 @@ class Pipeline:
             except LeaseLost as lost:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
-                self._tenure.lost(lost.accounts)
-                for account in lost.accounts:
+                self._tenure.lost(lost.epochs)
+                for account in lost.epochs:
                     self._unwritten.drop(account)
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)

@@ -70,7 +70,7 @@ class Intents:
             self._memory.recall_history(key, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except LeaseLost as lost:
-            self._tenure.lost(lost.accounts)
+            self._tenure.lost(lost.epochs)
             raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
@@ -95,6 +95,7 @@ class Intents:
             while left := [each for each in self._waiting if not each.stored.done()]:
                 moment = left[0].moment
                 batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
+                batch = batch[:1] if self._store.shared else batch  # there each is a transaction of its own
                 self._waiting = [each for each in left if each not in batch]
                 fences = [self._writer.fence(each.wanted.intent.account) for each in batch]
                 await self._store_batch(batch, moment, fences)

@@ -238,7 +238,7 @@ class Store:
             try:
                 return restarts.intend(connection, intent, expected, after, mine)
             except restarts.NotHeld as lost:
-                raise leases.LeaseLost([intent.account]) from lost
+                raise leases.LeaseLost(fence.of([intent.account]).epochs if fence else {}) from lost
 
     def intend_each(
         self, wanted: Sequence[Wanted], now: Anchor, fences: Sequence[Fence | None]
