@@ -146,6 +146,16 @@ async def test_what_somebody_else_took_is_let_go_at_the_next_beat(kept):
 
 
 @in_simulated_time
+async def test_a_refusal_under_an_old_epoch_loses_no_lease_that_was_taken_again_since(kept):
+    await kept.beat()
+    kept.keeper.lost({"main": 0})
+    assert kept.keeper.holds("main")
+    kept.keeper.lost({"main": 1})
+    assert not kept.keeper.holds("main")
+    assert kept.attendant.seen[-1] == ("lost", "main")
+
+
+@in_simulated_time
 async def test_what_cannot_be_loaded_is_given_back(kept):
     kept.attendant.fails = True
     await kept.beat()

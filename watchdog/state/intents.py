@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchdog.model.clock import NO_STEP, Anchor
-from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.history import History, Intent, NotIntended, Remembered, Sent
 from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.model.reasons import Reason
@@ -58,14 +58,17 @@ class Intents:
         self._waiting: list[_Waiting] = []
         self._storing: asyncio.Task[None] | None = None
 
-    async def intend(self, intent: Intent, before: History, after: History) -> Stored:
-        """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
+    async def intend(self, intent: Intent, before: History, after: History, seen: Remembered | None = None) -> Stored:
+        """Store the intent durably with the pack as it was ``seen``, and make ``after`` the pack's history.
+
+        Raises ``NotIntended``.
+        """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
         if self._writer.afresh:
             await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
-            intent_id = await self._stored(Wanted(intent, before, after), moment)
+            intent_id = await self._stored(Wanted(intent, before, after, seen), moment)
         except Stale as stale:
             self._memory.recall_history(key, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
