@@ -24,7 +24,7 @@ from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import CloudflareError, Operation
 from watchdog.cloudflare.transport import _bounded
 from watchdog.config.load import ConfigError, load
-from watchdog.diagnose.transport import TooLargeError, parse
+from watchdog.diagnose.message import TooLargeError, parse
 
 ZONE = "023e105f4ecef8ad9ca31a8372d0c353"
 MAIN = "accounts:\n  main: {api_token: t}\n"

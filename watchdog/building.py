@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from watchdog.cloudflare.address import Address
 from watchdog.cloudflare.client import Client
@@ -43,8 +44,7 @@ BOOKED_AGAIN = timedelta(seconds=1)
 """How long to wait before what could not be booked is booked again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lasting:
+class Lasting(msgspec.Struct, frozen=True, kw_only=True):
     """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
 
     store: Store
@@ -59,8 +59,7 @@ class Lasting:
     tenure: Tenure = ALONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
+class Present(msgspec.Struct, frozen=True, kw_only=True):
     """What runs now, of the configuration before."""
 
     config: Config

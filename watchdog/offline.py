@@ -7,11 +7,13 @@ read the configuration and the state is answered. What is heavy (the clients, th
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
@@ -73,8 +75,7 @@ def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: d
     return _inventory(config, store.with_zones(found.unwell, pressing), now) if pressing else inventory
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """All that is remembered, as lines of JSON, each made when it is asked for: ``zones`` come after ``packs``."""
 
     packs: Iterator[str]

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from random import Random, SystemRandom
 from socket import gethostname
 from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
 
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import Enduring, RealClock, SharedClock

@@ -5,8 +5,9 @@ those that are remembered.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from watchdog.model.names import canonical
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key

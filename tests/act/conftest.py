@@ -71,7 +71,7 @@ class Stage:
             Components(
                 configured=Configured(
                     agenda=Agenda(WAIT, WAIT),
-                    watched=WatchedZones((), {}, WAIT),
+                    watched=WatchedZones((WATCHED,), {}, WAIT),
                     clients={"main": self.client},
                     rules=lambda _: self.rules,
                     diagnoser=None,

@@ -491,7 +491,7 @@ def test_a_steady_pace_costs_one_booking_for_as_long_as_a_booking_holds(per_seco
     writes = []
 
     async def work() -> None:
-        async def book(count: int, _until: float, _before: float) -> None:
+        async def book(_count: int, _until: float, _before: float) -> None:
             writes.append(asyncio.get_running_loop().time())
 
         q = Quota(Allowance(100_000, 300, 1.0), Address(PLENTY, LoopClock()), LoopClock(), book)

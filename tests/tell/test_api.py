@@ -1,7 +1,6 @@
 """The API as a program asks it: pages of rows, names that are checked, and a document that says what there is."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
+from tests.harness.values import replace
 from watchdog.config.durations import parse_duration
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import JournalLine

@@ -21,12 +21,12 @@ Six restarts on the first day, while a person may still be mending DNS, and the 
 lengthens a wait, so no pack is restarted earlier than the table says.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+
+class Backoff(msgspec.Struct, frozen=True):
     """The waits between the restarts of one pack: ``initial`` × ``factor`` per further restart, at most ``longest``.
 
     ``jitter``, 0 to 1, is the part of itself by which a wait may be drawn longer.
