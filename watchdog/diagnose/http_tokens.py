@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.hosts import base_of
+from watchdog.diagnose.hosts import base_of, bases
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import Answer
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -54,8 +54,11 @@ EVERYWHERE = Reach()
 
 
 async def check_pages(lookups: Lookups, pack: Pack, patience: timedelta, reach: Reach) -> list[Finding]:
-    """What is found at the pack's token URLs."""
+    """What is found at the pack's token URLs; where none are shown, whether DNS fails for the hosts they were of."""
     shown = pack.validation.http_tokens
+    if not shown and pack.validation.method == "http":
+        reached = await asyncio.gather(*(_reached(lookups, host) for host in bases(pack.hosts)[:MOST_PAGES]))
+        return [finding for found, _ in reached for finding in found]
     tokens = [token for token in shown if _is_ours(token, pack)][:MOST_PAGES]
     seen = await asyncio.gather(*(_token(lookups, token, patience, reach) for token in tokens))
     found = [finding for findings, _ in seen for finding in findings]
@@ -102,12 +105,7 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     url = urlsplit(token.url)
     host = (url.hostname or "").rstrip(".")
     target = url.path + (f"?{url.query}" if url.query else "")
-    found: list[Finding] = []
-    addresses: list[str] = []
-    for kind in ("AAAA", "A"):  # authorities try IPv6 first
-        answers = await lookups.ask(host, kind)
-        addresses += sorted({value for answer in answers for value in answer.values})[:1]
-        found += _dns_failure(host, kind, answers, dark=failures.everywhere(answers) and await lookups.work(host))
+    found, addresses = await _reached(lookups, host)
     for address in addresses:
         if not reach.allowed(address):
             found.append(_private(host, address))
@@ -119,6 +117,17 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
             page = Page(status=0, error=f"no answer within {patience.total_seconds():g} s")
         found += _judge_page(host, address, token, page)
     return found, bool(addresses) and not found
+
+
+async def _reached(lookups: Lookups, host: str) -> tuple[list[Finding], list[str]]:
+    """How DNS fails for a host, and the addresses at which its page is read: one of each kind."""
+    found: list[Finding] = []
+    addresses: list[str] = []
+    for kind in ("AAAA", "A"):  # authorities try IPv6 first
+        answers = await lookups.ask(host, kind)
+        addresses += sorted({value for answer in answers for value in answer.values})[:1]
+        found += _dns_failure(host, kind, answers, dark=failures.everywhere(answers) and await lookups.work(host))
+    return found, addresses
 
 
 def _dns_failure(host: str, kind: str, answers: Sequence[Answer], *, dark: bool) -> list[Finding]:
