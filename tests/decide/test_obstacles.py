@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.values import replace
+from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
@@ -15,7 +16,7 @@ from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-RULES = RestartRules(max_attempts=3)
+RULES = RestartRules(max_attempts=3, backoff=Backoff(initial=timedelta(minutes=15)))
 PACK = Pack(
     id="p",
     zone_id="z",
