@@ -15,7 +15,6 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -23,6 +22,7 @@ from typing import Any
 from unittest import mock
 
 import httpx
+from msgspec.structs import replace
 from recovery_assumptions import HOUR, MINUTE
 from recovery_fate import Fate
 from recovery_pack import CHECKS, PENDING, Pack, Tally

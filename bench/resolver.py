@@ -1,9 +1,15 @@
-"""A DNS resolver for the benchmark alone: every name has an address, and nothing else. The port is the first line."""
+"""A DNS resolver for the benchmark alone: every name has an address, and nothing else. The port is the first line.
+
+As resolvers do, it says of what is not there which zone says so (RFC 2308): its own, example.com.
+"""
 
 import socket
 
 ADDRESS = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x01\x2c\x00\x04\xc0\x00\x02\x01"  # 192.0.2.1, for the name asked for
 A = 1
+ZONE = b"\x07example\x03com\x00"
+NUMBERS = (1).to_bytes(4, "big") * 5
+SOA = ZONE + b"\x00\x06\x00\x01\x00\x00\x01\x2c" + len(2 * ZONE + NUMBERS).to_bytes(2, "big") + 2 * ZONE + NUMBERS
 
 
 def main() -> None:
@@ -17,8 +23,8 @@ def main() -> None:
                 end += asked[end] + 1
             end += 5
             found = int.from_bytes(asked[end - 4 : end - 2], "big") == A
-            counts = bytes((0, 1, 0, found, 0, 0, 0, 0))
-            ear.sendto(asked[:2] + b"\x81\x80" + counts + asked[12:end] + (ADDRESS if found else b""), there)
+            counts = bytes((0, 1, 0, found, 0, not found, 0, 0))
+            ear.sendto(asked[:2] + b"\x81\x80" + counts + asked[12:end] + (ADDRESS if found else SOA), there)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ in another thread, and reads what the loop changes in single steps.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from watchdog.config.durations import parse_duration
 from watchdog.health import Health

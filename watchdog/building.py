@@ -4,18 +4,19 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from watchdog.cloudflare.address import Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.sliding_window import Allowance
-from watchdog.cloudflare.transport import Transport
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
 from watchdog.cycle import Components, Configured, Diagnoser, kept
 from watchdog.decide.backoff import Backoff
@@ -43,8 +44,7 @@ BOOKED_AGAIN = timedelta(seconds=1)
 """How long to wait before what could not be booked is booked again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lasting:
+class Lasting(msgspec.Struct, frozen=True, kw_only=True):
     """What is there once, whatever the configuration. ``http`` is the way to Cloudflare that all clients share."""
 
     store: Store
@@ -59,8 +59,7 @@ class Lasting:
     tenure: Tenure = ALONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
+class Present(msgspec.Struct, frozen=True, kw_only=True):
     """What runs now, of the configuration before."""
 
     config: Config

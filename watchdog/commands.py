@@ -7,9 +7,11 @@ into an exit code. They use the same components, the same cycle and the same sta
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
@@ -36,8 +38,7 @@ WHOLE_PASS = timedelta(days=365)
 """The length of a pass that is to see everything, however long the quota makes it wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OncePassed:
+class OncePassed(msgspec.Struct, frozen=True, kw_only=True):
     """One pass over everything: its sum, what it found, and what that means for whoever started it."""
 
     report: PassReport
@@ -112,6 +113,8 @@ async def _holding(runtime: Runtime) -> AsyncIterator[None]:
             beating.cancel()
     finally:
         await keeper.leave()
+        if not keeper.error:
+            await runtime.components.memory.writer.flush()  # what was handed over
 
 
 class CannotBeDone(Exception):
@@ -122,8 +125,7 @@ class CannotBeDone(Exception):
         self.unreachable = unreachable
 
 
-@dataclass(frozen=True, slots=True)
-class Restarted:
+class Restarted(msgspec.Struct, frozen=True):
     """A restart that Cloudflare took: the pack as it is since, and how many restarts it has had in this trouble."""
 
     zone: str
@@ -239,8 +241,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
 
 
-@dataclass(frozen=True, slots=True)
-class OnlineCheck:
+class OnlineCheck(msgspec.Struct, frozen=True):
     """One thing that ``check-config --online`` looked at; ``error`` and ``caution`` are empty when it is fine."""
 
     what: str

@@ -9,10 +9,12 @@ next. Which zone is next, and how many at once, is the matter of ``passes``.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.act import recheck, restart
 from watchdog.cloudflare.client import Client
@@ -74,8 +76,7 @@ class Telemetry(Protocol):
         """A pass is over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
+class Configured(msgspec.Struct, frozen=True, kw_only=True):
     """What one configuration makes of the flow. A reload replaces it whole, in one assignment."""
 
     agenda: Agenda
@@ -85,8 +86,7 @@ class Configured:
     diagnoser: Diagnoser | None
 
 
-@dataclass(slots=True, kw_only=True)
-class Components:
+class Components(msgspec.Struct, kw_only=True):
     """The components of the flow. All but ``configured`` stay as long as the process.
 
     Whoever may wait asks again afterwards: ``configured`` may be another one by then.
@@ -100,8 +100,8 @@ class Components:
     dice: Random
     dry_run: bool = False
     tenure: Tenure = ALONE
-    facts: Facts = field(default_factory=Facts)
-    budget: Budget = field(default_factory=Budget)
+    facts: Facts = msgspec.field(default_factory=Facts)
+    budget: Budget = msgspec.field(default_factory=Budget)
 
     def zones(self) -> tuple[ZoneRef, ...]:
         """The zones to watch that are this process's to watch."""
@@ -138,16 +138,14 @@ def kept(zones: tuple[ZoneRef, ...], tenure: Tenure) -> tuple[ZoneRef, ...]:
     return zones if tenure is ALONE else tuple(zone for zone in zones if tenure.keeps(zone.account))
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(msgspec.Struct, frozen=True):
     """How many zones of one account are polled, and acted on, at once: a look is never held up by an act."""
 
     polling: asyncio.Semaphore
     acting: asyncio.Semaphore
 
 
-@dataclass(frozen=True, slots=True)
-class _Intended:
+class _Intended(msgspec.Struct, frozen=True):
     """A restart that is about to be sent: its intent as it is stored, and its place in the hourly budget."""
 
     stored: Stored
@@ -368,13 +366,27 @@ class Cycle:
             if decision.do is not Do.RESTART and not (force and fresh.restartable):
                 self._conclude(zone, fresh, decision, diagnosis if fresh.restartable else None, now)
                 return RestartOutcome(pack=fresh, reason=decision.reason if fresh.restartable else Reason.MOVED_ON)
+            if (held := self._unwanted(zone, fresh, force=force)) is not None:
+                return self._restarted(zone, pack, held, diagnosis)
             intended = await self._intend(zone, fresh)
             if isinstance(intended, RestartOutcome):
                 return self._restarted(zone, pack, intended, diagnosis)
-            outcome = await restart.send(fresh, intended.stored.intent, client, reservation)
+            # The disk may have taken its time, and a reload come meanwhile.
+            outcome = self._unwanted(zone, fresh, force=force) or await restart.send(
+                fresh, intended.stored.intent, client, reservation
+            )
         outcome = await restart.settle(outcome, client)
         await self._settle(intended, outcome)
         return self._restarted(zone, pack, outcome, diagnosis)
+
+    def _unwanted(self, zone: ZoneRef, pack: Pack, *, force: bool) -> RestartOutcome | None:
+        """What holds a restart by the configuration of this moment: a reload may have come since it was decided."""
+        components = self.components
+        if not components.watched.watches(zone, pack):
+            return RestartOutcome(pack=pack, reason=Reason.DISABLED, error="it is not watched any more")
+        if not components.rules(zone).enabled and not force:
+            return RestartOutcome(pack=pack, reason=Reason.DISABLED)
+        return None
 
     async def _intend(self, zone: ZoneRef, pack: Pack) -> _Intended | RestartOutcome:
         """Store the next restart of a pack, so that it counts from now on; or say why nothing may be sent."""
@@ -501,7 +513,7 @@ def _after(outcome: RestartOutcome, history: History) -> Decision:
     """The decision that the pack's row shows after a restart was made or held."""
     if outcome.reason in (Reason.RESTARTED, Reason.DRY_RUN):
         return Decision(Do.RESTART, outcome.reason)
-    if REASONS[outcome.reason].final:
+    if REASONS[outcome.reason].decided == "leave":
         return Decision(Do.LEAVE, outcome.reason)
     waits = outcome.sent is not None or outcome.reason is Reason.BACKING_OFF
     return Decision(Do.WAIT, outcome.reason, history.next_restart_at if waits else None)

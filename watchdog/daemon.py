@@ -335,6 +335,8 @@ class Daemon:
         if self._keeping is not None and self._runtime.keeper is not None:
             self._keeping.cancel()
             await self._runtime.keeper.leave()
+            if not self._runtime.keeper.error:
+                await self._runtime.components.memory.writer.flush()  # what was handed over
         if self._listener is not None:
             await self._listener.stop()
         self._log(EventName.STOPPED)

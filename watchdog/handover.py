@@ -39,10 +39,8 @@ class Handover:
 
     def taken(self, leases: Collection[Lease]) -> None:
         """Begin to watch them."""
-        memory, clock = self._runtime.lasting.memory, self._runtime.lasting.clock
-        memory.journal(Event.lease_acquired(lease, clock.now()) for lease in leases)
         for lease in leases:
-            self._log(EventName.LEASE_ACQUIRED, lease)
+            self._note(EventName.LEASE_ACQUIRED, lease)
         self._runtime.passes.enrol()
         if leases:
             self._arrived()
@@ -65,9 +63,11 @@ class Handover:
             runtime.pipeline.release(lease.account)
         runtime.passes.enrol()
         if lease.instance:
-            self._log(EventName.LEASE_HANDED_OVER if given else EventName.LEASE_LOST, lease)
+            self._note(EventName.LEASE_HANDED_OVER if given else EventName.LEASE_LOST, lease)
 
-    def _log(self, event: EventName, lease: Lease) -> None:
+    def _note(self, event: EventName, lease: Lease) -> None:
+        """In the log and in the journal, of which it is part once the database can be reached."""
         self.transitions[lease.account] += 1
-        account = lease.account or None
+        lasting, account = self._runtime.lasting, lease.account or None
+        lasting.memory.note_leases([Event.of_lease(event, lease, lasting.clock.now())])
         self._runtime.telemetry.logs.write(event, account=account, epoch=lease.epoch, holder=lease.holder)

@@ -3,8 +3,9 @@
 ``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.leases import WATCHDOG, Replica
@@ -128,6 +129,14 @@ class Health:
         self._unheld = {account: self._unheld.get(account, now) for account in sorted(free)}
         return dict(self._unheld)
 
+    def _configured(self) -> frozenset[str]:
+        """Every account that this replica or another that lives is configured with; empty where that is not known."""
+        keeper = self._runtime.keeper
+        if keeper is None or keeper.roll is None:
+            return frozenset()
+        others = (each for each in keeper.roll.replicas.values() if each.instance != keeper.me.instance)
+        return frozenset(self._runtime.config.accounts).union(*(each.accounts for each in others))
+
     def _elsewhere(self, reason: Reason) -> str:
         """What another replica has to say of its own trouble: it is told by one of all."""
         keeper = self._runtime.keeper
@@ -158,6 +167,7 @@ class Health:
             discovery=dict(components.watched.failures),
             state_lost=lost,
             unheld=self._accounts_unheld(),
+            configured=self._configured(),
         )
 
     def summary(self, found: Inventory) -> str:

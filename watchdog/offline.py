@@ -7,17 +7,19 @@ read the configuration and the state is answered. What is heavy (the clients, th
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec.structs import replace
+
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
-from watchdog.model.names import canonical, forms, matcher
+from watchdog.model.names import canonical, matcher
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
@@ -73,8 +75,7 @@ def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: d
     return _inventory(config, store.with_zones(found.unwell, pressing), now) if pressing else inventory
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """All that is remembered, as lines of JSON, each made when it is asked for: ``zones`` come after ``packs``."""
 
     packs: Iterator[str]
@@ -148,15 +149,10 @@ def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
 
 
 def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
-    """What happened, oldest first. A zone may be given by its id, or in either form of its name."""
-    for zone in dict.fromkeys((query.zone, *forms(query.zone))) if query.zone else ("",):
-        by_id = zone if _ID.fullmatch(zone) else ""
-        found = store.journal(
-            JournalQuery(since=query.since, zone="" if by_id else zone, zone_id=by_id, pack=query.pack, most=query.most)
-        )
-        if found:
-            return sorted((line for _, line in reversed(found)), key=lambda line: line.at)
-    return []
+    """What happened, oldest first. A zone may be given by its id as well."""
+    if _ID.fullmatch(query.zone):
+        query = replace(query, zone="", zone_id=query.zone)
+    return sorted((line for _, line in reversed(store.journal(query))), key=lambda line: line.at)
 
 
 def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:

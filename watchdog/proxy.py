@@ -7,16 +7,16 @@ nothing here judges a proxy's own URL (``config.environment`` does, at the start
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
+
+import msgspec
 
 _HOST = re.compile(r"\.?(?:[\w-]+\.)*[\w-]+\.?")
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Direct:
+class _Direct(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of ``NO_PROXY``: a host with everything below it, or a network; ``port`` is 0 for any."""
 
     host: str = ""

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
 
-import httpx
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
+from tests.harness.over_httpx import OverHttpx
 from watchdog.cycle import Components, Configured, Cycle
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.budget import Budget
@@ -28,7 +28,7 @@ WAIT = timedelta(minutes=15)
 WATCHED = ZoneRef("main", "example.com", ZONE)
 
 
-class Wire(httpx.AsyncBaseTransport):
+class Wire(OverHttpx):
     """The way to the simulator. ``on_patch`` is told when a PATCH is about to arrive, and may raise instead."""
 
     def __init__(self, onwards):
@@ -72,7 +72,7 @@ class Stage:
             Components(
                 configured=Configured(
                     agenda=Agenda(WAIT, WAIT),
-                    watched=WatchedZones((), {}, WAIT),
+                    watched=WatchedZones((WATCHED,), {}, WAIT),
                     clients={"main": self.client},
                     rules=lambda _: self.rules,
                     diagnoser=None,

@@ -1,10 +1,11 @@
 """The year of recovery is only worth something if it is the same for all, and if it would notice a worse daemon."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.harness.values import replace
 
 HERE = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(HERE))

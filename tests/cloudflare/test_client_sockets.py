@@ -695,8 +695,9 @@ async def test_a_certificate_for_another_host_is_refused(certificate, monkeypatc
         assert server.heard == []
 
 
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
 @in_real_time
-async def test_a_server_that_speaks_no_tls_is_sent_nothing_it_could_read():
+async def test_a_server_that_speaks_no_tls_is_sent_nothing_it_could_read(scheme):
     heard = b""
 
     async def answer_in_clear(reader, writer):
@@ -706,7 +707,7 @@ async def test_a_server_that_speaks_no_tls_is_sent_nothing_it_could_read():
         writer.close()
 
     listening = await asyncio.start_server(answer_in_clear, "127.0.0.1", 0)
-    async with listening, calling(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}") as client:
+    async with listening, calling(f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}") as client:
         failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
     assert (failed.code, failed.sent) == ("tls", False)
     assert b"simulated-token" not in heard

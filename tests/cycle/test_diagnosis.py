@@ -1,12 +1,12 @@
 """What a diagnosis changes in the flow. The diagnoser here says what DNS would show; who asks has tests of its own."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.simulator.scenario import Fault

@@ -1,13 +1,13 @@
 """One zone's, one account's, one pack's trouble is its own: what it is told as, and that the others do not notice."""
 
 import asyncio
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.leases import Alone
 from watchdog.simulator.scenario import pack_id, zone_id
 

@@ -1,11 +1,11 @@
 """One daemon as one of several that share a state: what it says of the others, and what it leaves alone."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 
 from tests.harness.fleet import as_a_daemon
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.health import Health
 from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease, Replica, Roll

@@ -360,3 +360,72 @@ async def test_a_restart_that_waits_for_its_turn_is_not_sent_once_restarts_are_t
             await fleet.sleep(3600)
             assert fleet.patches() == []
             assert fleet.row("a.example")["reason"] == "disabled"
+
+
+def taken_out(fleet):
+    """The fleet's configuration without its first zone."""
+    return fleet.start.load({**fleet.settings, "zones": fleet.settings["zones"][1:]})
+
+
+@in_simulated_time
+async def test_a_zone_that_is_taken_out_while_its_pack_is_read_again_gets_no_restart(start):
+    async with start({"a.example": [timed_out()], "b.example": CALM}) as fleet:
+        without = taken_out(fleet)
+        fleet.wire.before("GET", pack_id("a.example", 0), lambda: fleet.runtime.apply(without))
+        await fleet.watch(minutes=20)
+        assert fleet.patches() == []
+        assert [event.reason for event in fleet.events("restart_held")] == ["disabled"]
+        assert fleet.events("restart_intended") == []
+
+
+def once_stored(fleet, config):
+    """This configuration is taken as soon as an intent is on the disk."""
+    intend = fleet.components.intents.intend
+
+    async def intended(*intent):
+        stored = await intend(*intent)
+        fleet.runtime.apply(config)
+        return stored
+
+    fleet.components.intents.intend = intended
+
+
+@in_simulated_time
+async def test_restarts_that_are_turned_off_while_an_intent_is_stored_hold_it(start):
+    async with start({"a.example": [timed_out()]}) as fleet:
+        once_stored(fleet, fleet.start.load({**fleet.settings, "restart": {"enabled": False}}))
+        await fleet.look()
+        assert fleet.patches() == []
+        assert (fleet.row("a.example")["decision"], fleet.row("a.example")["reason"]) == ("leave", "disabled")
+
+
+@in_simulated_time
+async def test_a_zone_that_is_taken_out_while_its_intent_is_stored_gets_no_restart_and_no_attempt(start):
+    async with start({"a.example": [timed_out()], "b.example": CALM}) as fleet:
+        once_stored(fleet, taken_out(fleet))
+        await fleet.watch(minutes=20)
+        assert fleet.patches() == []
+        assert fleet.store.history_of(zone_id("a.example"), pack_id("a.example", 0)).attempts == 0
+        assert fleet.store.restarts_since(fleet.clock.now() - timedelta(hours=2)) == []
+
+
+@in_simulated_time
+async def test_a_zone_that_is_taken_out_waits_no_longer_for_a_restart_though_restarts_were_off_for_it_alone(start):
+    """Once its own settings are gone, the general ones would let it be restarted."""
+    config = {"per_zone": {"a.example": {"restart": {"enabled": False}}}}
+    async with start({"a.example": [timed_out()], "b.example": CALM}, config=config) as fleet:
+        without = taken_out(fleet)
+        fleet.wire.before("GET", "certificate_packs", lambda: fleet.runtime.apply(without))
+        await fleet.watch(minutes=20)
+        assert fleet.patches() == []
+
+
+@in_simulated_time
+async def test_a_pack_that_is_taken_out_while_it_is_read_again_gets_no_restart(start):
+    packs = [timed_out(hosts=["a.example"]), {"status": "active", "hosts": ["www.a.example"]}]
+    async with start({"a.example": packs}) as fleet:
+        only = {**fleet.settings["zones"][0], "packs": [pack_id("a.example", 1)]}
+        other = fleet.start.load({**fleet.settings, "zones": [only]})
+        fleet.wire.before("GET", pack_id("a.example", 0), lambda: fleet.runtime.apply(other))
+        await fleet.watch(minutes=20)
+        assert fleet.patches() == []

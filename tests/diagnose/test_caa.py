@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -6,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.dns import FULL, NOW, PARTIAL, Responder, diagnose, names, pack
+from tests.harness.values import replace
 from watchdog.diagnose.caa import ISSUERS, judge_records
 from watchdog.diagnose.responses import CaaRecord
 from watchdog.model.packs import ManualRecord

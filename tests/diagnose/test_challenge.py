@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
 from tests.harness.dns import FULL, NOW, PARTIAL, TXT, Responder, diagnose, names, pack
+from tests.harness.values import replace
 from watchdog.model.findings import placed, to_place
 from watchdog.model.packs import HttpToken, ManualRecord, Validation, ZoneFacts
 
@@ -301,6 +300,18 @@ def test_name_servers_at_the_challenged_name_cut_it_off(resolver):
 def test_a_zone_of_its_own_between_the_name_and_ours_cuts_it_off(resolver):
     resolver.records[HOST] = ["SOA", "A 192.0.2.1"]
     assert ("ns_cut", "likely", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL))
+
+
+def test_name_servers_are_not_asked_for_where_the_answer_for_txt_says_which_zone_it_comes_from(resolver):
+    diagnose(pack(HOST), resolver, facts=FULL)
+    assert resolver.asked[f"_acme-challenge.{HOST}", "TXT", "udp"] == 1
+    assert resolver.asked[f"_acme-challenge.{HOST}", "NS", "udp"] == 0
+
+
+def test_name_servers_are_asked_for_where_a_resolver_names_no_zone(resolver):
+    silent = Responder(resolver.records, {".": "no-soa"})
+    diagnose(pack(HOST), resolver, silent, facts=FULL)
+    assert silent.asked[f"_acme-challenge.{HOST}", "NS", "udp"] == 1
 
 
 def test_that_the_zone_itself_lies_in_another_zone_cuts_nothing_off(resolver):

@@ -12,7 +12,7 @@ import pytest
 from tests.harness.dns import FULL, PATIENT, Responder, pack
 from tests.harness.dns import story as examined
 from watchdog.diagnose.http_tokens import Reach
-from watchdog.diagnose.transport import MOST_RECORDS, TooLargeError, parse
+from watchdog.diagnose.message import MOST_RECORDS, TooLargeError, parse
 from watchdog.model.packs import HttpToken, Validation
 
 IN_REAL_TIME = pytest.mark.process
@@ -37,7 +37,7 @@ def test_an_answer_with_thousands_of_records_is_refused_unread():
 
 
 def test_as_many_records_as_there_may_be_are_read():
-    assert len(parse(full_of_names(MOST_RECORDS - 1, SHORT_NAME)).answer) == 1
+    assert len(parse(full_of_names(MOST_RECORDS - 1, SHORT_NAME)).records) == MOST_RECORDS - 1
 
 
 class Hostile(Responder):

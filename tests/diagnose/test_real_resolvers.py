@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import dns.query
 import pytest
 
 from tests.harness.dns import NOW, TXT, names, pack
+from tests.harness.values import replace
 from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.model.findings import Finding
 from watchdog.model.packs import ManualRecord, ZoneFacts

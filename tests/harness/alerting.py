@@ -189,7 +189,7 @@ def gave_up(name="p1", attempts=8, **more):
 
 
 @asynccontextmanager
-async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None, tenure=ALONE):
+async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None, tenure=ALONE, account="main"):
     """One life over the state in ``folder``; ``kill`` ends it without a goodbye. Each write waits for ``disk``.
 
     Of what is not held by ``tenure`` it tells nobody.
@@ -197,7 +197,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
 
     def read(text):
         path = folder / "config.yaml"
-        path.write_text(CONFIG + text)
+        path.write_text(CONFIG.replace("main", account) + text)
         return load(path, {})
 
     opened = store or Store.open(f"sqlite:///{folder / 'state.db'}", exclusive=True)

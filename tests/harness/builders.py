@@ -103,10 +103,10 @@ class Day:
         self.said = []
         self.repeat_every = repeat_every
 
-    def step(self, now, *alerts, unwell=None, gone=(), listening=True):
+    def step(self, now, *alerts, unwell=None, gone=(), **more):
         now = at(now) if isinstance(now, str) else now
         found = {each.fingerprint: each for each in alerts}
-        done = deduplicate(self.log, found, unwell or {}, frozenset(gone), now, self.repeat_every, listening=listening)
+        done = deduplicate(self.log, found, unwell or {}, frozenset(gone), now, self.repeat_every, **more)
         self.log = done.log
         told = [(f"{now:%H:%M}", str(each.kind), each.alert.subject.split("/")[1]) for each in done.notices]
         self.said += told

@@ -84,7 +84,8 @@ class Responder(Resolver):
         return None
 
     def enclosing(self, name: str) -> str:
-        zones = (above for above in parents(name) if any(t.startswith("SOA") for t in self.records.get(above, [])))
+        tops = ("SOA", "NS ")  # a zone begins there: whoever asks below is referred to its own servers
+        zones = (above for above in parents(name) if any(t.startswith(tops) for t in self.records.get(above, [])))
         return next(zones, ".")
 
     def _odd(self, name: str, kind: str) -> str:

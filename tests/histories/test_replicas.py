@@ -188,15 +188,32 @@ def test_a_rolling_upgrade_leaves_replicas_on_two_versions_for_a_while(tmp_path)
     assert history.tally["looks at replicas that differ"] > 20
 
 
-def test_each_lease_that_is_taken_stands_in_the_journal(tmp_path):
-    history = small(tmp_path, ROLLING)
+def of_leases(history):
+    """By event: how often it stands in the journal of what was lived through, for each account."""
     with patch.object(history.server, "close"):
         history.live()
+    columns = schema.journal.c
     with history.server.transaction(0) as connection:
-        of_leases = schema.journal.c.event == "lease_acquired"
-        told = Counter(connection.execute(sa.select(schema.journal.c.account).where(of_leases)).scalars())
+        found = connection.execute(sa.select(columns.event, columns.account).where(columns.event.like("lease_%"))).all()
     history.server.close()
-    assert told == history.laws.taken
+    return {event: Counter(account for each, account in found if each == event) for event, _ in found}
+
+
+def test_each_lease_that_is_taken_or_handed_over_stands_in_the_journal(tmp_path):
+    history = small(tmp_path, ROLLING)
+    told = of_leases(history)
+    assert told["lease_acquired"] == history.laws.taken
+    # Whoever works an account when all is over has it still.
+    assert told["lease_handed_over"] == history.laws.taken - Counter(dict.fromkeys(history.laws.taken, 1))
+
+
+def test_each_lease_that_is_lost_stands_in_the_journal_though_it_was_another_s_by_then(tmp_path):
+    history = small(tmp_path, *in_turn("pause", turns=0, lasts=200.0, asleep=False))
+    told = of_leases(history)
+    assert told["lease_acquired"] == history.laws.taken
+    gone = told["lease_lost"] + told["lease_handed_over"]
+    assert told["lease_lost"]
+    assert gone == history.laws.taken - Counter(dict.fromkeys(history.laws.taken, 1))
 
 
 def test_a_replica_that_does_not_say_what_it_runs_is_noticed(tmp_path, monkeypatch):
@@ -217,3 +234,26 @@ def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, mo
     enrol = Agenda.enrol
     monkeypatch.setattr(Agenda, "enrol", lambda self, zones, _, now: enrol(self, zones, set(), now + self.interval))
     assert "after its holder went" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
+
+
+def test_the_alerts_of_an_account_that_every_replica_has_lost_are_over_once_and_nothing_of_them_is_kept(tmp_path):
+    without = {"account": "other", "lasts": plan.HOUR}
+    lost = [plan.Happening(1800.0 + 5 * each, "without an account", {"replica": each, **without}) for each in (0, 1)]
+    history, kept = small(tmp_path, *lost, restart={"max_attempts": 1}), set()
+
+    def look():
+        with history.server.transaction(0) as connection:
+            for table in (schema.alert_log, schema.alert_groups, schema.outbox):
+                kept.update(connection.execute(sa.select(table.c.account)).scalars())
+
+    history.later(2500.0, look)
+    history.live()
+    assert kept == {"main"}
+    letters = [each for each in history.people.letters() if "other" in each["title"]]
+    assert "no longer configured after" in letters[1]["title"]
+    told = [(each["status"], each["title"].split(":")[0]) for each in letters]
+    assert told == [
+        ("firing", "[critical] gave_up"),
+        ("resolved", "[resolved] gave_up"),
+        ("firing", "[critical] gave_up"),  # it is configured again when all is calm
+    ]

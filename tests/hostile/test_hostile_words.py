@@ -13,6 +13,7 @@ import socket
 
 import dns.message
 import dns.rdataclass
+import dns.rdatatype
 import dns.rrset
 import msgspec
 import pytest
@@ -26,8 +27,8 @@ from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.translate import translate
 from watchdog.diagnose import validation_errors
+from watchdog.diagnose.message import parse
 from watchdog.diagnose.responses import read
-from watchdog.diagnose.transport import parse
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
@@ -93,7 +94,8 @@ def from_dns(evil):
     reply.answer.append(dns.rrset.from_text(ASKED, 60, dns.rdataclass.IN, "TXT", quoted))
     reply.answer.append(dns.rrset.from_text(ASKED, 60, dns.rdataclass.IN, "CAA", f"0 issue {quoted.split()[0]}"))
     message = parse(reply.to_wire())
-    said = (*read(message, ASKED, "TXT", "r").values, *map(str, read(message, ASKED, "CAA", "r").caa))
+    said = (*read(message, dns.rdatatype.TXT, "r").values, *map(str, read(message, dns.rdatatype.CAA, "r").caa))
+    assert len(said) == 2
     return [
         Finding(name=FindingName.OTHER, certainty=Certainty.CERTAIN, host="", says=text, remedy=text) for text in said
     ]

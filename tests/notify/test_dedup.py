@@ -1,6 +1,5 @@
 """Once: said when it starts, when it gets worse, now and then while it lasts, and when it is over."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.builders import DAY, T0, Day, alert, at
+from tests.harness.values import replace
 from watchdog.model.alerts import AlertLog, Kind, Phase
 from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import CRITICAL_WITHIN, EARLY, GAPS, deduplicate
@@ -144,6 +144,26 @@ def test_what_is_missing_for_an_hour_is_no_longer_watched_and_a_shorter_gap_is_n
     assert day.said == [("12:00", "started", "p1")]
     day.step("14:01", gone=gone)
     assert day.said[1:] == [("14:01", "gone", "p1")]
+
+
+def test_what_is_of_an_account_that_is_configured_no_more_is_over_at_once_though_it_flaps_and_its_group_is_silent():
+    day, retired = Day(), {alert().fingerprint}
+    for minute in range(3):
+        day.step(f"12:{3 * minute:02}", alert())
+        day.step(f"12:{3 * minute + 1:02}")
+    day.step("12:30", alert())
+    before = len(day.said)
+    [end] = day.step("12:31", retired=retired)
+    assert day.said[before:] == [("12:31", "gone", "p1")]
+    assert end.retired
+
+
+def test_what_nobody_was_told_of_is_over_without_a_word_when_its_account_is_configured_no_more():
+    day, patient = Day(), alert(reason=Reason.UNSEEN, patience=timedelta(minutes=30))
+    day.step("12:00", patient)
+    day.step("12:01", retired={patient.fingerprint})
+    assert day.said == []
+    assert day.log.entries == {}
 
 
 # ── groups ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,6 +64,11 @@ def test_what_is_no_longer_watched_is_not_said_to_be_well():
     assert "no longer watched after 5 min" in message.title
 
 
+def test_what_is_of_an_account_that_is_configured_no_more_says_so():
+    [message] = said(Notice(Kind.GONE, alert(), T0 + timedelta(minutes=5), retired=True))
+    assert "no longer configured after 5 min" in message.title
+
+
 def test_many_packs_of_one_reason_and_account_are_one_message_that_lists_them():
     [message] = said(*(notice(Kind.STARTED, f"p{number:03}", body="b" * 900) for number in range(500)))
     assert message.title == "[critical] gave_up: 500 packs in 500 zones of account main"

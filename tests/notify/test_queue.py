@@ -1,12 +1,12 @@
 """A queue: in order, tried until accepted, bounded, and alone."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 from tests.harness.builders import message
 from tests.harness.time import LoopClock, in_simulated_time
+from tests.harness.values import replace
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
 

@@ -1,6 +1,5 @@
 """Several alerts about one pack are one story: people are told of a pack once a day, and of what is graver at once."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import DAY, T0, Day, alert, at
+from tests.harness.values import replace
 from watchdog.model.alerts import AlertLog, Kind, Route
 from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import deduplicate

@@ -1,7 +1,6 @@
 """From Cloudflare to the person who is told: what goes wrong there, and how many messages of it arrive here."""
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,12 +9,14 @@ import pytest
 from tests.harness.alerting import Diagnoser, chain
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.model.reasons import ALERTS
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.runtime import inventory
 from watchdog.simulator.scenario import pack_id
+from watchdog.state import outbox
 
 ROOT = Path(__file__).parents[2]
 ZONE = "a.example"
@@ -251,3 +252,40 @@ async def test_five_hundred_packs_that_their_authority_refuses_are_one_message_f
         "[warning] ca_refuses: 250 packs in 25 zones of account main",
         "[warning] ca_refuses: 250 packs in 25 zones of account second",
     ]
+
+
+GIVES_UP = {"restart": {"max_attempts": 2, "backoff": {"jitter": 0.0}}}
+BOTH = [{"name": "am", "alertmanager": "http://am.test"}, {"name": "hook", "webhook": "http://hook.test/"}]
+
+
+@in_simulated_time
+async def test_alerts_of_an_account_that_was_taken_out_are_over_after_one_pass(tmp_path):
+    partner, config = {"p.example": [timed_out(hosts=["p.example"])]}, GIVES_UP | {"alerts": {"destinations": BOTH}}
+    async with chain(tmp_path, OTHERS, partner=partner, config=dict(config)) as runtime:
+        await runtime.watch(hours=2)
+        world, network = runtime.fleet.world, runtime.network
+        [(name, _)] = network.firing()
+    async with chain(tmp_path, OTHERS, world=world, network=network, config=dict(config)) as again:
+        await again.watch(minutes=1)
+        assert again.pipeline.rows()["alerts"] == []
+        assert network.firing() == [(name, network.told()[-1]["at"])]
+        await again.watch(hours=25)
+        assert outbox.load(again.fleet.store).log.entries == {}
+    assert [re.sub(r"after .*", "", title) for title in titles(again)] == [
+        "[critical] gave_up: p.example: gave up ",
+        "[resolved] gave_up: p.example: no longer configured ",
+    ]
+
+
+@in_simulated_time
+async def test_what_is_of_an_account_that_only_got_another_name_does_not_end_before_its_zones_were_looked_at(tmp_path):
+    tokens = {"tokens": [{"name": name, "value": f"token-of-{name}"} for name in ("main", "old", "new")]}
+    packs = {"p.example": [timed_out(hosts=["p.example"])]}
+    async with chain(tmp_path, OTHERS, old=packs, config=dict(GIVES_UP), scenario=tokens) as runtime:
+        await runtime.watch(hours=2)
+        world, network = runtime.fleet.world, runtime.network
+    async with chain(tmp_path, OTHERS, new=packs, world=world, network=network, config=dict(GIVES_UP)) as again:
+        again.fleet.fault(kind="html_error", status=502, zone="p.example", until="140m")  # 20 minutes more
+        await again.watch(hours=4)
+        assert [alert["account"] for alert in again.pipeline.rows()["alerts"]] == ["new"]
+    assert titles(again) == ["[critical] gave_up: p.example: gave up after 2 restarts"]

@@ -1,11 +1,10 @@
 """One look at one zone: all of its packs, or those the configuration names, or why it could not be seen."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.harness.cloudflare_client import Sky
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.observation import Seen, Unseen
 from watchdog.model.packs import ZoneRef, pack_key
 from watchdog.model.reasons import Reason

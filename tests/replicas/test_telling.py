@@ -1,6 +1,5 @@
 """Each account's alerts are told by its holder; the next one knows what was told, and goes on there."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -10,12 +9,14 @@ from tests.harness.alerting import Network, gave_up, living
 from tests.harness.builders import NOW, pack, zone
 from tests.harness.postgresql import postgresql
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Fence, Replica
 from watchdog.notify.rules import Standing
+from watchdog.state import outbox
 from watchdog.state.store import Store
 
 pytestmark = pytest.mark.real
-TTL = timedelta(hours=10)  # real time stands still here, and simulated time runs
+TTL = timedelta(minutes=5)  # by the real clock, which stands still beside the simulated one
 _schemas = count(1)
 
 
@@ -66,21 +67,22 @@ class Two:
 
     def __init__(self, folder, url):
         self._folder, self._url = folder, url
+        self.account_of_b = "main"
         self.told_by_a, self.told_by_b = Network(), Network()
 
     async def __aenter__(self):
-        self.a, self._life_of_a = await self._begin("a", self.told_by_a)
-        self.b, self._life_of_b = await self._begin("b", self.told_by_b)
+        self.a, self._life_of_a = await self._begin("a", self.told_by_a, "main")
+        self.b, self._life_of_b = await self._begin("b", self.told_by_b, self.account_of_b)
         return self
 
     async def __aexit__(self, *_):
         await self._life_of_a.__aexit__(None, None, None)
         await self._life_of_b.__aexit__(None, None, None)
 
-    async def _begin(self, name, network):
+    async def _begin(self, name, network, account):
         store = Store.open(self._url, exclusive=True)
         tenure = Holding(store, name)
-        life = living(self._folder, network, store=store, tenure=tenure)
+        life = living(self._folder, network, store=store, tenure=tenure, account=account)
         tenure.household = await life.__aenter__()
         tenure.pipeline = tenure.household.pipeline
         return tenure, life
@@ -89,6 +91,23 @@ class Two:
 @pytest.fixture
 def two(tmp_path, url):
     return lambda: Two(tmp_path, url)
+
+
+@pytest.fixture
+def apart(two):
+    """Two whose configurations have nothing in common: ``a`` has the account ``main``, ``b`` has ``other``."""
+
+    def begin():
+        found = two()
+        found.account_of_b = "other"
+        return found
+
+    return begin
+
+
+ONLY_B = Standing(configured=frozenset({"other"}))
+OF_A = {"zones": [zone("a.example")]}
+OF_B = {"zones": [zone("b.example", "other")], "standing": ONLY_B}
 
 
 def number(letter):
@@ -177,3 +196,55 @@ async def test_who_was_taken_over_from_writes_nothing_of_the_account_any_more(tw
         await found.a.household.passes(pack("p1", "active"), count=90)
         assert found.a.epochs == {}
         assert len(found.b.pipeline.rows()["alerts"]) == 1
+
+
+@in_simulated_time
+async def test_who_tells_of_the_watchdog_tells_the_end_of_what_no_replica_is_configured_with(apart):
+    async with apart() as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
+        found.a.give("main")
+        await found.b.household.passes(**OF_B, count=5)
+        assert found.told_by_b.titles() == []  # somebody else may tell of the watchdog, and does this as well
+        await found.b.take(WATCHDOG)
+        await found.b.household.passes(**OF_B, count=5)
+        [title] = found.told_by_b.titles()
+        assert title.startswith("[resolved] gave_up: a.example: no longer configured after")
+        assert number(found.told_by_b.told()[0]) > number(found.told_by_a.told()[0])
+        kept = outbox.load(found.b.store)
+        assert (kept.log.entries, kept.log.groups, kept.letters) == ({}, {}, [])
+
+
+@in_simulated_time
+async def test_what_somebody_still_holds_or_is_configured_with_is_left_alone(apart):
+    async with apart() as found:
+        await found.a.take("main")
+        await found.b.take(WATCHDOG)
+        await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
+        await found.b.household.passes(**OF_B, count=5)
+        found.a.give("main")
+        standing = Standing(configured=frozenset({"main", "other"}))
+        await found.b.household.passes(**OF_B | {"standing": standing}, count=5)
+        assert found.told_by_b.titles() == []
+        assert len(outbox.load(found.b.store).log.entries) == 1
+
+
+@in_simulated_time
+async def test_what_could_not_be_delivered_of_such_an_account_is_delivered_by_whoever_tells_of_the_watchdog(apart):
+    async with apart() as found:
+        found.told_by_a.down.add("hook.test")
+        found.told_by_b.down.add("hook.test")
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
+        found.a.give("main")
+        await found.b.take(WATCHDOG)
+        await found.b.household.passes(**OF_B, count=5)
+        found.b.give(WATCHDOG)
+        found.told_by_a.down.clear()
+        await found.a.take(WATCHDOG)
+        await found.a.household.passes(zones=[zone("a.example")], count=20)
+        assert [title.split(":")[0] for title in found.told_by_a.titles()] == [
+            "[critical] gave_up",
+            "[resolved] gave_up",
+        ]
+        assert outbox.load(found.a.store).letters == []

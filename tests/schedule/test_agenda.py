@@ -1,10 +1,10 @@
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.harness.values import replace
 from watchdog.model.packs import ZoneRef
 from watchdog.schedule.agenda import Agenda
 

@@ -1,11 +1,11 @@
 """Who is to work which account: evenly, by whoever can, and nothing moves that need not."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Lease, Replica, Roll
 from watchdog.schedule.spread import Share, plan, share
 

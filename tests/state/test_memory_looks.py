@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.time import in_simulated_time, simulated
+from tests.harness.values import replace
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis

@@ -1,6 +1,5 @@
 """What goes in comes out: every value, exactly, also for another process."""
 
-import dataclasses
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, JournalLine, Remembered, ZoneMemory
 from watchdog.model.packs import Pack
@@ -234,7 +234,7 @@ def test_prune_keeps_every_pack_and_its_history_however_old(store, kit):
 def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
     monkeypatch.setattr(journal, "ROWS", 3)
     line = JournalLine(at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p")
-    store.save(Changes(journal=[dataclasses.replace(line, detail=str(n)) for n in range(10)]), kit.now)
+    store.save(Changes(journal=[replace(line, detail=str(n)) for n in range(10)]), kit.now)
     assert store.prune(kit.t0, kit.t0) == 7
     assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
 

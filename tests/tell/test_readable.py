@@ -100,7 +100,7 @@ def test_every_text_of_the_reasons_can_be_read():
 
 
 def vars_of(meaning):
-    return [value for name in meaning.__dataclass_fields__ if isinstance(value := getattr(meaning, name), str)]
+    return [value for name in meaning.__struct_fields__ if isinstance(value := getattr(meaning, name), str)]
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -7,9 +7,8 @@ dies. The PATCH is sent once. When its answer does not tell what happened, the p
 Each step takes values and gives one; none raises anything that Cloudflare causes.
 """
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import (

@@ -6,7 +6,7 @@ what Cloudflare said last. ``retries`` looks here before a GET, ``client`` befor
 ``throttling`` hold. Nothing here is kept over a restart or a reload.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -37,8 +37,7 @@ FORBIDDEN_FOR = 900.0
 """Seconds after which a call is tried again that needs a permission that is missing."""
 
 
-@dataclass(slots=True)
-class _Hold:
+class _Hold(msgspec.Struct):
     until: float
     refused: Held  # and not what was raised, which keeps a whole call alive
     in_a_row: int

@@ -7,7 +7,8 @@ says of ``"list_zones"`` is no word about restarts. ``rate_limit`` alone calls t
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from watchdog.cloudflare import ratelimit_headers
 from watchdog.cloudflare.ratelimit_headers import DEFAULT
@@ -26,8 +27,7 @@ MOST_POLICIES = 20
 """Policies that are told apart; Cloudflare names one or two."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Policy:
+class _Policy(msgspec.Struct, kw_only=True):
     """What Cloudflare said of one policy. ``left`` is what it said is left, less what was sent since.
 
     ``headroom`` is what looks leave to the others of the same user. ``window`` is that of a policy besides the default

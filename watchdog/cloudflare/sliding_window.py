@@ -7,11 +7,11 @@ windows, a request can only have been counted between these two.
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True):
     """At most ``requests`` in any ``per`` seconds, of which we use ``share`` (0 to 1)."""
 
     requests: int

@@ -7,7 +7,8 @@ and wording are looked at first and the status last. Each row with its source an
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -51,8 +52,7 @@ _HEADER_CODES = frozenset({6100, 6101, 6102, 6103, 6111})
 _ABOUT_A_HEADER = r"x-auth-(?:key|email)|authorization"
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(msgspec.Struct, frozen=True):
     """One entry of an envelope's ``errors``: its ``chain``'s codes, and the ``details``, the chain's messages."""
 
     code: int
@@ -61,8 +61,7 @@ class Complaint:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """An error of the edge, as JSON problem details. ``code`` is 0 where it has none; ``retry_after`` in seconds."""
 
     text: str

@@ -21,12 +21,12 @@ Five restarts on the first day, and the eighth on the third. Jitter only ever le
 earlier than the table says, unless a restart would come too late for the renewal (``checks``).
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+
+class Backoff(msgspec.Struct, frozen=True):
     """The waits between the restarts of one pack: ``initial`` × ``factor`` per further restart, at most ``longest``.
 
     ``jitter``, 0 to 1, is the part of itself by which a wait may be drawn longer.

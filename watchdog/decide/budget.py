@@ -10,9 +10,10 @@ what ``state`` knows of the last hour.
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+
+import msgspec
 
 from watchdog.model.history import History
 from watchdog.model.packs import PackKey
@@ -20,16 +21,14 @@ from watchdog.model.packs import PackKey
 HOUR = timedelta(hours=1)
 
 
-@dataclass(slots=True, eq=False)
-class Place:
+class Place(msgspec.Struct, eq=False):
     """One restart's place in its account's hour."""
 
     account: str
     at: datetime
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     due: datetime
     seen_at: datetime
 

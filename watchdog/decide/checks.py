@@ -3,7 +3,6 @@
 A check returns its decision, or ``None`` when it has nothing to say.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,15 +22,14 @@ LAST_CHANCE = timedelta(hours=3)
 the last restart is not over: time for a few restarts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartRules:
+class RestartRules(msgspec.Struct, frozen=True, kw_only=True):
     """What the configuration says of one zone's restarts; ``max_per_hour`` is its account's."""
 
     enabled: bool = True
     max_attempts: int = 8
     max_per_hour: int = 60
     recheck: bool = True
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = msgspec.field(default_factory=Backoff)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

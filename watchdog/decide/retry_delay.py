@@ -25,8 +25,9 @@ No wait gets longer than the backoff's longest by this, only a CA's limit may. W
 renewal, the alert about the expiry says so at once (``model.ending``).
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from watchdog.decide.backoff import Backoff
 from watchdog.model.findings import Limit
@@ -42,8 +43,7 @@ LONGEST_LIMIT = timedelta(days=31)
 """A message that names a later time than this is not believed: no limit of any authority lasts so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """How one reason moves the next restart: the wait times ``stretch``, no shorter than the CA's limit asks for."""
 
     stretch: float = 1.0

@@ -9,8 +9,9 @@ The parameters of RFC 8657 (``accounturi``, ``validationmethods``) bind Let's En
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import base_of, below, disagreement, via
@@ -34,8 +35,7 @@ _METHODS = {"txt": "dns-01", "http": "http-01"}  # RFC 8657, as far as Cloudflar
 _AT_CLOUDFLARE = ".cdn.cloudflare.net"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a set of CAA records means for one authority. ``because`` ends a sentence; ``restricts`` is a condition.
 
     ``critical`` where a record that nobody understands forbids it.
@@ -97,8 +97,7 @@ def _restriction(parameters: str, ways: set[str]) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(msgspec.Struct, frozen=True):
     """Where one resolver's climb ended: at records, past the top (no records), or at a failing lookup."""
 
     at: str

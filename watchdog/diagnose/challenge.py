@@ -12,9 +12,9 @@ its token page is seen to be wrong.
 
 from asyncio import shield
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
@@ -35,8 +35,7 @@ _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Name:
+class _Name(msgspec.Struct, frozen=True, kw_only=True):
     """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
 
     ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not.
@@ -105,7 +104,7 @@ async def check_challenge(
     if alias:
         return found + _aliased(wanted, alias, told)
     if zone.type != "partial" and not all(answer.status in UNTOLD for answer in answers):
-        found += await _cut(lookups, zone, wanted)
+        found += await _cut(lookups, zone, wanted, answers)
     if not told or not any(answer.status in TOLD for answer in answers):
         return found
     if wanted.tokens:
@@ -258,17 +257,27 @@ def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     return [wanted.wants_delegation(FindingName.DELEGATED_ELSEWHERE, says, remedy)]
 
 
-async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> list[Finding]:
-    """An NS record between the zone and the name: what Cloudflare places in the zone is not seen there."""
+async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name, answers: Sequence[Answer]) -> list[Finding]:
+    """An NS record between the zone and the name: what Cloudflare places in the zone is not seen there.
+
+    ``answers`` are those to the question for TXT: one that says that nothing is there names the zone it comes from.
+    """
+    apex = zone.name.rstrip(".").lower()
+    if all(answer.enclosing and not answer.chain and not _cuts(answer.enclosing, wanted, apex) for answer in answers):
+        return []
     for answer in await lookups.ask(wanted.name, "NS"):
-        apex = zone.name.rstrip(".").lower()
         cut = wanted.name if answer.status is ResponseStatus.FOUND and not answer.chain else answer.enclosing
-        if cut == wanted.name or (not answer.chain and cut != apex and below(cut, apex)):
+        if _cuts(cut, wanted, apex) and (cut == wanted.name or not answer.chain):
             where = f": {', '.join(answer.values[:4])}" if answer.values else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."
             remedy = f"Take the NS records off {cut}, or place a delegation CNAME for {wanted.name} on those servers."
             return [wanted.wants_delegation(FindingName.NS_CUT, says, remedy)]
     return []
+
+
+def _cuts(zone: str, wanted: _Name, apex: str) -> bool:
+    """Whether this is a zone of its own that the name lies in, below the one at Cloudflare."""
+    return zone == wanted.name or (zone != apex and below(zone, apex))
 
 
 def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool) -> list[Finding]:

@@ -7,10 +7,10 @@ page are read, however it is encoded. The caller sets the deadline.
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 import httpx
+import msgspec
 
 from watchdog.model.text import clean
 
@@ -18,8 +18,7 @@ MOST_BYTES = 4096
 """Bytes read of a page: tokens are short, and what comes instead of one is told by its beginning."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What came. ``status`` is 0 when nothing did, and ``error`` says why."""
 
     status: int

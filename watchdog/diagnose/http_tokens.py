@@ -7,11 +7,12 @@ below ``/.well-known/`` of the pack's own hosts are read, on port 80, from publi
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import msgspec
 
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import base_of, bases
@@ -42,8 +43,7 @@ def is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """How pages are reached. Other values than these are for tests, which have no public addresses."""
 
     port: int = 80

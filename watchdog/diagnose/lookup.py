@@ -1,4 +1,4 @@
-"""Questions to DNS resolvers: with ``resolvers``, ``responses`` and ``transport``, the door for dnspython.
+"""Questions to DNS resolvers: with ``message``, ``resolvers``, ``responses`` and ``transport``, the door for dnspython.
 
 ``Lookups`` holds one pass's questions: each is asked once per resolver, whoever wants to know, with a deadline of its
 own and no more than ``AT_ONCE`` under way. A question never raises. A packet that may have been lost is sent once more
@@ -16,16 +16,15 @@ uses this asks for CAA first, and a CAA question that once failed goes on failin
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import dns.exception
-import dns.name
+import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose.resolvers import Hearing, shown
-from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus, read
+from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.diagnose.transport import exchange, question
 from watchdog.model.text import clean
 
@@ -36,8 +35,7 @@ STANDS_FOR = timedelta(hours=1)
 """How long a failed CAA question is believed more than a cached proof: resolvers keep those about as long."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(msgspec.Struct, frozen=True):
     answer: Answer
     at: datetime
 
@@ -79,7 +77,7 @@ class Lookups:
         self._timeout = timeout.total_seconds()
         self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._asked: dict[tuple[str, str], asyncio.Future[list[Answer]]] = {}
+        self._asked: dict[tuple[str, str], asyncio.Task[tuple[Answer, ...]]] = {}
         self._hearing = [Hearing() for _ in self.resolvers]
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
@@ -98,9 +96,8 @@ class Lookups:
         key = (name.rstrip(".").lower(), kind)
         answers = self._asked.get(key)
         if answers is None:
-            pairs = zip(self.resolvers, self._hearing, strict=True)
-            answers = self._asked[key] = asyncio.gather(*(self._heard(one, known, *key) for one, known in pairs))
-        return tuple(await asyncio.shield(answers))
+            answers = self._asked[key] = asyncio.create_task(self._said(*key))
+        return answers.result() if answers.done() else await asyncio.shield(answers)
 
     async def proven(self, answers: Sequence[Answer]) -> list[Answer]:
         """Those answers that say what is in DNS, and prove it where they say that nothing is there.
@@ -139,6 +136,11 @@ class Lookups:
     async def _greet(self, resolver: tuple[str, int], known: Hearing) -> None:
         hello = await self._one(resolver, ".", "NS")
         known.greeted(answered=hello.status not in UNTOLD)
+
+    async def _said(self, name: str, kind: str) -> tuple[Answer, ...]:
+        pairs = zip(self.resolvers, self._hearing, strict=True)
+        said = [self._heard(one, known, name, kind) for one, known in pairs]
+        return (await said[0],) if len(said) == 1 else tuple(await asyncio.gather(*said))
 
     async def _heard(self, resolver: tuple[str, int], known: Hearing, name: str, kind: str) -> Answer:
         if not await known.may_ask(name):
@@ -199,15 +201,13 @@ class Lookups:
         """The answer, within the deadline, or a time-out is raised."""
         by = shown(resolver)
         try:
-            asked = dns.name.from_text(name)
+            asked = question(name, kind, checking=checking)
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
             return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
-        packet = question(asked, kind, checking=checking)
         try:
             async with asyncio.timeout(self._timeout / 2):
-                message = await exchange(*resolver, packet)
+                return await exchange(resolver, asked, by)
         except TimeoutError:
             async with asyncio.timeout(self._timeout / 2):
-                message = await exchange(*resolver, packet)
-        return read(message, packet.name, packet.kind, by)
+                return await exchange(resolver, asked, by)

@@ -60,14 +60,15 @@ class Hearing:
 
     async def may_ask(self, name: str) -> bool:
         """Whether to send it a question about this name. Waits where the first ones are still under way."""
+        if self.awake:
+            return True
         domain = _domain(name)
-        if not self.awake and domain not in self._tried and len(self._tried) < TRIES:
+        if domain not in self._tried and len(self._tried) < TRIES:
             self._tried[domain] = asyncio.Event()
             return True
-        if not self.awake:
-            await self._greeted.wait()
-            for tried in [self._tried[domain]] if domain in self._tried else list(self._tried.values()):
-                await tried.wait()
+        await self._greeted.wait()
+        for tried in [self._tried[domain]] if domain in self._tried else list(self._tried.values()):
+            await tried.wait()
         return self.awake
 
     def greeted(self, *, answered: bool) -> None:
@@ -77,6 +78,8 @@ class Hearing:
 
     def asked(self, name: str, *, answered: bool) -> None:
         """What became of a question."""
+        if self.awake:
+            return
         if _domain(name) in self._tried:
             self._tried[_domain(name)].set()
         self._heard(answered=answered)

@@ -4,20 +4,17 @@ A time-out, a refusal and a broken signature are answers too, and none of them i
 record". Texts in an answer come from strangers; they are cleaned and bounded here.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import dns.edns
 import dns.flags
-import dns.message
 import dns.name
 import dns.rcode
-import dns.rdataclass
 import dns.rdatatype
 import msgspec
-from msgspec.structs import replace
 
+from watchdog.diagnose.message import Message, text_of
 from watchdog.model.text import clean, plain
 
 MOST_LINKS = 16
@@ -26,9 +23,14 @@ MOST_LINKS = 16
 MOST_VALUES = 100
 """Records read of one answer, however many a stranger sends."""
 
+MOST_ERRORS = 5
+"""Extended errors read of one answer."""
+
 _BOGUS_CODES = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})  # RFC 8914: what says that DNSSEC is to blame
 _VAGUE_CODES = frozenset({0, 13})  # "other" and "cached error" explain nothing
-_CAA, _CNAME = dns.rdatatype.CAA, dns.rdatatype.CNAME
+_CAA, _CNAME, _DNAME = dns.rdatatype.CAA, dns.rdatatype.CNAME, dns.rdatatype.DNAME
+_SERVFAIL, _NXDOMAIN, _NOERROR = dns.rcode.SERVFAIL.value, dns.rcode.NXDOMAIN.value, dns.rcode.NOERROR.value
+_AD = dns.flags.AD.value
 
 
 class ResponseStatus(StrEnum):
@@ -56,8 +58,7 @@ UNTOLD = frozenset({ResponseStatus.TIMEOUT, ResponseStatus.SILENT})
 """Endings that say nothing of the domain."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaaRecord:
+class CaaRecord(msgspec.Struct, frozen=True):
     """One CAA record."""
 
     critical: bool
@@ -91,75 +92,66 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     explained: bool = False
 
 
-def read(message: dns.message.Message, asked: dns.name.Name, kind: dns.rdatatype.RdataType, resolver: str) -> Answer:
+def read(message: Message, kind: dns.rdatatype.RdataType, resolver: str) -> Answer:
     """What a message says of ``kind`` at the name that was asked for."""
-    chain, end, looped = _follow(message, asked, kind)
-    extended = _extended(message)
-    answer = Answer(
-        resolver=resolver,
-        status=ResponseStatus.EMPTY,
-        chain=chain,
-        dnames=_dnames(message) if chain else (),
-        note=clean("; ".join(text for _, text in extended), 200) if extended else "",
-        validated=bool(int(message.flags) & dns.flags.AD.value),
-        explained=any(code not in _VAGUE_CODES for code, _ in extended),
-    )
-    rcode = message.rcode()
+    rcode, errors = message.rcode, message.errors[:MOST_ERRORS]
+    chain, end, looped = _follow(message, kind)
+    note = clean("; ".join(map(_words, errors)), 200) if errors else ""
+    enclosing, values, caa = "", tuple[str, ...](), tuple[CaaRecord, ...]()
     if looped:
-        return replace(answer, status=ResponseStatus.LOOP)
-    if rcode == dns.rcode.SERVFAIL:
-        bogus = any(code in _BOGUS_CODES for code, _ in extended)
-        return replace(answer, status=ResponseStatus.BOGUS if bogus else ResponseStatus.SERVFAIL)
-    records = _records(message, end, kind)
-    if records is not None:
-        rdatas = list(records)[:MOST_VALUES]
+        status = ResponseStatus.LOOP
+    elif rcode == _SERVFAIL:
+        bogus = any(code in _BOGUS_CODES for code, _ in errors)
+        status = ResponseStatus.BOGUS if bogus else ResponseStatus.SERVFAIL
+    elif end is not None and (found := message.data(end, kind, MOST_VALUES)):
+        status = ResponseStatus.FOUND
         if kind is _CAA:
-            return replace(answer, status=ResponseStatus.FOUND, caa=tuple(_caa(rdata) for rdata in rdatas))
-        return replace(answer, status=ResponseStatus.FOUND, values=tuple(_value(rdata, kind) for rdata in rdatas))
-    if rcode == dns.rcode.NXDOMAIN:
-        return replace(answer, status=ResponseStatus.MISSING, enclosing=_enclosing(message))
-    if rcode != dns.rcode.NOERROR:
-        note = answer.note or dns.rcode.to_text(rcode)
-        return replace(answer, status=ResponseStatus.REFUSED, note=note)
-    return replace(answer, enclosing=_enclosing(message))
+            caa = tuple(map(_caa, found))
+        else:
+            values = tuple(_value(each, kind) for each in found)
+    elif rcode in (_NOERROR, _NXDOMAIN):
+        status = ResponseStatus.EMPTY if rcode == _NOERROR else ResponseStatus.MISSING
+        enclosing = message.zone
+    else:
+        status, note = ResponseStatus.REFUSED, note or dns.rcode.to_text(dns.rcode.Rcode.make(rcode))
+    return Answer(
+        resolver=resolver,
+        status=status,
+        values=values,
+        caa=caa,
+        chain=chain,
+        dnames=tuple(map(text_of, message.owners(_DNAME)[:MOST_LINKS])) if chain else (),
+        enclosing=enclosing,
+        note=note,
+        validated=bool(message.flags & _AD),
+        explained=any(code not in _VAGUE_CODES for code, _ in errors),
+    )
 
 
-def _follow(
-    message: dns.message.Message, asked: dns.name.Name, kind: dns.rdatatype.RdataType
-) -> tuple[tuple[str, ...], dns.name.Name, bool]:
-    """The targets of the CNAMEs from the name asked for, where they end, and whether they never do."""
+def _follow(message: Message, kind: dns.rdatatype.RdataType) -> tuple[tuple[str, ...], dns.name.Name | None, bool]:
+    """The targets of the CNAMEs from the name asked for, where they end, and whether they never do.
+
+    A message that holds nothing ends nowhere, and neither does one that repeats no question.
+    """
+    if not message.records or not message.questions:
+        return (), None, False
     chain: list[str] = []
-    at, seen = asked, [asked]
-    while kind is not _CNAME and (alias := _records(message, at, _CNAME)):
-        at = alias[0].target
-        chain.append(_name(at))
+    at = message.asked
+    seen = [at]
+    while kind is not _CNAME and (alias := message.data(at, _CNAME, MOST_VALUES)):
+        at = alias[-1].target
+        chain.append(text_of(at))
         if at in seen or len(chain) >= MOST_LINKS:
             return tuple(chain), at, True
         seen.append(at)
     return tuple(chain), at, False
 
 
-def _records(message: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Any:
-    found = (one for one in message.answer if one.rdtype == kind and one.name == name)
-    return next((one for one in found if one.rdclass == dns.rdataclass.IN), None)
-
-
-def _dnames(message: dns.message.Message) -> tuple[str, ...]:
-    owners = [_name(rrset.name) for rrset in message.answer if rrset.rdtype == dns.rdatatype.DNAME]
-    return tuple(owners[:MOST_LINKS])
-
-
-def _enclosing(message: dns.message.Message) -> str:
-    owners = (rrset.name for rrset in message.authority if rrset.rdtype == dns.rdatatype.SOA)
-    owner = next(owners, None)
-    return "" if owner is None else _name(owner)
-
-
 def _value(rdata: Any, kind: dns.rdatatype.RdataType) -> str:
     if kind is dns.rdatatype.TXT:
         return clean(b"".join(rdata.strings[:20]).decode("utf-8", "replace"), 1000)
     if kind in (_CNAME, dns.rdatatype.NS):
-        return _name(rdata.target)
+        return text_of(rdata.target)
     return plain(rdata.to_text(), 255)
 
 
@@ -168,18 +160,11 @@ def _caa(rdata: Any) -> CaaRecord:
     return CaaRecord(bool(rdata.flags & 128), tag.lower(), value)
 
 
-def _name(name: dns.name.Name) -> str:
-    return plain(name.to_text(omit_final_dot=True), 255).lower()
-
-
-def _extended(message: dns.message.Message) -> list[tuple[int, str]]:
-    """The extended errors (RFC 8914) of an answer: each code, and the words for it as people look them up."""
-    found = [option for option in message.options if isinstance(option, dns.edns.EDEOption)]
-    return [(int(one.code), f"{_words(one.code)}{': ' + one.text if one.text else ''}") for one in found[:5]]
-
-
-def _words(code: int) -> str:
+def _words(error: tuple[int, str]) -> str:
+    """An extended error (RFC 8914) as people look it up."""
+    code, text = error
     try:
-        return f"EDE {int(code)}, {dns.edns.EDECode(code).name.lower().replace('_', ' ')}"
+        said = f"EDE {code}, {dns.edns.EDECode(code).name.lower().replace('_', ' ')}"
     except ValueError:
-        return f"EDE {int(code)}"
+        said = f"EDE {code}"
+    return f"{said}: {text}" if text else said

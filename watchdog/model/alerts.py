@@ -7,9 +7,10 @@ messages; the channels deliver those and ``state`` keeps them. Texts are whole s
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.names import matcher
 from watchdog.model.packs import ManualRecord
@@ -19,8 +20,7 @@ RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that holds now.
 
     ``subject`` names what it is about, the same for as long as that exists: two alerts about one subject are two sides
@@ -102,8 +102,7 @@ class Phase(StrEnum):
         return self in (Phase.OVER, Phase.GONE, Phase.CLOSED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertState:
+class AlertState(msgspec.Struct, frozen=True, kw_only=True):
     """One alert's place in the log: its phase, and what people were told of it.
 
     ``alert`` is as it last held, ``first_at`` when this story of it began. ``notified_at`` is when people were last
@@ -122,8 +121,7 @@ class AlertState:
     flaps: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GroupHistory:
+class GroupHistory(msgspec.Struct, frozen=True):
     """When people were last told of a group of alerts, and how often in a row, with no long silence between.
 
     By ``early_until`` all its early messages, which a new critical may bring about, are there to be spent again.
@@ -134,12 +132,11 @@ class GroupHistory:
     early_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AlertLog:
+class AlertLog(msgspec.Struct, frozen=True):
     """Every alert that is not inactive, by fingerprint, and the groups people were told of lately, by name."""
 
-    entries: Mapping[str, AlertState] = field(default_factory=dict)
-    groups: Mapping[str, GroupHistory] = field(default_factory=dict)
+    entries: Mapping[str, AlertState] = msgspec.field(default_factory=dict)
+    groups: Mapping[str, GroupHistory] = msgspec.field(default_factory=dict)
 
     def split(self, accounts: Collection[str]) -> "tuple[AlertLog, AlertLog]":
         """The part about some accounts, and the rest."""
@@ -173,10 +170,10 @@ def account_of_group(name: str) -> str:
     return name.partition(" ")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """Something new of one alert that people are to be told; ``until`` is when it ended.
 
+    ``retired`` where it ended as its account is configured no more.
     ``instead`` are others about the same pack: whoever is told of one of those is told enough. ``formerly`` are those
     that gave way to one that is over, as grave as they were told: their end is this one.
     """
@@ -186,6 +183,7 @@ class Notice:
     until: datetime | None = None
     instead: tuple[Alert, ...] = ()
     formerly: tuple[Alert, ...] = ()
+    retired: bool = False
 
 
 class MessageStatus(StrEnum):
@@ -196,12 +194,12 @@ class MessageStatus(StrEnum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What one destination is sent at once: notices of one reason and one account.
 
     ``notices`` are the gravest of ``total``; ``body`` lists fewer still, since a person reads it. ``id`` is unique in
-    the state, and messages go in its order; it is 0 until the message is on its way.
+    the state, and messages go in its order; it is 0 until the message is on its way. ``told_under`` is whose lease it
+    is told under, where that is not its account's.
     """
 
     id: int = 0
@@ -210,10 +208,22 @@ class Message:
     reason: str
     severity: Severity
     title: str
-    body: str = field(repr=False)
+    body: str
     at: datetime
     total: int = 1
-    notices: tuple[Notice, ...] = field(default=(), repr=False)
+    notices: tuple[Notice, ...] = ()
+    told_under: str | None = None
+
+    def __repr__(self) -> str:
+        """Without what it tells: that may be long."""
+        return (
+            f"Message(id={self.id!r}, destination={self.destination!r}, status={self.status!r}, title={self.title!r})"
+        )
+
+    @property
+    def owner(self) -> str:
+        """Whoever holds the lease of this delivers it: an account's, or that of the watchdog itself."""
+        return self.account if self.told_under is None else self.told_under
 
     @property
     def account(self) -> str:
@@ -221,8 +231,7 @@ class Message:
         return self.notices[0].alert.account if self.notices else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """What one destination wants. ``reasons`` and ``zones`` (globs of labels) are empty for all.
 
     What concerns no zone, such as a refused configuration, goes to every destination of the right severity.

@@ -1,8 +1,9 @@
 """What to do with one pack: a value with a reason, never a bool."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.reasons import Reason
 
@@ -16,8 +17,7 @@ class Do(StrEnum):
     LEAVE = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What to do, why, and (for ``WAIT``) until when."""
 
     do: Do

@@ -5,8 +5,9 @@ hours before their end; a universal one cannot be restarted, only nudged; one th
 but its owner, who needs more time for that.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import History, Remembered, next_restart_at
@@ -22,8 +23,7 @@ EXPIRY = "expiry"
 """The family of these needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Remedies:
+class _Remedies(msgspec.Struct, frozen=True):
     """What a person does while it can still be renewed, once it cannot, and once it has run out."""
 
     early: str

@@ -7,10 +7,11 @@ a zone or a pack is made by a constructor of ``Event`` and nowhere else; what th
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision
@@ -76,8 +77,7 @@ class EventName(StrEnum):
     LIBRARY = "library"  # what a library says through Python's own logging: its text is no name of ours
 
 
-@dataclass(frozen=True, slots=True)
-class EventKind:
+class EventKind(msgspec.Struct, frozen=True):
     """What a log line of one name looks like: its usual level, the ``others`` it may have, and its fields in order."""
 
     level: str
@@ -149,8 +149,7 @@ _FOUND_SHOWN, _RECORDS_SHOWN = 3, 10
 """Findings and records that one log line names: ``explain`` shows them all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened to a zone or to a pack of it. ``level`` is that of the log line.
 
     ``facts`` are further fields in the order they are shown; texts in them are already clean.
@@ -316,10 +315,10 @@ class Event:
         return cls(name=EventName.DISCOVERED, at=at, zone=ZoneRef(account, ""), facts=facts)
 
     @classmethod
-    def lease_acquired(cls, lease: Lease, at: datetime) -> Self:
-        """A replica works an account from now on, or tells of the watchdog itself."""
+    def of_lease(cls, name: EventName, lease: Lease, at: datetime) -> Self:
+        """A replica works an account from now on, or does no more; or it tells of the watchdog itself."""
         facts = (("epoch", lease.epoch), ("holder", lease.holder))
-        return cls(name=EventName.LEASE_ACQUIRED, at=at, zone=ZoneRef(lease.account, ""), facts=facts)
+        return cls(name=name, at=at, zone=ZoneRef(lease.account, ""), level=EVENTS[name].level, facts=facts)
 
     @classmethod
     def alerted(cls, message: "Message", at: datetime, error: str = "", *, dropped: bool = False) -> list[Self]:

@@ -7,9 +7,10 @@ everybody who tells shows them.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.packs import ManualRecord
 
@@ -67,8 +68,7 @@ class FindingName(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A limit of the certificate authority that a validation ran into, as far as its words say.
 
     ``retry_at`` is when it may be tried again, where the authority says so; ``refill`` how long the limit takes to let
@@ -80,8 +80,7 @@ class Limit:
     paused: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing found. ``host`` is empty where it holds for the whole pack.
 
     ``says`` and ``remedy`` are whole sentences, cleaned of what foreign text may bring; ``record`` is the DNS record
@@ -96,8 +95,7 @@ class Finding:
     record: ManualRecord | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True):
     """What was found of one pack at one look.
 
     ``tokens`` names the set of tokens Cloudflare was last asked to check at once, ``rechecked_at`` when; both are empty

@@ -3,11 +3,11 @@
 Values only; ``state`` keeps them. Every time is aware UTC; ``None`` means never, or not known.
 """
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
@@ -40,8 +40,7 @@ class Sent(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """What was tried for one pack since it was last well.
 
     ``attempts`` counts restarts for which an intent was stored, whatever became of them. ``next_restart_at`` was drawn
@@ -131,8 +130,7 @@ def next_restart_at(known: Remembered, history: History) -> datetime | None:
     return known.decision.until or history.next_restart_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZoneMemory:
+class ZoneMemory(msgspec.Struct, frozen=True, kw_only=True):
     """One zone: the id its name stands for, when it was last seen whole, and why not since.
 
     ``seen_at`` is the last look that listed every pack; ``tried_at`` the last look of any kind; ``error`` is empty
@@ -153,8 +151,7 @@ class ZoneMemory:
         return (self.account, self.label)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """A restart that is about to be sent, as it is stored before the PATCH leaves.
 
     ``attempt`` is its number, from 1; ``next_restart_at`` the earliest moment of the one after it.
@@ -169,8 +166,7 @@ class Intent:
     next_restart_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalLine:
+class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal: what happened to a pack or a zone. ``event`` is a log event's name."""
 
     at: datetime
@@ -183,12 +179,11 @@ class JournalLine:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalQuery:
+class JournalQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which lines of the journal somebody wants, at ``most`` so many; what is left empty chooses nothing.
 
-    ``zone`` is the label, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a pack's id
-    begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
+    ``zone`` is the label in any form, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a
+    pack's id begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
     """
 
     since: datetime | None = None

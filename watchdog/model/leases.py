@@ -6,9 +6,10 @@ the database's own.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 WATCHDOG = ""
 """In place of an account: what concerns the watchdog itself, which is told by one of the replicas."""
@@ -23,8 +24,7 @@ def lasts(expires: datetime, now: datetime) -> bool:
     return now < expires <= now + LONGEST_LEASE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """One account's, as it is stored.
 
     ``holder`` is the name of the replica that took it last, ``instance`` its process (empty: it was handed back).
@@ -46,8 +46,7 @@ class Lease:
         return bool(self.instance) and lasts(self.expires, now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replica:
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """One process that takes leases. ``accounts`` are those it can work, ``config`` is a hash of its configuration.
 
     ``troubles`` is what there is to be alerted of about this process itself, as one sentence by reason.
@@ -58,13 +57,12 @@ class Replica:
     expires: datetime
     since: datetime
     accounts: tuple[str, ...] = ()
-    troubles: Mapping[str, str] = field(default_factory=dict)
+    troubles: Mapping[str, str] = msgspec.field(default_factory=dict)
     version: str = ""
     config: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Roll:
+class Roll(msgspec.Struct, frozen=True):
     """All leases by account, and the living replicas by instance, as they were ``at`` one moment.
 
     ``exact`` is whether that is known to some seconds: not where the database was slow to answer.
@@ -76,8 +74,7 @@ class Roll:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(msgspec.Struct, frozen=True):
     """What a process must still hold when it writes: the epoch of each of its leases, by account."""
 
     instance: str

@@ -5,7 +5,6 @@ holds it against what was ``Known`` and gives the ``Difference``, which ``state`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -49,8 +48,7 @@ class Known(msgspec.Struct, frozen=True):
     histories: Mapping[PackKey, History]
 
 
-@dataclass(slots=True, kw_only=True)
-class Difference:
+class Difference(msgspec.Struct, kw_only=True):
     """What a look changes in what is known. ``zone`` is ``None`` where it says nothing of the zone as a whole.
 
     ``histories`` are those that are other than before. ``packs`` are those that vanished or never were, as they are
@@ -58,7 +56,7 @@ class Difference:
     """
 
     zone: ZoneMemory | None = None
-    events: list[Event] = field(default_factory=list)
-    histories: dict[PackKey, History] = field(default_factory=dict)
-    packs: list[Remembered] = field(default_factory=list)
-    forgotten: list[PackKey] = field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
+    histories: dict[PackKey, History] = msgspec.field(default_factory=dict)
+    packs: list[Remembered] = msgspec.field(default_factory=list)
+    forgotten: list[PackKey] = msgspec.field(default_factory=list)

@@ -1,15 +1,15 @@
 """What became of a decision to restart."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from watchdog.model.history import Sent
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartOutcome:
+class RestartOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One restart, made or held.
 
     ``pack`` is the pack as it was found last: after an accepted restart, as the answer showed it. ``sent`` is ``None``

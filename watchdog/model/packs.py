@@ -6,7 +6,6 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
@@ -87,8 +86,7 @@ def short_length(ids: Iterable[str]) -> int:
     return min(length, longest)
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneRef:
+class ZoneRef(msgspec.Struct, frozen=True):
     """A zone to watch: where the configuration or the discovery says it is.
 
     ``account`` is the name of a credential, ``label`` what operators call the zone. ``id`` is empty until the name has
@@ -117,8 +115,7 @@ class ZoneRef:
         return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZoneFacts:
+class ZoneFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
 
     ``name`` is the domain. ``type`` is ``full`` (Cloudflare is its DNS and places tokens itself), ``partial`` or
@@ -135,8 +132,7 @@ class ZoneFacts:
 NOTHING_KNOWN = ZoneFacts()
 
 
-@dataclass(frozen=True, slots=True)
-class ManualRecord:
+class ManualRecord(msgspec.Struct, frozen=True):
     """A DNS record as a person places it: the whole name without a final dot, the value without quotes."""
 
     type: str
@@ -144,16 +140,14 @@ class ManualRecord:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class HttpToken:
+class HttpToken(msgspec.Struct, frozen=True):
     """What the certificate authority expects to read at a URL."""
 
     url: str
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(msgspec.Struct, frozen=True):
     """How a pack's hosts are validated. Tokens are those shown now: a restart or a failure makes new ones.
 
     ``delegations`` are the CNAMEs Cloudflare offers in place of tokens.

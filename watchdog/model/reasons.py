@@ -6,9 +6,10 @@ needs a new answer about reasons adds a column. ``docs/reasons.md`` explains eac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+import msgspec
 
 
 class Reason(StrEnum):
@@ -81,8 +82,7 @@ class Severity(StrEnum):
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """What one reason means, for the program and for people. All texts are sentences or parts of one.
 
     ``decided`` is the kind of decision about a pack that has this reason (a value of ``decisions.Do``); empty where

@@ -10,8 +10,9 @@ authorities issue shorter ones than that (at most 200 days since 2026-03-15, 100
 renewal opens; that it closes 24 hours before expiry holds for all.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 CLOSES_BEFORE = timedelta(hours=24)
 """Cloudflare stops renewing this long before expiry."""
@@ -49,8 +50,7 @@ look. Cloudflare begins to renew when the window opens, and an automatic renewal
 leaves a person the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalWindow:
+class RenewalWindow(msgspec.Struct, frozen=True):
     """A pack's renewal window. A restart sent after ``last_restart_at`` comes too late for the renewal.
 
     ``opens_at`` is ``None`` where nobody says when renewal opens for a certificate of this life.

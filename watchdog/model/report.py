@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
@@ -22,8 +23,7 @@ from watchdog.model.trouble import Need
 from watchdog.model.zone_packs import Entry, ZonePacks, by_zone
 
 
-@dataclass
-class PassReport:
+class PassReport(msgspec.Struct):
     """The sum of one pass. ``waiting`` zones were due and not reached: the quota or the time ran out."""
 
     started_at: datetime
@@ -31,9 +31,9 @@ class PassReport:
     zones: int = 0
     unseen: int = 0
     waiting: int = 0
-    packs: Counter[str] = field(default_factory=Counter)
-    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    restarts: Counter[str] = field(default_factory=Counter)
+    packs: Counter[str] = msgspec.field(default_factory=Counter)
+    decisions: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    restarts: Counter[str] = msgspec.field(default_factory=Counter)
     seconds: float = 0.0
 
     def counts(self) -> dict[str, object]:
@@ -159,18 +159,21 @@ def event_row(line: JournalLine) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is worked out once
     """All packs with their histories, and all zones, at one moment. Rows are only made when somebody reads them.
 
     ``pending_for`` is how long a pack may wait for its validation before that is worth a word.
     """
 
-    by_zone: Sequence[ZonePacks] = field(repr=False)  # asyncio prints a task's result, even unasked
-    zones: Sequence[ZoneMemory] = field(repr=False)
+    by_zone: Sequence[ZonePacks]
+    zones: Sequence[ZoneMemory]
     at: datetime
     pending_for: timedelta = PENDING_FOR
     silences: Sequence[Silence] = ()
+
+    def __repr__(self) -> str:
+        """Without the packs: asyncio prints a task's result, even unasked."""
+        return f"Inventory(at={self.at!r})"
 
     @classmethod
     def of(cls, packs: Iterable[Entry], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":

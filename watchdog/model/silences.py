@@ -5,9 +5,10 @@ covers, ``report`` which rows; ``state`` keeps it; the command adds it or makes 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from watchdog.model.packs import Pack
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from watchdog.model.alerts import Alert
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """One silence, from ``at`` until ``until``.
 
     ``pack_id`` is empty where it is about a whole zone; else ``pack`` is the pack's lasting name, by which it is

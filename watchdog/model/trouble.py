@@ -3,8 +3,9 @@
 ``needs`` asks it of every pack. The other thing that a pack may ask is about the end of its certificate (``ending``).
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
@@ -39,8 +40,7 @@ _FOR_A_PERSON = frozenset(
 _HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What a pack asks of a person, from which alerts, rows and pages are made.
 
     ``family`` is what it is about: two needs of one family are two sides of one trouble. ``what`` is said of the pack

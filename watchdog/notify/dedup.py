@@ -18,8 +18,10 @@ still holds when the silence ends is told then.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertLog, AlertState, GroupHistory, Kind, Notice, Phase
 from watchdog.model.reasons import Reason, Severity
@@ -47,8 +49,7 @@ _SEVERITIES = tuple(Severity)
 _ENDS = {Phase.OVER: Kind.OVER, Phase.GONE: Kind.GONE}
 
 
-@dataclass(frozen=True, slots=True)
-class Deduplicated:
+class Deduplicated(msgspec.Struct, frozen=True):
     """What to notify people of now, and the log once that is done."""
 
     notices: tuple[Notice, ...]
@@ -65,13 +66,15 @@ def deduplicate(
     critical_within: timedelta = CRITICAL_WITHIN,
     *,
     silenced: Collection[str] = (),
+    retired: AbstractSet[str] = frozenset(),
     listening: bool = True,
 ) -> Deduplicated:
     """One step.
 
     ``active`` alerts hold now, by fingerprint; ``unwell`` are the subjects that are not well whatever holds, with their
-    restarts; ``gone`` are the fingerprints of which nothing can be known any more. Unless somebody is ``listening``,
-    nothing counts as told, so whoever is the first to listen is told all of it.
+    restarts; ``gone`` are the fingerprints of which nothing can be known any more, ``retired`` those whose account is
+    configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
+    told, so whoever is the first to listen is told all of it.
     """
     subjects = {alert.subject for alert in active.values()}
     owed = story.owed(log.entries.values())
@@ -87,14 +90,23 @@ def deduplicate(
             replaced=subject in subjects,
             unwell=unwell.get(subject),
             gone=fingerprint in gone,
+            retired=fingerprint in retired,
             owed=subject in owed,
         )
         if state is None and before is not None and before.phase is Phase.CLOSED and subject in lasting:
             state = before  # who was told of it waits for the end of what came in its place
         if state is not None:
             after[fingerprint] = state
-    groups = {name: group for name, group in log.groups.items() if timedelta(0) <= now - group.notified_at <= IN_A_ROW}
+    over = {log.entries[fingerprint].alert.group for fingerprint in retired}
+    groups = {
+        name: group
+        for name, group in log.groups.items()
+        if timedelta(0) <= now - group.notified_at <= IN_A_ROW and name not in over
+    }
     notices = _notify(after, groups, now, repeat_every, critical_within, silenced) if listening else ()
+    notices = tuple(
+        replace(notice, retired=True) if notice.alert.fingerprint in retired else notice for notice in notices
+    )
     return Deduplicated(notices, AlertLog(after, groups))
 
 

@@ -6,10 +6,11 @@ alone what it does not change.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
 
 from watchdog.config.schema import Config, Destination
 from watchdog.config.secrets import Secret
@@ -45,8 +46,7 @@ Switch = Callable[[Iterable[Message]], list[Message]]
 """Switches to other destinations, which take these messages as well; gives those that go nowhere now."""
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(msgspec.Struct):
     """What runs for one destination, and the settings it was made from."""
 
     settings: Destination | Secret
@@ -268,8 +268,7 @@ def alertmanager_of(destination: Destination, http: HttpSender) -> Alertmanager:
     return Alertmanager(url, http, route_of(destination), heartbeat=destination.heartbeat)
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """What became of a test at one destination; ``error`` is empty when it was accepted."""
 
     destination: str

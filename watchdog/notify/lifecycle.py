@@ -16,9 +16,10 @@ log at all. ``TRANSITIONS`` is all of this as a table; ``advance`` is one step o
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Phase
 
@@ -76,19 +77,22 @@ def advance(
     replaced: bool = False,
     unwell: int | None = None,
     gone: bool = False,
+    retired: bool = False,
     owed: bool = False,
 ) -> AlertState | None:
     """One alert after one look; ``None`` when it is inactive.
 
     ``alert`` is as it holds now, if it does. ``replaced`` when another about its subject holds; ``unwell`` are the
-    restarts so far of its pack, while that is not well; ``gone`` when its zone or pack is not there; ``owed`` when
-    people were told of another in whose place it came.
+    restarts so far of its pack, while that is not well; ``gone`` when its zone or pack is not there, ``retired`` when
+    that is certain to stay so; ``owed`` when people were told of another in whose place it came.
     """
     if state is not None:
         state = _not_ahead(state, now)
     if alert is not None:
         return _holding(state, alert, now)
-    return None if state is None else _away(state, now, replaced=replaced, unwell=unwell, gone=gone, owed=owed)
+    if state is None:
+        return None
+    return _away(state, now, replaced=replaced, unwell=unwell, gone=gone, retired=retired, owed=owed)
 
 
 def notified(state: AlertState, now: datetime) -> AlertState:
@@ -128,7 +132,7 @@ def _holding(state: AlertState | None, alert: Alert, now: datetime) -> AlertStat
 
 
 def _away(
-    state: AlertState, now: datetime, *, replaced: bool, unwell: int | None, gone: bool, owed: bool
+    state: AlertState, now: datetime, *, replaced: bool, unwell: int | None, gone: bool, retired: bool, owed: bool
 ) -> AlertState | None:
     if state.ended_at is not None:
         phase = TRANSITIONS[state.phase][Evidence.ENDED if _is_old(state, now) else Evidence.AWAY]
@@ -139,8 +143,8 @@ def _away(
         evidence = Evidence.DROPPED
     elif unwell is not None:
         evidence = Evidence.UNWELL
-    elif now - ceased_at >= (GONE_FOR if gone else calm(state.flaps)):
-        end = Evidence.UNWATCHED if gone else Evidence.ENDED
+    elif retired or now - ceased_at >= (GONE_FOR if gone else calm(state.flaps)):
+        end = Evidence.UNWATCHED if gone or retired else Evidence.ENDED
         evidence = end if state.notified_at is not None or owed else Evidence.DROPPED
     phase = TRANSITIONS[state.phase][evidence]
     if phase is Phase.INACTIVE:

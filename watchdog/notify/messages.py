@@ -7,9 +7,10 @@ alert has as JSON: of a webhook, of ``/api/v1/alerts`` and, as annotations, of a
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
 from watchdog.model.clock import rfc3339, span
@@ -191,7 +192,8 @@ def _list(group: list[Notice]) -> Iterable[str]:
 
 def _end(notice: Notice) -> str:
     alert = notice.alert
-    word = "no longer watched" if notice.kind is Kind.GONE else REASONS[alert.reason].ended
+    gone = "no longer configured" if notice.retired else "no longer watched"
+    word = gone if notice.kind is Kind.GONE else REASONS[alert.reason].ended
     text = f"{word} after {span((notice.until or alert.since) - alert.since)}"
     return text + _restarts(alert)
 

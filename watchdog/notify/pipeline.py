@@ -9,24 +9,36 @@ Built and closed by ``daemon``. Everything happens in the loop's thread, but for
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from watchdog.config.schema import Config
-from watchdog.model.alerts import AlertLog, Message, account_of_group
+from watchdog.model.alerts import Alert, AlertLog, Message, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
+from watchdog.model.names import canonical
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
+from watchdog.notify.lifecycle import GONE_FOR
 from watchdog.notify.messages import firing_json, messages
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
+from watchdog.notify.rules import (
+    ALL_WELL,
+    UNHELD_FOR,
+    Limits,
+    Standing,
+    active_alerts,
+    nothing_seen,
+    retired,
+    unwatched,
+)
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.leases import LeaseLost
@@ -86,6 +98,8 @@ class Pipeline:
         self._silenced: dict[str, datetime] = {}
         self._last_id = self._ids_until = 0
         self._dropped: set[str] = set()
+        self._strangers: dict[str, datetime] = {}
+        """Accounts that no replica is configured with and that have alerts, and since when that is known."""
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
@@ -127,7 +141,7 @@ class Pipeline:
             self._unwritten.letters |= {
                 letter.id: None for letter in kept.letters if not self._destinations.put(letter)
             }
-            self._unwritten.accounts |= {letter.id: letter.account for letter in kept.letters}
+            self._unwritten.accounts |= {letter.id: letter.owner for letter in kept.letters}
 
     def release(self, account: str) -> None:
         """Another replica tells of this account: forget what is known of it."""
@@ -172,7 +186,7 @@ class Pipeline:
     def _drop(self, messages: list[Message]) -> None:
         """Nobody is there to take them any more."""
         self._unwritten.letters |= {message.id: None for message in messages}
-        self._unwritten.accounts |= {message.id: message.account for message in messages}
+        self._unwritten.accounts |= {message.id: message.owner for message in messages}
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,6 +214,7 @@ class Pipeline:
         self._dropped.clear()
         limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
+        all_worked = self._alone and all(map(self._worked, self._config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
@@ -209,6 +224,7 @@ class Pipeline:
                 found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
+            ended = self._retired(missing, self._config.accounts, inventory) if all_worked else frozenset()
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -220,16 +236,10 @@ class Pipeline:
                 settings.repeat_every,
                 settings.critical_within,
                 silenced=silenced,
+                retired=ended,
                 listening=bool(routes),
             )
-            people = decided.notices
-            incidents = (*people, *replaced(before, decided))
-            new = [
-                each
-                for name, route in routes.items()
-                for each in messages(incidents if route.incidents else people, name, route, now)
-            ]
-            return decided, new, outbox.difference(before, decided.log), silenced
+            return decided, self._messages(before, decided, now), outbox.difference(before, decided.log), silenced
 
         decided, new, changes, silenced = await asyncio.to_thread(
             evaluate
@@ -238,7 +248,7 @@ class Pipeline:
         if mine is not None:
             if lost := {*self._dropped} & mine:  # somebody else tells of them by now
                 _, log = log.split(lost)
-                new = [message for message in new if message.account not in lost]
+                new = [message for message in new if message.owner not in lost]
                 for account in lost:
                     changes.drop(account)
             _, others = self._log.split(mine)
@@ -249,17 +259,82 @@ class Pipeline:
         numbered = [replace(message, id=number) for number, message in enumerate(new, self._last_id + 1)]
         self._last_id += len(numbered)
         changes.letters |= {message.id: message for message in numbered}
-        changes.accounts |= {message.id: message.account for message in numbered}
+        changes.accounts |= {message.id: message.owner for message in numbered}
         self._unwritten.merge(changes)
         await self._write_soon()
         self._put(numbered)
+        if not self._alone and self._may_tell(WATCHDOG):
+            await self._retire(inventory, standing, now)
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
             self._destinations.alerts_changed()
+
+    def _messages(self, before: AlertLog, decided: Deduplicated, now: datetime) -> list[Message]:
+        people = decided.notices
+        incidents = (*people, *replaced(before, decided))
+        return [
+            each
+            for name, route in self._destinations.routes()
+            for each in messages(incidents if route.incidents else people, name, route, now)
+        ]
+
+    # ── accounts that are configured no more ─────────────────────────────────────────────────────────────────────
+
+    def _retired(self, alerts: Iterable[Alert], accounts: Collection[str], inventory: Inventory) -> frozenset[str]:
+        def zones() -> set[str]:
+            configured = (zone.label for zone in self._config.zone_refs())
+            return set(map(canonical, (*configured, *(zone.label for zone in inventory.zones))))
+
+        return retired(alerts, accounts, zones)
+
+    async def _retire(self, inventory: Inventory, standing: Standing, now: datetime) -> None:
+        """Tell the end of alerts of accounts that no replica is configured with, and keep nothing of them.
+
+        They have no holder. Whoever tells of the watchdog itself does it, under that lease.
+        """
+        if not standing.configured:
+            return
+        known = {WATCHDOG, *self._config.accounts, *standing.configured}
+        try:
+            found = await self._ask(partial(outbox.accounts, self._store)) - known
+            self._strangers = {account: self._strangers.get(account, now) for account in sorted(found)}
+            if not found:
+                return
+            log = (await self._ask(partial(outbox.load, self._store, found))).log
+        except StateError:  # as above: then the next time
+            return
+        alerts = [each.alert for each in log.entries.values()]
+        certain = self._retired(alerts, known, inventory)
+        moved = {alert.account for alert in alerts if alert.fingerprint not in certain}
+        for account, since in self._strangers.items():
+            if now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
+                await self._retire_account(account, log.split([account])[0], now)
+
+    async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
+        settings, listening = self._config.alerts, any(self._destinations.routes())
+        decided = deduplicate(
+            log, {}, {}, frozenset(), now, settings.repeat_every, retired=log.entries.keys(), listening=listening
+        )
+        new = self._messages(log, decided, now)
+        await self._number(len(new))
+        numbered = [
+            replace(message, id=number, told_under=WATCHDOG) for number, message in enumerate(new, self._last_id + 1)
+        ]
+        self._last_id += len(numbered)
+        fence = self._tenure.fence()
+        fence = fence.of([WATCHDOG]) if fence is not None else None
+        try:
+            left = await self._ask(partial(outbox.retire, self._store, account, numbered, fence))
+        except LeaseLost as lost:
+            self._tenure.lost(lost.accounts)
+        except StateError:  # the next time
+            return
+        else:
+            self._put(left)
 
     def _put(self, numbered: list[Message]) -> None:
         """On their way, but for what lies in the outbox for who tells of the account by now."""
         for message in numbered:
-            if message.account not in self._dropped and not self._destinations.put(message):
+            if message.owner not in self._dropped and not self._destinations.put(message):
                 self._unwritten.letters[message.id] = None  # a reload took its destination away meanwhile
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
@@ -294,7 +369,7 @@ class Pipeline:
 
     async def _forget(self, message: Message) -> None:
         self._unwritten.letters[message.id] = None
-        self._unwritten.accounts[message.id] = message.account
+        self._unwritten.accounts[message.id] = message.owner
         await self._write_soon()
 
     async def _write_soon(self) -> None:

@@ -13,9 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from watchdog.model.alerts import Message
 from watchdog.model.clock import Clock
@@ -39,8 +40,7 @@ class DeliveryOutcome(StrEnum):
     DROPPED = "dropped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryAttempt:
+class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one destination.
 
     ``title`` is empty where nothing new was sent; ``message`` is what was, where it was one. ``next_at`` is when it is
@@ -108,7 +108,7 @@ class MessageQueue(Delivery):
 
     def withdraw(self, account: str) -> None:
         """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
-        self._messages = deque(message for message in self._messages if message.account != account)
+        self._messages = deque(message for message in self._messages if message.owner != account)
         self._tries = self._overtaken = 0
         self._first_is_next = True
 
@@ -149,7 +149,7 @@ class MessageQueue(Delivery):
 
     async def _try(self, message: Message) -> None:
         first = message is self._messages[0]
-        if not self._may_tell(message.account):
+        if not self._may_tell(message.owner):
             self.settled.set()
             await self._clock.sleep(FIRST_WAIT)
             return

@@ -3,14 +3,17 @@
 Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
+from watchdog.model.names import canonical
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import REASONS, Reason, meaning
@@ -28,8 +31,7 @@ UNHELD_FOR = timedelta(minutes=2)
 """How long an account may be worked by nobody: a takeover takes a lease, which is half a minute unless configured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How the watchdog itself stands.
 
     ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
@@ -41,17 +43,18 @@ class Standing:
     config_error: str = ""
     overdue_since: datetime | None = None
     overdue_elsewhere: str = ""
-    discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
+    discovery: Mapping[str, tuple[Reason, str]] = msgspec.field(default_factory=dict)
     state_lost: str = ""
-    unheld: Mapping[str, datetime] = field(default_factory=dict)
+    unheld: Mapping[str, datetime] = msgspec.field(default_factory=dict)
     """Where several replicas share a state: accounts that none of them works, and since when."""
+    configured: frozenset[str] = frozenset()
+    """There: every account that any replica is configured with; empty where that is not known."""
 
 
 ALL_WELL = Standing()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the configuration says: how long things may take, and where people read what to do.
 
     ``interval`` is how often every zone is looked at.
@@ -62,8 +65,7 @@ class Limits:
     runbooks: str = RUNBOOKS
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveAlerts:
+class ActiveAlerts(msgspec.Struct, frozen=True):
     """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
 
     alerts: dict[str, Alert]
@@ -120,6 +122,17 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
         return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
 
     return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
+
+
+def retired(alerts: Iterable[Alert], accounts: Collection[str], zones: Callable[[], Collection[str]]) -> frozenset[str]:
+    """The fingerprints of those whose account is none of ``accounts``, so that nobody looks whether they hold.
+
+    Not those whose zone is among the ``zones`` (canonical names) that others watch: its account may only have got
+    another name, and what there is to be told of it may be told on as soon as that was looked at.
+    """
+    orphans = [alert for alert in alerts if alert.account and alert.account not in accounts]
+    watched = zones() if orphans else ()
+    return frozenset(alert.fingerprint for alert in orphans if canonical(alert.zone) not in watched)
 
 
 def _keep(found: dict[str, Alert], alert: Alert) -> None:

@@ -6,7 +6,8 @@ a part that gets lost would make the others arrive twice.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from watchdog.model.alerts import Message
 
@@ -17,8 +18,7 @@ _SHOWN_BY = "`certpack-watchdog status`"
 _TAIL = len(f"\n… and 99999 more: {_SHOWN_BY}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a service takes: at most so much of a ``title`` and a ``body``, as ``size`` counts it.
 
     ``merged``: the title goes into the body, with a line break of two characters between, and counts against it.

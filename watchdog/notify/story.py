@@ -8,8 +8,9 @@ leave has one end.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Phase
 from watchdog.model.reasons import Reason, Severity

@@ -5,10 +5,10 @@ Arithmetic: no I/O, no clock, no dice, no logging. From what was known of a zone
 not asked here.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import AccessDenied, CloudflareError, NotFound

@@ -4,22 +4,22 @@ A configured zone stands for itself whatever discovery says. A discovery that fa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import Ambiguous, CloudflareError, Unheld
 from watchdog.cloudflare.wire import ZoneSeen
 from watchdog.cloudflare.zones import public
 from watchdog.model.names import canonical, forms
-from watchdog.model.packs import ZoneRef
+from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.text import clean
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(msgspec.Struct, frozen=True):
     """What to discover in one account: zone names that match one of ``include`` and none of ``exclude`` (globs).
 
     Names and globs are compared in both forms of a name, so a glob may be written in either.
@@ -51,7 +51,7 @@ class WatchedZones:
         self._due: dict[str, datetime] = {}
         self.failures: dict[str, tuple[Reason, str]] = {}
         self._findings = 0
-        self._known: tuple[int, tuple[ZoneRef, ...]] | None = None
+        self._known: tuple[int, Mapping[tuple[str, str], ZoneRef], tuple[ZoneRef, ...]] | None = None
 
     @property
     def unsearched(self) -> tuple[str, ...]:
@@ -66,12 +66,25 @@ class WatchedZones:
         A discovered zone that is not active stands back where one of its name is active in another account. It is the
         very same tuple until something else is found.
         """
+        _, zones = self._all()
+        return zones
+
+    def watches(self, zone: ZoneRef, pack: Pack) -> bool:
+        """Whether this pack of the zone is to be watched, by what is configured and found now."""
+        by_key, _ = self._all()
+        now = by_key.get(zone.key)
+        if now is None:
+            return False
+        return now.whole or (now.packs, now.hosts) == (zone.packs, zone.hosts) or now.names(pack)
+
+    def _all(self) -> tuple[Mapping[tuple[str, str], ZoneRef], tuple[ZoneRef, ...]]:
         known, findings = self._known, self._findings
         if known is None or known[0] != findings:
-            known = self._known = (findings, self._all())
-        return known[1]
+            zones = self._gathered()
+            known = self._known = (findings, zones, tuple(zones.values()))
+        return known[1:]
 
-    def _all(self) -> tuple[ZoneRef, ...]:
+    def _gathered(self) -> dict[tuple[str, str], ZoneRef]:
         zones = {zone.key: zone for zone in self.configured}
         names = {(zone.account, canonical(zone.label)) for zone in self.configured}
         ids = {zone.id for zone in self.configured if zone.id}
@@ -89,7 +102,7 @@ class WatchedZones:
                 zones[zone.key] = zone
                 names.add((zone.account, name))
                 ids.add(zone.id)
-        return tuple(zones.values())
+        return zones
 
     def inactive(self, zone: ZoneRef) -> str:
         """The status that discovery saw, of a zone that is not active."""

@@ -8,9 +8,11 @@ grows, none starves. A pure structure: it is handed the time.
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.packs import ZoneRef
 
@@ -18,8 +20,7 @@ START_STEP = timedelta(seconds=1)
 """Zones start at most this far apart, so a small fleet is seen at once and a large one over its whole interval."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Turn:
+class _Turn(msgspec.Struct, kw_only=True):
     zone: ZoneRef
     due: datetime
     period: timedelta

@@ -5,14 +5,14 @@ than another that could work it. What nobody holds goes to whoever has the fewes
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from watchdog.model.leases import WATCHDOG, Roll
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """What one replica is to do: accounts to ``take``, which nobody holds, and to ``give`` away, which it holds."""
 
     take: frozenset[str]

@@ -5,9 +5,10 @@ rows and no statements here.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
@@ -22,8 +23,7 @@ JOURNAL_UNWRITTEN = 10_000
 """At most this many lines wait while the disk takes no writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Everything that is remembered. A pack without a history is ``UNTROUBLED``.
 
     ``unread`` are the packs of zones that are not among ``packs``, by zone id.
@@ -36,11 +36,10 @@ class Snapshot:
     packs: dict[PackKey, Remembered]
     histories: dict[PackKey, History]
     silences: tuple[Silence, ...] = ()
-    unread: "Mapping[str, Unread]" = field(default_factory=dict)
+    unread: "Mapping[str, Unread]" = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """How much is remembered, when any zone was last looked at, and what of it is not well."""
 
     packs: int
@@ -54,8 +53,7 @@ Plain = tuple[str, str, str, str, str, str, str, int, int]
 hosts, since when it is so, and the end of its certificate."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What became of an intent."""
 
     intent_id: int
@@ -64,21 +62,24 @@ class Settled:
     at: datetime
 
 
-@dataclass(slots=True, kw_only=True)
-class Changes:
-    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs."""
+class Changes(msgspec.Struct, kw_only=True):
+    """What one pass has to write. Histories that are ``UNTROUBLED`` are deleted, ``forgotten`` packs with theirs.
 
-    zones: list[ZoneMemory] = field(default_factory=list)
-    packs: list[Remembered] = field(default_factory=list)
-    histories: dict[PackKey, History] = field(default_factory=dict)
-    diagnoses: dict[PackKey, Diagnosis | None] = field(default_factory=dict)
-    forgotten: list[PackKey] = field(default_factory=list)
-    journal: list[JournalLine] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
+    ``of_leases`` are lines of the journal that are written whoever holds the account by then: its lease came or went.
+    """
+
+    zones: list[ZoneMemory] = msgspec.field(default_factory=list)
+    packs: list[Remembered] = msgspec.field(default_factory=list)
+    histories: dict[PackKey, History] = msgspec.field(default_factory=dict)
+    diagnoses: dict[PackKey, Diagnosis | None] = msgspec.field(default_factory=dict)
+    forgotten: list[PackKey] = msgspec.field(default_factory=list)
+    journal: list[JournalLine] = msgspec.field(default_factory=list)
+    settled: list[Settled] = msgspec.field(default_factory=list)
+    of_leases: list[JournalLine] = msgspec.field(default_factory=list)
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not any(getattr(self, each.name) for each in fields(self))
+        return not any(getattr(self, name) for name in self.__struct_fields__)
 
     def accounts(self) -> frozenset[str] | None:
         """Whose they are; ``None`` where that cannot be told, as a history or an outcome comes without its pack."""
@@ -108,3 +109,4 @@ class Changes:
         self.forgotten = [key for key in self.forgotten if key not in seen_again] + newer.forgotten
         self.settled += newer.settled
         self.journal = [*self.journal, *newer.journal][-JOURNAL_UNWRITTEN:]
+        self.of_leases = [*self.of_leases, *newer.of_leases][-JOURNAL_UNWRITTEN:]

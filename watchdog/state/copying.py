@@ -3,8 +3,9 @@
 What is about processes (leases, replicas, the clock that times were noted by) stays behind where a state moves.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from watchdog.model.clock import Anchor
 from watchdog.state import clocks, schema
@@ -18,8 +19,7 @@ _ALIVE = sa.select(schema.replicas.c.name).where(schema.replicas.c.expires > sa.
 _LAST_MESSAGE = sa.select(schema.meta.c.last_message)
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """How much it was."""
 
     zones: int

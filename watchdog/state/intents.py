@@ -7,8 +7,9 @@ intent that a dead process left open is settled at the next start by ``runtime``
 """
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.history import History, Intent, NotIntended, Sent
@@ -23,8 +24,7 @@ from watchdog.state.restarts import Stale, Wanted
 from watchdog.state.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An intent that is on the disk, with the history ``before`` it; its times are by the clock of ``moment``."""
 
     id: int
@@ -38,8 +38,7 @@ class Stored:
         return (self.intent.zone_id, self.intent.pack_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True):
     """Who waits for an intent to be stored, planned by the clock of ``moment``; ``stored`` is its id then."""
 
     wanted: Wanted

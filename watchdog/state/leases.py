@@ -5,7 +5,6 @@ as the expression ``now`` (``Database.now``): no clock of a client is in any sta
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -41,8 +40,7 @@ def micros(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statements:
+class _Statements(msgspec.Struct, frozen=True):
     """What every beat and every write says, made once for each ``now``."""
 
     time: sa.Select[Any]
@@ -131,16 +129,7 @@ def claim(
     """
     if not accounts:
         return {}
-    known = set(connection.execute(sa.select(_l.account).where(_l.account.in_(list(accounts)))).scalars())
-    for account in sorted(set(accounts) - known):
-        _make(connection, account, set_by)
-    free = (
-        sa.select(_l.account)
-        .where(_l.account.in_(list(accounts)), sa.or_(_l.expires < now, _l.expires > now + micros(LONGEST_LEASE)))
-        .order_by(_l.account)
-        .with_for_update(skip_locked=True)
-    )
-    taken = list(connection.execute(free).scalars())
+    taken = free(connection, now, accounts, set_by)
     if not taken:
         return {}
     values = {
@@ -156,6 +145,20 @@ def claim(
     took = sa.update(schema.leases).where(_l.account.in_(taken)).values(values)
     took = took.returning(_l.account, _l.epoch, _l.clock_set)
     return {account: (int(epoch), int(by)) for account, epoch, by in connection.execute(took)}
+
+
+def free(connection: sa.Connection, now: Now, accounts: Collection[str], set_by: int) -> list[str]:
+    """Those that nobody holds, and that nobody takes before this transaction ends; as ``claim`` has it."""
+    known = set(connection.execute(sa.select(_l.account).where(_l.account.in_(list(accounts)))).scalars())
+    for account in sorted(set(accounts) - known):
+        _make(connection, account, set_by)
+    found = (
+        sa.select(_l.account)
+        .where(_l.account.in_(list(accounts)), sa.or_(_l.expires < now, _l.expires > now + micros(LONGEST_LEASE)))
+        .order_by(_l.account)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(found).scalars())
 
 
 def release(connection: sa.Connection, fence: Fence) -> None:

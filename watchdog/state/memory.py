@@ -7,10 +7,12 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
@@ -47,8 +49,7 @@ Restarts = list[tuple[str, datetime]]
 """Account and time of restarts, oldest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(msgspec.Struct, frozen=True):
     """What a start finds besides what ``Memory`` answers: open intents by their ids, and the restarts of the hour."""
 
     open_intents: list[tuple[int, Intent]]
@@ -423,6 +424,10 @@ class Memory:
             if event.level == DEBUG:
                 continue
             self.writer.changes.journal.append(event.journal_line)
+
+    def note_leases(self, events: Iterable[Event]) -> None:
+        """Keep that leases came or went; it is written also where others hold the accounts by then."""
+        self.writer.changes.of_leases += [event.journal_line for event in events]
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
         """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.

@@ -5,14 +5,14 @@ in one transaction: after a kill at any moment, an alert is either not said yet 
 newer program that cannot be read are left out: then something is said twice, and nothing is lost.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.alerts import AlertLog, AlertState, GroupHistory, Message, account_of_group
-from watchdog.model.leases import Fence
+from watchdog.model.leases import WATCHDOG, Fence
 from watchdog.state import schema
 from watchdog.state.database import delete_each, upsert_each
 from watchdog.state.deferred import sa
@@ -26,14 +26,14 @@ _o, _last = schema.outbox.c, schema.meta.c.last_message
 _given = sa.bindparam("given", type_=_last.type)
 _MESSAGES = sa.select(_o.id, _o.destination, _o.message).order_by(_o.id)
 _LAST = sa.select(_last)
+_ACCOUNTS = sa.union(*(sa.select(each.account) for each in (_l, _g, _o)))
 _SET_ASIDE = sa.update(schema.meta).values(last_message=_last + sa.bindparam("more", type_=_last.type))
 _GIVEN = sa.update(schema.meta).where(_last < _given).values(last_message=_given)
 
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """What was stored: the log, the letters in their order, and the highest id ever given to one."""
 
     log: AlertLog
@@ -41,14 +41,13 @@ class Kept:
     last_id: int
 
 
-@dataclass(slots=True)
-class Unwritten:
+class Unwritten(msgspec.Struct):
     """What is to be written. ``None`` in place of a value deletes it."""
 
-    entries: dict[str, AlertState | None] = field(default_factory=dict)
-    groups: dict[str, GroupHistory | None] = field(default_factory=dict)
-    letters: dict[int, Message | None] = field(default_factory=dict)
-    accounts: dict[str | int, str] = field(default_factory=dict)
+    entries: dict[str, AlertState | None] = msgspec.field(default_factory=dict)
+    groups: dict[str, GroupHistory | None] = msgspec.field(default_factory=dict)
+    letters: dict[int, Message | None] = msgspec.field(default_factory=dict)
+    accounts: dict[str | int, str] = msgspec.field(default_factory=dict)
     """Whose they are, by fingerprint and by the id of a letter."""
 
     def drop(self, account: str) -> None:
@@ -107,6 +106,37 @@ def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
     return Kept(log, letters, last_id)
 
 
+def accounts(store: Store) -> set[str]:
+    """Those of which anything is stored."""
+    with store.reading() as connection:
+        return set(connection.execute(_ACCOUNTS).scalars())
+
+
+def retire(store: Store, account: str, ends: Iterable[Message], fence: Fence | None) -> list[Message]:
+    """Keep nothing of an account that nobody holds; gives what is still to be delivered of it, with its ``ends``.
+
+    That is told under the lease of the watchdog itself, which ``fence`` is about. Does nothing, and gives nothing,
+    where somebody holds the account by now.
+    """
+    with store.writing(fence) as connection:
+        if account not in store.unheld(connection, [account]):
+            return []
+        found = connection.execute(_MESSAGES.where(_o.account == account)).all()
+        waiting = ((number, destination, _read(text, Message)) for number, destination, text in found)
+        letters = [
+            replace(each, id=number, destination=to, told_under=WATCHDOG)
+            for number, to, each in waiting
+            if each is not None
+        ]
+        letters += ends
+        for table in (schema.alert_log, schema.alert_groups, schema.outbox):
+            connection.execute(sa.delete(table).where(table.c.account == account))
+        upsert_each(connection, schema.outbox, [_row(letter) for letter in letters])
+        if letters:
+            connection.execute(_GIVEN, {"given": max(letter.id for letter in letters)})
+    return letters
+
+
 def number(store: Store, letters: int) -> int:
     """Set numbers aside for so many letters, higher than any before; gives the one before the first of them."""
     with store.writing() as connection:
@@ -156,7 +186,7 @@ def _row(message: Message) -> Row:
         "destination": message.destination,
         "at": to_micros(message.at),
         "message": _written(message),
-        "account": message.account,
+        "account": message.owner,
     }
 
 

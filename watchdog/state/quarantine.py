@@ -8,10 +8,11 @@ which holds the instance lock; it reads no clock.
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import cautious_until
@@ -21,8 +22,7 @@ _PARTS = ("-wal", "-shm", "")
 """What belongs to a database, and the database last: until it is gone, the next start finds it as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(msgspec.Struct, frozen=True):
     """A state that was set aside: when, and as which file."""
 
     at: datetime

@@ -5,8 +5,9 @@ processes may act on one pack: the stored history decides which of them came fir
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from watchdog.model.history import UNTROUBLED, History, Intent
 from watchdog.model.packs import PackKey
@@ -40,8 +41,7 @@ _FORGOTTEN = sa.delete(schema.histories).where(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """An intent that is to be stored, with the history ``expected`` before it, and the one ``after`` it."""
 
     intent: Intent

@@ -6,10 +6,9 @@ SQLAlchemy here: ``glance`` reads without it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,13 +22,9 @@ Row = Mapping[str, Any]
 """The values of one row, by the names of its columns."""
 
 
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
 K = TypeVar("K")
 V = TypeVar("V")
-_Value = TypeVar("_Value", bound=_Dataclass)
+_Value = TypeVar("_Value", bound=msgspec.Struct)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -66,9 +61,9 @@ def maybe_from_micros(micros: int | None) -> datetime | None:
     return None if micros is None else _EPOCH + micros * _MICROSECOND
 
 
-def row_of(value: _Dataclass) -> dict[str, Any]:
+def row_of(value: msgspec.Struct) -> dict[str, Any]:
     """A value whose fields bear the names of the columns."""
-    row = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+    row = zip(value.__struct_fields__, msgspec.structs.astuple(value), strict=True)
     return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
 
 
@@ -79,9 +74,9 @@ def value_of(kind: type[_Value], row: Mapping[Any, Any]) -> _Value:
 
 
 @cache
-def _times(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+def _times(kind: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
     """The fields of a value, and whether they are times."""
-    return tuple((each.name, "datetime" in str(each.type)) for each in fields(kind))
+    return tuple((name, "datetime" in str(kind.__annotations__[name])) for name in kind.__struct_fields__)
 
 
 def packs_from(rows: Iterable[Sequence[Any]], found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:

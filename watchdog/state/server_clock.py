@@ -9,8 +9,10 @@ of the clock of an earlier one. Functions over the connection of a transaction t
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from datetime import timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from watchdog.model.leases import LONGEST_LEASE
 from watchdog.state import restarts, schema
@@ -28,8 +30,7 @@ _l, _r, _m = schema.leases.c, schema.replicas.c, schema.meta.c
 _SECOND = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """When the database's clock said ``at`` (microseconds), by a process's ``monotonic`` one.
 
     ``set_by`` are the microseconds by which it was set until then, as far as anybody noticed.

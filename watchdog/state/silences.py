@@ -4,7 +4,8 @@ Functions over the connection of a transaction that ``store`` has begun.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from watchdog.model.silences import Silence
 from watchdog.state import schema

@@ -8,10 +8,11 @@ opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of d
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
@@ -221,7 +222,7 @@ class Store:
         with self._aligned(now, fence) as connection:
             packs.save(connection, changes)
             restarts.save(connection, changes)
-            journal.append(connection, changes.journal)
+            journal.append(connection, [*changes.of_leases, *changes.journal])
 
     def intend(self, intent: Intent, expected: History, after: History, now: Anchor, fence: Fence | None = None) -> int:
         """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
@@ -307,6 +308,10 @@ class Store:
             taken = leases.claim(connection, self._clock(), me, ttl, accounts, set_by)
             server_clock.follow(connection, {account: by for account, (_, by) in taken.items()}, set_by)
             return {account: epoch for account, (epoch, _) in taken.items()}
+
+    def unheld(self, connection: sa.Connection, accounts: Collection[str]) -> frozenset[str]:
+        """Those of ``accounts`` that nobody holds, nor takes before the transaction of this ``connection`` ends."""
+        return frozenset(leases.free(connection, self._clock(), accounts, server_clock.noted(connection)))
 
     def release(self, fence: Fence, *, leaving: bool = False) -> None:
         """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""

@@ -9,8 +9,9 @@ import asyncio
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
@@ -36,8 +37,7 @@ Key = tuple[str, str, str]
 """Account, zone and pack id: the order of packs everywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needy:
+class Needy(msgspec.Struct, frozen=True):
     """A pack that asks something of a person, who is not told of it until ``silenced_until``."""
 
     known: Remembered

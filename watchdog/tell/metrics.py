@@ -8,10 +8,10 @@ the configuration or of Cloudflare's zones, statuses and error codes come from c
 import platform
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
 
+import msgspec
 from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -49,8 +49,7 @@ _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _RECOVERY_BUCKETS = (300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What is known of one account's quota at the moment of a scrape."""
 
     name: str
@@ -58,8 +57,7 @@ class Account:
     waited: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaSnapshot:
+class ReplicaSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What one of several replicas holds, by account; how often each lease came or went; its configuration's hash."""
 
     held: Mapping[str, bool]
@@ -67,13 +65,12 @@ class ReplicaSnapshot:
     config: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the gauges are made of; gathered in the loop, exposed in another thread."""
 
     inventory: Inventory
     accounts: tuple[Account, ...]
-    firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    firing: Mapping[tuple[str, str], int] = msgspec.field(default_factory=dict)
     """Alerts by reason and severity; what could fire and does not is 0."""
     destinations: tuple[str, ...] = ()
     """Where alerts go, by name."""

@@ -3,12 +3,12 @@
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
+
+from watchdog.model.names import matcher
 
 MOST = 1000
 """Rows of one answer."""
@@ -25,8 +25,7 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter: how it is read, and how the OpenAPI document tells of it."""
 
     read: Callable[[str], Any]
@@ -83,7 +82,7 @@ def _text(text: str) -> str:
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 ACCOUNT = Parameter(read=_text, schema=TEXT, says="The account's name in the configuration.")
 ZONE = Parameter(
-    read=_text, schema=TEXT, says="The zone's name, whatever its case; `*` and `?` stand for any text and character."
+    read=_text, schema=TEXT, says="The zone's name in any form; `*` and `?` stand for any text and character."
 )
 NEEDS_PERSON = Parameter(read=_flag, schema={"type": "boolean"}, says="Whether a person is needed.")
 LIMIT = Parameter(
@@ -130,10 +129,9 @@ def since(now: Callable[[], datetime], duration: Callable[[str], timedelta]) -> 
 
 
 def matches(pattern: str) -> Callable[[str], bool]:
-    """Whether a name fits a pattern of ``*`` and ``?``, whatever its case.
+    """Whether a name fits a pattern of ``*`` and ``?``, in whatever form either is written.
 
-    >>> matches("*.Example.com")("www.example.com"), matches("[a]")("a")
+    >>> matches("*.Example.com.")("www.example.com"), matches("[a]")("a")
     (True, False)
     """
-    glob = pattern.lower().replace("[", "[[]")
-    return lambda name: fnmatchcase(name.lower(), glob)
+    return matcher(pattern.replace("[", "[[]"))

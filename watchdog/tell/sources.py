@@ -1,9 +1,10 @@
 """What pages and API show: everything they may ask, and nothing of where it comes from. The daemon gives it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from watchdog.model.history import JournalLine, JournalQuery
 from watchdog.model.reasons import Reason
@@ -11,8 +12,7 @@ from watchdog.model.report import PassReport
 from watchdog.tell.fleet import Fleet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSituation:
+class AccountSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One account's quota. ``remaining`` requests are left of ``allowed`` in each ``per``; ``None``: not known."""
 
     name: str
@@ -21,8 +21,7 @@ class AccountSituation:
     per: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HolderSituation:
+class HolderSituation(msgspec.Struct, frozen=True, kw_only=True):
     """Of several replicas: who works an account and since when; ``holder`` is empty where nobody does."""
 
     account: str
@@ -31,8 +30,7 @@ class HolderSituation:
     here: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationSituation:
+class DestinationSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One destination of alerts: how many messages wait for it, and why the last was not taken (empty: it was)."""
 
     name: str
@@ -40,8 +38,7 @@ class DestinationSituation:
     failing: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """How the watchdog itself stands. Texts are clean and empty where all is well."""
 
     version: str
@@ -52,7 +49,7 @@ class Situation:
     state_error: str = ""
     state_lost: str = ""
     overdue_since: datetime | None = None
-    discovery: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
+    discovery: Mapping[str, tuple[Reason, str]] = msgspec.field(default_factory=dict)
     accounts: tuple[AccountSituation, ...] = ()
     destinations: tuple[DestinationSituation, ...] = ()
     holders: tuple[HolderSituation, ...] = ()
@@ -66,8 +63,7 @@ class Situation:
         return self.last_pass.started_at + timedelta(seconds=self.last_pass.seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What the pages show. ``healthy`` and ``ready`` give whether all is well, and a sentence.
 
     ``metrics`` gives the body in pieces and its content type for an ``Accept`` header, and ``alerts`` what

@@ -8,8 +8,9 @@ terminals. Only what is shown is looked at, so that 100,000 packs that are well 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
@@ -31,8 +32,7 @@ _GLUE = "\N{NO-BREAK SPACE}"
 _RESET = "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """A pack of which nothing but this is to be told."""
 
     account: str
@@ -43,8 +43,7 @@ class Listed:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, as far as somebody may want to see it.
 
     ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
@@ -73,8 +72,7 @@ class Overview:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to see. ``zone`` is a pattern, and shows what is well too; ``width`` counts columns."""
 
     everything: bool = False
@@ -85,8 +83,7 @@ class View:
     colours: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     known: Remembered
     history: History
     need: Need | None

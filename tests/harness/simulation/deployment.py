@@ -10,7 +10,6 @@ import json
 import math
 import re
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from unittest.mock import patch
@@ -23,6 +22,7 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Ears, Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
+from tests.harness.values import replace
 from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.load import load
 from watchdog.daemon import Daemon

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
@@ -29,8 +30,7 @@ _LONGEST = 1000
 _CHANGE = re.compile(r"^before=(\S+) status=(\S+)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
+class Banner(msgspec.Struct, frozen=True):
     """Something about the watchdog itself that everybody must know who reads the page."""
 
     severity: str

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.events import EventName
@@ -26,8 +27,7 @@ _THINNEST = 3.0
 _FACT = re.compile(r"(?:^| )(before|status|old_pack_id)=(\S+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True):
     """From when to when a pack was of one kind: ``well``, ``busy``, ``late``, ``away``, or ``blank`` (not known)."""
 
     begins: datetime
@@ -35,8 +35,7 @@ class Stretch:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True):
     """A rectangle of the picture, of the kind that the style sheet colours."""
 
     kind: str
@@ -46,14 +45,13 @@ class Bar:
     height: float
 
 
-@dataclass(slots=True)
-class Story:
+class Story(msgspec.Struct):
     """What is known of one pack's last 30 days."""
 
     begins: datetime
     ends: datetime
-    stretches: list[Stretch] = field(default_factory=list)
-    restarts: list[datetime] = field(default_factory=list)
+    stretches: list[Stretch] = msgspec.field(default_factory=list)
+    restarts: list[datetime] = msgspec.field(default_factory=list)
 
     def words(self) -> str:
         """The same for whoever does not see the picture."""

@@ -1,9 +1,10 @@
 """Times, places and packs in the few words that a page has room for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
+
+import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.tell.times import ago
@@ -14,8 +15,7 @@ DASHBOARD = "https://dash.cloudflare.com/?to=/:account/:zone/ssl-tls/edge-certif
 MOST_HOSTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """A time, exactly and as it is said now."""
 
     rfc: str
