@@ -254,7 +254,7 @@ async def test_five_hundred_packs_that_their_authority_refuses_are_one_message_f
     ]
 
 
-GIVES_UP = {"restart": {"max_attempts": 2, "backoff": {"jitter": 0.0}}}
+GIVES_UP = {"restart": {"max_attempts": 2, "backoff": {"initial": "15m", "jitter": 0.0}}}
 BOTH = [{"name": "am", "alertmanager": "http://am.test"}, {"name": "hook", "webhook": "http://hook.test/"}]
 
 
