@@ -4,7 +4,6 @@ Configurations, DNS answers and API bodies are handed to what reads them; how so
 ``tests/cloudflare/test_client_sockets.py`` and its like.
 """
 
-import asyncio
 import contextlib
 import gzip
 import json
@@ -17,12 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import CloudflareError, Operation
-from watchdog.cloudflare.transport import _bounded
+from watchdog.cloudflare.http import Response
+from watchdog.cloudflare.transport import unpacked
 from watchdog.config.load import ConfigError, load
 from watchdog.diagnose.message import TooLargeError, parse
 
@@ -53,9 +52,8 @@ def dns_answer(records: int) -> None:
 
 
 def body(body: bytes, encoding: str) -> None:
-    answer = httpx.Response(200, headers={"content-encoding": encoding}, stream=httpx.ByteStream(body))
     with contextlib.suppress(CloudflareError):
-        asyncio.run(_bounded(Operation.GET_PACK, answer))
+        unpacked(Operation.GET_PACK, Response(200, {"content-encoding": encoding}, body))
 
 
 CASES: dict[str, Callable[[], None]] = {

@@ -15,7 +15,6 @@ from typing import Any
 
 import dns.name
 import dns.rdatatype
-import httpx
 import msgspec
 
 from watchdog.cloudflare import wire
@@ -25,6 +24,7 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
 from watchdog.cloudflare.envelope import complaints, problem, success
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation
+from watchdog.cloudflare.http import Request, Response, read_headers
 from watchdog.cloudflare.policies import LONGEST_WINDOW
 from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Quota, Urgency
 from watchdog.cloudflare.sliding_window import Allowance
@@ -167,12 +167,15 @@ class _Observer:
         pass
 
 
-class _Answer(httpx.AsyncBaseTransport):
-    def __init__(self, answer: httpx.Response) -> None:
+class _Answer:
+    def __init__(self, answer: Response) -> None:
         self.answer = answer
 
-    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+    async def ask(self, _: Request) -> Response:
         return self.answer
+
+    async def aclose(self) -> None:
+        pass
 
 
 def headers(data: bytes) -> None:
@@ -186,7 +189,7 @@ def headers(data: bytes) -> None:
     clock, told = _Clock(), []
     quota = Quota(Allowance(1200, 300, 0.5), Address(PER_ADDRESS, clock), clock)
     client = Client(
-        _Answer(httpx.Response(status, headers=fields, content=b"{}")),
+        _Answer(Response(status, read_headers(fields), b"{}")),
         base_url="http://sim",
         timeout=timedelta(seconds=30),
         credential=Credential.from_token("main", "planted-token", clock),

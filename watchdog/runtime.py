@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from watchdog.building import Building, Lasting, Present
 from watchdog.clock import Enduring, RealClock, SharedClock
 from watchdog.cloudflare.address import PER_ADDRESS, Address
-from watchdog.cloudflare.transport import Transport, connect
+from watchdog.cloudflare.http import Transport
+from watchdog.cloudflare.transport import connect
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
 from watchdog.cycle import Components

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.harness.over_httpx import OverHttpx
 from tests.harness.time import LoopClock
 from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.client import Client
@@ -23,7 +24,7 @@ from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
 
-class InProcess(httpx.AsyncBaseTransport):
+class InProcess(OverHttpx):
     """The way to a simulated Cloudflare that needs no socket. What ends a connection is told as httpx tells it."""
 
     def __init__(self, world: World) -> None:
@@ -164,7 +165,7 @@ def timed_out(count=1, **scenario):
     return {"zones": [{"name": "example.com", "packs": packs}], **scenario}
 
 
-class Answers(httpx.AsyncBaseTransport):
+class Answers(OverHttpx):
     """Answers made by hand: each an ``httpx.Response`` or an exception; the last repeats."""
 
     def __init__(self, *answers):

@@ -16,6 +16,7 @@ from random import Random
 
 import httpx
 
+from tests.harness.over_httpx import OverHttpx
 from tests.harness.time import LoopClock
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
@@ -49,7 +50,7 @@ class Ticker:
         self._timer.cancel()
 
 
-class Churn(httpx.AsyncBaseTransport):
+class Churn(OverHttpx):
     """Cloudflare, where little lasts."""
 
     def __init__(self, dice):

@@ -125,6 +125,26 @@ async def test_a_message_grows_too_old_while_its_destination_is_down():
 
 
 @in_simulated_time
+async def test_a_message_that_waits_grows_no_older_because_the_clock_is_set_forward():
+    channel = Channel(Undelivered("HTTP 500"))
+    async with Run(channel, here()) as run:
+        await asyncio.sleep(1)
+        run.clock.step = 2 * OLDEST
+        await asyncio.sleep(60)
+    assert (channel.arrived, run.outcomes()) == ([1], ["failed", "accepted"])
+
+
+@in_simulated_time
+async def test_a_message_that_waits_goes_in_its_time_though_the_clock_is_set_back():
+    channel = Channel(*[Undelivered("HTTP 500")] * 1000)
+    async with Run(channel, here()) as run:
+        await asyncio.sleep(1)
+        run.clock.step = -2 * OLDEST
+        await asyncio.sleep(OLDEST.total_seconds() + 3600)
+    assert run.told[-1].outcome is DeliveryOutcome.DROPPED
+
+
+@in_simulated_time
 async def test_the_oldest_go_when_there_are_too_many():
     async with Run(channel := Channel(), *(here(number) for number in range(1, MOST + 4))):
         await asyncio.sleep(1)

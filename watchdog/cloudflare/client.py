@@ -28,11 +28,11 @@ from watchdog.cloudflare.errors import (
     Operation,
 )
 from watchdog.cloudflare.holds import Holds
+from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.introspection import Introspection
 from watchdog.cloudflare.rate_limit import Quota, Reservation, Urgency
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
-from watchdog.cloudflare.transport import Transport
 from watchdog.cloudflare.trust import Trust
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms

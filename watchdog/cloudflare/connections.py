@@ -1,20 +1,20 @@
-"""Connections to one server, as a transport of httpx: HTTP/1.1 on asyncio's sockets, each request sent once.
+"""Connections to one server: HTTP/1.1 on asyncio's sockets, each request sent once.
 
 Answers are taken apart by httptools (llhttp, in C). httpx's own way, over h11, httpcore and anyio, costs ten times the
-CPU of this one; aiohttp several times as much, an eighth of a second at every start, and sends some requests again by
-itself. Neither says exactly whether a request may have left. Here the kind of error does: nothing was sent where it is
-``httpx.ConnectError`` or ``httpx.ProxyError``, and it may have been with any other ``httpx.TransportError``.
-``transport`` alone makes one, and bounds the time.
+CPU of this one, and its values alone as much as this again; aiohttp costs several times as much, an eighth of a second
+at every start, and sends some requests again by itself. None says exactly whether a request may have left. Here the
+kind of error does: nothing was sent where it is ``NotSent``, and it may have been where it is ``Broken``. ``transport``
+alone makes one, and bounds the time.
 """
 
 import asyncio
-import re
 import ssl
 from base64 import b64encode
-from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
 
-import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from watchdog.cloudflare.http import Broken, Headers, NotSent, Request, Response, read_headers
 
 KEPT_FOR = 60.0
 """Seconds after which a connection that nobody used is not used again: what lies between may have forgotten it."""
@@ -25,12 +25,27 @@ LONGEST_HEAD = 65_536
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds after which another address of the server is tried beside the first (RFC 8305)."""
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
+_PORTS = {"http": 80, "https": 443}
+_Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers, body."""
 
-_ENDS_A_LINE = re.compile(rb"[\r\n\0]")
+
+class Proxy:
+    """Where a proxy is, whether it is spoken to by TLS, and what it is told besides the request: who asks."""
+
+    def __init__(self, url: str) -> None:
+        """The ``url`` may hold a name and a password, which nothing shows."""
+        parts = urlsplit(url)
+        self.tls = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or _PORTS["https" if self.tls else "http"]
+        self.headers: list[tuple[bytes, bytes]] = []
+        if parts.username is not None or parts.password is not None:
+            said = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+            self.headers.append((b"proxy-authorization", b"Basic " + b64encode(said)))
 
 
-class Connections(httpx.AsyncBaseTransport):
+class Connections:
     """At most ``most`` connections to the server of ``base_url``, all kept open; used by one event loop."""
 
     def __init__(
@@ -40,32 +55,35 @@ class Connections(httpx.AsyncBaseTransport):
         most: int,
         longest: int,
         tls: ssl.SSLContext | None = None,
-        proxy: httpx.Proxy | None = None,
+        proxy: Proxy | None = None,
+        proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
         """``tls`` is for an ``https`` URL. A body that has more than ``longest`` bytes is cut off behind them."""
-        url = httpx.URL(base_url)
-        self._origin = (url.raw_host.decode(), url.port or (443 if url.scheme == "https" else 80))
+        url = urlsplit(base_url)
+        self._origin = (url.hostname or "", url.port or _PORTS[url.scheme])
         self._tls = tls if url.scheme == "https" else None
-        self._proxy = proxy
+        self._proxy, self._proxy_tls = proxy, proxy_tls
         self._longest = longest
         self._room = asyncio.Semaphore(most)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._by_proxy = proxy is not None and self._tls is None
-        self._prefix = b"http://" + url.netloc if self._by_proxy else b""
-        self._for_proxy = _proxy_headers(proxy) if self._by_proxy else []
+        by_proxy = proxy is not None and self._tls is None
+        self._prefix = f"http://{url.netloc}" if by_proxy else ""
+        self._for_proxy = Headers(proxy.headers if proxy is not None and by_proxy else []).lines
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def ask(self, request: Request) -> Response:
         """The answer with its whole body, or what there was of one that is too long."""
+        if " " in request.target or not (request.target.isascii() and request.target.isprintable()):
+            raise Broken("the target of the request has a character that none may have")
+        line = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n".encode()
+        said = b"".join((line, request.headers.lines, self._for_proxy, b"\r\n", request.content))
         async with self._room:
             connection = self._kept() or await self._connected()
-            target = self._prefix + request.url.raw_path
-            head = _head(request.method.encode(), target, [*request.headers.raw, *self._for_proxy])
-            status, headers, body = await connection.ask(head + request.content)
+            status, headers, body = await connection.ask(said)
             if connection.reusable:
                 connection.idle_since = connection.loop.time()
                 self._idle.append(connection)
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+        return Response(status, read_headers(headers), body)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -83,20 +101,15 @@ class Connections(httpx.AsyncBaseTransport):
         return None
 
     async def _connected(self) -> "_Connection":
-        host, port = self._origin
-        if self._proxy is not None:
-            url = self._proxy.url
-            host, port = url.host, url.port or (443 if url.scheme == "https" else 80)
+        proxy, (host, port) = self._proxy, self._origin
+        if proxy is not None:
+            host, port = proxy.host, proxy.port
         try:
-            if self._proxy is None:
-                connection = await self._dialled(host, port, self._tls)
-            else:
-                tls = httpx.create_ssl_context() if self._proxy.url.scheme == "https" else None
-                connection = await self._dialled(host, port, tls)
-                if self._tls is not None:
-                    connection = await self._tunnelled(connection, self._proxy, self._tls)
+            connection = await self._dialled(host, port, self._tls if proxy is None else self._proxy_tls)
+            if proxy is not None and self._tls is not None:
+                connection = await self._tunnelled(connection, proxy, self._tls)
         except OSError as error:  # the kinds of ``ssl`` among them
-            raise httpx.ConnectError(f"{host}:{port}") from error
+            raise NotSent(f"{host}:{port}") from error
         return connection
 
     async def _dialled(self, host: str, port: int, tls: ssl.SSLContext | None) -> "_Connection":
@@ -106,18 +119,20 @@ class Connections(httpx.AsyncBaseTransport):
         )
         return connection
 
-    async def _tunnelled(self, way: "_Connection", proxy: httpx.Proxy, tls: ssl.SSLContext) -> "_Connection":
+    async def _tunnelled(self, way: "_Connection", proxy: Proxy, tls: ssl.SSLContext) -> "_Connection":
         """A connection through a proxy that joins us with the server, and sees nothing of what is said."""
         host, port = self._origin
-        there = f"{host}:{port}".encode()
+        there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        headers = Headers([(b"host", there.encode()), *proxy.headers])
         try:
-            head = _head(b"CONNECT", there, [(b"host", there), *_proxy_headers(proxy)])
-            status, _, _ = await way.ask(head, joins=True)
-        except httpx.TransportError as error:
-            raise httpx.ProxyError(f"the proxy opened no tunnel: {error}") from error
+            status, _, _ = await way.ask(f"CONNECT {there} HTTP/1.1\r\n".encode() + headers.lines + b"\r\n", joins=True)
+        except Broken as error:
+            raise NotSent(f"the proxy opened no tunnel: {error}") from error
         if not way.joined:
             way.drop()
-            raise httpx.ProxyError(f"the proxy opened no tunnel: HTTP {status}")
+            raise NotSent(f"the proxy opened no tunnel: HTTP {status}")
+        if way.spoke:  # in TLS the client speaks first, so that is nobody's whom we asked for
+            raise NotSent("more than its answer came from the proxy before anything was said through it")
         try:
             return await way.encrypted(self._new(), tls, host)
         except BaseException:
@@ -137,11 +152,13 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.joined = False
         """Whether a proxy has joined this connection with the server that it was asked for."""
+        self.spoke = False
+        """Whether the other side said something unasked; then the connection is dropped."""
         self._open_ones = open_ones
         self._longest = longest
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        self._answer: asyncio.Future[tuple[int, RawHeaders, bytes]] | None = None
+        self._answer: asyncio.Future[_Answer] | None = None
         self._joins = False
         self._status = 0  # once the head of an answer has come
         self._headers: list[tuple[bytes, bytes]] = []
@@ -155,14 +172,14 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         return self._transport is not None and not self._transport.is_closing() and not self.joined
 
-    async def ask(self, request: bytes, *, joins: bool = False) -> tuple[int, RawHeaders, bytes]:
-        """Send a request and wait for the whole of its answer: status, headers, body. Raises ``TransportError``.
+    async def ask(self, request: bytes, *, joins: bool = False) -> _Answer:
+        """Send a request and wait for the whole of its answer: status, headers, body. Raises ``Broken``.
 
         A request that ``joins`` asks a proxy for a tunnel, and a success has no body then.
         """
         transport = self._transport
         if transport is None:
-            raise httpx.ReadError("the connection is closed")
+            raise Broken("the connection is closed")
         self._answer, self._joins = self.loop.create_future(), joins
         self._status = self._heads = self._size = 0
         self._headers, self._pieces = [], []
@@ -198,8 +215,8 @@ class _Connection(asyncio.Protocol):
         self._open_ones.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._waits:  # nobody asked
-            self.drop()
+        if not self._waits:
+            self._unasked()
             return
         if not self._status:
             self._heads += len(data)
@@ -216,7 +233,7 @@ class _Connection(asyncio.Protocol):
             unmeasured = not {b"content-length", b"transfer-encoding"} & {name.lower() for name, _ in self._headers}
             if error is None and self._status and unmeasured:  # its end is that of the connection
                 self._conclude()
-            self._fail(httpx.ReadError(str(error or "") or "the other side closed it before the end of its answer"))
+            self._fail(Broken(str(error or "") or "the other side closed it before the end of its answer"))
         self._end()
 
     def _end(self) -> None:
@@ -229,8 +246,8 @@ class _Connection(asyncio.Protocol):
     # ── what the parser tells ────────────────────────────────────────────────────────────────────────────────────
 
     def on_message_begin(self) -> None:
-        if not self._waits:  # more than was asked for
-            self.drop()
+        if not self._waits:
+            self._unasked()
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -251,7 +268,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         if not self._waits:
-            self.drop()
+            self._unasked()
             return
         self._pieces.append(piece)
         self._size += len(piece)
@@ -273,25 +290,14 @@ class _Connection(asyncio.Protocol):
         if self._waits and self._answer is not None:
             self._answer.set_result((self._status, self._headers, b"".join(self._pieces)))
 
-    def _break(self, strange: str) -> None:
-        self._fail(httpx.RemoteProtocolError(strange))
+    def _unasked(self) -> None:
+        self.spoke = True
         self.drop()
 
-    def _fail(self, error: httpx.TransportError) -> None:
+    def _break(self, strange: str) -> None:
+        self._fail(Broken(strange))
+        self.drop()
+
+    def _fail(self, error: Broken) -> None:
         if self._waits and self._answer is not None:
             self._answer.set_exception(error)
-
-
-def _head(method: bytes, target: bytes, headers: RawHeaders) -> bytes:
-    """A request, but for its body. Raises ``LocalProtocolError`` where a value would end its line."""
-    lines = [b"%b %b HTTP/1.1" % (method, target), *(b"%b: %b" % header for header in headers)]
-    if any(_ENDS_A_LINE.search(line) for line in lines):
-        raise httpx.LocalProtocolError("a line of the request has a control character")
-    return b"\r\n".join((*lines, b"", b""))
-
-
-def _proxy_headers(proxy: httpx.Proxy | None) -> list[tuple[bytes, bytes]]:
-    """What a proxy is told besides the request: who asks, where its URL says that."""
-    if proxy is None or proxy.raw_auth is None:
-        return []
-    return [(b"proxy-authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth)))]

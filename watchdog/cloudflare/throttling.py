@@ -5,7 +5,7 @@ only that call of that zone is held; when several zones are slowed down and none
 ``sender`` alone calls this, for each answer.
 """
 
-import httpx
+from collections.abc import Mapping
 
 from watchdog.cloudflare.calls import Observer
 from watchdog.cloudflare.errors import RateLimited
@@ -31,7 +31,7 @@ class Throttling:
         """A call succeeded."""
         self._slowed_down.clear()
 
-    def slow_down(self, limited: RateLimited, headers: httpx.Headers, of: str) -> None:
+    def slow_down(self, limited: RateLimited, headers: Mapping[str, str], of: str) -> None:
         """Wait as long as it says: with everything, or where it is no matter of the allowance with this call alone.
 
         ``limited.everything`` says afterwards which of the two it is.

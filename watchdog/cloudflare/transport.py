@@ -1,20 +1,18 @@
 """The way to Cloudflare's API and back: one pool of connections, bodies up to a bound, and failures by their cause.
 
-The door for httpx in this room; the sockets are in ``connections``. Redirects are never followed, so a credential never
-leaves for another host; TLS is always verified; bodies are read up to a bound, which holds while they are unpacked. One
-request is sent once.
+The sockets are in ``connections``. Redirects are never followed, so a credential never leaves for another host; TLS is
+always verified; bodies are read up to a bound, which holds while they are unpacked. One request is sent once.
 """
 
 import asyncio
 import os
 import ssl
 import zlib
-from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import httpx
-
-from watchdog.cloudflare.connections import Connections
+from watchdog.cloudflare.connections import Connections, Proxy
 from watchdog.cloudflare.errors import CloudflareFault, NetworkFault, Operation
+from watchdog.cloudflare.http import Broken, NotSent, Request, Response, Transport
 from watchdog.model.text import clean
 from watchdog.proxy import proxy_of
 
@@ -25,93 +23,73 @@ _PACKED = frozenset({"gzip", "deflate"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32  # either header is told by its first bytes
 
 
-class Response(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-
-Transport = httpx.AsyncBaseTransport
-"""The way to Cloudflare that all clients share."""
-
-
 def connect(base_url: str, connections: int) -> Transport:
-    """The connection pool to one server, of at most ``connections``.
+    """The connection pool to one server, of at most ``connections``. The environment's proxy is looked up here, once.
 
-    A transport and not an ``httpx.AsyncClient``: redirects, cookies and the auth flow of the client are never wanted
-    here and cost as much CPU as the request itself. The environment's proxy is looked up once, here, for the same
-    reason.
+    Trusted is whom ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, else whom certifi does.
     """
-    tls = httpx.create_ssl_context() if base_url.startswith("https:") else None
     address = proxy_of(base_url, os.environ)
-    proxy = httpx.Proxy(address) if address else None
-    return Connections(base_url, most=connections, longest=MOST_BYTES, tls=tls, proxy=proxy)
+    proxy = Proxy(address) if address else None
+    return Connections(
+        base_url,
+        most=connections,
+        longest=MOST_BYTES,
+        tls=_tls() if urlsplit(base_url).scheme == "https" else None,
+        proxy=proxy,
+        proxy_tls=_tls() if proxy is not None and proxy.tls else None,
+    )
 
 
-class Headers(httpx.Headers):
-    """Those of a request, which hold the credential."""
+def _tls() -> ssl.SSLContext:
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file:
+        return ssl.create_default_context(cafile=file)
+    if folder:
+        return ssl.create_default_context(capath=folder)
+    import certifi  # noqa: PLC0415  needless where the machine's own are named
 
-    def __repr__(self) -> str:
-        """Nothing of them: httpx hides ``Authorization`` and shows ``X-Auth-Key``."""
-        return "Headers(…)"
+    return ssl.create_default_context(cafile=certifi.where())
 
 
-async def exchange(
-    http: httpx.AsyncBaseTransport, operation: Operation, request: httpx.Request, seconds: float
-) -> Response:
-    """Send the request once, and read its answer, within so many ``seconds`` for both.
+async def exchange(http: Transport, operation: Operation, request: Request, seconds: float) -> Response:
+    """Send the request once, and give its answer, unpacked, within so many ``seconds`` for both.
 
     Raises ``NetworkFault``, and ``CloudflareFault`` for a success that is too long.
     """
     try:
         async with asyncio.timeout(seconds):
-            response = await http.handle_async_request(request)
-            try:
-                body = await _bounded(operation, response)
-            finally:
-                await response.aclose()
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
+            response = await http.ask(request)
+    except (NotSent, Broken, OSError) as fault:
         raise _network(operation, fault) from fault
-    return Response(response.status_code, response.headers, body)
+    return unpacked(operation, response)
 
 
-async def _bounded(operation: Operation, response: httpx.Response) -> bytes:
-    """The body, unpacked. Of a refusal that is too long, or packed in a way nobody can read, what there is of it.
+def unpacked(operation: Operation, response: Response) -> Response:
+    """The answer with its body unpacked. Of a refusal that is too long, or packed in a way nobody can read, what is.
 
-    The standard library unpacks, and not httpx: that unpacks a whole piece at once, and packings within packings.
+    The standard library unpacks, up to a bound, and no packings within packings.
     """
-    packed = response.headers.get("content-encoding", "").strip().lower() in _PACKED
-    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB) if packed else None
-    pieces: list[bytes] = []
-    read = size = 0
-    async for piece in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
-        read += len(piece)
+    packed, body = response.headers.get("content-encoding", ""), response.body
+    if packed and packed.strip().lower() in _PACKED:
         try:
-            unpacked = piece if unpacking is None else unpacking.decompress(piece, MOST_BYTES - size + 1)
+            body = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MOST_BYTES + 1)
         except zlib.error:
-            break
-        pieces.append(unpacked)
-        size += len(unpacked)
-        if max(read, size) > MOST_BYTES:
-            if response.is_success:
-                said = f"{operation}: the answer has more than {MOST_BYTES} bytes"
-                raise CloudflareFault(operation, "too_large", said)
-            break
-    return b"".join(pieces)
+            body = b""
+    if max(len(response.body), len(body)) > MOST_BYTES and 200 <= response.status < 300:
+        raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")
+    return response if body is response.body else response._replace(body=body)
 
 
 def _network(operation: Operation, fault: Exception) -> NetworkFault:
     """What went wrong on the way, by its cause; only what is told before anything left says that nothing was sent."""
-    if isinstance(fault, httpx.ConnectError | httpx.ProxyError):
+    if isinstance(fault, NotSent):
         cause = fault.__cause__ if isinstance(fault.__cause__, OSError) else fault
         if isinstance(cause, ssl.SSLError):
             return NetworkFault(operation, "tls", f"{operation}: TLS failed: {clean(cause)}", sent=False)
         where = f" to {clean(fault)}" if cause is not fault else ""
         said = f"{operation}: could not connect{where}: {_why(cause)}"
         return NetworkFault(operation, "connect", said, sent=False)
-    if isinstance(fault, TimeoutError | httpx.TimeoutException):
+    if isinstance(fault, TimeoutError):
         return NetworkFault(operation, "timeout", f"{operation}: no answer in time")
     said = clean(fault) or type(fault).__name__
     return NetworkFault(operation, "disconnect", f"{operation}: the connection broke: {said}")

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import Alert, AlertLog, Message, account_of_group
+from watchdog.model.alerts import Alert, AlertLog, Message, Notice, Route, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
@@ -28,7 +28,7 @@ from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilence
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import GONE_FOR
-from watchdog.notify.messages import firing_json, messages
+from watchdog.notify.messages import firing_json, is_wanted, messages
 from watchdog.notify.rules import (
     ALL_WELL,
     UNHELD_FOR,
@@ -239,6 +239,7 @@ class Pipeline:
                 silenced=silenced,
                 retired=ended,
                 listening=bool(routes),
+                heard=lambda notice: _is_heard(notice, routes.values()),
             )
             return decided, self._messages(before, decided, now), outbox.difference(before, decided.log), silenced
 
@@ -400,3 +401,11 @@ class Pipeline:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
                 return
+
+
+def _is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
+    """Whether anybody is told of it, though others are told of another in its place.
+
+    Where each alert is an incident it has its own anyway: that silences nobody.
+    """
+    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)

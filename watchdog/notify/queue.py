@@ -83,6 +83,7 @@ class MessageQueue(Delivery):
         self._name = name
         self._channel = channel
         self._messages: deque[Message] = deque()
+        self._born: dict[int, float] = {}  # by id: when it was made, by the clock that nobody sets
         self._clock = clock
         self._forget = forget
         self._report = report
@@ -102,6 +103,8 @@ class MessageQueue(Delivery):
 
     def put(self, message: Message) -> None:
         """One more message."""
+        age = max(self._clock.now() - message.at, timedelta(0))
+        self._born[message.id] = self._clock.monotonic() - age.total_seconds()
         self._messages.append(message)
         self.settled.clear()
         self._more.set()
@@ -109,6 +112,7 @@ class MessageQueue(Delivery):
     def withdraw(self, account: str) -> None:
         """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
         self._messages = deque(message for message in self._messages if message.owner != account)
+        self._born = {message.id: self._born[message.id] for message in self._messages}
         self._tries = self._overtaken = 0
         self._first_is_next = True
 
@@ -168,6 +172,7 @@ class MessageQueue(Delivery):
             self._tries = 0 if first else HOPELESS_TRIES
             self._overtaken = 0 if first else self._overtaken + 1
             self._messages.remove(message)
+            self._born.pop(message.id, None)
             self._note(DeliveryOutcome.ACCEPTED, message)
             await self._forget(message)
             return
@@ -198,13 +203,17 @@ class MessageQueue(Delivery):
     async def _drop_what_is_too_much(self) -> None:
         while len(self._messages) > MOST:
             await self._drop(f"more than {MOST} are waiting")
-        while self._messages and self._clock.now() - self._messages[0].at > OLDEST:
+        while self._messages and self._age(self._messages[0]) > OLDEST:
             await self._drop(f"it is older than {OLDEST.days} days")
+
+    def _age(self, message: Message) -> timedelta:
+        return timedelta(seconds=self._clock.monotonic() - self._born[message.id])
 
     async def _drop(self, why: str) -> None:
         self._tries = self._overtaken = 0
         self._first_is_next = True
         message = self._messages.popleft()
+        self._born.pop(message.id, None)
         self._note(DeliveryOutcome.DROPPED, message, why)
         await self._forget(message)
 
