@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import Alert, AlertLog, Message, account_of_group
+from watchdog.model.alerts import Alert, AlertLog, Message, Notice, Route, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
@@ -28,7 +28,7 @@ from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilence
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import GONE_FOR
-from watchdog.notify.messages import firing_json, messages
+from watchdog.notify.messages import firing_json, is_wanted, messages
 from watchdog.notify.rules import (
     ALL_WELL,
     UNHELD_FOR,
@@ -143,12 +143,13 @@ class Pipeline:
             }
             self._unwritten.accounts |= {letter.id: letter.owner for letter in kept.letters}
 
-    def release(self, account: str) -> None:
-        """Another replica tells of this account: forget what is known of it."""
-        self._destinations.withdraw(account)
-        _, self._log = self._log.split([account])
-        self._unwritten.drop(account)
-        self._dropped.add(account)
+    def release(self, accounts: Collection[str]) -> None:
+        """Another replica tells of these accounts: forget what is known of them."""
+        _, self._log = self._log.split(accounts)
+        for account in accounts:
+            self._destinations.withdraw(account)
+            self._unwritten.drop(account)
+            self._dropped.add(account)
 
     async def flush(self) -> None:
         """Write what has gathered, as far as the disk takes it."""
@@ -238,6 +239,7 @@ class Pipeline:
                 silenced=silenced,
                 retired=ended,
                 listening=bool(routes),
+                heard=lambda notice: _is_heard(notice, routes.values()),
             )
             return decided, self._messages(before, decided, now), outbox.difference(before, decided.log), silenced
 
@@ -325,7 +327,7 @@ class Pipeline:
         try:
             left = await self._ask(partial(outbox.retire, self._store, account, numbered, fence))
         except LeaseLost as lost:
-            self._tenure.lost(lost.accounts)
+            self._tenure.lost(lost.epochs)
         except StateError:  # the next time
             return
         else:
@@ -392,10 +394,18 @@ class Pipeline:
             except LeaseLost as lost:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
-                self._tenure.lost(lost.accounts)
-                for account in lost.accounts:
+                self._tenure.lost(lost.epochs)
+                for account in lost.epochs:
                     self._unwritten.drop(account)
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)
                 self._unwritten = changes
                 return
+
+
+def _is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
+    """Whether anybody is told of it, though others are told of another in its place.
+
+    Where each alert is an incident it has its own anyway: that silences nobody.
+    """
+    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)
