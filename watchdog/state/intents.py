@@ -1,7 +1,7 @@
 """Intents: a restart is on the disk before it is sent, so that it counts whatever dies, and its outcome follows it.
 
 An intent is written and synced before ``intend`` returns, for it cannot be made again. Those of zones that act at once
-are written together: what comes within a moment, and while the disk syncs. Where the disk does not take it, or
+are written together: what comes while the disk syncs waits for the next time. Where the disk does not take it, or
 another process has just restarted the pack, nothing may be sent. Only ``cycle`` calls this, from the loop's thread; an
 intent that a dead process left open is settled at the next start by ``runtime``.
 """
@@ -22,10 +22,6 @@ from watchdog.state.leases import LeaseLost
 from watchdog.state.memory import Memory
 from watchdog.state.restarts import Stale, Wanted
 from watchdog.state.store import Store
-
-
-GATHERED_FOR = 0.01
-"""Seconds for which an intent waits for others: those of one burst of answers are one transaction, and one sync."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -95,7 +91,6 @@ class Intents:
     async def _store_all(self) -> None:
         """Store what waits, as much at once as was planned by one clock."""
         try:
-            await asyncio.sleep(GATHERED_FOR)  # noqa: TID251  of the loop's own time, whatever the clock says
             while left := [each for each in self._waiting if not each.stored.done()]:
                 moment = left[0].moment
                 batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
