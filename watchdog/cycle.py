@@ -391,6 +391,8 @@ class Cycle:
     async def _intend(self, zone: ZoneRef, pack: Pack) -> _Intended | RestartOutcome:
         """Store the next restart of a pack, so that it counts from now on; or say why nothing may be sent."""
         components, now = self.components, self.now()
+        if components.memory.known(pack) is None:
+            components.memory.conclude(zone, pack, Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT), now)
         before = components.memory.history(pack)
         wait = components.rules(zone).backoff.drawn(before.attempts + 1, components.dice.random())
         after = before.intended(now, wait)
@@ -407,7 +409,7 @@ class Cycle:
         place = components.budget.take(zone.account, now)
         components.budget.leave(zone.account, pack.key)
         try:
-            stored = await components.intents.intend(intent, before, after)
+            stored = await components.intents.intend(intent, before, after, components.memory.known(pack))
         except NotIntended as held:
             components.budget.give_back(place)
             return RestartOutcome(pack=pack, reason=held.reason, error=str(held))

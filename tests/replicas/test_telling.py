@@ -48,7 +48,7 @@ class Holding:
     def lost(self, accounts):
         for account in accounts:
             self.epochs.pop(account, None)
-            self.pipeline.release(account)
+            self.pipeline.release([account])
 
 
 @pytest.fixture(scope="module")

@@ -146,12 +146,13 @@ class Pipeline:
             }
             self._unwritten.accounts |= {letter.id: letter.owner for letter in kept.letters}
 
-    def release(self, account: str) -> None:
-        """Another replica tells of this account: forget what is known of it."""
-        self._destinations.withdraw(account)
-        _, self._log = self._log.split([account])
-        self._unwritten.drop(account)
-        self._dropped.add(account)
+    def release(self, accounts: Collection[str]) -> None:
+        """Another replica tells of these accounts: forget what is known of them."""
+        _, self._log = self._log.split(accounts)
+        for account in accounts:
+            self._destinations.withdraw(account)
+            self._unwritten.drop(account)
+            self._dropped.add(account)
 
     async def flush(self) -> None:
         """Write what has gathered, as far as the disk takes it."""
@@ -329,7 +330,7 @@ class Pipeline:
         try:
             left = await self._ask(partial(outbox.retire, self._store, account, numbered, fence))
         except LeaseLost as lost:
-            self._tenure.lost(lost.accounts)
+            self._tenure.lost(lost.epochs)
         except StateError:  # the next time
             return
         else:
@@ -396,8 +397,8 @@ class Pipeline:
             except LeaseLost as lost:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
-                self._tenure.lost(lost.accounts)
-                for account in lost.accounts:
+                self._tenure.lost(lost.epochs)
+                for account in lost.epochs:
                     self._unwritten.drop(account)
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)

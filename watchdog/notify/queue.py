@@ -139,16 +139,21 @@ class MessageQueue(Delivery):
         """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
 
         Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
-        another group than all before it, so that no end of an alert ever overtakes its start.
+        another group and about other packs than all before it: no end of an alert ever overtakes its start, and no new
+        trouble of a pack the end of its last one, which would be the last word.
         """
         if self._first_is_next or self._tries < HOPELESS_TRIES:
             return 0
-        before: set[tuple[str, str]] = set()
+        groups: set[tuple[str, str]] = set()
+        packs: set[tuple[str, str, tuple[str, ...]]] = set()
         for number, message in enumerate(self._messages):
             group = (message.reason, message.account)
-            if number and group not in before:
+            alerts = [notice.alert for notice in message.notices]
+            about = {(alert.account, alert.zone, alert.hosts) for alert in alerts if alert.hosts}
+            if number and group not in groups and not about & packs:
                 return number
-            before.add(group)
+            groups.add(group)
+            packs |= about
         return 0
 
     async def _try(self, message: Message) -> None:
