@@ -131,7 +131,7 @@ def table(found: dict[str, Tally], assumed: Assumptions, end: float) -> list[str
 
 
 def details(found: dict[str, Tally], assumed: Assumptions, end: float) -> list[str]:
-    """By trouble: hours late, and what expired that the oracle saved; and everything that was counted."""
+    """By trouble: hours late, and what expired that the oracle saved; all that was counted; what was said too often."""
     lines = []
     for name, tally in found.items():
         result = Result(tally, found["oracle"], assumed, end)
@@ -139,6 +139,10 @@ def details(found: dict[str, Tally], assumed: Assumptions, end: float) -> list[s
         lines += [f"  hours late: {trouble:24}{hours:10,.1f}" for trouble, hours in sorted(result.by_trouble.items())]
         lines += [f"  expired, not with the oracle: {each}" for each in result.saved_by_oracle.items()]
         lines += [f"  {what}: {count:,}" for what, count in sorted(tally.counts.items())]
+        many = {key: said for key, said in tally.said.items() if len(said) > 1 and name in ("daemon", "oracle")}
+        for (pack, renewal, day), said in sorted(many.items()):
+            lines += [f"  more than one message about renewal {pack}/{renewal} on day {day}:"]
+            lines += [f"    {each}" for each in said]
     return lines
 
 

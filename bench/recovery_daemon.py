@@ -296,7 +296,9 @@ class People(httpx.AsyncBaseTransport):
             said += " ".join(f"{each['name']} {each['type']} {each['value']}" for each in records)
             if letter["reason"] == Reason.GAVE_UP:
                 pack.restart_wanted = True
-            pack.told(self._world.time.seconds, well=_says_what_to_do(pack, said), serial=pack.serial)
+            begins = f"[{alert['severity']}] {alert['kind']} {letter['reason']} ({place + 1} of {letter['total']})"
+            well = _says_what_to_do(pack, said)
+            pack.told(self._world.time.seconds, well=well, serial=pack.serial, said=f"{begins}: {alert['summary']}")
             self.touched.add(pack.zone.id)
 
 

@@ -73,6 +73,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     renewals: dict[tuple[int, int], "Outcome"] = field(default_factory=dict)
     mails: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by pack, renewal and day
+    said: dict[tuple[int, int, int], list[str]] = field(default_factory=dict)  # the same messages, as they begin
     trace: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
@@ -80,6 +81,7 @@ class Tally:
         self.counts += other.counts
         self.renewals |= other.renewals
         self.mails += other.mails
+        self.said |= other.said
         self.trace += other.trace
 
 
@@ -377,10 +379,12 @@ class Pack:
         unplaced = self.drawn.by_hand and self.placed != self.serial and self.status in ("initializing", PENDING)
         return unplaced or math.isinf(self.clear_at) or self._gone or self.restart_wanted
 
-    def told(self, at: float, *, well: bool, serial: int = 0, message: bool = True) -> None:
+    def told(self, at: float, *, well: bool, serial: int = 0, message: bool = True, said: str = "") -> None:
         """A person hears of it: ``well`` where the cause and the remedy are named. ``serial``: of the tokens shown."""
         if message:
-            self.tally.mails[self.drawn.number, self.number, int(at // DAY)] += 1
+            key = self.drawn.number, self.number, int(at // DAY)
+            self.tally.mails[key] += 1
+            self.tally.said.setdefault(key, []).append(f"{at:.0f} {self.met.trouble or 'no trouble'}: {said}")
             self.heard.append(at)
             while self.heard[0] <= at - DAY:
                 self.heard.popleft()

@@ -5,7 +5,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from typer.main import get_command
 from tools.statements import statements
 from watchdog.cli import app
 from watchdog.config.load import json_schema
+from watchdog.version import VERSION
 
 ROOT = Path(__file__).parents[1]
 RULES = "deploy/prometheus/certpack-watchdog.rules.yml"
@@ -44,14 +44,13 @@ def prometheus_rule() -> str:
 def man_page() -> str:
     """The manual page in roff's man macros: the help of every command, and the exit codes as the README has them."""
     program: Any = get_command(app)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     readme = (ROOT / "README.md").read_text()
     told = re.search(r"(?s)Exit codes: (.+?)\.\n\n", readme)
     if told is None:
         raise ValueError("README.md tells no exit codes")
     codes = [each.split(" ", 1) for each in " ".join(told[1].split()).split(" · ")]
     lines = [
-        f'.\\" Made from the help by `make generated`.\n.TH CERTPACK-WATCHDOG 1 "" "certpack-watchdog {version}"',
+        f'.\\" Made from the help by `make generated`.\n.TH CERTPACK-WATCHDOG 1 "" "certpack-watchdog {VERSION}"',
         ".SH NAME\ncertpack-watchdog \\- restarts timed-out validations of Cloudflare certificate packs",
         ".SH SYNOPSIS\n.B certpack-watchdog\n.I COMMAND\n.RI [ OPTIONS ]",
         f".SH DESCRIPTION\n{_roff(program.help)}\n.PP\n{_roff(program.epilog)}",

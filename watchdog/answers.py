@@ -22,7 +22,7 @@ from watchdog.tell.fleet import Fleets
 from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
 from watchdog.tell.query import Refused
 from watchdog.tell.sources import AccountSituation, DestinationSituation, HolderSituation, Situation, Sources
-from watchdog.version import own_version
+from watchdog.version import VERSION
 
 PATIENCE_WITH_DISK = timedelta(seconds=3)
 """How long a page waits for the journal: a disk that hangs must not hide the rest."""
@@ -135,7 +135,7 @@ class Answers:
             if name in config.accounts
         )
         return Situation(
-            version=own_version(),
+            version=VERSION,
             loaded_at=self._health.loaded_at,
             last_pass=self._health.last,
             dry_run=components.dry_run,

@@ -34,7 +34,7 @@ from watchdog.state.memory import Memory
 from watchdog.state.store import Store
 from watchdog.telemetry import LogsAndMetrics
 from watchdog.tell import logs
-from watchdog.version import own_version
+from watchdog.version import VERSION
 
 if TYPE_CHECKING:
     from watchdog.notify.pipeline import Pipeline
@@ -168,7 +168,7 @@ class Building:
             quota=self._quota(name, account),
             clock=lasting.clock,
             dice=lasting.dice,
-            user_agent=f"certpack-watchdog/{own_version()}",
+            user_agent=f"certpack-watchdog/{VERSION}",
             observer=lasting.telemetry,
             may_send=None if lasting.tenure is ALONE else lasting.tenure.may_send,
         )

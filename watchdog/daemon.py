@@ -37,7 +37,7 @@ from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Metrics
 from watchdog.tell.pages import application
 from watchdog.tell.systemd import Notifier
-from watchdog.version import own_version
+from watchdog.version import VERSION
 
 PATIENCE = timedelta(seconds=20)
 """How long a stop waits for what is under way; systemd's own patience (``TimeoutStopSec=30``) is longer."""
@@ -94,7 +94,7 @@ async def watch(
 
 def new_metrics() -> Metrics:
     """Counters that begin at zero."""
-    return Metrics(own_version(), KNOWN_CODES)
+    return Metrics(VERSION, KNOWN_CODES)
 
 
 class Ticking(Protocol):
@@ -144,7 +144,7 @@ class Daemon:
             logs=runtime.telemetry.logs,
             count=metrics.notified,
             journal=runtime.components.memory.journal,
-            http=sender or HttpSender(f"certpack-watchdog/{own_version()}"),
+            http=sender or HttpSender(f"certpack-watchdog/{VERSION}"),
             tenure=runtime.components.tenure,
             worked=lambda account: account in runtime.passes.worked,
         )
@@ -220,7 +220,7 @@ class Daemon:
         watched = runtime.components.watched
         self._log(
             EventName.STARTED,
-            version=own_version(),
+            version=VERSION,
             zones=len(watched.zones()) or None,
             discovering=list(watched.unsearched) or None,
             listen=address,

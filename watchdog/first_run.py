@@ -12,9 +12,10 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
 
 from watchdog import commands
 from watchdog.config.document import plain
@@ -47,8 +48,7 @@ class CannotBegin(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What a token sees. ``token`` is a sentence; ``zones`` are those that can be watched."""
 
     token: str
@@ -56,15 +56,14 @@ class Found:
     inventory: Inventory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be written. ``zones`` that are to be watched, or none for every zone there is and will be."""
 
     token_file: Path
     zones: Sequence[ZoneMemory] = ()
     base_url: str = USUAL_API
     seen: int = 0
-    output: Path = field(default=INSTALLED / "config.yaml")
+    output: Path = INSTALLED / "config.yaml"
 
 
 def checked(token: str) -> str:
@@ -134,7 +133,7 @@ accounts:
     # A file of its own, which others cannot read.
     api_token_file: {_place_of_token(wanted.token_file)}
 {_discovery(wanted)}{_zones(wanted)}
-# Timed-out validations are restarted: at once, then after 15m, 30m, 1h, ... With `enabled: false` all is only watched.
+# Timed-out validations are restarted: at once, then after 2h, 3h, 4h30m, ... With `enabled: false` all is only watched.
 restart:
   enabled: true
 

@@ -41,7 +41,7 @@ class Handover:
         """Begin to watch them."""
         for lease in leases:
             self._note(EventName.LEASE_ACQUIRED, lease)
-        self._runtime.passes.enrol()
+        self._runtime.passes.enrol([lease.account for lease in leases])
         if leases:
             self._arrived()
 
@@ -54,16 +54,17 @@ class Handover:
         if runtime.pipeline is not None:
             await runtime.pipeline.flush()
 
-    def let_go(self, lease: Lease, *, given: bool) -> None:
-        """Forget what is known of it."""
-        runtime = self._runtime
-        runtime.lasting.memory.release(lease.account)
-        runtime.passes.worked.discard(lease.account)
+    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
+        """Forget what is known of them."""
+        runtime, accounts = self._runtime, {lease.account for lease in leases}
+        runtime.lasting.memory.release(accounts)
+        runtime.passes.worked -= accounts
         if runtime.pipeline is not None:
-            runtime.pipeline.release(lease.account)
-        runtime.passes.enrol()
-        if lease.instance:
-            self._note(EventName.LEASE_HANDED_OVER if given else EventName.LEASE_LOST, lease)
+            runtime.pipeline.release(accounts)
+        runtime.passes.enrol(accounts)
+        for lease in leases:
+            if lease.instance:
+                self._note(EventName.LEASE_HANDED_OVER if given else EventName.LEASE_LOST, lease)
 
     def _note(self, event: EventName, lease: Lease) -> None:
         """In the log and in the journal, of which it is part once the database can be reached."""

@@ -15,7 +15,7 @@ from watchdog.model.text import counted
 from watchdog.notify.rules import Standing
 from watchdog.runtime import Runtime
 from watchdog.state.quarantine import caution
-from watchdog.version import own_version
+from watchdog.version import VERSION
 
 SEEN_WITHIN = 3
 """So many passes an account's zones may not be seen before the heartbeat ceases, where another replica works it."""
@@ -92,9 +92,7 @@ class Health:
             troubles[str(Reason.CONFIG_REFUSED)] = self.refusal
         if self.overdue_since is not None:
             troubles[str(Reason.PASS_OVERDUE)] = f"a pass has not ended since {rfc3339(self.overdue_since)}"
-        return replace(
-            me, accounts=tuple(config.accounts), troubles=troubles, version=own_version(), config=config.digest
-        )
+        return replace(me, accounts=tuple(config.accounts), troubles=troubles, version=VERSION, config=config.digest)
 
     def seeing(self, found: Inventory) -> list[str]:
         """The accounts of ours of which zones were seen at the last look, or which have none."""

@@ -8,10 +8,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 from pydantic import TypeAdapter, ValidationError
 
@@ -35,8 +35,7 @@ _SENTENCE = (
 Run = Callable[[Coroutine[Any, Any, Found]], Found]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says."""
 
     output: Path

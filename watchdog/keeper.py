@@ -10,7 +10,7 @@ by a clock that counts while a machine is suspended.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -65,8 +65,8 @@ class Attendant(Protocol):
     async def finish(self, account: str) -> None:
         """No new work of this account begins: wait for what is under way, and write all of it."""
 
-    def let_go(self, lease: Lease, *, given: bool) -> None:
-        """Not ours any more, as it was ``given`` away or somebody took it: forget what is known of it."""
+    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
+        """Not ours any more, as they were ``given`` away or somebody took them: forget what is known of them."""
 
 
 class Unattended:
@@ -81,7 +81,7 @@ class Unattended:
     async def finish(self, account: str) -> None:
         """Nothing."""
 
-    def let_go(self, lease: Lease, *, given: bool) -> None:
+    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
         """Nothing."""
 
 
@@ -132,10 +132,10 @@ class Keeper:
         """The epochs of all that is ours."""
         return Fence(self.me.instance, {account: lease.epoch for account, lease in self._leases.items()})
 
-    def lost(self, accounts: Collection[str]) -> None:
-        """The database says that these are somebody else's."""
-        for account in accounts:
-            self._lose(account, given=False)
+    def lost(self, epochs: Mapping[str, int]) -> None:
+        """The database says that these leases are over. One that was taken again since has another epoch, and holds."""
+        held = {account: lease.epoch for account, lease in self._leases.items()}
+        self._lose([account for account, epoch in epochs.items() if held.get(account, epoch) == epoch], given=False)
 
     def saw(self, accounts: Collection[str]) -> None:
         """Zones of these accounts were seen."""
@@ -188,8 +188,7 @@ class Keeper:
                 await self._ask(lambda: self._store.release(fence, leaving=True))
         except (StateError, TimeoutError) as error:  # then they run out
             self.error = str(error)
-        for account in list(self._leases):
-            self._lose(account, given=True)
+        self._lose(list(self._leases), given=True)
 
     async def settled(self) -> None:
         """What was begun with the last beat is done."""
@@ -205,12 +204,10 @@ class Keeper:
 
     def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
         until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
-        for account in fence.epochs:
-            if account in renewed:
-                if account in self._leases and account not in self._closed:  # else it is given away meanwhile
-                    self._until[account] = until
-            else:
-                self._lose(account, given=False)
+        for account in renewed:
+            if account in self._leases and account not in self._closed:  # else it is given away meanwhile
+                self._until[account] = until
+        self._lose(fence.epochs.keys() - set(renewed), given=False)
 
     async def _take(self, accounts: Collection[str]) -> None:
         if not accounts:
@@ -248,9 +245,8 @@ class Keeper:
             return
         kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
         self._ready.update(lease.account for lease in kept)
-        for lease in leases:
-            if lease.account not in self._leases:  # it was lost meanwhile, and then loaded
-                self.attendant.let_go(lease, given=False)
+        if lost := [lease for lease in leases if lease.account not in self._leases]:  # meanwhile, and then loaded
+            self.attendant.let_go(lost, given=False)
         self.attendant.taken(kept)
 
     async def _give(self, account: str) -> None:
@@ -272,17 +268,17 @@ class Keeper:
             self.error = str(error)
         finally:
             self._closed.discard(account)
-        self._lose(account, given=True)
+        self._lose([account], given=True)
 
-    def _lose(self, account: str, *, given: bool) -> None:
-        lease = self._leases.pop(account, None)
-        self._until.pop(account, None)
-        self._ready.discard(account)
-        if lease is None:
-            lease = Lease(
-                account=account, holder="", instance="", epoch=0, expires=self._clock.now(), since=self._clock.now()
-            )
-        self.attendant.let_go(lease, given=given)
+    def _lose(self, accounts: Collection[str], *, given: bool) -> None:
+        now, lost = self._clock.now(), list[Lease]()
+        for account in accounts:
+            unknown = Lease(account=account, holder="", instance="", epoch=0, expires=now, since=now)
+            lost.append(self._leases.pop(account, unknown))
+            self._until.pop(account, None)
+            self._ready.discard(account)
+        if lost:
+            self.attendant.let_go(lost, given=given)
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

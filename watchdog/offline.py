@@ -6,7 +6,8 @@ read the configuration and the state is answered. What is heavy (the clients, th
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
@@ -19,8 +20,8 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
-from watchdog.model.names import canonical, forms, matcher
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.names import canonical, matcher
+from watchdog.model.packs import SHORTEST_PREFIX, Pack, PackKey, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, pack_row, zone_row
@@ -90,19 +91,21 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
     aside = {each.zone_id for each in found.unwell.silences} | {zone_id for zone_id, _ in found.unwell.histories}
     if aside := aside - {known.pack.zone_id for known, _ in inventory.packs}:
         inventory = _noteworthy(config, store, replace(found, unwell=store.with_zones(found.unwell, aside)), now)
-    told = {known.pack.key for known, _ in inventory.packs}
+    told, listed = {known.pack.key for known, _ in inventory.packs}, reason in ("", Reason.HEALTHY)
+    counted = Counter((known.account, known.zone) for known, _ in inventory.packs)
 
     def of_packs() -> Iterator[str]:
         for known, history in inventory.packs:
             row = inventory.row(known, history) if fits is None or fits(known.zone) else None
             if row is not None and reason in ("", row["reason"]):
                 yield json_line(row)
-        if reason in ("", Reason.HEALTHY):
-            plain = (each for each in store.plain(ending_by) if (each[0], each[1]) not in told)
-            yield from _plain_lines(plain if fits is None else (each for each in plain if fits(each[3])), now)
+        if listed:
+            for key, lines in _plain_lines(store.plain(ending_by), now, told, fits):
+                counted[key] += len(lines)
+                yield from lines
 
     def of_zones() -> Iterator[str]:
-        counts = store.counts()
+        counts: Mapping[tuple[str, str], int] = counted if listed else store.counts()
         yield from (
             json_line(zone_row(each, counts.get(each.key, 0))) for each in store.zones() if not fits or fits(each.label)
         )
@@ -110,34 +113,42 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
     return Rows(of_packs(), of_zones())
 
 
-def _plain_lines(packs: Iterable[Plain], now: datetime) -> Iterator[str]:
-    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it."""
+def _plain_lines(
+    packs: Iterable[Plain], now: datetime, told: Collection[PackKey], fits: Callable[[str], bool] | None
+) -> Iterator[tuple[tuple[str, str], list[str]]]:
+    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it.
+
+    Gives account and zone, and rows of it. Those that are ``told`` of and those in zones that do not fit are left out.
+    Packs come zone by zone: what those of a zone have in common is filled in once.
+    """
     since, ends = now - timedelta(days=1), now + 2 * LONGEST_WINDOW
     pack = Pack(id="\3", zone_id="\2", type="\4", status="\6", hosts=("\5",), expires_at=ends)
     decision = Decision(Do.LEAVE, Reason.HEALTHY)
     known = Remembered(account="\0", zone="\1", pack=pack, since=since, seen_at=now, decision=decision)
-    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%")
-    for number in (0, 1, 2, 3, 4, 6):
+    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%%%")
+    for number in (0, 1, 2, 4, 6):
         form = form.replace(f'"\\u000{number}"', "%s")
-    form = form.replace('["\\u0005"]', "%s").replace(rfc3339(since), "%sZ").replace(rfc3339(ends), "%sZ")
-    quoted = cache(json.dumps)
+    own = {'"\\u0003"': "%%s", '["\\u0005"]': "%%s", rfc3339(since): "%%sZ", rfc3339(ends): "%%sZ"}
+    for each, place in own.items():
+        form = form.replace(each, place)
+    before, of_zone, fitting, lines = ("",) * 5, "", False, list[str]()
 
     @lru_cache(maxsize=10_000)
     def moment(micros: int) -> str:
         return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()[:19]
 
     for zone_id, pack_id, account, zone, kind, status, hosts, begun, expires in packs:
-        yield form % (
-            quoted(account),
-            quoted(zone),
-            quoted(zone_id),
-            encode_basestring_ascii(pack_id),
-            quoted(kind),
-            hosts if hosts.isascii() else json.dumps(json.loads(hosts)),
-            quoted(status),
-            moment(begun),
-            moment(expires),
-        )
+        shared = (account, zone, zone_id, kind, status)
+        if shared != before:
+            if lines:
+                yield before[:2], lines
+            before, fitting, lines = shared, fits is None or fits(zone), []
+            of_zone = form % tuple(encode_basestring_ascii(each).replace("%", "%%") for each in shared)
+        if fitting and (zone_id, pack_id) not in told:
+            own_words = (encode_basestring_ascii(pack_id), hosts if hosts.isascii() else json.dumps(json.loads(hosts)))
+            lines.append(of_zone % (*own_words, moment(begun), moment(expires)))
+    if lines:
+        yield before[:2], lines
 
 
 def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
@@ -149,15 +160,10 @@ def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
 
 
 def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
-    """What happened, oldest first. A zone may be given by its id, or in either form of its name."""
-    for zone in dict.fromkeys((query.zone, *forms(query.zone))) if query.zone else ("",):
-        by_id = zone if _ID.fullmatch(zone) else ""
-        found = store.journal(
-            JournalQuery(since=query.since, zone="" if by_id else zone, zone_id=by_id, pack=query.pack, most=query.most)
-        )
-        if found:
-            return sorted((line for _, line in reversed(found)), key=lambda line: line.at)
-    return []
+    """What happened, oldest first. A zone may be given by its id as well."""
+    if _ID.fullmatch(query.zone):
+        query = replace(query, zone="", zone_id=query.zone)
+    return sorted((line for _, line in reversed(store.journal(query))), key=lambda line: line.at)
 
 
 def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:

@@ -84,12 +84,18 @@ class Passes:
         await asyncio.gather(*left, return_exceptions=True)
         await self.components.memory.writer.flush()
 
-    def enrol(self) -> None:
-        """Put the watched zones on the agenda."""
-        self.enrol_on(self.components.agenda, self.components.zones())
+    def enrol(self, accounts: Collection[str] | None = None) -> None:
+        """Put the watched zones on the agenda, or those of some ``accounts``: the others stay as they are."""
+        zones = self.components.zones()
+        if accounts is not None:
+            zones = tuple(zone for zone in zones if zone.account in accounts)
+        self.enrol_on(self.components.agenda, zones, accounts)
 
-    def enrol_on(self, agenda: Agenda, zones: Collection[ZoneRef]) -> None:
-        """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago."""
+    def enrol_on(self, agenda: Agenda, zones: Collection[ZoneRef], accounts: Collection[str] | None = None) -> None:
+        """Put these zones on an agenda: those with a pack in trouble at once, else the one seen longest ago.
+
+        They are all there are, or all there are of some ``accounts``.
+        """
         components = self.components
         seen = components.memory.zones
         troubled = {zone.key for zone in zones if components.memory.troubled(zone)}
@@ -99,7 +105,7 @@ class Passes:
             at = known.tried_at if known else None
             return (zone.key not in troubled, at.timestamp() if at else 0.0)
 
-        agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady())
+        agenda.enrol(sorted(zones, key=last_tried), troubled, self._steady(), accounts)
 
     async def tidy(self) -> None:
         """Forget zones and packs that have been gone for long."""
@@ -131,7 +137,7 @@ class Passes:
         if await watched.refresh(account, client, self._steady()):
             found = Event.discovered(account, before, watched.found[account], self.cycle.now())
             self.cycle.record([] if found is None else [found])
-            self.enrol()
+            self.enrol([account])
             await self._turns(account, horizon)
 
     async def _turns(self, account: str, horizon: datetime) -> None:

@@ -4,11 +4,13 @@ Each function gives values and prints nothing. It needs no network and no creden
 those that are remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from msgspec.structs import replace
 
+from watchdog.model.history import Remembered
 from watchdog.model.names import canonical
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
 from watchdog.model.silences import Silence
@@ -34,20 +36,17 @@ def add(store: Store, zone: str, pack: str, lasting: timedelta, comment: str, no
     comment = clean(comment, LONGEST_COMMENT)
     if not comment:
         raise CannotSilence("say in --comment why: whoever sees the silence has to know")
-    found: list[Silence] = []
-    for each in zones:
-        silence = Silence(
-            account=each.account, zone=each.label, zone_id=each.id, at=now, until=now + lasting, comment=comment
-        )
-        if pack:
-            there = [
-                known.pack
-                for known in snapshot.packs.values()
-                if (known.account, known.zone) == (each.account, each.label)
-            ]
-            one = _pack(there, pack, each.label)
-            silence = replace(silence, pack_id=one.id, pack=one.lasting_name)
-        found.append(silence)
+    of_zones = [
+        Silence(account=each.account, zone=each.label, zone_id=each.id, at=now, until=now + lasting, comment=comment)
+        for each in zones
+    ]
+    if not pack:
+        return [store.add_silence(each) for each in of_zones]
+    keys = {each.key for each in zones}
+    there = [known for known in snapshot.packs.values() if (known.account, known.zone) in keys]
+    one = _one(there, pack, zones[0].label)
+    watching = {known.account for known in there if known.pack.id == one.id}
+    found = [replace(each, pack_id=one.id, pack=one.lasting_name) for each in of_zones if each.account in watching]
     return [store.add_silence(each) for each in found]
 
 
@@ -64,15 +63,26 @@ def expire(store: Store, number: int, now: datetime) -> Silence:
     return ended[0]
 
 
-def _pack(packs: Sequence[Pack], prefix: str, zone: str) -> Pack:
-    shown, ids = clean(prefix, 100), meant([pack.id for pack in packs], prefix)
-    found = [pack for pack in packs if pack.id in ids]
+def _one(packs: Sequence[Remembered], prefix: str, zone: str) -> Pack:
+    """The pack that is meant, in whichever of the accounts that watch the zone it is."""
+    shown, ids = clean(prefix, 100), meant([known.pack.id for known in packs], prefix)
+    found = {known.pack.id: known for known in packs if known.pack.id in ids}
     if len(found) == 1:
-        return found[0]
+        [known] = found.values()
+        return known.pack
     if not found and len(pack_key(prefix)) < SHORTEST_PREFIX:
         raise CannotSilence(f"pack {shown}: at least {SHORTEST_PREFIX} characters of its id are needed")
     if found:
         raise CannotSilence(
-            f"{len(found)} packs of zone {zone} begin with {shown}: {', '.join(p.id for p in found[:5])}"
+            f"{len(found)} packs of zone {zone} begin with {shown}, so give more of the id: {_named(found.values())}"
         )
     raise CannotSilence(f"zone {zone} has no pack {shown} that is remembered; `status` shows those there are")
+
+
+def _named(packs: Collection[Remembered]) -> str:
+    """The first few, each with its account where they are of several."""
+    accounts = {known.account for known in packs}
+    return ", ".join(
+        f"{known.pack.id} (account {known.account})" if len(accounts) > 1 else known.pack.id
+        for known in islice(packs, 5)
+    )

@@ -9,7 +9,7 @@ from watchdog.health import Health
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
-from watchdog.version import own_version
+from watchdog.version import VERSION
 
 PATIENCE = timedelta(seconds=60)
 """How long destinations have to take what there is for them: twice what the slowest but a mail server has for one."""
@@ -25,8 +25,9 @@ async def tell(runtime: Runtime) -> None:
         clock=components.clock,
         logs=runtime.telemetry.logs,
         journal=components.memory.journal,
-        http=HttpSender(f"certpack-watchdog/{own_version()}"),
+        http=HttpSender(f"certpack-watchdog/{VERSION}"),
         tenure=components.tenure,
+        once=True,
     )
     await pipeline.start()
     try:

@@ -1,9 +1,11 @@
 """What a person sees on a terminal of 80 columns, and what somebody without the token is told."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
+from watchdog.clock import RealClock
 from watchdog.simulator.scenario import pack_id
 
 LONG = "a-shop-with-a-rather-long-name-as-there-are-many.example"
@@ -122,3 +124,15 @@ def test_of_several_packs_a_restart_wants_to_know_which(command, cloudflare, con
     said = command("restart", "well.example", "-c", config).failed(1)
     assert said.startswith("zone well.example has 2 packs, so say which: ")
     assert said.count("(active)") == 2
+
+
+@pytest.mark.parametrize("way", [["--offline"], []], ids=["offline", "online"])
+def test_an_explanation_counts_from_the_time_of_the_state_as_that_may_be_another_machine_s(
+    way, command, cloudflare, configure, monkeypatch
+):
+    config = configure(cloudflare(zones=FLEET))
+    command("once", "-c", config)
+    monkeypatch.setattr("watchdog.cli.asking.now_of", lambda _: RealClock().now() + timedelta(hours=5))
+    shown = " ".join(command("explain", LONG, *way, "-c", config).out.split())
+    assert "restart_intended" in shown
+    assert "5 h ago: restart_intended" in shown

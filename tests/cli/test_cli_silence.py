@@ -1,10 +1,19 @@
 """``silence add``, ``list`` and ``expire`` as an operator types them, without network or token."""
 
 import re
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.harness.builders import pack
+from tests.harness.values import replace
+from watchdog import silencing
+from watchdog.model.clock import Anchor
+from watchdog.model.history import ZoneMemory
 from watchdog.simulator.scenario import pack_id
+from watchdog.state.changes import Changes
+from watchdog.state.store import Store
 
 FLEET = [
     {"name": "well.example", "packs": [{"status": "active"}, {"status": "active"}]},
@@ -62,3 +71,40 @@ def test_what_cannot_be_done_is_one_sentence(silence, arguments, code, says):
     done = silence(*arguments)
     assert done.code == code
     assert says in done.err
+
+
+AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def twice_watched(*packs):
+    """A state in which two accounts watch a zone of one name; each pack is ``account:id``."""
+    store = Store.in_memory()
+    zones = [
+        ZoneMemory(account=account, label="a.example", id=f"id-of-{account}", seen_at=AT, tried_at=AT)
+        for account in ("one", "two")
+    ]
+    known = [
+        pack(number, zone="a.example", account=account)[0] for account, number in (each.split(":") for each in packs)
+    ]
+    known = [
+        replace(each, pack=replace(each.pack, zone_id=f"id-of-{each.account}", hosts=("a.example",))) for each in known
+    ]
+    store.save(Changes(zones=zones, packs=known), Anchor(AT, 0.0, "boot"))
+    return store
+
+
+def silenced(store, prefix):
+    return [(each.account, each.pack_id) for each in silencing.add(store, "a.example", prefix, timedelta(1), "x", AT)]
+
+
+def test_a_pack_is_found_in_the_account_that_has_it_though_another_watches_a_zone_of_that_name():
+    with closing(twice_watched("one:aaaa1111", "two:bbbb2222")) as store:
+        assert silenced(store, "bbbb") == [("two", "bbbb2222")]
+
+
+def test_packs_of_two_accounts_whose_ids_begin_alike_are_named_with_their_accounts():
+    with (
+        closing(twice_watched("one:aaaa1111", "two:aaaa2222")) as store,
+        pytest.raises(silencing.CannotSilence, match=re.escape("aaaa1111 (account one), aaaa2222 (account two)")),
+    ):
+        silenced(store, "aaaa")

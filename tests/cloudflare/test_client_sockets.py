@@ -600,6 +600,21 @@ async def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_sent_and_keep
         assert b"simulated-token" not in proxy.heard[0]
 
 
+@pytest.mark.parametrize(
+    "answer", [response(b"hello"), b"HTTP/1.1 200 OK\r\n\r\n\x15\x03\x01\x00\x02\x02\x28", response(b"") + b"more"]
+)
+@in_real_time
+async def test_a_proxy_that_says_more_than_that_a_tunnel_is_open_is_told_and_nothing_was_sent(unproxied, answer):
+    """In TLS the client speaks first: no byte that comes before can be the server's."""
+    async with serving(saying(answer)) as proxy:
+        unproxied.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with calling("https://api.example/client/v4") as client:
+            failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
+        assert (failed.code, failed.sent) == ("connect", False)
+        assert "more than its answer came from the proxy before anything was said through it" in str(failed)
+        assert proxy.methods == ["CONNECT"]
+
+
 @in_real_time
 async def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(unproxied):
     async with serving(never) as gone:

@@ -485,6 +485,27 @@ def test_a_busy_window_costs_few_writes_more_than_it_has_parts():
     assert len(writes) <= PARTS + 4
 
 
+@given(st.floats(0.2, 3.0))
+@settings(max_examples=20, deadline=None)
+def test_a_steady_pace_costs_one_booking_for_as_long_as_a_booking_holds(per_second):
+    writes = []
+
+    async def work() -> None:
+        async def book(_count: int, _until: float, _before: float) -> None:
+            writes.append(asyncio.get_running_loop().time())
+
+        q = Quota(Allowance(100_000, 300, 1.0), Address(PLENTY, LoopClock()), LoopClock(), book)
+        began = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < began + 1200:
+            await q.acquire(Urgency.CALM)
+            q.release({})
+            await asyncio.sleep(1 / per_second)
+
+    simulated(work)
+    late = [at for at in writes if at > writes[0] + 600]
+    assert len(late) <= 1.5 * 600 / (300 / PARTS)
+
+
 def test_a_daemon_that_crashes_again_and_again_does_not_spend_its_share_on_bookings():
     """30 starts within a window, as systemd makes them, of a daemon that dies after three requests."""
     disk: list[tuple[float, int]] = []

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.values import replace
+from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
@@ -15,7 +16,7 @@ from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-RULES = RestartRules(max_attempts=3)
+RULES = RestartRules(max_attempts=3, backoff=Backoff(initial=timedelta(minutes=15)))
 PACK = Pack(
     id="p",
     zone_id="z",
@@ -55,6 +56,34 @@ def test_a_domain_whose_dns_fails_for_every_resolver_is_tried_shortly_before_a_r
     dark = finding(FindingName.DNS_FAILURE)
     assert decide(case(dark, pack=pack)).do is expected
     assert decide(case(finding(FindingName.CAA_FORBIDS), pack=pack)).do is Do.LEAVE
+
+
+LATE = timedelta(hours=24, minutes=5)  # before its end: then a restart comes too late
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("left", "waited", "until"),
+    [
+        (20, 1, 12),  # a wait that is over in time stays as it is
+        (10, 1, 7),  # three hours before it would be too late
+        (2, 1, None),
+        (2, 0.2, 0.05),  # the shortest wait is kept
+        (0, 1, 12),  # it is too late
+    ],
+)
+def test_no_wait_goes_past_the_last_chance_of_a_renewal(left, waited, until):
+    tried = History(attempts=1, last_restart_at=NOW - waited * HOUR, next_restart_at=NOW + 12 * HOUR)
+    pack = replace(PACK, expires_at=NOW + LATE + left * HOUR, uploaded_at=NOW - timedelta(days=85))
+    expected = decide(case()) if until is None else Decision(Do.WAIT, Reason.BACKING_OFF, NOW + until * HOUR)
+    assert decide(case(history=tried, pack=pack)) == expected
+
+
+def test_an_authoritys_limit_is_waited_out_though_a_renewal_is_lost_by_it():
+    tried = History(attempts=1, last_restart_at=NOW - HOUR, next_restart_at=NOW)
+    pack = replace(PACK, expires_at=NOW + LATE + HOUR, uploaded_at=NOW - timedelta(days=85))
+    held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried, pack=pack))
+    assert held == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + 23 * HOUR)
 
 
 def test_the_obstacle_is_found_among_others():

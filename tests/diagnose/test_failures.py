@@ -11,6 +11,7 @@ from watchdog.diagnose.diagnoser import PackDiagnoser
 from watchdog.diagnose.resolvers import TRIES, operator
 from watchdog.diagnose.responses import Answer, ResponseStatus
 from watchdog.model.findings import obstacle
+from watchdog.model.packs import Validation
 
 HOST = "www.example.com"
 NAME = f"_acme-challenge.{HOST}"
@@ -304,3 +305,51 @@ def test_a_pack_that_holds_a_certificate_for_such_a_name_is_the_better_witness(r
     which = replace(pack("xn--bcher-kva.example.com", ca="google"), expires_at=datetime(2027, 1, 1, tzinfo=UTC))
     [found] = [one for one in diagnose(which, resolver) if one.name == "ca_refuses"]
     assert found.certainty == "likely"
+
+
+# ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BY_HTTP = pack(HOST, validation=Validation("http"))
+
+
+@pytest.fixture
+def pair(resolver):
+    """Two resolvers of two operators that know the same."""
+    return Responder({**resolver.records}), Responder({**resolver.records})
+
+
+def test_a_timed_out_pack_validated_by_http_is_certain_to_fail_where_its_host_has_no_address(pair):
+    for resolver in pair:
+        resolver.records[HOST] = ["TXT something"]
+    [found] = [one for one in diagnose(BY_HTTP, *pair, facts=FULL) if one.name == "host_missing"]
+    assert found.certainty == "certain"
+    assert found.says == f"{HOST} has no address in DNS, neither A nor AAAA: it can serve no page."
+
+
+@pytest.mark.parametrize("kept", ["A 192.0.2.1", "AAAA 2001:db8::1"])
+def test_a_host_that_one_resolver_has_an_address_for_is_not_without_one(pair, kept):
+    pair[0].records[HOST] = ["TXT something"]
+    pair[1].records[HOST] = [kept]
+    assert "host_missing" not in {name for name, _ in about(diagnose(BY_HTTP, *pair, facts=FULL))}
+
+
+def test_a_host_without_an_address_by_one_operator_alone_is_only_likely_to_have_none(resolver):
+    resolver.records[HOST] = ["TXT something"]
+    assert about(diagnose(BY_HTTP, resolver, facts=FULL)) == {("host_missing", "likely")}
+
+
+def test_a_timed_out_pack_validated_by_http_is_certain_to_fail_where_dns_fails_for_all_its_addresses(pair):
+    for resolver in pair:
+        resolver.odd |= {f"{HOST} A": "servfail", f"{HOST} AAAA": "servfail"}
+    assert ("dns_failure", "certain") in about(diagnose(BY_HTTP, *pair, facts=FULL))
+
+
+def test_a_host_whose_dns_fails_for_one_kind_of_address_alone_is_not_certain_to_fail(pair):
+    for resolver in pair:
+        resolver.odd |= {f"{HOST} AAAA": "servfail"}
+    assert ("dns_failure", "certain") not in about(diagnose(BY_HTTP, *pair, facts=FULL))
+
+
+def test_addresses_are_not_looked_up_for_a_pack_that_is_validated_by_txt(resolver):
+    diagnose(pack(HOST), resolver, facts=FULL)
+    assert {kind for name, kind, _ in resolver.asked if name == HOST}.isdisjoint({"A", "AAAA"})

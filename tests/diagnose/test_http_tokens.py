@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness.dns import FULL, NOW, diagnose, names, pack
+from tests.harness.dns import FULL, NOW, Responder, diagnose, names, pack
 from tests.harness.dns import story as examined
 from tests.harness.values import replace
 from watchdog.diagnose.diagnoser import PackDiagnoser
@@ -191,6 +191,16 @@ def test_a_wildcard_can_never_be_proven_by_http(resolver):
 def test_dns_that_fails_for_the_host_is_no_missing_page(resolver):
     resolver.odd[f"{HOST} A"] = "servfail"
     assert ("dns_failure", "likely", HOST) in names(diagnose(HTTP, resolver, facts=FULL))
+
+
+def test_that_dns_fails_for_the_host_is_still_seen_once_no_token_is_shown_any_more(resolver):
+    timed_out = pack(HOST, validation=Validation("http"))
+    pair = [Responder(resolver.records, {"example.com": "servfail"}) for _ in range(2)]
+    assert ("dns_failure", "certain", HOST) in names(diagnose(timed_out, *pair, facts=FULL))
+
+
+def test_nothing_is_said_of_pages_while_dns_works_and_no_token_is_shown(resolver):
+    assert names(diagnose(pack(HOST, validation=Validation("http")), resolver, facts=FULL)) == set()
 
 
 def test_pages_of_which_one_could_not_be_read_are_not_called_served(resolver):

@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
-from tests.harness.builders import message
+from tests.harness.builders import message, notice
 from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
+from watchdog.model.alerts import Kind
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
 
@@ -124,6 +125,26 @@ async def test_a_message_grows_too_old_while_its_destination_is_down():
 
 
 @in_simulated_time
+async def test_a_message_that_waits_grows_no_older_because_the_clock_is_set_forward():
+    channel = Channel(Undelivered("HTTP 500"))
+    async with Run(channel, here()) as run:
+        await asyncio.sleep(1)
+        run.clock.step = 2 * OLDEST
+        await asyncio.sleep(60)
+    assert (channel.arrived, run.outcomes()) == ([1], ["failed", "accepted"])
+
+
+@in_simulated_time
+async def test_a_message_that_waits_goes_in_its_time_though_the_clock_is_set_back():
+    channel = Channel(*[Undelivered("HTTP 500")] * 1000)
+    async with Run(channel, here()) as run:
+        await asyncio.sleep(1)
+        run.clock.step = -2 * OLDEST
+        await asyncio.sleep(OLDEST.total_seconds() + 3600)
+    assert run.told[-1].outcome is DeliveryOutcome.DROPPED
+
+
+@in_simulated_time
 async def test_the_oldest_go_when_there_are_too_many():
     async with Run(channel := Channel(), *(here(number) for number in range(1, MOST + 4))):
         await asyncio.sleep(1)
@@ -185,6 +206,17 @@ async def test_what_is_about_the_same_thing_never_overtakes():
         await asyncio.sleep(600)
     assert channel.arrived.index(1) < channel.arrived.index(3)
     assert channel.arrived.index(2) < channel.arrived.index(4)
+
+
+@in_simulated_time
+async def test_a_new_trouble_of_a_pack_never_overtakes_the_end_of_its_last_one():
+    pack = {"hosts": ("a.example",)}
+    end = message(1, "ops", notice(Kind.OVER, **pack), now=LoopClock().now())
+    trouble = replace(message(2, "ops", notice(Kind.STARTED, **pack), now=end.at), reason="ca_refuses")
+    other = replace(message(3, "ops", notice(Kind.STARTED, "p2", hosts=("b.example",)), now=end.at), reason="unseen")
+    async with Run(channel := Channel(*[Undelivered("HTTP 500")] * 3), end, trouble, other):
+        await asyncio.sleep(600)
+    assert channel.arrived == [3, 1, 2]
 
 
 @in_simulated_time

@@ -12,7 +12,7 @@ from tests.harness.values import replace
 from watchdog.model.alerts import AlertLog, Kind, Route
 from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.dedup import deduplicate
-from watchdog.notify.messages import messages
+from watchdog.notify.messages import is_wanted, messages
 
 HELD = alert(reason=Reason.HELD_BY_DIAGNOSIS)
 ENDING = alert(reason=Reason.EXPIRING, severity=Severity.WARNING, family="expiry")
@@ -178,6 +178,54 @@ def test_a_reminder_that_was_left_out_is_said_once_its_reason_is_gone():
     day.step("12:00", ending)
     day.step("1d 12:00", ending)
     assert told(day.step("1d 23:01", ending)) == [("lasting", "expiring")]
+
+
+class Routes(Day):
+    """A day of which these destinations are told."""
+
+    def __init__(self, *routes):
+        super().__init__()
+        self.routes = routes
+
+    def step(self, now, *alerts, **more):
+        return super().step(now, *alerts, heard=lambda each: any(is_wanted(each, to) for to in self.routes), **more)
+
+
+ONLY_ENDS = Route(reasons=frozenset({"expiring"}))
+
+
+def test_whoever_wants_only_the_lesser_of_two_is_reminded_of_it_while_the_graver_fires():
+    day = Routes(EVERYTHING, ONLY_ENDS)
+    day.step("12:00", HELD, ENDING)
+    said = day.step("1d 12:00", HELD, ENDING)
+    assert (told(said), told(said, ONLY_ENDS)) == ([("lasting", "held_by_diagnosis")], [("lasting", "expiring")])
+    said = day.step("2d 12:00", HELD, ENDING)
+    assert (told(said), told(said, ONLY_ENDS)) == ([("lasting", "held_by_diagnosis")], [("lasting", "expiring")])
+
+
+def test_whoever_wants_only_the_lesser_of_two_is_reminded_once_a_day_though_the_graver_has_its_own_time():
+    day = Routes(EVERYTHING, ONLY_ENDS)
+    day.step("12:00", ENDING)
+    day.step("18:00", ENDING, alert())
+    days = [day.step(f"{number}d {hour}:00", ENDING, alert()) for number in (1, 2) for hour in (12, 18)]
+    assert [told(said, ONLY_ENDS) for said in days] == [[("lasting", "expiring")], [], [("lasting", "expiring")], []]
+    assert [told(said) for said in days] == [[], [("lasting", "gave_up")], [], [("lasting", "gave_up")]]
+
+
+SECOND = alert("p2", Reason.EXPIRING, severity=Severity.WARNING, family="expiry")
+
+
+def test_a_group_of_which_all_was_told_with_others_keeps_nobody_waiting():
+    day = Routes(EVERYTHING)
+    day.step("12:00", HELD, ENDING)
+    assert told(day.step("12:01", HELD, ENDING, SECOND)) == [("started", "expiring")]
+
+
+def test_a_group_that_one_destination_was_told_of_keeps_the_next_waiting():
+    day = Routes(EVERYTHING, ONLY_ENDS)
+    day.step("12:00", HELD, ENDING)
+    assert told(day.step("12:01", HELD, ENDING, SECOND), ONLY_ENDS) == []
+    assert told(day.step("12:05", HELD, ENDING, SECOND), ONLY_ENDS) == [("started", "expiring")]
 
 
 # ── whatever happens ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from watchdog.config.load import load
+from watchdog.version import VERSION
 
 ROOT = Path(__file__).parents[2]
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 FOLDERS = ("base", "prometheus-operator")
 COMPONENT = "replicas"

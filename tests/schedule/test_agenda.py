@@ -45,6 +45,17 @@ def test_a_zone_is_nobody_elses_while_it_is_looked_at():
     assert a.take("a", NOW, NOW + ALL) is None
 
 
+def test_the_zones_of_one_account_come_and_go_and_those_of_others_keep_their_turn():
+    a = agenda(zones(2) + zones(2, "b"))
+    first = a.take("a", NOW, NOW + ALL)
+    a.enrol(zones(1, "b"), set(), NOW, ["b"])
+    assert a.waiting(NOW + ALL) == 2
+    assert a.take("a", NOW, NOW + ALL) != first
+    assert a.take("b", NOW, NOW + ALL) == zones(1, "b")[0]
+    a.enrol([], set(), NOW, ["b"])
+    assert a.take("b", NOW, NOW + ALL) is None
+
+
 def test_a_zone_that_fails_is_asked_less_and_less_until_the_usual_interval():
     a = agenda(zones(1))
     waits, now = [], NOW

@@ -61,3 +61,12 @@ def test_no_more_lines_are_given_than_were_asked_for(asked):
 
 def test_the_lines_after_a_page_are_those_before_its_last_number(asked):
     assert asked(before=3) == ["zone_unseen", "gave_up"]
+
+
+@pytest.mark.parametrize("asked", ["xn--mnchen-3ya.example", "XN--MNCHEN-3YA.*", "MÜNCHEN.example.", "münchen.example"])
+def test_a_zone_is_found_by_any_form_of_its_name_in_whatever_form_it_was_watched(url, asked):
+    labels = ["xn--mnchen-3ya.example", "münchen.example", "München.example.", "b.example"]
+    with opened(url) as store:
+        lines = [JournalLine(at=T0, event="recovered", account="main", zone=label) for label in labels]
+        store.save(Changes(journal=lines), NOW)
+        assert [line.zone for _, line in store.journal(JournalQuery(zone=asked))] == labels[2::-1]

@@ -75,8 +75,8 @@ class Attendant:
     async def finish(self, account):
         self.seen.append(("finish", account))
 
-    def let_go(self, lease, *, given):
-        self.seen.append(("given" if given else "lost", lease.account))
+    def let_go(self, leases, *, given):
+        self.seen += [("given" if given else "lost", lease.account) for lease in leases]
 
 
 class Kept:
@@ -143,6 +143,16 @@ async def test_what_somebody_else_took_is_let_go_at_the_next_beat(kept):
     assert not kept.keeper.keeps("main")
     assert ("lost", "main") in kept.attendant.seen
     assert kept.keeper.fence().of(["main"]).epochs == {"main": -1}
+
+
+@in_simulated_time
+async def test_a_refusal_under_an_old_epoch_loses_no_lease_that_was_taken_again_since(kept):
+    await kept.beat()
+    kept.keeper.lost({"main": 0})
+    assert kept.keeper.holds("main")
+    kept.keeper.lost({"main": 1})
+    assert not kept.keeper.holds("main")
+    assert kept.attendant.seen[-1] == ("lost", "main")
 
 
 @in_simulated_time

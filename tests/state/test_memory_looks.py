@@ -360,7 +360,7 @@ STEPS = {
     "an error": lambda memory, now: memory.note_error(pack(), f"HTTP 500 at {now}"),
     "recalled": lambda memory, now: memory.recall_history(pack().key, History(attempts=2), Anchor(now, 0.0, "boot")),
     "the clock was set": lambda memory, now: memory.observe_clock(Anchor(now + HOUR, 0.0, "boot")),
-    "let go": lambda memory, _: memory.release("main"),
+    "let go": lambda memory, _: memory.release(["main"]),
 }
 
 

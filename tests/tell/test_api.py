@@ -236,6 +236,18 @@ def test_an_id_that_is_the_beginning_of_another_names_its_own_pack():
     assert ask("/api/v1/packs/id-of-example.com/aaaa").json()["pack_id"] == "aaaa"
 
 
+MUNICH = "xn--mnchen-3ya.example"
+FORMS = [MUNICH, "XN--MNCHEN-3YA.Example", f"{MUNICH}.", "münchen.example", "MÜNCHEN.example.", "*ünchen*"]
+
+
+@pytest.mark.parametrize("label", [MUNICH, "münchen.example", "München.example."])
+@pytest.mark.parametrize("asked", FORMS)
+def test_a_zone_is_found_by_any_form_of_its_name_in_whatever_form_it_is_configured(label, asked):
+    ask = asking(inventory(pack("aaaa1111", zone=label), pack("bbbb1111", zone="b.example"), zones=[zone(label)]))
+    assert ids(ask("/api/v1/packs", params={"zone": asked})) == ["aaaa1111"]
+    assert [each["zone"] for each in ask("/api/v1/zones", params={"zone": asked}).json()["zones"]] == [label]
+
+
 # ── zones and events ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -24,9 +24,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from watchdog.version import own_version
+        from watchdog.version import VERSION
 
-        print(f"certpack-watchdog {own_version()}")
+        print(f"certpack-watchdog {VERSION}")
         raise typer.Exit
 
 

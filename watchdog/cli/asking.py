@@ -23,6 +23,8 @@ from watchdog.cli.process import in_loop
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from watchdog.config.schema import Config
     from watchdog.state.glance import Glance
     from watchdog.state.store import Store
@@ -119,33 +121,36 @@ def explain(
 ) -> None:
     """Say why a zone's packs are as they are: status, findings, decision, and the records to place."""
     loaded = load_config(config, online=not without_network)
-    from watchdog.clock import RealClock
-
-    rows = _rows_offline(loaded, zone, pack) if without_network else _rows_online(loaded, zone, pack)
+    rows, now = _rows_offline(loaded, zone, pack) if without_network else _rows_online(loaded, zone, pack)
     with printing():
         if output is Explanation.JSON:
             print(json.dumps({"packs": rows}, indent=2, ensure_ascii=False))
         else:
             from watchdog.tell.explain import explained
 
-            now, width = RealClock().now(), terminal.width()
+            width = terminal.width()
             print("\n\n".join(explained(row, now, width) for row in rows) or f"zone {zone} has no packs")
     if any(row["needs_person"] for row in rows):
         sys.exit(NEEDS_A_PERSON)
 
 
-def _rows_offline(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]:
+_Rows = tuple[list[dict[str, Any]], "datetime"]
+"""Packs, and what time it is by the clock that their times are of."""
+
+
+def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
     from watchdog import offline
 
     with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, offline.NotThere):
-        return offline.explain(config, store, zone, pack, now_of(store))
+        now = now_of(store)
+        return offline.explain(config, store, zone, pack, now), now
 
 
-def _rows_online(config: "Config", zone: str, pack: str) -> list[dict[str, Any]]:
+def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:
     from watchdog import commands
 
     with opened_state(config, exclusive=True, or_beside=True) as store:
         try:
-            return in_loop(commands.explain(config, store, zone, pack))
+            return in_loop(commands.explain(config, store, zone, pack)), now_of(store)
         except commands.CannotBeDone as why:
             fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))

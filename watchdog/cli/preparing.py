@@ -124,10 +124,10 @@ def send_test(
     from watchdog.clock import RealClock
     from watchdog.notify.destinations import try_out
     from watchdog.notify.http import HttpSender
-    from watchdog.version import own_version
+    from watchdog.version import VERSION
 
     async def attempts() -> "list[Tried]":
-        return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{own_version()}"))
+        return await try_out(loaded, destination, RealClock(), HttpSender(f"certpack-watchdog/{VERSION}"))
 
     tried = in_loop(attempts())
     with printing():

@@ -26,8 +26,8 @@ def print_lists(lists: Mapping[str, Iterable[Mapping[str, Any] | str]]) -> None:
     opening = "{"
     for name, rows in lists.items():
         sys.stdout.write(f"{opening}{json.dumps(name)}: [")
-        separator, left = "\n  ", (row if isinstance(row, str) else terminal.json_line(row) for row in rows)
-        while some := list(islice(left, 500)):
+        separator, left = "\n  ", iter(rows)
+        while some := [row if isinstance(row, str) else terminal.json_line(row) for row in islice(left, 100)]:
             sys.stdout.write(separator + ",\n  ".join(some))
             separator = ",\n  "
         sys.stdout.write("]" if separator == "\n  " else "\n]")

@@ -16,8 +16,9 @@ PARTS = 16
 too many counted, and a busy window costs some 20 writes."""
 
 FIRST_BOOKING = 4
-"""Requests that are booked at first, and where the last booking was not used up: a daemon that crashes again and again
-must not spend its share on bookings. Each that is used up in time is followed by one twice as large."""
+"""Requests that are booked at first, and at least: a daemon that crashes again and again must not spend its share on
+bookings. Each that is used up in time is followed by one twice as large, any other by one without half of what was left
+of it: so a steady pace needs one booking for each ``until``."""
 
 SHORTEST_BOOKING = 10.0
 """Seconds that a booking holds at least, however short the window: writing it may wait 5 s for another process, and one
@@ -49,8 +50,7 @@ class Bookings:
 
     async def _make(self, book: Book) -> None:
         now, window = self._clock.monotonic(), self._window
-        # Twice as many as before where those were used up, few where they were not.
-        wanted = 2 * self._size if self._left <= 0 else FIRST_BOOKING
+        wanted = 2 * self._size if self._left <= 0 else max(FIRST_BOOKING, self._size - self._left // 2)
         self._size = requests = max(1, min(wanted, window.limit // PARTS))
         until = now + max(window.seconds / PARTS, SHORTEST_BOOKING)
         await book(requests, until, now - window.seconds)

@@ -131,6 +131,8 @@ class Connections:
         if not way.joined:
             way.drop()
             raise NotSent(f"the proxy opened no tunnel: HTTP {status}")
+        if way.spoke:  # in TLS the client speaks first, so that is nobody's whom we asked for
+            raise NotSent("more than its answer came from the proxy before anything was said through it")
         try:
             return await way.encrypted(self._new(), tls, host)
         except BaseException:
@@ -150,6 +152,8 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.joined = False
         """Whether a proxy has joined this connection with the server that it was asked for."""
+        self.spoke = False
+        """Whether the other side said something unasked; then the connection is dropped."""
         self._open_ones = open_ones
         self._longest = longest
         self._transport: asyncio.Transport | None = None
@@ -211,8 +215,8 @@ class _Connection(asyncio.Protocol):
         self._open_ones.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._waits:  # nobody asked
-            self.drop()
+        if not self._waits:
+            self._unasked()
             return
         if not self._status:
             self._heads += len(data)
@@ -242,8 +246,8 @@ class _Connection(asyncio.Protocol):
     # ── what the parser tells ────────────────────────────────────────────────────────────────────────────────────
 
     def on_message_begin(self) -> None:
-        if not self._waits:  # more than was asked for
-            self.drop()
+        if not self._waits:
+            self._unasked()
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -264,7 +268,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         if not self._waits:
-            self.drop()
+            self._unasked()
             return
         self._pieces.append(piece)
         self._size += len(piece)
@@ -285,6 +289,10 @@ class _Connection(asyncio.Protocol):
     def _conclude(self) -> None:
         if self._waits and self._answer is not None:
             self._answer.set_result((self._status, self._headers, b"".join(self._pieces)))
+
+    def _unasked(self) -> None:
+        self.spoke = True
+        self.drop()
 
     def _break(self, strange: str) -> None:
         self._fail(Broken(strange))

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from watchdog.config.durations import format_duration
@@ -19,8 +19,7 @@ ABSENT = "absent"
 PRESENT = "present"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One setting that differs, with both values as they are shown."""
 
     path: str

@@ -13,10 +13,10 @@ No message repeats a value of the file, since any value may be a secret that sli
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 Where = tuple[str | int, ...]
@@ -73,20 +73,23 @@ def shown_key(key: str) -> str:
     return f"{name}:…" if colon and _PLAIN_KEY.fullmatch(name) else key if _PLAIN_KEY.fullmatch(key) else "…"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """One fault of a file: where, what is wrong, and what was probably meant. ``line`` 0 is the file as a whole."""
 
     file: str
     what: str
     hint: str = ""
     line: int = 0
-    where: Where = field(default=(), repr=False)  # may hold a key that holds a secret; ``path`` does not
+    where: Where = ()
 
     @property
     def path(self) -> str:
         """The dotted path of the faulty value; empty for the file as a whole."""
         return dotted(self.where)
+
+    def __repr__(self) -> str:
+        """As it is told: ``where`` may hold a key that holds a secret."""
+        return f"<{self}>"
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -94,13 +97,16 @@ class Problem:
         return f"{place}: {self.path}: {fault}" if self.where else f"{place}: {fault}"
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """What a file says. ``lines`` has the line of each key and list item; aliased values have the line of the alias."""
 
     file: str
     data: dict[str, Any]
-    lines: dict[Where, int] = field(repr=False)
+    lines: dict[Where, int]
+
+    def __repr__(self) -> str:
+        """Without anything that it says."""
+        return f"Document(file={self.file!r})"
 
     def line_of(self, where: Where) -> int:
         """The line of a value, or of the nearest thing around it that the file has; 1 for the whole."""
@@ -155,8 +161,7 @@ def read_document(path: Path, opened: Opened = unnoticed) -> Document:
     return _Reading(file, text).document()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Anchored:
+class _Anchored(msgspec.Struct, kw_only=True):
     """A value that aliases may repeat, with what a repetition costs. ``open`` while it is still being read."""
 
     data: Any = None
@@ -333,7 +338,7 @@ def plain(text: str) -> str | int | float | bool | None:
     """What an unquoted scalar means."""
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) > LONGEST_NUMBER:
+    if text[0] not in "+-.0123456789" or len(text) > LONGEST_NUMBER:  # most are names
         return text
     if _INTEGER.fullmatch(text):
         return int(text)

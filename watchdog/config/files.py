@@ -10,15 +10,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _MOST = 8 * 1024 * 1024
 """Bytes of a file that are compared: more than any that is taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(msgspec.Struct, frozen=True):
     """What was there: which file, as it was written then, and a digest of what it held. Both empty for none."""
 
     identity: tuple[int, ...] = ()

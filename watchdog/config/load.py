@@ -6,7 +6,7 @@ operator mends a file once. No message holds a credential, what a secret file ho
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,9 @@ def load(
         with suppress(OSError):
             judge(path, path.stat())
     data = _with_variables(written, environ, problems)
+    wrong = {problem.where for problem in problems.found}
     for where, block, secrets in secret_blocks(data, Config):
+        _leave_out(block, where, secrets, wrong)
         _fill_in_files(block, where, secrets, path.parent, problems.report, read)
     data = resolve(data, document.line_of, problems.report)
     return _validated(data, problems)
@@ -180,6 +182,13 @@ def _inline(block: Mapping[str, Any], secrets: tuple[str, ...], where: Where) ->
     if "@" not in given.get("alertmanager", ""):
         given.pop("alertmanager", None)  # an address, mostly, and no secret
     return bool(given)
+
+
+def _leave_out(block: dict[str, Any], place: Where, secrets: tuple[str, ...], wrong: Container[Where]) -> None:
+    """Take out the ``x_file`` keys that are ``wrong`` already: where they would point to is no second fault."""
+    for key in (f"{secret}_file" for secret in secrets):
+        if (*place, key) in wrong:
+            block.pop(key, None)
 
 
 def _fill_in_files(

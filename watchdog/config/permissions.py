@@ -8,16 +8,16 @@ files of mode 0444 into a container that nobody else lives in.
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _KEPT_BY_ENGINES = (Path("/run/secrets"), Path("/var/run/secrets"))
 _GROUP = stat.S_IRGRP | stat.S_IWGRP
 _OTHERS = stat.S_IROTH | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(msgspec.Struct, frozen=True):
     """A file with a credential that others can read (or write), and its permission bits."""
 
     file: Path

@@ -6,8 +6,9 @@ again, and no message repeats it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from watchdog.config.document import MAX_BYTES, MAX_MIB, Report, Where
 
@@ -24,13 +25,12 @@ class TooLarge(Exception):
     """The variables bring in more than a file may hold; ``str()`` says so."""
 
 
-@dataclass(slots=True)
-class Expansion:
+class Expansion(msgspec.Struct):
     """Fills in the variables of one file. ``report`` takes what is wrong; ``left`` is how much may still come in."""
 
     environ: Mapping[str, str]
     report: Report
-    left: int = field(default=MAX_BYTES)
+    left: int = MAX_BYTES
 
     def value(self, value: Any, where: Where) -> Any:
         """The value at ``where`` with every variable in it filled in. Raises ``TooLarge``."""

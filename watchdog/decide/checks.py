@@ -15,10 +15,11 @@ from watchdog.model.findings import Finding, Limit, darkness, obstacle
 from watchdog.model.history import History, cautious_until
 from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
-from watchdog.model.renewal import renewal
+from watchdog.model.renewal import RenewalWindow, renewal
 
 LAST_CHANCE = timedelta(hours=3)
-"""How long before a restart comes too late a domain whose DNS fails is tried all the same: a few restarts."""
+"""How long before a restart comes too late one is tried all the same, though the domain's DNS fails or the wait after
+the last restart is not over: time for a few restarts."""
 
 
 class RestartRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +133,11 @@ def is_held_by_diagnosis(case: Case) -> Decision | None:
     if darkness(case.findings) is None:
         return None
     window = renewal(case.pack.expires_at, case.pack.uploaded_at, case.now)
-    last_chance = window is not None and case.now >= window.last_restart_at - LAST_CHANCE
-    return None if last_chance else LEAVE[Reason.HELD_BY_DIAGNOSIS]
+    return None if window is not None and case.now >= _last_chance(window) else LEAVE[Reason.HELD_BY_DIAGNOSIS]
+
+
+def _last_chance(window: RenewalWindow) -> datetime:
+    return window.last_restart_at - LAST_CHANCE
 
 
 def has_no_attempts_left(case: Case) -> Decision | None:
@@ -162,15 +166,25 @@ def is_backing_off(case: Case) -> Decision | None:
     a person is needed now: another authority has no such limit.
     """
     pack, failed_for = case.pack, case.failed_for
-    authority, backoff = pack.certificate_authority, case.rules.backoff
-    due = retry_delay.next_restart_at(case.history, failed_for, authority, backoff, case.limit)
+    limited, backoff = failed_for is Reason.CA_RATE_LIMITED, case.rules.backoff
+    due = retry_delay.next_restart_at(case.history, failed_for, pack.certificate_authority, backoff, case.limit)
+    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
+    if due is not None and window is not None and not limited:
+        due = _before_it_is_too_late(due, window, case)
     if due is None or case.now >= due:
         return None
-    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
     too_late = window is not None and due > window.last_restart_at
     paused = case.limit is not None and case.limit.paused
-    limited = failed_for is Reason.CA_RATE_LIMITED and (too_late or paused)
-    return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if limited else Reason.BACKING_OFF, due)
+    for_a_person = limited and (too_late or paused)
+    return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if for_a_person else Reason.BACKING_OFF, due)
+
+
+def _before_it_is_too_late(due: datetime, window: RenewalWindow, case: Case) -> datetime:
+    """No wait of ours goes past the last chance of a renewal, but for the shortest between two restarts."""
+    last = case.history.last_restart_at
+    if last is None or case.now >= window.last_restart_at:
+        return due
+    return min(due, max(_last_chance(window), last + case.rules.backoff.initial))
 
 
 def is_over_budget(case: Case) -> Decision | None:

@@ -108,6 +108,9 @@ class PackDiagnoser:
         else:
             look = asyncio.get_running_loop().create_future()
             look.set_result([])
+        for base in bases if method == "http" else ():
+            side = partial(http_tokens.check_addresses, lookups, base)
+            parts.append(_task(self._after([climbs[base]], side)))
         for base in bases if method in ("txt", "") else ():
             side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
             parts.append(_task(self._after([climbs[base]], side)))

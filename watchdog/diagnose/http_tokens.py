@@ -6,7 +6,7 @@ below ``/.well-known/`` of the pack's own hosts are read, on port 80, from publi
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
@@ -17,12 +17,16 @@ import msgspec
 from watchdog.diagnose import failures
 from watchdog.diagnose.hosts import base_of
 from watchdog.diagnose.lookup import Lookups
-from watchdog.diagnose.responses import Answer
+from watchdog.diagnose.resolvers import operator
+from watchdog.diagnose.responses import BROKEN, UNTOLD, Answer
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import HttpToken, Pack
 
 if TYPE_CHECKING:
     from watchdog.diagnose.fetch import Page
+
+_KINDS = ("AAAA", "A")
+"""Authorities try IPv6 first."""
 
 MOST_PAGES = 10
 """Token pages read of one pack: what is wrong with ten hosts is wrong with the others too."""
@@ -104,10 +108,11 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     target = url.path + (f"?{url.query}" if url.query else "")
     found: list[Finding] = []
     addresses: list[str] = []
-    for kind in ("AAAA", "A"):  # authorities try IPv6 first
-        answers = await lookups.ask(host, kind)
+    said = {kind: await lookups.ask(host, kind) for kind in _KINDS}
+    dark = await _is_dark(lookups, host, said)
+    for kind, answers in said.items():
         addresses += sorted({value for answer in answers for value in answer.values})[:1]
-        found += _dns_failure(host, kind, answers, dark=failures.everywhere(answers) and await lookups.work(host))
+        found += _dns_failure(host, kind, answers, dark=dark)
     for address in addresses:
         if not reach.allowed(address):
             found.append(_private(host, address))
@@ -119,6 +124,32 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
             page = Page(status=0, error=f"no answer within {patience.total_seconds():g} s")
         found += _judge_page(host, address, token, page)
     return found, bool(addresses) and not found
+
+
+async def check_addresses(lookups: Lookups, base: str) -> list[Finding]:
+    """Whether a host that is validated by HTTP has an address to be reached at. Tokens need not be shown for that."""
+    said = {kind: await lookups.ask(base, kind) for kind in _KINDS}
+    every = [answer for answers in said.values() for answer in answers]
+    if any(answer.values for answer in every):
+        return []
+    if any(answer.status in BROKEN for answer in every):
+        dark = await _is_dark(lookups, base, said)
+        return next(filter(None, (_dns_failure(base, kind, said[kind], dark=dark) for kind in _KINDS)), [])
+    proven = await lookups.proven(every)
+    if len(proven) < sum(answer.status not in UNTOLD for answer in every):
+        return []
+    told = [{operator(one.resolver) for one in said[kind] if one in proven} for kind in _KINDS]
+    if not all(told):
+        return []
+    sure = Certainty.CERTAIN if all(len(each) >= failures.WITNESSES for each in told) else Certainty.LIKELY
+    says = f"{base} has no address in DNS, neither A nor AAAA: it can serve no page."
+    remedy = f"Add an A, AAAA or CNAME record for {base}, or validate by TXT."
+    return [Finding(name=FindingName.HOST_MISSING, certainty=sure, host=base, says=says, remedy=remedy)]
+
+
+async def _is_dark(lookups: Lookups, host: str, said: Mapping[str, Sequence[Answer]]) -> bool:
+    """Whether nobody gets an address of either kind, of which one were enough, though DNS works above the host."""
+    return all(map(failures.everywhere, said.values())) and await lookups.work(host)
 
 
 def _dns_failure(host: str, kind: str, answers: Sequence[Answer], *, dark: bool) -> list[Finding]:

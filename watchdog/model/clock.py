@@ -33,8 +33,8 @@ class Clock(Protocol):
         """Wait for at least ``delay``."""
 
 
-_UNITS = ((timedelta(days=2), "d", 86400), (timedelta(hours=2), "h", 3600), (timedelta(minutes=2), "min", 60))
-"""From when on a unit is used, its name, and its seconds: two of it say more than one of the next."""
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
+"""Units and their seconds. Each is used from two of it on, which say more than one of the next."""
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ def span(duration: timedelta) -> str:
     ('3 h', '100 min', '9 s')
     """
     seconds = max(int(duration.total_seconds()), 0)
-    for least, unit, size in _UNITS:
-        if duration >= least:
+    for unit, size in _UNITS:
+        if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"

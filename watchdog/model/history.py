@@ -182,8 +182,8 @@ class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
 class JournalQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which lines of the journal somebody wants, at ``most`` so many; what is left empty chooses nothing.
 
-    ``zone`` is the label, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a pack's id
-    begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
+    ``zone`` is the label in any form, in which ``*`` and ``?`` stand for any text and any character. ``pack`` is how a
+    pack's id begins, with or without dashes. ``before`` is the number of the last line that was given, to go on from.
     """
 
     since: datetime | None = None

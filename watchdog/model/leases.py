@@ -100,8 +100,8 @@ class Tenure(Protocol):
     def fence(self) -> Fence | None:
         """What has to hold when something is written; ``None`` where nobody else writes."""
 
-    def lost(self, accounts: Collection[str]) -> None:
-        """The database says that these are somebody else's."""
+    def lost(self, epochs: Mapping[str, int]) -> None:
+        """The database says that these leases are over, which had these epochs, by account."""
 
 
 class Alone:
@@ -117,7 +117,7 @@ class Alone:
         """There is none."""
         return None
 
-    def lost(self, accounts: Collection[str]) -> None:
+    def lost(self, epochs: Mapping[str, int]) -> None:
         """It never happens."""
 
 

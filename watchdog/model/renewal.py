@@ -20,17 +20,20 @@ CLOSES_BEFORE = timedelta(hours=24)
 VALIDATION_TAKES = timedelta(minutes=5)
 """An automatic validation that works usually finishes within this."""
 
-_WINDOWS = (
-    (timedelta(days=14), timedelta(days=3)),
-    (timedelta(days=30), timedelta(days=7)),
-    (timedelta(days=90), timedelta(days=30)),
-    (timedelta(days=365), timedelta(days=30)),
-)
-"""Lives, and how long before expiry their renewal opens, as Cloudflare documents them."""
-
 _TOLERANCE = 0.04
 """The part by which a life may differ from the one it is called by: authorities set the beginning back by an hour, and
 a certificate is uploaded some hours after it was issued. At least a day."""
+
+_WINDOWS = tuple(
+    (life - (around := max(life * _TOLERANCE, timedelta(days=1))), life + around, before)
+    for life, before in (
+        (timedelta(days=14), timedelta(days=3)),
+        (timedelta(days=30), timedelta(days=7)),
+        (timedelta(days=90), timedelta(days=30)),
+        (timedelta(days=365), timedelta(days=30)),
+    )
+)
+"""The shortest and the longest life, and how long before expiry its renewal opens, as Cloudflare documents them."""
 
 _ASSUMED_PART = 5
 """Where nobody says when renewal opens, a fifth of the life is reckoned with: less than in any documented case but the
@@ -76,10 +79,7 @@ def renewal(expires_at: datetime | None, uploaded_at: datetime | None, now: date
 
 
 def _documented(life: timedelta) -> timedelta | None:
-    for known, before in _WINDOWS:
-        if abs(life - known) <= max(known * _TOLERANCE, timedelta(days=1)):
-            return before
-    return None
+    return next((before for shortest, longest, before in _WINDOWS if shortest <= life <= longest), None)
 
 
 def _assumed(life: timedelta | None) -> timedelta:

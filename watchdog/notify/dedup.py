@@ -16,7 +16,7 @@ still holds when the silence ends is told then.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
@@ -68,13 +68,15 @@ def deduplicate(
     silenced: Collection[str] = (),
     retired: AbstractSet[str] = frozenset(),
     listening: bool = True,
+    heard: Callable[[Notice], bool] = lambda notice: not notice.instead,
 ) -> Deduplicated:
     """One step.
 
     ``active`` alerts hold now, by fingerprint; ``unwell`` are the subjects that are not well whatever holds, with their
     restarts; ``gone`` are the fingerprints of which nothing can be known any more, ``retired`` those whose account is
     configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
-    told, so whoever is the first to listen is told all of it.
+    told, so whoever is the first to listen is told all of it. ``heard`` is whether anybody is told of a notice though
+    others are told of another in its place.
     """
     subjects = {alert.subject for alert in active.values()}
     owed = story.owed(log.entries.values())
@@ -103,7 +105,7 @@ def deduplicate(
         for name, group in log.groups.items()
         if timedelta(0) <= now - group.notified_at <= IN_A_ROW and name not in over
     }
-    notices = _notify(after, groups, now, repeat_every, critical_within, silenced) if listening else ()
+    notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard) if listening else ()
     notices = tuple(
         replace(notice, retired=True) if notice.alert.fingerprint in retired else notice for notice in notices
     )
@@ -140,6 +142,7 @@ def _notify(
     repeat_every: timedelta,
     critical_within: timedelta,
     silenced: Collection[str],
+    heard: Callable[[Notice], bool],
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -152,6 +155,7 @@ def _notify(
         return {each: states[each] for each in stories[story.about(states[fingerprint].alert)] if each != fingerprint}
 
     found: list[tuple[str, Notice]] = []
+    speaking: dict[str, GroupHistory] = {}
     for name, fingerprints in members.items():
         told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
         group = groups.get(name)
@@ -165,18 +169,25 @@ def _notify(
                 continue
         near = [each for each in told if _is_due(states[each], now, repeat_every * NEAR)]
         near = [each for each in near if story.is_repeated(states[each], others(each).values(), now, repeat_every / 2)]
+        instead = {each: story.says_more(states[each], others(each).values()) for each in near}
+        near = [each for each in near if not instead[each] or heard(_lasting(states[each], instead[each]))]
         again = {*near} if any(_is_due(states[each], now, repeat_every) for each in near) else set()
-        new = [(each, notice) for each in told if (notice := _notice(states[each], repeat=each in again))]
-        if new:
-            groups[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
+        new = [
+            (each, notice)
+            for each in told
+            if (notice := _notice(states[each], repeat=each in again, instead=instead.get(each, ())))
+        ]
+        speaking[name] = GroupHistory(now, group.in_a_row + 1 if group is not None else 1, early_until)
         found += new
     found.sort(key=lambda each: story.weight(each[1].alert), reverse=True)  # the graver is told, others join it
     notices: list[Notice] = []
     for each, notice in found:
         notices.append(_told(states, each, others(each), notice, now, repeat_every))
+        if heard(notices[-1]):  # a group of which all is told with others has said nothing
+            groups[notice.alert.group] = speaking[notice.alert.group]
         if notices[-1].kind in _ENDS.values() and not notices[-1].instead:
-            heard = {name for name, _ in found} | {*silenced}
-            notices += _reminded(states, story.going_on(states[each], others(each)), heard, now)
+            told_now = {name for name, _ in found} | {*silenced}
+            notices += _reminded(states, story.going_on(states[each], others(each)), told_now, now)
     return tuple(notices)
 
 
@@ -218,6 +229,9 @@ def _told(
     ):
         told_at = max(other.notified_at for other in known if other.notified_at is not None)
         states[fingerprint] = lifecycle.notified(states[fingerprint], told_at)
+    elif notice.instead:  # most are told of another, and none of the others is told with it
+        states[fingerprint] = lifecycle.notified(states[fingerprint], now)
+        return notice
     else:
         known = ()
         told = states[fingerprint] = lifecycle.notified(states[fingerprint], now)
@@ -242,8 +256,11 @@ def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:
     return lasts and state.notified_at is not None and now - state.notified_at >= repeat_every
 
 
-def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
-    """What is new of one alert now that its group may be told; ``repeat`` when it is to be said again."""
+def _notice(state: AlertState, *, repeat: bool, instead: tuple[Alert, ...]) -> Notice | None:
+    """What is new of one alert now that its group may be told; ``repeat`` when it is to be said again.
+
+    That is said to whoever is not told of one that says more, ``instead``.
+    """
     if state.phase in _ENDS:
         return _end(state, _ENDS[state.phase])
     if state.phase is not Phase.FIRING:
@@ -252,7 +269,11 @@ def _notice(state: AlertState, *, repeat: bool) -> Notice | None:
         return Notice(Kind.STARTED, state.alert)
     if state.alert.gravity > state.notified:
         return Notice(Kind.WORSE, state.alert)
-    return Notice(Kind.LASTING, state.alert) if repeat else None
+    return _lasting(state, instead) if repeat else None
+
+
+def _lasting(state: AlertState, instead: tuple[Alert, ...]) -> Notice:
+    return Notice(Kind.LASTING, state.alert, instead=instead)
 
 
 def _end(state: AlertState, kind: Kind) -> Notice:

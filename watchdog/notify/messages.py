@@ -38,7 +38,7 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
     groups: dict[tuple[str, str, bool], list[Notice]] = defaultdict(list)
     for notice in notices:
         alert = notice.alert
-        if _is_wanted(notice, route):
+        if is_wanted(notice, route):
             only = replace(notice, instead=(), formerly=())
             groups[alert.reason, alert.account, notice.kind in _OVER].append(only)
     found = [
@@ -50,7 +50,8 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
     return sorted(found, key=lambda message: -message.severity.rank)
 
 
-def _is_wanted(notice: Notice, route: Route) -> bool:
+def is_wanted(notice: Notice, route: Route) -> bool:
+    """Whether a destination is told of it, unless it is told of another in its place."""
     if route.incidents:
         return route.wants(notice.alert)
     return any(map(route.wants, (notice.alert, *notice.formerly))) and not any(map(route.wants, notice.instead))

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import Alert, AlertLog, Message, account_of_group
+from watchdog.model.alerts import Alert, AlertLog, Message, Notice, Route, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
@@ -28,7 +28,7 @@ from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilence
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import GONE_FOR
-from watchdog.notify.messages import firing_json, messages
+from watchdog.notify.messages import firing_json, is_wanted, messages
 from watchdog.notify.rules import (
     ALL_WELL,
     UNHELD_FOR,
@@ -79,12 +79,15 @@ class Pipeline:
         journal: Callable[[list[Event]], None] = lambda _events: None,
         tenure: Tenure = ALONE,
         worked: Callable[[str], bool] = lambda _account: True,
+        once: bool = False,
     ) -> None:
         """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries.
 
         ``journal`` keeps what people were told, for looking back. What is not held by ``tenure`` is told by others;
-        nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile.
+        nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile. ``once``
+        where there is a single pass, and no later.
         """
+        self._once = once
         self._worked = worked
         self._tenure = tenure
         self._alone = tenure.fence() is None
@@ -143,12 +146,13 @@ class Pipeline:
             }
             self._unwritten.accounts |= {letter.id: letter.owner for letter in kept.letters}
 
-    def release(self, account: str) -> None:
-        """Another replica tells of this account: forget what is known of it."""
-        self._destinations.withdraw(account)
-        _, self._log = self._log.split([account])
-        self._unwritten.drop(account)
-        self._dropped.add(account)
+    def release(self, accounts: Collection[str]) -> None:
+        """Another replica tells of these accounts: forget what is known of them."""
+        _, self._log = self._log.split(accounts)
+        for account in accounts:
+            self._destinations.withdraw(account)
+            self._unwritten.drop(account)
+            self._dropped.add(account)
 
     async def flush(self) -> None:
         """Write what has gathered, as far as the disk takes it."""
@@ -238,6 +242,7 @@ class Pipeline:
                 silenced=silenced,
                 retired=ended,
                 listening=bool(routes),
+                heard=lambda notice: _is_heard(notice, routes.values()),
             )
             return decided, self._messages(before, decided, now), outbox.difference(before, decided.log), silenced
 
@@ -306,7 +311,7 @@ class Pipeline:
         certain = self._retired(alerts, known, inventory)
         moved = {alert.account for alert in alerts if alert.fingerprint not in certain}
         for account, since in self._strangers.items():
-            if now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
+            if self._once or now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
                 await self._retire_account(account, log.split([account])[0], now)
 
     async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
@@ -325,7 +330,7 @@ class Pipeline:
         try:
             left = await self._ask(partial(outbox.retire, self._store, account, numbered, fence))
         except LeaseLost as lost:
-            self._tenure.lost(lost.accounts)
+            self._tenure.lost(lost.epochs)
         except StateError:  # the next time
             return
         else:
@@ -392,10 +397,18 @@ class Pipeline:
             except LeaseLost as lost:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
-                self._tenure.lost(lost.accounts)
-                for account in lost.accounts:
+                self._tenure.lost(lost.epochs)
+                for account in lost.epochs:
                     self._unwritten.drop(account)
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)
                 self._unwritten = changes
                 return
+
+
+def _is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
+    """Whether anybody is told of it, though others are told of another in its place.
+
+    Where each alert is an incident it has its own anyway: that silences nobody.
+    """
+    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)

@@ -83,6 +83,7 @@ class MessageQueue(Delivery):
         self._name = name
         self._channel = channel
         self._messages: deque[Message] = deque()
+        self._born: dict[int, float] = {}  # by id: when it was made, by the clock that nobody sets
         self._clock = clock
         self._forget = forget
         self._report = report
@@ -102,6 +103,8 @@ class MessageQueue(Delivery):
 
     def put(self, message: Message) -> None:
         """One more message."""
+        age = max(self._clock.now() - message.at, timedelta(0))
+        self._born[message.id] = self._clock.monotonic() - age.total_seconds()
         self._messages.append(message)
         self.settled.clear()
         self._more.set()
@@ -109,6 +112,7 @@ class MessageQueue(Delivery):
     def withdraw(self, account: str) -> None:
         """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
         self._messages = deque(message for message in self._messages if message.owner != account)
+        self._born = {message.id: self._born[message.id] for message in self._messages}
         self._tries = self._overtaken = 0
         self._first_is_next = True
 
@@ -135,16 +139,21 @@ class MessageQueue(Delivery):
         """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
 
         Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
-        another group than all before it, so that no end of an alert ever overtakes its start.
+        another group and about other packs than all before it: no end of an alert ever overtakes its start, and no new
+        trouble of a pack the end of its last one, which would be the last word.
         """
         if self._first_is_next or self._tries < HOPELESS_TRIES:
             return 0
-        before: set[tuple[str, str]] = set()
+        groups: set[tuple[str, str]] = set()
+        packs: set[tuple[str, str, tuple[str, ...]]] = set()
         for number, message in enumerate(self._messages):
             group = (message.reason, message.account)
-            if number and group not in before:
+            alerts = [notice.alert for notice in message.notices]
+            about = {(alert.account, alert.zone, alert.hosts) for alert in alerts if alert.hosts}
+            if number and group not in groups and not about & packs:
                 return number
-            before.add(group)
+            groups.add(group)
+            packs |= about
         return 0
 
     async def _try(self, message: Message) -> None:
@@ -163,6 +172,7 @@ class MessageQueue(Delivery):
             self._tries = 0 if first else HOPELESS_TRIES
             self._overtaken = 0 if first else self._overtaken + 1
             self._messages.remove(message)
+            self._born.pop(message.id, None)
             self._note(DeliveryOutcome.ACCEPTED, message)
             await self._forget(message)
             return
@@ -193,13 +203,17 @@ class MessageQueue(Delivery):
     async def _drop_what_is_too_much(self) -> None:
         while len(self._messages) > MOST:
             await self._drop(f"more than {MOST} are waiting")
-        while self._messages and self._clock.now() - self._messages[0].at > OLDEST:
+        while self._messages and self._age(self._messages[0]) > OLDEST:
             await self._drop(f"it is older than {OLDEST.days} days")
+
+    def _age(self, message: Message) -> timedelta:
+        return timedelta(seconds=self._clock.monotonic() - self._born[message.id])
 
     async def _drop(self, why: str) -> None:
         self._tries = self._overtaken = 0
         self._first_is_next = True
         message = self._messages.popleft()
+        self._born.pop(message.id, None)
         self._note(DeliveryOutcome.DROPPED, message, why)
         await self._forget(message)
 

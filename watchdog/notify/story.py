@@ -32,16 +32,17 @@ def weight(alert: Alert) -> tuple[tuple[int, int], str, str]:
 
 
 def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime, soon: timedelta) -> bool:
-    """Whether it is said again when its time has come.
-
-    It is not while another that fires says more of its pack, since what was found is in the text of each, nor where
-    something graver is ``soon`` to be told.
-    """
-    firing = [other.alert for other in others if other.phase is Phase.FIRING]
-    if any(weight(alert) > weight(state.alert) for alert in firing):
-        return False
-    coming = (alert.worse_at for alert in (state.alert, *firing))
+    """Whether it is said again when its time has come: not where something graver is ``soon`` to be told."""
+    coming = (alert.worse_at for alert in (state.alert, *_firing(others)))
     return not any(at is not None and now < at <= now + soon for at in coming)
+
+
+def says_more(state: AlertState, others: Collection[AlertState]) -> tuple[Alert, ...]:
+    """Of the ``others`` that fire those that say more of its pack, since what was found is in the text of each.
+
+    Whoever is told of one of those is not reminded of it.
+    """
+    return tuple(alert for alert in _firing(others) if weight(alert) > weight(state.alert))
 
 
 def known_start(
@@ -103,6 +104,10 @@ def going_on(ended: AlertState, others: Mapping[str, AlertState]) -> list[str]:
         for name, other in others.items()
         if other.phase in _LASTS and other.notified_at is not None and other.notified < ended.notified
     ]
+
+
+def _firing(others: Collection[AlertState]) -> list[Alert]:
+    return [other.alert for other in others if other.phase is Phase.FIRING]
 
 
 def _is_known(state: AlertState, over: datetime | None) -> bool:

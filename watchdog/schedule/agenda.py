@@ -7,7 +7,7 @@ grows, none starves. A pure structure: it is handed the time.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -39,13 +39,20 @@ class Agenda:
         self._queues: dict[tuple[str, bool], list[tuple[datetime, int, tuple[str, str]]]] = {}
         self._tickets = count()
 
-    def enrol(self, zones: Iterable[ZoneRef], troubled: set[tuple[str, str]], now: datetime) -> None:
-        """Watch exactly these zones from now on.
+    def enrol(
+        self,
+        zones: Iterable[ZoneRef],
+        troubled: set[tuple[str, str]],
+        now: datetime,
+        accounts: Collection[str] | None = None,
+    ) -> None:
+        """Watch exactly these zones from now on, or exactly these of some ``accounts``.
 
         Those already enrolled keep their turn. Of the new ones, ``troubled`` are due at once, the others spread out.
         """
         wanted = {zone.key: zone for zone in zones}
-        for key in self._entries.keys() - wanted.keys():
+        gone = self._entries.keys() - wanted.keys()
+        for key in gone if accounts is None else [key for key in gone if key[0] in accounts]:
             del self._entries[key]
         fresh = [zone for key, zone in wanted.items() if key not in self._entries]
         step = min(START_STEP, self.interval / max(1, len(fresh)))
@@ -57,8 +64,8 @@ class Agenda:
             self._queue(entry)
         for key, zone in wanted.items():
             self._entries[key].zone = zone
-        accounts = {account for account, _ in wanted}
-        self._queues = {key: queue for key, queue in self._queues.items() if key[0] in accounts}
+        left = {account for account, _ in self._entries}
+        self._queues = {key: queue for key, queue in self._queues.items() if key[0] in left}
 
     def take(self, account: str, now: datetime, horizon: datetime) -> ZoneRef | None:
         """The account's next zone that is due before ``horizon``; it is nobody else's until ``done``."""

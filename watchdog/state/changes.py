@@ -89,11 +89,11 @@ class Changes(msgspec.Struct, kw_only=True):
         owners = {zone.account for zone in self.zones} | {each.account for each in self.packs}
         return frozenset(owners | {line.account for line in self.journal})
 
-    def drop(self, account: str, keys: Collection[PackKey]) -> None:
-        """Forget what is of one account, whose packs have these ``keys``: somebody else writes it now."""
-        self.zones = [zone for zone in self.zones if zone.account != account]
-        self.packs = [each for each in self.packs if each.account != account]
-        self.journal = [line for line in self.journal if line.account != account]
+    def drop(self, accounts: Collection[str], keys: set[PackKey]) -> None:
+        """Forget what is of some accounts, whose packs have these ``keys``: somebody else writes it now."""
+        self.zones = [zone for zone in self.zones if zone.account not in accounts]
+        self.packs = [each for each in self.packs if each.account not in accounts]
+        self.journal = [line for line in self.journal if line.account not in accounts]
         self.forgotten = [key for key in self.forgotten if key not in keys]
         for key in keys:
             self.histories.pop(key, None)

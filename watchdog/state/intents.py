@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.clock import NO_STEP, Anchor
-from watchdog.model.history import History, Intent, NotIntended, Sent
+from watchdog.model.history import History, Intent, NotIntended, Remembered, Sent
 from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.model.reasons import Reason
@@ -57,19 +57,22 @@ class Intents:
         self._waiting: list[_Waiting] = []
         self._storing: asyncio.Task[None] | None = None
 
-    async def intend(self, intent: Intent, before: History, after: History) -> Stored:
-        """Store the intent durably and make ``after`` the pack's history. Raises ``NotIntended``."""
+    async def intend(self, intent: Intent, before: History, after: History, seen: Remembered | None = None) -> Stored:
+        """Store the intent durably with the pack as it was ``seen``, and make ``after`` the pack's history.
+
+        Raises ``NotIntended``.
+        """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
         if self._writer.afresh:
             await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
-            intent_id = await self._stored(Wanted(intent, before, after), moment)
+            intent_id = await self._stored(Wanted(intent, before, after, seen), moment)
         except Stale as stale:
             self._memory.recall_history(key, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except LeaseLost as lost:
-            self._tenure.lost(lost.accounts)
+            self._tenure.lost(lost.epochs)
             raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
@@ -94,6 +97,7 @@ class Intents:
             while left := [each for each in self._waiting if not each.stored.done()]:
                 moment = left[0].moment
                 batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
+                batch = batch[:1] if self._store.shared else batch  # there each is a transaction of its own
                 self._waiting = [each for each in left if each not in batch]
                 fences = [self._writer.fence(each.wanted.intent.account) for each in batch]
                 await self._store_batch(batch, moment, fences)

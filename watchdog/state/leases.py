@@ -4,7 +4,7 @@ Functions over the connection of a transaction that ``store`` has begun. Every t
 as the expression ``now`` (``Database.now``): no clock of a client is in any statement.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -27,12 +27,12 @@ _troubles_from = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class LeaseLost(StateError):
-    """Somebody else may hold these accounts by now: nothing was written."""
+    """Somebody else may hold these accounts by now: nothing was written. ``epochs`` are those that are over."""
 
-    def __init__(self, accounts: Collection[str]) -> None:
-        named = ", ".join(sorted(account or "the watchdog itself" for account in accounts))
+    def __init__(self, epochs: Mapping[str, int]) -> None:
+        named = ", ".join(sorted(account or "the watchdog itself" for account in epochs))
         super().__init__(f"the lease of {named} is over: another replica may hold it")
-        self.accounts = frozenset(accounts)
+        self.epochs = dict(epochs)
 
 
 def micros(span: timedelta) -> int:
@@ -200,7 +200,7 @@ def check(connection: sa.Connection, now: Now, fence: Fence) -> None:
         return
     known = {"me": fence.instance, "mine": list(fence.epochs.items())}
     if missing := fence.epochs.keys() - set(connection.execute(_statements(now).check, known).scalars()):
-        raise LeaseLost(missing)
+        raise LeaseLost(fence.of(missing).epochs)
 
 
 def held(now: Now, fence: Fence, account: str) -> sa.CTE:

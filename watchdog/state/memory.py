@@ -99,23 +99,24 @@ class Memory:
         async with self.writer.writing:  # nor is anything else taken over from the disk meanwhile
             return await self._take_in(accounts, self.writer.moment)
 
-    def release(self, account: str) -> None:
-        """Forget what is known of this account: somebody else works it, and writes what it finds."""
-        zones = {zone.id for zone in self.zones.values() if zone.account == account}
-        zones |= {known.pack.zone_id for known in self.read() if known.account == account}
-        zones -= {zone.id for zone in self.zones.values() if zone.account != account}
-        keys = {known.pack.key for known in self.read() if known.account == account}
-        keys |= {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}
-        self.writer.drop(account, keys)
-        self.zones = {key: zone for key, zone in self.zones.items() if zone.account != account}
-        self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account != account}
+    def release(self, accounts: Collection[str]) -> None:
+        """Forget what is known of these accounts: somebody else works them, and writes what it finds."""
+        theirs = [known.pack.key for known in self.read() if known.account in accounts]
+        kept = {key: zone for key, zone in self.zones.items() if zone.account not in accounts}
+        zones = {zone.id for zone in self.zones.values() if zone.account in accounts} | {zone for zone, _ in theirs}
+        zones -= {zone.id for zone in kept.values()}
+        keys = {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}.union(theirs)
+        self.writer.drop(accounts, keys)
+        for account in accounts:
+            self.booked.pop(account, None)
+        self.zones = kept
+        self._unread = {zone_id: unread for zone_id, unread in self._unread.items() if unread.account not in accounts}
         for zone_id, pack_id in keys:
             self._packs.get(zone_id, {}).pop(pack_id, None)
             self._histories.pop((zone_id, pack_id), None)
             self._changed((zone_id, pack_id))
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
-        self._summed = {key: each for key, each in list(self._summed.items()) if key[0] != account}
-        self.booked.pop(account, None)
+        self._summed = {key: each for key, each in list(self._summed.items()) if key[0] not in accounts}
         self.revision += 1
 
     async def _take_in(self, accounts: Collection[str] | None, now: Anchor) -> Recalled:

@@ -62,6 +62,11 @@ def save(connection: sa.Connection, changes: Changes) -> None:
     delete_each(connection, schema.packs, changes.forgotten)
 
 
+def keep(connection: sa.Connection, known: Remembered) -> None:
+    """One pack."""
+    upsert_each(connection, schema.packs, [pack_row(known)])
+
+
 def prune(connection: sa.Connection, unwatched_since: datetime) -> int:
     """Forget zones that nobody has looked at since then; gives their number."""
     return connection.execute(_UNWATCHED, {"since": to_micros(unwatched_since)}).rowcount

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from watchdog.model.history import UNTROUBLED, History, Intent
+from watchdog.model.history import UNTROUBLED, History, Intent, Remembered
 from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
@@ -42,11 +42,16 @@ _FORGOTTEN = sa.delete(schema.histories).where(
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An intent that is to be stored, with the history ``expected`` before it, and the one ``after`` it."""
+    """An intent that is to be stored, with the history ``expected`` before it, and the one ``after`` it.
+
+    ``seen`` is stored with them: a restart may bring the pack back under another id, and who dies before that is
+    written must find what it was.
+    """
 
     intent: Intent
     expected: History
     after: History
+    seen: Remembered | None = None
 
 
 class Stale(Exception):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
-from watchdog.model.history import History, Intent, JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import Fence, Replica, Roll
 from watchdog.model.silences import Silence
 from watchdog.state import (
@@ -224,8 +224,16 @@ class Store:
             restarts.save(connection, changes)
             journal.append(connection, [*changes.of_leases, *changes.journal])
 
-    def intend(self, intent: Intent, expected: History, after: History, now: Anchor, fence: Fence | None = None) -> int:
-        """Store ``intent`` and ``after`` durably, before the request leaves; gives the intent's id.
+    def intend(
+        self,
+        intent: Intent,
+        expected: History,
+        after: History,
+        now: Anchor,
+        fence: Fence | None = None,
+        seen: Remembered | None = None,
+    ) -> int:
+        """Store ``intent``, ``after`` and what was ``seen`` durably, before the request leaves; gives the intent's id.
 
         ``Stale`` where the stored history counts other restarts than ``expected``, ``LeaseLost`` where the account is
         not held by the ``fence``: then nothing was written, and nothing may be sent.
@@ -236,10 +244,12 @@ class Store:
                 mine = leases.held(clock, fence, intent.account)
             elif clock is not None:
                 leases.lock(connection, intent.account)
+            if seen is not None:
+                packs.keep(connection, seen)
             try:
                 return restarts.intend(connection, intent, expected, after, mine)
             except restarts.NotHeld as lost:
-                raise leases.LeaseLost([intent.account]) from lost
+                raise leases.LeaseLost(fence.of([intent.account]).epochs if fence else {}) from lost
 
     def intend_each(
         self, wanted: Sequence[Wanted], now: Anchor, fences: Sequence[Fence | None]
@@ -253,6 +263,8 @@ class Store:
         stored: list[int | Exception] = []
         with self._aligned(now) as connection:
             for each in wanted:
+                if each.seen is not None:
+                    packs.keep(connection, each.seen)
                 try:
                     stored.append(restarts.intend(connection, each.intent, each.expected, each.after))
                 except restarts.Stale as stale:
@@ -261,7 +273,7 @@ class Store:
 
     def _intended(self, wanted: Wanted, now: Anchor, fence: Fence | None) -> int | Exception:
         try:
-            return self.intend(wanted.intent, wanted.expected, wanted.after, now, fence)
+            return self.intend(wanted.intent, wanted.expected, wanted.after, now, fence, wanted.seen)
         except (restarts.Stale, leases.LeaseLost, StateError) as held:
             return held
 

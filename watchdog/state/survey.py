@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from watchdog.model.history import History, JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.names import forms
 from watchdog.model.packs import PackKey, pack_key
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Plain, Snapshot, Survey
@@ -113,11 +114,12 @@ def silences(ask: Ask) -> tuple[Silence, ...]:
 
 def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
     """The lines of the journal that are wanted with their numbers, newest first. Walks the table from its end."""
+    names = dict.fromkeys((query.zone.lower(), *forms(query.zone))) if query.zone else ()
+    zones = {f"zone{number}": _like(name) for number, name in enumerate(names)}
     wanted = {
         "at >= :since": ("since", query.since and to_micros(query.since)),
         "account = :account": ("account", query.account),
         "zone_id = :zone_id": ("zone_id", query.zone_id),
-        "lower(zone) LIKE :zone ESCAPE '!'": ("zone", query.zone and _like(query.zone)),
         "replace(lower(pack_id), '-', '') LIKE :pack ESCAPE '!'": (
             "pack",
             query.pack and _like(f"{pack_key(query.pack)}*"),
@@ -125,9 +127,13 @@ def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         "id < :before": ("before", query.before),
     }
     chosen = {condition: given for condition, given in wanted.items() if given[1] not in (None, "")}
-    where = f" WHERE {' AND '.join(chosen)}" if chosen else ""
+    conditions = [*chosen]
+    if zones:
+        fitting = (f"rtrim(lower(zone), '.') LIKE :{name} ESCAPE '!'" for name in zones)
+        conditions.append(f"({' OR '.join(fitting)})")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     said = f"SELECT id, {_LINE} FROM journal{where} ORDER BY id DESC LIMIT :most"
-    rows = ask(said, most=query.most, **dict(chosen.values()))
+    rows = ask(said, most=query.most, **dict(chosen.values()), **zones)
     return [(row[0], _line(*row[1:])) for row in rows]
 
 

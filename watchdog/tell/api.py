@@ -14,6 +14,7 @@ import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import JournalQuery
+from watchdog.model.names import canonical
 from watchdog.model.packs import KNOWN_STATUSES, SHORTEST_PREFIX
 from watchdog.model.reasons import Reason
 from watchdog.model.report import event_row, silence_row, zone_row
@@ -175,7 +176,8 @@ def _check_names(fleet: Fleet, asked: Mapping[str, Any]) -> None:
     account, zone = asked.get("account"), asked.get("zone", "*")
     if account is not None and account not in fleet.accounts:
         raise Refused("bad_value", f"account: {account!r} is not known; known are: {', '.join(fleet.accounts)}")
-    if not set(zone) & set("*?") and not any(each.label.lower() == zone.lower() for each in fleet.zones):
+    wanted = canonical(zone)
+    if not set(zone) & set("*?") and not any(canonical(each.label) == wanted for each in fleet.zones):
         near = get_close_matches(zone.lower(), {each.label for each in islice(fleet.zones, 5000)}, 3)
         known = f"did you mean {' or '.join(near)}" if near else "/api/v1/zones lists them"
         raise Refused("bad_value", f"zone: no zone {zone!r} is watched; {known}")

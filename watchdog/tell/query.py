@@ -4,10 +4,11 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
+
+from watchdog.model.names import matcher
 
 MOST = 1000
 """Rows of one answer."""
@@ -81,7 +82,7 @@ def _text(text: str) -> str:
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 ACCOUNT = Parameter(read=_text, schema=TEXT, says="The account's name in the configuration.")
 ZONE = Parameter(
-    read=_text, schema=TEXT, says="The zone's name, whatever its case; `*` and `?` stand for any text and character."
+    read=_text, schema=TEXT, says="The zone's name in any form; `*` and `?` stand for any text and character."
 )
 NEEDS_PERSON = Parameter(read=_flag, schema={"type": "boolean"}, says="Whether a person is needed.")
 LIMIT = Parameter(
@@ -128,10 +129,9 @@ def since(now: Callable[[], datetime], duration: Callable[[str], timedelta]) -> 
 
 
 def matches(pattern: str) -> Callable[[str], bool]:
-    """Whether a name fits a pattern of ``*`` and ``?``, whatever its case.
+    """Whether a name fits a pattern of ``*`` and ``?``, in whatever form either is written.
 
-    >>> matches("*.Example.com")("www.example.com"), matches("[a]")("a")
+    >>> matches("*.Example.com.")("www.example.com"), matches("[a]")("a")
     (True, False)
     """
-    glob = pattern.lower().replace("[", "[[]")
-    return lambda name: fnmatchcase(name.lower(), glob)
+    return matcher(pattern.replace("[", "[[]"))

@@ -27,7 +27,7 @@ _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
 _COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
 _SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
-_IN_A_MEASURE = re.compile(r"(?<=\d) (?=(?:s|min|h|d)\b)")
+_IN_A_MEASURE = re.compile(r" (?<=\d )(?=(?:s|min|h|d)\b)")  # begins with what is searched for quickly
 _GLUE = "\N{NO-BREAK SPACE}"
 _RESET = "\x1b[0m"
 
@@ -226,7 +226,7 @@ class _Report:
         yield from self._graded(severity, said, sentence(found.zone_remedy))
 
     def _graded(self, severity: Severity, said: str, remedy: str) -> Iterator[str]:
-        wrapped = list(self._wrapped(said, f"  {severity:8}  ", " " * 12))
+        wrapped = self._wrapped(said, f"  {severity:8}  ", " " * 12)
         if self._view.colours and severity in _COLOURS:
             wrapped[0] = wrapped[0].replace(severity, f"{_COLOURS[severity]}{severity}{_RESET}", 1)
         yield from wrapped
@@ -258,9 +258,8 @@ class _Report:
     def _name(self, entry: _Entry) -> str:
         return f"{entry.known.zone} {entry.known.pack.id[: self._short]}"
 
-    def _wrapped(self, text: str, first: str, others: str) -> Iterator[str]:
-        said = localised(clean(text, _LONGEST), self._now)
-        yield from wrapped(said, self._view.width, first, others)
+    def _wrapped(self, text: str, first: str, others: str) -> list[str]:
+        return wrapped(localised(clean(text, _LONGEST), self._now), self._view.width, first, others)
 
     # ── in columns ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,9 +29,9 @@ def clock(at: datetime, now: datetime) -> str:
     """A moment by the local clock: with its day where that is not today, with its year where that is not this one."""
     local, today = at.astimezone(), now.astimezone()
     if local.date() == today.date():
-        return f"{local:%H:%M}"
+        return f"{local.hour:02}:{local.minute:02}"
     day = f"{local:%a} {local.day} {local:%b}"
-    return f"{day} {local:%H:%M}" if local.year == today.year else f"{day} {local:%Y}"
+    return f"{day} {local.hour:02}:{local.minute:02}" if local.year == today.year else f"{day} {local:%Y}"
 
 
 def moment(at: datetime, now: datetime) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from tests.harness.simulation import plan
 from watchdog.decide.backoff import Backoff
+from watchdog.decide.checks import LAST_CHANCE
 from watchdog.model.history import CAUTIOUS_FOR
 from watchdog.model.packs import pack_key
+from watchdog.model.renewal import CLOSES_BEFORE, VALIDATION_TAKES
 
 HOUR = 3600.0
 LEEWAY = 2.0
@@ -171,12 +173,18 @@ class Laws:
                 self.broken("a PATCH to a pack that was given up and has not changed since")
             return
         attempts = self._attempts(patch.pack, earlier)
-        allowed = min(self._wait(attempts, *wait) for wait in self.waits)
+        tries = 1 if self._last_chance(life, patch) else attempts  # then only the first wait is kept
+        allowed = min(self._wait(tries, *wait) for wait in self.waits)
         if patch.at - last.read_at < allowed - self.leeway:  # its intent is of then, or later
             self.broken(
                 f"PATCHes {patch.at - last.at:.0f} s apart, at {last.at:.0f} and {patch.at:.0f}; after {attempts} "
                 f"attempts {allowed:.0f} s are allowed"
             )
+
+    def _last_chance(self, life, patch):
+        """Whether a restart comes too late for the renewal soon."""
+        ends = [each.expires_at for each in life.certificates] if life is not None else []
+        return any(end - CLOSES_BEFORE - VALIDATION_TAKES - LAST_CHANCE <= self._at(patch.at) for end in ends)
 
     def _attempts(self, pack, earlier):
         """How many of these were made since the pack was last well, at least."""
