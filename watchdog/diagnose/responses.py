@@ -15,7 +15,6 @@ import msgspec
 from watchdog.diagnose.message import Message, text_of
 from watchdog.model.text import clean, plain
 
-
 MOST_LINKS = 16
 """CNAMEs followed in one answer. Resolvers and certificate authorities give up sooner."""
 
