@@ -449,19 +449,19 @@ class Cycle:
 
     def _wants_recheck(self, zone: ZoneRef, pack: Pack) -> bool:
         """Whether Cloudflare is to be asked to check a pack that gets no diagnosis otherwise."""
-        if not rechecks.is_stuck_universal(pack) or not self._may_recheck(zone):
+        if not rechecks.is_stuck_universal(pack) or not self._may_recheck(zone, pack):
             return False
         known = self.components.memory.known(pack)
         return rechecks.is_due(pack, known.diagnosis if known else None, self.now())
 
-    def _may_recheck(self, zone: ZoneRef) -> bool:
-        rules = self.components.rules(zone)
-        return rules.enabled and rules.recheck and not self.components.dry_run
+    def _may_recheck(self, zone: ZoneRef, pack: Pack) -> bool:
+        components, rules = self.components, self.components.rules(zone)
+        return rules.enabled and rules.recheck and not components.dry_run and components.watched.watches(zone, pack)
 
     async def _recheck(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None) -> None:
         """Ask Cloudflare to look now, where that may help: its own next look may be hours away, or never come."""
         components, now = self.components, self.now()
-        if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone):
+        if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone, pack):
             return
         asked = replace(
             diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.every_token), rechecked_at=now

@@ -31,6 +31,7 @@ def prepared() -> Iterator[None]:
         yield
     finally:
         terminal.finish()
+        gc.freeze()  # or the interpreter, as it ends, looks for garbage in all that there is
 
 
 def in_loop(work: Coroutine[None, None, _Result]) -> _Result:

@@ -338,7 +338,7 @@ def plain(text: str) -> str | int | float | bool | None:
     """What an unquoted scalar means."""
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) > LONGEST_NUMBER:
+    if text[0] not in "+-.0123456789" or len(text) > LONGEST_NUMBER:  # most are names
         return text
     if _INTEGER.fullmatch(text):
         return int(text)

@@ -33,6 +33,8 @@ class Serving:
 
     def _replaced(self, pack: Pack) -> bool:
         ends, deployed = pack.expires_at, self._in(pack.zone_id)
+        if not deployed:
+            return False
 
         def later(name: str) -> bool:
             return name in deployed and (ends is None or deployed[name] > ends)

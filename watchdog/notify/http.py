@@ -4,6 +4,8 @@ It is a transport and no client of httpx, whose cookies and redirects nobody wan
 An answer is read only so far as to free the connection, and all of it has one deadline. A URL is a secret here, so no
 error repeats it, nor anything the other side said: many a server puts the path it was asked for into its 404.
 
+httpx is imported when something is sent: it costs 25 ms, and most starts tell nobody anything.
+
 These are a handful of requests a minute to whatever address, so each goes the way that the environment names for it
 (``watchdog.proxy``), and whom to trust is the environment's as well.
 """
@@ -13,12 +15,14 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from http.client import responses
-
-import httpx
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from watchdog.notify.channel import Undelivered
 from watchdog.proxy import proxy_of
+
+if TYPE_CHECKING:
+    import httpx
 
 DEADLINE = timedelta(seconds=15)
 """For one request, from the look-up of the name to the end of the answer."""
@@ -26,6 +30,7 @@ DEADLINE = timedelta(seconds=15)
 MOST_BYTES = 64 * 1024
 """Of an answer; what is longer is cut off with its connection. Nothing in it is needed."""
 
+_PHRASES = {each.value: each.phrase for each in HTTPStatus}
 _SEVERAL_IN_USE = 4
 _REDIRECTS = range(300, 400)
 _BAD_MESSAGE = frozenset({400, 413, 415, 422})
@@ -34,14 +39,16 @@ _ADDRESS_IS_BACK_AFTER = timedelta(minutes=1)
 """A receiver that is being replaced answers 404 for moments; one that is gone does for ever."""
 
 
-class _ByProxy(httpx.AsyncBaseTransport):
-    """One pool of connections for each proxy there is, and one for no proxy; made at the first use."""
+class _ByProxy:
+    """A transport: one pool of connections for each proxy there is, and one for no proxy; made at the first use."""
 
     def __init__(self) -> None:
         self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
         self._tls: ssl.SSLContext | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response":
+        import httpx  # noqa: PLC0415  as above
+
         proxy = proxy_of(str(request.url), os.environ)
         if proxy not in self._pools:
             if self._tls is None:
@@ -59,7 +66,7 @@ class _ByProxy(httpx.AsyncBaseTransport):
 class HttpSender:
     """Sends requests for all channels."""
 
-    def __init__(self, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, user_agent: str, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
         """``transport`` is another way out than the network's."""
         self._headers = {"user-agent": user_agent, "accept": "application/json, text/plain;q=0.5"}
         self._http = transport or _ByProxy()
@@ -77,6 +84,8 @@ class HttpSender:
 
         ``reason`` reads from the body of a refusal why it was one, in words that hold no secret.
         """
+        import httpx  # noqa: PLC0415  as above
+
         why = ""
         try:
             request = httpx.Request(method, url, headers={**self._headers, **(headers or {})}, content=content)
@@ -100,7 +109,7 @@ class HttpSender:
         await self._http.aclose()
 
 
-async def _start_of(answer: httpx.Response) -> bytes:
+async def _start_of(answer: "httpx.Response") -> bytes:
     body = b""
     async for chunk in answer.aiter_raw():
         body += chunk
@@ -111,7 +120,7 @@ async def _start_of(answer: httpx.Response) -> bytes:
 
 def refused(status: int, prefix: str = "", *, why: str = "", retry_after: str = "") -> Undelivered:
     """What an HTTP status other than success says of a message, with the header ``Retry-After`` where there was one."""
-    text = f"{prefix}HTTP {status} {responses.get(status, '')}".rstrip()
+    text = f"{prefix}HTTP {status} {_PHRASES.get(status, '')}".rstrip()
     if status in _REDIRECTS:
         text += ", and redirects are not followed"
     text += f": {why}" if why else ""
@@ -124,6 +133,8 @@ def refused(status: int, prefix: str = "", *, why: str = "", retry_after: str = 
 
 def _what(fault: Exception) -> str:
     """The kind of a fault, in our own words: httpx's may hold the URL."""
+    import httpx  # noqa: PLC0415  as above
+
     causes = [fault]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)  # type: ignore[arg-type]  # a cause that is no Exception is as good

@@ -7,7 +7,7 @@ is never that of another. ``driver`` alone calls this.
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,7 +39,7 @@ class Stored(msgspec.Struct, frozen=True):
 @cache
 def stored() -> Stored:
     """What was stored with the program."""
-    return msgspec.json.decode(resources.files(__package__).joinpath(_STORED).read_bytes(), type=Stored)
+    return msgspec.json.decode(Path(__file__).with_name(_STORED).read_bytes(), type=Stored)
 
 
 made: dict[str, Text] = {}

@@ -8,6 +8,7 @@ same text.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from prometheus_client import utils
 
@@ -58,8 +59,9 @@ def escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+@lru_cache(10_000)
 def number(value: float) -> str:
-    """A value as the library writes it."""
+    """A value as the library writes it: in Python, so each but once."""
     return str(utils.floatToGoString(value))  # type: ignore[no-untyped-call]  # the library left this one without types
 
 
@@ -107,9 +109,12 @@ def _of_packs(inventory: Inventory, per_pack: str, soon: datetime, prefix: str) 
     every = per_pack == "all"
     packs = inventory.packs if every else inventory.restless if per_pack != "none" else ()
     serving = Serving(side_by_side(inventory.by_zone), soon)
+    label, zone = "", ""
     for known, history in packs:
         pack, decision = known.pack, known.decision
-        account, zone, name = escaped(known.account), escaped(known.zone), escaped(pack.id)
+        if known.zone is not label:  # they come zone by zone
+            label, zone = known.zone, escaped(known.zone)
+        account, name = escaped(known.account), escaped(pack.id)
         if decision.reason is not Reason.HEALTHY and decision.reason is not Reason.IN_PROGRESS and worth_a_look(known):
             labels = (
                 f'account="{account}",decision="{decision.do}",pack="{name}",reason="{decision.reason}",zone="{zone}"'
