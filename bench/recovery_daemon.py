@@ -254,12 +254,13 @@ def _asked_for(query: bytes) -> str:
 def pages(world: Cloudflare) -> Any:
     """Reads token pages: what ``fetch`` does over the network."""
 
-    async def read(_address: str, _port: int, host: str, _target: str) -> Page:
+    async def read(_address: str, _port: int, host: str, target: str) -> Page:
         pack = world.by_host[host]
         pack.live(world.time.seconds)
         if pack.open and pack.met.trouble == "http_blocked" and world.time.seconds < pack.clear_at:
             return Page(status=403, body="denied")
-        return Page(status=200, body=f"ca3-{pack.token(host, 0)[32:]}")
+        here = [token for _, token in pack.tokens() if token[:32] in target]
+        return Page(status=200, body=f"ca3-{here[0][32:]}") if here else Page(status=404, body="not found")
 
     return read
 

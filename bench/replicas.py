@@ -16,11 +16,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from measure import serving, stats
-from msgspec.structs import replace
 from server import zone_id
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

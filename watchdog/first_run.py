@@ -133,7 +133,7 @@ accounts:
     # A file of its own, which others cannot read.
     api_token_file: {_place_of_token(wanted.token_file)}
 {_discovery(wanted)}{_zones(wanted)}
-# Timed-out validations are restarted: at once, then after 2h, 3h, 4h30m, ... With `enabled: false` all is only watched.
+# Timed-out validations are restarted: at once, then after 15m, 30m, 1h, ... With `enabled: false` all is only watched.
 restart:
   enabled: true
 

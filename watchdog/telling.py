@@ -27,6 +27,7 @@ async def tell(runtime: Runtime) -> None:
         journal=components.memory.journal,
         http=HttpSender(f"certpack-watchdog/{VERSION}"),
         tenure=components.tenure,
+        once=True,
     )
     await pipeline.start()
     try:

@@ -11,7 +11,6 @@ import pytest
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
 from tests.harness.over_httpx import OverHttpx
 from watchdog.cycle import Components, Configured, Cycle
-from watchdog.decide.backoff import Backoff
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
@@ -67,7 +66,7 @@ class Stage:
         self.store = Store.open(url, exclusive=True)
         self.memory = Memory(self.store, self.worker)
         self.budget, self.telemetry = Budget(), Telemetry()
-        self.rules = RestartRules(max_per_hour=1, backoff=Backoff(WAIT))
+        self.rules = RestartRules(max_per_hour=1)
         self.cycle = Cycle(
             Components(
                 configured=Configured(

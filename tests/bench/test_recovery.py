@@ -1,10 +1,12 @@
 """The year of recovery is only worth something if it is the same for all, and if it would notice a worse daemon."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness.simulation.environment import Time
 from tests.harness.values import replace
 
 HERE = Path(__file__).parents[2] / "bench"
@@ -12,7 +14,7 @@ sys.path.insert(0, str(HERE))
 
 import recovery  # noqa: E402  benches are scripts, and lie beside each other
 from recovery_assumptions import read  # noqa: E402  beside it
-from recovery_daemon import daemon  # noqa: E402  beside it
+from recovery_daemon import Cloudflare, daemon, pages  # noqa: E402  beside it
 from recovery_fate import Fate  # noqa: E402  beside it
 
 
@@ -76,3 +78,13 @@ def test_leaving_out_looks_that_can_find_nothing_changes_nothing():
     assert fast.trace == exact.trace
     assert fast.mails == exact.mails
     assert fast.counts["requests"] < exact.counts["requests"] / 2
+
+
+def test_each_token_of_a_validation_by_http_has_its_own_page():
+    by_http = replace(HASTY, validation={"http": 1.0}, authorities={"ssl_com": 1.0}, troubles={})
+    world = Cloudflare(Fate(by_http, 1, DAYS), 0, Time(), recovery.Tally())
+    pack, read = world.all[0], pages(world)
+    assert len(pack.tokens()) == 2
+    for host, token in pack.tokens():
+        page = asyncio.run(read("192.0.2.1", 80, host, f"/.well-known/pki-validation/ca3-{token[:32]}.txt"))
+        assert page.body == f"ca3-{token[32:]}"

@@ -74,7 +74,7 @@ def test_a_zones_own_change_is_listed_under_its_label(read: Read) -> None:
     new = read(ACCOUNTS + f"zones: [{{name: example.com, id: {ZONE_ID}, restart: {{backoff: {{initial: 1h}}}}}}]")
     assert lines(read(ONE_ZONE), new) == [
         f"zones[example.com].id: absent → {ZONE_ID}",
-        "zones[example.com].restart.backoff.initial: 2h → 1h",
+        "zones[example.com].restart.backoff.initial: 15m → 1h",
     ]
 
 

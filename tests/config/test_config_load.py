@@ -32,9 +32,9 @@ def test_accounts_and_one_zone_are_enough_and_the_rest_has_the_promised_defaults
     assert config.schedule.interval == timedelta(minutes=15)
     assert config.schedule.attention_interval == timedelta(minutes=1)
     assert config.restart.enabled is True
-    assert config.restart.backoff.initial == timedelta(hours=2)
-    assert config.restart.backoff.factor == 1.5
-    assert config.restart.backoff.max == timedelta(hours=12)
+    assert config.restart.backoff.initial == timedelta(minutes=15)
+    assert config.restart.backoff.factor == 2.0
+    assert config.restart.backoff.max == timedelta(hours=24)
     assert config.restart.backoff.jitter == 0.1
     assert config.restart.max_attempts == 8
     assert config.restart.max_per_hour == 60
@@ -225,7 +225,7 @@ schedule:
   attention_interval: 1m
 restart:
   enabled: true
-  backoff: {initial: 2h, factor: 1.5, max: 12h, jitter: 0.1}
+  backoff: {initial: 15m, factor: 2.0, max: 24h, jitter: 0.1}
   max_attempts: 8
   max_per_hour: 60
 web:
@@ -375,7 +375,7 @@ def test_anything_else_is_no_state(refused: Refused, url: str) -> None:
         ("restart: {{max_per_hour: {}}}", ["1"], ["0", "-1"]),
         ("restart: {{backoff: {{factor: {}}}}}", ["1", "1.0", "100"], ["0.99", "101", "1e999", ".nan", "true"]),
         ("restart: {{backoff: {{jitter: {}}}}}", ["0", "1"], ["-0.1", "1.01"]),
-        ("restart: {{backoff: {{initial: {}}}}}", ["12h"], ["12.1h"]),
+        ("restart: {{backoff: {{initial: {}}}}}", ["24h"], ["24.1h"]),
         ("schedule: {{attention_interval: {}}}", ["15m"], ["15.1m"]),
     ],
 )

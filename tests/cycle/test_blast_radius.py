@@ -9,7 +9,7 @@ from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import pack_id
 
-HOURLY = {"restart": {"max_per_hour": 3, "backoff": {"initial": "15m", "factor": 2}}}
+HOURLY = {"restart": {"max_per_hour": 3}}
 
 
 def within_an_hour(requests):

@@ -14,7 +14,7 @@ from watchdog.state.database import StateDamaged
 
 ZONES = {f"z{n}.example": [timed_out(after="1m")] for n in range(5)}
 CONFIG = {
-    "restart": {"max_per_hour": 4, "backoff": {"initial": "15m", "factor": 2, "jitter": 0}},
+    "restart": {"max_per_hour": 4, "backoff": {"jitter": 0}},
     "schedule": {"interval": "2m", "attention_interval": "2m"},
 }
 

@@ -70,7 +70,6 @@ async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_an
     config = {
         "accounts": {"main": {"rate_limit": {"requests": 60, "per": "1m", "share": 0.5}}},
         "schedule": {"interval": "2m", "attention_interval": "1m"},
-        "restart": {"backoff": {"initial": "15m"}},
     }
     scenario = {"rate_limit": {"requests": 60, "per": "1m"}}
     async with start(calm | troubled, config=config, scenario=scenario) as fleet:

@@ -44,7 +44,7 @@ async def test_a_pack_is_restarted_once_and_recovers_whichever_way_it_is(start, 
 @pytest.mark.parametrize("unknowns", EACH, ids=str)
 @in_simulated_time
 async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_is(start, unknowns):
-    backoff = {"backoff": {"initial": "15m", "factor": 2, "jitter": 0}, "max_attempts": 3}
+    backoff = {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}
     async with start({ZONE: [timed_out()]}, scenario={"unknowns": unknowns}, config={"restart": backoff}) as fleet:
         await fleet.watch(minutes=90)
         assert [round(at) for at in fleet.patches()] == [0, 15, 45]
@@ -57,7 +57,7 @@ async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_i
 async def test_a_pack_of_a_zone_without_certificate_manager_is_tried_once_and_left(start, status):
     zones = {ZONE: {"acm": False, "packs": [timed_out()]}, "b.example": [timed_out("succeeds")]}
     scenario = {"unknowns": {"acm_missing_status": status}}
-    config = {"restart": {"backoff": {"initial": "15m", "factor": 2, "jitter": 0}, "max_attempts": 3}}
+    config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}}
     async with start(zones, scenario=scenario, config=config) as fleet:
         await fleet.watch(hours=30)
         row = fleet.row(ZONE)
@@ -82,7 +82,7 @@ async def test_a_pack_that_cloudflare_ordered_is_left_across_a_start_too(start):
 @in_simulated_time
 async def test_attempts_carry_on_under_the_packs_new_id_and_across_a_start(start):
     scenario = {"unknowns": {"restart_changes_id": True}}
-    config = {"restart": {"backoff": {"initial": "15m", "factor": 2, "jitter": 0}}}
+    config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}}}
     async with start({ZONE: [timed_out()]}, scenario=scenario, config=config) as fleet:
         await fleet.watch(minutes=20)
     async with start({ZONE: []}, world=fleet.world, config=config) as again:
@@ -97,7 +97,7 @@ async def test_attempts_carry_on_under_the_packs_new_id_and_across_a_start(start
 async def test_a_pack_that_is_named_by_its_id_is_followed_under_the_new_ones_and_across_a_start(start):
     scenario = {"unknowns": {"restart_changes_id": True}}
     config = {
-        "restart": {"backoff": {"initial": "15m", "factor": 2, "jitter": 0}},
+        "restart": {"backoff": {"initial": "15m", "jitter": 0}},
         "per_zone": {ZONE: {"packs": [pack_id(ZONE, 0)]}},
     }
     packs = [timed_out(), {"status": "active", "hosts": ["b.a.example"]}]
@@ -114,7 +114,7 @@ async def test_a_pack_that_is_named_by_its_id_is_followed_under_the_new_ones_and
 
 @in_simulated_time
 async def test_two_packs_of_the_same_hosts_authority_and_type_keep_their_own_backoff(start):
-    config = {"restart": {"backoff": {"initial": "15m", "factor": 2, "jitter": 0}}}
+    config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}}}
     async with start({ZONE: [timed_out(), timed_out("succeeds")]}, config=config) as fleet:
         await fleet.watch(minutes=40)
         assert [row["status"] for row in fleet.rows(ZONE)].count("active") == 1

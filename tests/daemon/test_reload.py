@@ -429,3 +429,14 @@ async def test_a_pack_that_is_taken_out_while_it_is_read_again_gets_no_restart(s
         fleet.wire.before("GET", pack_id("a.example", 0), lambda: fleet.runtime.apply(other))
         await fleet.watch(minutes=20)
         assert fleet.patches() == []
+
+
+@in_simulated_time
+async def test_a_zone_that_is_taken_out_while_it_is_looked_at_gets_no_recheck(start):
+    universal = {"type": "universal", "status": "validation_timed_out"}
+    async with start({"a.example": [universal], "b.example": CALM}) as fleet:
+        without = taken_out(fleet)
+        fleet.wire.before("GET", "certificate_packs", lambda: fleet.runtime.apply(without))
+        await fleet.watch(minutes=5)
+        assert len(fleet.asked("GET", "a.example")) == 1
+        assert fleet.asked("PATCH") == []

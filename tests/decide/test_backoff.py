@@ -11,8 +11,8 @@ durations = st.floats(0.1, 1e6).map(lambda s: timedelta(seconds=s))
 
 
 def test_the_defaults_give_the_table_of_the_docstring():
-    waits = [Backoff().wait_after(n) / MINUTE for n in range(1, 9)]
-    assert waits == [120, 180, 270, 405, 607.5, 720, 720, 720]
+    waits = [Backoff(15 * MINUTE, 2.0, 24 * HOUR).wait_after(n) for n in range(1, 9)]
+    assert waits == [15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, 24 * HOUR]
 
 
 @given(st.integers(1, 10_000), durations, st.floats(1, 100), durations)

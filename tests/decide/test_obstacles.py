@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.values import replace
-from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import Case, RestartRules
 from watchdog.decide.policy import decide
 from watchdog.model import packs
@@ -16,7 +15,7 @@ from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-RULES = RestartRules(max_attempts=3, backoff=Backoff(initial=timedelta(minutes=15)))
+RULES = RestartRules(max_attempts=3)
 PACK = Pack(
     id="p",
     zone_id="z",

@@ -17,7 +17,7 @@ from watchdog.model.reasons import Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = RestartRules(max_attempts=3, backoff=Backoff(15 * MINUTE, 2.0, 24 * 60 * MINUTE))
+RULES = RestartRules(max_attempts=3)
 PACK = Pack(
     id="p",
     zone_id="z",

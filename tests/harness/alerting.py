@@ -189,10 +189,12 @@ def gave_up(name="p1", attempts=8, **more):
 
 
 @asynccontextmanager
-async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=None, tenure=ALONE, account="main"):
+async def living(
+    folder, network, alerts=HOOK, *, kill=False, store=None, disk=None, tenure=ALONE, account="main", **more
+):
     """One life over the state in ``folder``; ``kill`` ends it without a goodbye. Each write waits for ``disk``.
 
-    Of what is not held by ``tenure`` it tells nobody.
+    Of what is not held by ``tenure`` it tells nobody. ``more`` is the pipeline's.
     """
 
     def read(text):
@@ -220,6 +222,7 @@ async def living(folder, network, alerts=HOOK, *, kill=False, store=None, disk=N
         http=http,
         journal=kept.extend,
         tenure=tenure,
+        **more,
     )
     await pipeline.start()
     try:

@@ -282,6 +282,13 @@ def test_of_new_criticals_the_first_three_in_a_row_never_wait_for_longer_than_a_
             assert told[name] - at_ <= MINUTE
 
 
+def test_what_was_said_that_day_is_not_repeated_along_with_others_of_its_group():
+    day, alerts = Day(), [alert(f"p{number}") for number in range(2)]
+    day.step("23:00", alerts[0])
+    day.step("1d 3:00", *alerts)
+    assert [each.alert.zone for each in day.step("1d 23:00", *alerts)] == ["p0.example"]
+
+
 def test_a_group_is_repeated_as_a_whole():
     day = Day()
     day.step("12:00", alert("p1"))

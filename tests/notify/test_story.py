@@ -173,6 +173,18 @@ def test_a_reminder_is_not_left_out_for_what_is_further_away():
     assert told(day.step("1d 12:00", ending)) == [("lasting", "expiring")]
 
 
+def test_a_reminder_is_left_out_where_something_graver_of_the_pack_is_to_be_told_that_day():
+    day, ending = Day(), replace(ENDING, worse_at=at("1d 23:59"))
+    day.step("1:00", ending)
+    assert told(day.step("1d 1:00", ending)) == []
+
+
+def test_who_is_reminded_more_often_than_once_a_day_is_reminded_on_the_day_of_something_graver_too():
+    day, ending = Day(repeat_every=DAY / 4), replace(ENDING, worse_at=at("1d 23:59"))
+    day.step("19:00", ending)
+    assert told(day.step("1d 1:00", ending)) == [("lasting", "expiring")]
+
+
 def test_a_reminder_that_was_left_out_is_said_once_its_reason_is_gone():
     day, ending = Day(), replace(ENDING, worse_at=at("1d 23:00"))
     day.step("12:00", ending)

@@ -67,22 +67,22 @@ class Two:
 
     def __init__(self, folder, url):
         self._folder, self._url = folder, url
-        self.account_of_b = "main"
+        self.account_of_b, self.b_is_once = "main", False
         self.told_by_a, self.told_by_b = Network(), Network()
 
     async def __aenter__(self):
         self.a, self._life_of_a = await self._begin("a", self.told_by_a, "main")
-        self.b, self._life_of_b = await self._begin("b", self.told_by_b, self.account_of_b)
+        self.b, self._life_of_b = await self._begin("b", self.told_by_b, self.account_of_b, once=self.b_is_once)
         return self
 
     async def __aexit__(self, *_):
         await self._life_of_a.__aexit__(None, None, None)
         await self._life_of_b.__aexit__(None, None, None)
 
-    async def _begin(self, name, network, account):
+    async def _begin(self, name, network, account, *, once=False):
         store = Store.open(self._url, exclusive=True)
         tenure = Holding(store, name)
-        life = living(self._folder, network, store=store, tenure=tenure, account=account)
+        life = living(self._folder, network, store=store, tenure=tenure, account=account, once=once)
         tenure.household = await life.__aenter__()
         tenure.pipeline = tenure.household.pipeline
         return tenure, life
@@ -248,3 +248,16 @@ async def test_what_could_not_be_delivered_of_such_an_account_is_delivered_by_wh
             "[resolved] gave_up",
         ]
         assert outbox.load(found.a.store).letters == []
+
+
+@in_simulated_time
+async def test_a_single_pass_tells_such_ends_at_once_as_there_may_be_no_later(apart):
+    begun = apart()
+    begun.b_is_once = True
+    async with begun as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
+        found.a.give("main")
+        await found.b.take("other", WATCHDOG)
+        await found.b.household.passes(**OF_B)
+        assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[resolved] gave_up"]

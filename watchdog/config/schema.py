@@ -180,18 +180,17 @@ class Backoff(Block):
     """The waits before the 2nd, 3rd, … restart of one pack; the first goes at once."""
 
     initial: Duration = Field(
-        default=timedelta(hours=2),
-        description="The wait before the second restart, a duration. Validations that work usually finish within 5m;"
-        " what made one fail is seldom over within the hour.",
+        default=timedelta(minutes=15),
+        description="The wait before the second restart, a duration. Validations that work usually finish within 5m.",
     )
     factor: Float = Field(
-        default=1.5,
+        default=2.0,
         ge=1,
         le=100,
-        description="Each wait is this many times the one before; 1 to 100. 1.5 reaches half a day after six restarts.",
+        description="Each wait is this many times the one before; 1 to 100. 2 reaches a day after seven restarts.",
     )
     max: Duration = Field(
-        default=timedelta(hours=12),
+        default=timedelta(hours=24),
         description="No wait is longer than this, a duration. Certificate authorities forget failures within a day.",
     )
     jitter: Float = Field(

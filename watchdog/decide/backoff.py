@@ -2,23 +2,24 @@
 
 A failed validation spends the tokens, and certificate authorities count failures: Let's Encrypt allows 5 failed
 authorizations per name, account and hour and pauses a name after 1,152 in a row; the account is Cloudflare's, so the
-room is shared. 3 to 5 restarts per pack and day is a safe ceiling. With the defaults (2 h, factor 1.5, at most 12 h):
+room is shared. 3 to 5 restarts per pack and day is a safe ceiling. With the defaults (15 m, factor 2, at most 24 h):
 
     ====  =========  ===============
     n-th  wait then  since the first
     ====  =========  ===============
-    1     2 h        0
-    2     3 h        2 h
-    3     4 h 30 m   5 h
-    4     6 h 45 m   9 h 30 m
-    5     10 h 8 m   16 h 15 m
-    6     12 h       26 h 23 m
-    7     12 h       38 h 23 m
-    8     12 h       50 h 23 m
+    1     15 m       0
+    2     30 m       15 m
+    3     1 h        45 m
+    4     2 h        1 h 45 m
+    5     4 h        3 h 45 m
+    6     8 h        7 h 45 m
+    7     16 h       15 h 45 m
+    8     24 h       31 h 45 m
     ====  =========  ===============
 
-Five restarts on the first day, and the eighth on the third. Jitter only ever lengthens a wait, so no pack is restarted
-earlier than the table says, unless a restart would come too late for the renewal (``checks``).
+Six restarts on the first day, while a person may still be mending DNS, and the eighth on the second. Jitter only ever
+lengthens a wait, so no pack is restarted earlier than the table says, unless a restart would come too late for the
+renewal (``checks``).
 """
 
 from datetime import timedelta
@@ -32,9 +33,9 @@ class Backoff(msgspec.Struct, frozen=True):
     ``jitter``, 0 to 1, is the part of itself by which a wait may be drawn longer.
     """
 
-    initial: timedelta = timedelta(hours=2)
-    factor: float = 1.5
-    longest: timedelta = timedelta(hours=12)
+    initial: timedelta = timedelta(minutes=15)
+    factor: float = 2.0
+    longest: timedelta = timedelta(hours=24)
     jitter: float = 0.0
 
     def wait_after(self, attempt: int) -> timedelta:

@@ -168,7 +168,7 @@ def _notify(
             if not any(_is_new_critical(states[each]) for each in told):
                 continue
         near = [each for each in told if _is_due(states[each], now, repeat_every * NEAR)]
-        near = [each for each in near if story.is_repeated(states[each], others(each).values(), now, repeat_every / 2)]
+        near = [each for each in near if story.is_repeated(states[each], others(each).values(), now, repeat_every)]
         instead = {each: story.says_more(states[each], others(each).values()) for each in near}
         near = [each for each in near if not instead[each] or heard(_lasting(states[each], instead[each]))]
         again = {*near} if any(_is_due(states[each], now, repeat_every) for each in near) else set()

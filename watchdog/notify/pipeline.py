@@ -79,12 +79,15 @@ class Pipeline:
         journal: Callable[[list[Event]], None] = lambda _events: None,
         tenure: Tenure = ALONE,
         worked: Callable[[str], bool] = lambda _account: True,
+        once: bool = False,
     ) -> None:
         """``ask`` runs what it is given in the thread that ``store`` belongs to. ``count`` counts tries.
 
         ``journal`` keeps what people were told, for looking back. What is not held by ``tenure`` is told by others;
-        nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile.
+        nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile. ``once``
+        where there is a single pass, and no later.
         """
+        self._once = once
         self._worked = worked
         self._tenure = tenure
         self._alone = tenure.fence() is None
@@ -308,7 +311,7 @@ class Pipeline:
         certain = self._retired(alerts, known, inventory)
         moved = {alert.account for alert in alerts if alert.fingerprint not in certain}
         for account, since in self._strangers.items():
-            if now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
+            if self._once or now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
                 await self._retire_account(account, log.split([account])[0], now)
 
     async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:

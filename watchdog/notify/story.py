@@ -31,10 +31,17 @@ def weight(alert: Alert) -> tuple[tuple[int, int], str, str]:
     return alert.gravity, alert.subject.partition("/")[0], alert.reason
 
 
-def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime, soon: timedelta) -> bool:
-    """Whether it is said again when its time has come: not where something graver is ``soon`` to be told."""
-    coming = (alert.worse_at for alert in (state.alert, *_firing(others)))
-    return not any(at is not None and now < at <= now + soon for at in coming)
+def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime, repeat_every: timedelta) -> bool:
+    """Whether it is said again when its time has come.
+
+    It is not where something graver is to be told within half of ``repeat_every``, nor, where people are reminded once
+    a day or less often, on a day (UTC) on which they were told, or something graver is to be told.
+    """
+    daily = repeat_every >= timedelta(days=1)
+    if daily and state.notified_at is not None and state.notified_at.date() == now.date():
+        return False
+    coming = [at for alert in (state.alert, *_firing(others)) if (at := alert.worse_at) is not None and at > now]
+    return not any(at <= now + repeat_every / 2 or (daily and at.date() == now.date()) for at in coming)
 
 
 def says_more(state: AlertState, others: Collection[AlertState]) -> tuple[Alert, ...]:
