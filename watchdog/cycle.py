@@ -176,11 +176,14 @@ class Cycle:
             return False
         zone, now = observation.zone, self.now()
         if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack, now)]:
-            async with asyncio.TaskGroup() as together:
-                diagnoses = [together.create_task(self._diagnosed(zone, pack)) for pack in doubtful]
-                for ready in asyncio.as_completed(diagnoses):
-                    pack, diagnosis = await ready
-                    await self._treat(zone, pack, diagnosis, slots)
+            turn = asyncio.Lock()
+            treated = [self._treated(zone, pack, slots, turn) for pack in doubtful]
+            if len(treated) == 1:  # as nearly always: a group of tasks would cost more than what it does
+                await treated[0]
+            else:
+                async with asyncio.TaskGroup() as together:
+                    for each in treated:
+                        together.create_task(each)
         await self.components.memory.writer.save(self.now())
         return True
 
@@ -265,18 +268,18 @@ class Cycle:
     ) -> None:
         """Remember and record what was decided, where it is no restart: that is recorded by its outcome."""
         memory = self.components.memory
-        history, then = memory.history(pack), memory.known(pack)
         self.report.decisions[decision.do, decision.reason] += 1
-        if decision.do is Do.GIVE_UP and history.gave_up_at is None:
+        if decision.do is Do.GIVE_UP and (history := memory.history(pack)).gave_up_at is None:
             memory.give_up(pack, now)
             self.record([Event.gave_up(zone, pack, now, history, diagnosis)])
+        before = memory.known(pack) if diagnosis is not None else None
         changed = self._note(zone, pack, decision, diagnosis, now)
         if changed and pack.status == VALIDATION_TIMED_OUT and decision.do is not Do.GIVE_UP:
-            held = Event.restart_held(zone, pack, now, decision, attempts=history.attempts, diagnosis=diagnosis)
-            self.record([held])
+            attempts = memory.history(pack).attempts
+            self.record([Event.restart_held(zone, pack, now, decision, attempts=attempts, diagnosis=diagnosis)])
         elif diagnosis and diagnosis.records:
-            before = then.diagnosis if then else None
-            if before is None or before.records != diagnosis.records:
+            known = before.diagnosis if before else None
+            if known is None or known.records != diagnosis.records:
                 self.record([Event.records_to_place(zone, pack, now, decision.reason, diagnosis)])
 
     def _note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
@@ -302,12 +305,14 @@ class Cycle:
         held = known is not None and known.decision.reason is Reason.HELD_BY_DIAGNOSIS
         return held or known is None or known.pack.status != pack.status or known.diagnosis is None
 
-    async def _diagnosed(self, zone: ZoneRef, pack: Pack) -> tuple[Pack, Diagnosis | Exception | None]:
-        """The pack with its diagnosis, or with what surprised us there."""
+    async def _treated(self, zone: ZoneRef, pack: Pack, slots: Slots, turn: asyncio.Lock) -> None:
+        """Diagnose a pack beside the others of its zone and do, in its turn, what is to be done with it."""
         try:
-            return pack, await self.diagnose(zone, pack)
+            diagnosis = await self.diagnose(zone, pack)
+            async with turn, slots.acting:
+                await self._treat(zone, pack, diagnosis)
         except Exception as surprise:  # noqa: BLE001  as above
-            return pack, surprise
+            self._surprised(zone, pack, surprise)
 
     async def diagnose(self, zone: ZoneRef, pack: Pack) -> Diagnosis | None:
         """Why the pack's validation may fail; ``None`` where nobody is to find out."""
@@ -325,21 +330,15 @@ class Cycle:
 
     # ── reread, intend, send, settle ─────────────────────────────────────────────────────────────────────────────
 
-    async def _treat(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | Exception | None, slots: Slots) -> None:
+    async def _treat(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
         """Do what is to be done with a pack now that its diagnosis is there and its turn to act has come."""
-        try:
-            if isinstance(diagnosis, Exception):
-                raise diagnosis  # noqa: TRY301  one way to be surprised
-            async with slots.acting:
-                now = self.now()
-                decision = self.decide(zone, pack, diagnosis, now)
-                if decision.do is not Do.RESTART:
-                    self._conclude(zone, pack, decision, diagnosis, now)
-                    await self._recheck(zone, pack, decision, diagnosis)
-                elif not self.stopping:
-                    await self.restart(zone, pack, diagnosis)
-        except Exception as surprise:  # noqa: BLE001  as above
-            self._surprised(zone, pack, surprise)
+        now = self.now()
+        decision = self.decide(zone, pack, diagnosis, now)
+        if decision.do is not Do.RESTART:
+            self._conclude(zone, pack, decision, diagnosis, now)
+            await self._recheck(zone, pack, decision, diagnosis)
+        elif not self.stopping:
+            await self.restart(zone, pack, diagnosis)
 
     async def restart(
         self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None = None, *, force: bool = False

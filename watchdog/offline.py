@@ -44,6 +44,7 @@ MOST_TOLD = 1000
 MOST_KEPT = 200_000
 """More lines than the journal has (``state.journal.ROWS``)."""
 
+_PLACE = re.compile(r'\["\\u000\d"\]|"\\u000\d"')
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -125,13 +126,12 @@ def _plain_lines(
     pack = Pack(id="\3", zone_id="\2", type="\4", status="\6", hosts=("\5",), expires_at=ends)
     decision = Decision(Do.LEAVE, Reason.HEALTHY)
     known = Remembered(account="\0", zone="\1", pack=pack, since=since, seen_at=now, decision=decision)
-    form = json_line(pack_row(known, UNTROUBLED, None, now)).replace("%", "%%%%")
-    for number in (0, 1, 2, 4, 6):
-        form = form.replace(f'"\\u000{number}"', "%s")
-    own = {'"\\u0003"': "%%s", '["\\u0005"]': "%%s", rfc3339(since): "%%sZ", rfc3339(ends): "%%sZ"}
-    for each, place in own.items():
-        form = form.replace(each, place)
-    before, of_zone, fitting, lines = ("",) * 5, "", False, list[str]()
+    form = json_line(pack_row(known, UNTROUBLED, None, now))
+    form = _PLACE.sub("\0", form).replace(rfc3339(since), "\0Z").replace(rfc3339(ends), "\0Z")
+    # What stands before each one's own words, in the order of a row, and after the last.
+    account_, zone_, zone_id_, pack_id_, kind_, hosts_, status_, begun_, expires_, rest = form.split("\0")
+    before, fitting, lines = ("",) * 5, False, list[str]()
+    first = second = third = ""
 
     @lru_cache(maxsize=10_000)
     def moment(micros: int) -> str:
@@ -143,10 +143,13 @@ def _plain_lines(
             if lines:
                 yield before[:2], lines
             before, fitting, lines = shared, fits is None or fits(zone), []
-            of_zone = form % tuple(encode_basestring_ascii(each).replace("%", "%%") for each in shared)
+            own = [encode_basestring_ascii(each) for each in shared]
+            first = f"{account_}{own[0]}{zone_}{own[1]}{zone_id_}{own[2]}{pack_id_}"
+            second, third = f"{kind_}{own[3]}{hosts_}", f"{status_}{own[4]}{begun_}"
         if fitting and (zone_id, pack_id) not in told:
-            own_words = (encode_basestring_ascii(pack_id), hosts if hosts.isascii() else json.dumps(json.loads(hosts)))
-            lines.append(of_zone % (*own_words, moment(begun), moment(expires)))
+            words = hosts if hosts.isascii() else json.dumps(json.loads(hosts))
+            own_id = encode_basestring_ascii(pack_id)
+            lines.append(f"{first}{own_id}{second}{words}{third}{moment(begun)}{expires_}{moment(expires)}{rest}")
     if lines:
         yield before[:2], lines
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from uvicorn.server import Server as Uvicorn
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -28,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class Server(uvicorn.Server):
+class Server(Uvicorn):
     """Uvicorn that takes no signals, and says when it has begun: ``ready`` is set then."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -5,6 +5,7 @@ method share one value. Lenient throughout: what does not fit is left out.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,6 +36,12 @@ def common(method: str | None) -> Validation:
 
 def validation(method: str | None, records: msgspec.Raw, delegations: msgspec.Raw) -> Validation:
     """The validation of a pack that is not healthy; ``records`` and ``delegations`` are JSON, or empty."""
+    if max(len(records), len(delegations)) > _LONGEST_KEPT:
+        return _read(method, bytes(records), bytes(delegations))
+    return _kept(method, bytes(records), bytes(delegations))
+
+
+def _read(method: str | None, records: bytes, delegations: bytes) -> Validation:
     without = common(method)
     found, offered = _items(records), _items(delegations)
     if not found and not offered:
@@ -47,6 +54,10 @@ def validation(method: str | None, records: msgspec.Raw, delegations: msgspec.Ra
     )
 
 
+_LONGEST_KEPT = 5_000
+_kept = lru_cache(maxsize=256)(_read)  # a restart reads the same records three times: listed, read again, in its answer
+
+
 def raw(value: object) -> msgspec.Raw:
     """Decoded JSON as ``validation`` takes it."""
     try:
@@ -55,7 +66,7 @@ def raw(value: object) -> msgspec.Raw:
         return msgspec.Raw()
 
 
-def _items(json: msgspec.Raw) -> list[dict[str, Any]]:
+def _items(json: bytes) -> list[dict[str, Any]]:
     try:
         decoded = _decode(json) if len(json) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # bytes no JSON has, or brackets without end

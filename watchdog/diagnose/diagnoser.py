@@ -127,17 +127,18 @@ class PackDiagnoser:
 
     async def _in_time(self, tasks: list[asyncio.Task[list[Finding]]]) -> list[Finding]:
         """What all parts found, in their order, or those that were done in time."""
-        late: set[asyncio.Task[list[Finding]]] = set()
         if not tasks:  # it has no hosts
             return []
         try:
-            _, late = await asyncio.wait(tasks, timeout=self.deadline.total_seconds())
+            await asyncio.wait(tasks, timeout=self.deadline.total_seconds())
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        found = [one for result in results if isinstance(result, list) for one in result]
-        found += [_incomplete(defect(result)) for result in results if isinstance(result, Exception)][:1]
+            if late := [task for task in tasks if not task.done()]:
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+        done = [task for task in tasks if not task.cancelled()]
+        found = [one for task in done if task.exception() is None for one in task.result()]
+        found += [_incomplete(defect(fault)) for task in done if isinstance(fault := task.exception(), Exception)][:1]
         if late:
             found.append(_incomplete(f"it was not done within {self.deadline.total_seconds():g} s"))
         return found

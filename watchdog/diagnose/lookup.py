@@ -63,8 +63,9 @@ class FailedBefore:
 
     def _forget(self, now: datetime) -> None:
         """The oldest come first."""
-        for key, kept in list(self._failures.items()):
-            if kept.at <= now < kept.at + STANDS_FOR:
+        while self._failures:
+            key = next(iter(self._failures))
+            if self._failures[key].at <= now < self._failures[key].at + STANDS_FOR:
                 break
             del self._failures[key]
 

@@ -7,8 +7,6 @@ record". Texts in an answer come from strangers; they are cleaned and bounded he
 from enum import StrEnum
 from typing import Any
 
-import dns.edns
-import dns.flags
 import dns.name
 import dns.rcode
 import dns.rdatatype
@@ -30,7 +28,7 @@ _BOGUS_CODES = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})  # RFC 8914:
 _VAGUE_CODES = frozenset({0, 13})  # "other" and "cached error" explain nothing
 _CAA, _CNAME, _DNAME = dns.rdatatype.CAA, dns.rdatatype.CNAME, dns.rdatatype.DNAME
 _SERVFAIL, _NXDOMAIN, _NOERROR = dns.rcode.SERVFAIL.value, dns.rcode.NXDOMAIN.value, dns.rcode.NOERROR.value
-_AD = dns.flags.AD.value
+_AD = 0x0020  # a flag: the signatures are good
 
 
 class ResponseStatus(StrEnum):
@@ -162,6 +160,8 @@ def _caa(rdata: Any) -> CaaRecord:
 
 def _words(error: tuple[int, str]) -> str:
     """An extended error (RFC 8914) as people look it up."""
+    import dns.edns  # noqa: PLC0415  for the few answers that explain themselves
+
     code, text = error
     try:
         said = f"EDE {code}, {dns.edns.EDECode(code).name.lower().replace('_', ' ')}"

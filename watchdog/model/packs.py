@@ -5,9 +5,9 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 ``certificate_pack.status``).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 import msgspec
 
@@ -78,14 +78,11 @@ def short_length(ids: Iterable[str]) -> int:
     >>> short_length(["3822ff90-ea29", "3822fa00-0000"])
     6
     """
-    left, length = list(set(ids)), SHORTEST_PREFIX
-    longest = max(map(len, left), default=SHORTEST_PREFIX)
-    while length < longest:
-        often = Counter([each[:length] for each in left])
-        left = [each for each in left if often[each[:length]] > 1]  # few, after a step or two
-        if not left:
-            break
-        length += 1
+    ordered = sorted(set(ids))
+    length, longest = SHORTEST_PREFIX, max(map(len, ordered), default=SHORTEST_PREFIX)
+    for one, other in pairwise(ordered):  # the likest stand side by side
+        while length < longest and one[:length] == other[:length]:
+            length += 1
     return min(length, longest)
 
 

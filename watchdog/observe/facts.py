@@ -46,7 +46,8 @@ class Facts:
 
     def _forget(self, now: datetime) -> None:
         """The oldest come first: let go of those that count no more, or a year of zones that came and went stays."""
-        for zone_id, asked in list(self._known.items()):
-            if asked.at <= now < asked.at + BELIEVED_FOR:
+        while self._known:
+            zone_id = next(iter(self._known))
+            if self._known[zone_id].at <= now < self._known[zone_id].at + BELIEVED_FOR:
                 break
             del self._known[zone_id]

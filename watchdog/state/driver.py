@@ -6,6 +6,7 @@ the driver as they are, and rows come back as they lie in the database. ``sqlite
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -139,7 +140,8 @@ class Connection:
         if text.fixed:
             rows = [text.fixed | row for row in rows]  # type: ignore[operator]  # every row here is a dict
         places = text.places
-        return Result(self.raw.executemany(text.sql, ([row[place] for place in places] for row in rows)))
+        several = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+        return Result(self.raw.executemany(text.sql, map(several, rows)))
 
     def exec_driver_sql(self, text: str, values: Sequence[Any] = ()) -> Result:
         """Run a text of SQLite's own."""

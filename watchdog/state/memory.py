@@ -319,9 +319,10 @@ class Memory:
         return [*unwell, *((known, UNTROUBLED) for known in well)]
 
     def _set(self, known: Remembered) -> None:
-        self._of(known.pack.zone_id)
-        self._packs.setdefault(known.pack.zone_id, {})[known.pack.id] = known
-        self._changed(known.pack.key)
+        zone_id, pack_id = key = known.pack.key
+        self._of(zone_id)
+        self._packs.setdefault(zone_id, {})[pack_id] = known
+        self._changed(key)
 
     def _values(self, unread: Unread) -> dict[str, Remembered]:
         """The packs of a zone that was not read. The daemon ends soon where they make no sense."""
@@ -468,9 +469,10 @@ class Memory:
 
     def _put(self, known: Remembered) -> None:
         self._set(known)
-        self.writer.changes.packs.append(known)
-        if known.pack.key in self.writer.changes.forgotten:  # seen again before that was written
-            self.writer.changes.forgotten.remove(known.pack.key)
+        changes = self.writer.changes
+        changes.packs.append(known)
+        if changes.forgotten and known.pack.key in changes.forgotten:  # seen again before that was written
+            changes.forgotten.remove(known.pack.key)
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
