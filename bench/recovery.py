@@ -22,7 +22,7 @@ from recovery_assumptions import DAY, HOUR, Assumptions, read
 from recovery_daemon import daemon
 from recovery_fate import Fate
 from recovery_others import oracle, script
-from recovery_pack import Outcome, Pack, Tally
+from recovery_pack import Outcome, Pack, Tally, day_of
 
 from watchdog.simulator.scenario import ZoneStart
 
@@ -139,11 +139,19 @@ def details(found: dict[str, Tally], assumed: Assumptions, end: float) -> list[s
         lines += [f"  hours late: {trouble:24}{hours:10,.1f}" for trouble, hours in sorted(result.by_trouble.items())]
         lines += [f"  expired, not with the oracle: {each}" for each in result.saved_by_oracle.items()]
         lines += [f"  {what}: {count:,}" for what, count in sorted(tally.counts.items())]
+        lines += [f"  days with more than one message, by the hour (UTC) in which they begin: {_by_hour(tally)}"]
         many = {key: said for key, said in tally.said.items() if len(said) > 1 and name in ("daemon", "oracle")}
         for (pack, renewal, day), said in sorted(many.items()):
             lines += [f"  more than one message about renewal {pack}/{renewal} on day {day}:"]
-            lines += [f"    {each}" for each in said]
+            lines += [f"    {at:.0f} {text}" for at, text in said]
     return lines
+
+
+def _by_hour(tally: Tally) -> str:
+    """How many days have more than one message about a cause, were they to begin at each hour."""
+    told = [(pack, renewal, at) for (pack, renewal, _), said in tally.said.items() for at, _ in said]
+    days = [Counter((pack, renewal, day_of(at, hour * HOUR)) for pack, renewal, at in told) for hour in range(24)]
+    return " ".join(str(sum(1 for each in counted.values() if each > 1)) for counted in days)
 
 
 def main() -> None:

@@ -55,6 +55,11 @@ SAYS = {
 """What Cloudflare shows of a validation that the authority refused."""
 
 
+def day_of(at: float, begins: float = 0.0) -> int:
+    """The day, of those that begin at midnight (UTC), or so many seconds after it."""
+    return int((at + START.hour * HOUR - begins) // DAY)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one troubled renewal, and how many seconds late it was."""
@@ -73,7 +78,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     renewals: dict[tuple[int, int], "Outcome"] = field(default_factory=dict)
     mails: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by pack, renewal and day
-    said: dict[tuple[int, int, int], list[str]] = field(default_factory=dict)  # the same messages, as they begin
+    said: dict[tuple[int, int, int], list[tuple[float, str]]] = field(default_factory=dict)  # the same, as they begin
     trace: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
@@ -382,9 +387,9 @@ class Pack:
     def told(self, at: float, *, well: bool, serial: int = 0, message: bool = True, said: str = "") -> None:
         """A person hears of it: ``well`` where the cause and the remedy are named. ``serial``: of the tokens shown."""
         if message:
-            key = self.drawn.number, self.number, int(at // DAY)
+            key = self.drawn.number, self.number, day_of(at)
             self.tally.mails[key] += 1
-            self.tally.said.setdefault(key, []).append(f"{at:.0f} {self.met.trouble or 'no trouble'}: {said}")
+            self.tally.said.setdefault(key, []).append((at, f"{self.met.trouble or 'no trouble'}: {said}"))
             self.heard.append(at)
             while self.heard[0] <= at - DAY:
                 self.heard.popleft()

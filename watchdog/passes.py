@@ -134,10 +134,10 @@ class Passes:
         before, client = watched.found.get(account), components.clients.get(account)
         if client is None:  # a reload has just taken it away
             return
-        if await watched.refresh(account, client, self._steady()):
+        if accounts := await watched.refresh(account, client, self._steady()):
             found = Event.discovered(account, before, watched.found[account], self.cycle.now())
             self.cycle.record([] if found is None else [found])
-            self.enrol([account])
+            self.enrol(accounts)
             await self._turns(account, horizon)
 
     async def _turns(self, account: str, horizon: datetime) -> None:

@@ -301,6 +301,8 @@ def test_the_api_is_reached_over_https_or_on_loopback(read: Read, url: str) -> N
         "'https://'",
         "'https://[::1'",
         "https://x:99999",
+        "https://api..example",
+        f"https://{'a' * 64}.example",
         "'https://a\tb'",
         "https://bücher.example",
     ],

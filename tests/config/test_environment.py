@@ -23,6 +23,8 @@ def test_a_proxy_that_speaks_http_is_fine(text):
         (f"http://{USER}proxy:x", "is no URL"),
         (f"http://{USER}proxy:99999", "is no URL"),
         (f"http://{USER}[::", "is no URL"),
+        (f"http://{USER}proxy..example:3128", "is no URL"),
+        (f"http://{USER}{'p' * 64}.example", "is no URL"),
         (f"http://{USER}", "names no host"),
         ("http://", "names no host"),
     ],

@@ -76,6 +76,22 @@ async def test_of_two_zones_of_one_name_discovery_watches_the_active_one(start):
 
 
 @in_simulated_time
+async def test_a_zone_that_moved_is_looked_at_no_more_once_the_account_that_it_moved_to_is_known(start):
+    old = {"name": "shop.example", "id": "a" * 32, "status": "moved", "packs": [{"status": "pending_validation"}]}
+    new = {"name": "shop.example", "id": "b" * 32, "packs": CALM}
+    tokens = [
+        {"name": "main", "value": "token-of-main", "zones": [old["id"]]},
+        {"name": "partner", "value": "token-of-partner", "zones": [new["id"]]},
+    ]
+    config = {"accounts": {name: {"discover": {"include": ["*"]}} for name in ("main", "partner")}}
+    scenario = {"zones": [old, new], "tokens": tokens}
+    async with start({}, partner={}, scenario=scenario, config=config) as fleet:
+        await fleet.watch(minutes=10)
+        looks = [fleet.minute(request.at) for request in fleet.asked("GET") if old["id"] in request.path]
+        assert [minute for minute in looks if minute >= 1] == []
+
+
+@in_simulated_time
 async def test_two_active_zones_of_one_name_are_told_as_ambiguous_and_an_internal_one_never_counts(start):
     zones = [
         {"name": "shop.example", "id": "a" * 32, "packs": CALM},

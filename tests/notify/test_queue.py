@@ -145,6 +145,13 @@ async def test_a_message_that_waits_goes_in_its_time_though_the_clock_is_set_bac
 
 
 @in_simulated_time
+async def test_of_two_messages_that_got_one_number_without_the_state_both_go():
+    async with Run(channel := Channel(), here(1), about("unseen", 1)):
+        await asyncio.sleep(1)
+    assert channel.arrived == [1, 1]
+
+
+@in_simulated_time
 async def test_the_oldest_go_when_there_are_too_many():
     async with Run(channel := Channel(), *(here(number) for number in range(1, MOST + 4))):
         await asyncio.sleep(1)

@@ -104,6 +104,14 @@ def test_whoever_was_told_that_the_graver_is_over_is_reminded_at_once_of_what_go
     assert told(day.step("15:00", HELD)) == [("lasting", "held_by_diagnosis"), ("over", "expiring")]
 
 
+def test_whoever_was_reminded_with_the_end_of_the_graver_knows_of_what_takes_its_place_that_day():
+    day = Day()
+    day.step("12:00", TOO_LATE, HELD)
+    day.step("15:00", HELD)
+    assert told(day.step("18:00", WAITS)) == []
+    assert told(day.step("19:00")) == [("over", "pending_too_long")]
+
+
 @pytest.mark.parametrize("route", [Route(reasons=frozenset({"expiring"})), Route(incidents=True)])
 def test_whoever_hears_nothing_of_the_trouble_or_keeps_incidents_is_told_of_the_end_of_the_certificate(route):
     assert ("started", "expiring") in told(Day().step("12:00", ENDING, HELD), route)

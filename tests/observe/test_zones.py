@@ -72,7 +72,7 @@ async def test_a_discovery_that_succeeds_again_takes_the_failure_back():
 async def test_it_is_asked_once_in_each_interval_and_not_a_second_earlier():
     watched, client = WatchedZones((), {"main": ALL}, EVERY), discovering(row("a.example", 1))
     moments = (NOW, NOW + EVERY - timedelta(seconds=1), NOW + EVERY)
-    assert [await watched.refresh("main", client, at) for at in moments] == [True, False, True]
+    assert [bool(await watched.refresh("main", client, at)) for at in moments] == [True, False, True]
 
 
 @in_simulated_time

@@ -11,6 +11,7 @@ from tests.harness.postgresql import postgresql
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Fence, Replica
+from watchdog.notify import pipeline
 from watchdog.notify.rules import Standing
 from watchdog.state import outbox
 from watchdog.state.store import Store
@@ -184,6 +185,23 @@ async def test_no_two_letters_ever_have_one_number(two):
         await found.b.household.passes(pack("p1", "active"), count=90)
         assert first
         assert min(number(letter) for letter in found.told_by_b.told()) > max(first)
+
+
+@in_simulated_time
+async def test_what_is_lost_while_numbers_are_asked_for_fires_here_no_more(two, monkeypatch):
+    monkeypatch.setattr(pipeline, "IDS", 0)
+    number, refused = outbox.number, Standing(config_error="config.yaml:1: no")
+    async with two() as found:
+        await found.a.take("main", WATCHDOG)
+        await found.a.household.passes(gave_up(), count=5)
+
+        def slow(store, letters):
+            found.a.give("main")
+            return number(store, letters)
+
+        monkeypatch.setattr(outbox, "number", slow)
+        await found.a.household.passes(gave_up(), standing=refused)
+        assert [alert["reason"] for alert in found.a.pipeline.rows()["alerts"]] == ["config_refused"]
 
 
 @in_simulated_time

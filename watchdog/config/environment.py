@@ -27,6 +27,7 @@ def _of_proxy(text: str) -> str:
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")
         host, _ = url.hostname, url.port
+        (host or "").encode("idna")  # as whoever looks it up does: no part of it may be empty or too long
     except ValueError:
         return "is no URL"
     if url.scheme.lower() not in {"http", "https"}:

@@ -184,6 +184,7 @@ def _base_url(text: str) -> str:
     try:
         url = urlsplit(text)
         host, _ = url.hostname, url.port
+        (host or "").encode("idna")  # as whoever looks it up does: no part of it may be empty or too long
     except ValueError:
         raise ValueError("is no URL") from None
     if "@" in url.netloc:

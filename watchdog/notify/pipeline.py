@@ -17,28 +17,18 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import Alert, AlertLog, Message, Notice, Route, account_of_group
+from watchdog.model.alerts import AlertLog, Message, Notice, Route, account_of_group
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
-from watchdog.model.names import canonical
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
-from watchdog.notify.lifecycle import GONE_FOR
 from watchdog.notify.messages import firing_json, is_wanted, messages
-from watchdog.notify.rules import (
-    ALL_WELL,
-    UNHELD_FOR,
-    Limits,
-    Standing,
-    active_alerts,
-    nothing_seen,
-    retired,
-    unwatched,
-)
+from watchdog.notify.retirement import Strangers, ended, retired
+from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.leases import LeaseLost
@@ -87,7 +77,6 @@ class Pipeline:
         nor is anything of an account before it was ``worked``: nobody knows yet what has ended meanwhile. ``once``
         where there is a single pass, and no later.
         """
-        self._once = once
         self._worked = worked
         self._tenure = tenure
         self._alone = tenure.fence() is None
@@ -101,8 +90,7 @@ class Pipeline:
         self._silenced: dict[str, datetime] = {}
         self._last_id = self._ids_until = 0
         self._dropped: set[str] = set()
-        self._strangers: dict[str, datetime] = {}
-        """Accounts that no replica is configured with and that have alerts, and since when that is known."""
+        self._strangers = Strangers(once=once)
         self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
@@ -210,15 +198,16 @@ class Pipeline:
                 self._logs.write(EventName.ALERT_FAILED, "error", error=defect(surprise))
 
     async def _consider(self, inventory: Inventory, standing: Standing) -> None:
-        now, settings, before, mine = self._clock.now(), self._config.alerts, self._log, None
+        now, config, before, mine = self._clock.now(), self._config, self._log, None
+        settings = config.alerts
         if not self._alone:
-            mine = {name for name in self._config.accounts if self._may_tell(name) and self._worked(name)}
+            mine = {name for name in config.accounts if self._may_tell(name) and self._worked(name)}
             mine |= {WATCHDOG} if self._may_tell(WATCHDOG) else set()
             before, _ = before.split(mine)
         self._dropped.clear()
-        limits = Limits(settings.pending_for, self._config.schedule.interval, settings.runbooks)
+        limits = Limits(settings.pending_for, config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
-        all_worked = self._alone and all(map(self._worked, self._config.accounts))
+        all_worked = self._alone and all(map(self._worked, config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
@@ -228,7 +217,7 @@ class Pipeline:
                 found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
-            ended = self._retired(missing, self._config.accounts, inventory) if all_worked else frozenset()
+            over = retired(missing, config.accounts, config, inventory) if all_worked else frozenset()
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -240,17 +229,17 @@ class Pipeline:
                 settings.repeat_every,
                 settings.critical_within,
                 silenced=silenced,
-                retired=ended,
+                retired=over,
                 listening=bool(routes),
                 heard=lambda notice: _is_heard(notice, routes.values()),
             )
-            return decided, self._messages(before, decided, now), outbox.difference(before, decided.log), silenced
+            return decided, _letters(before, decided, routes, now), outbox.difference(before, decided.log), silenced
 
-        decided, new, changes, silenced = await asyncio.to_thread(
-            evaluate
-        )  # a tenth of a second for ten thousand packs
+        # A tenth of a second for ten thousand packs.
+        decided, new, changes, silenced = await asyncio.to_thread(evaluate)
         log = decided.log
         if mine is not None:
+            await self._number(len(new))  # before it is asked what was lost: that may take its time
             if lost := {*self._dropped} & mine:  # somebody else tells of them by now
                 _, log = log.split(lost)
                 new = [message for message in new if message.owner not in lost]
@@ -258,11 +247,9 @@ class Pipeline:
                     changes.drop(account)
             _, others = self._log.split(mine)
             log = others.joined(log)
-            await self._number(len(new))
         then, self._silenced = self._silenced, silenced
         whole, self._log = self._log, log
-        numbered = [replace(message, id=number) for number, message in enumerate(new, self._last_id + 1)]
-        self._last_id += len(numbered)
+        numbered = self._numbered(new)
         changes.letters |= {message.id: message for message in numbered}
         changes.accounts |= {message.id: message.owner for message in numbered}
         self._unwritten.merge(changes)
@@ -273,24 +260,6 @@ class Pipeline:
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
             self._destinations.alerts_changed()
 
-    def _messages(self, before: AlertLog, decided: Deduplicated, now: datetime) -> list[Message]:
-        people = decided.notices
-        incidents = (*people, *replaced(before, decided))
-        return [
-            each
-            for name, route in self._destinations.routes()
-            for each in messages(incidents if route.incidents else people, name, route, now)
-        ]
-
-    # ── accounts that are configured no more ─────────────────────────────────────────────────────────────────────
-
-    def _retired(self, alerts: Iterable[Alert], accounts: Collection[str], inventory: Inventory) -> frozenset[str]:
-        def zones() -> set[str]:
-            configured = (zone.label for zone in self._config.zone_refs())
-            return set(map(canonical, (*configured, *(zone.label for zone in inventory.zones))))
-
-        return retired(alerts, accounts, zones)
-
     async def _retire(self, inventory: Inventory, standing: Standing, now: datetime) -> None:
         """Tell the end of alerts of accounts that no replica is configured with, and keep nothing of them.
 
@@ -298,43 +267,32 @@ class Pipeline:
         """
         if not standing.configured:
             return
-        known = {WATCHDOG, *self._config.accounts, *standing.configured}
+        config, known = self._config, {WATCHDOG, *self._config.accounts, *standing.configured}
         try:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
-            self._strangers = {account: self._strangers.get(account, now) for account in sorted(found)}
-            if not found:
-                return
-            log = (await self._ask(partial(outbox.load, self._store, found))).log
-        except StateError:  # as above: then the next time
-            return
-        alerts = [each.alert for each in log.entries.values()]
-        certain = self._retired(alerts, known, inventory)
-        moved = {alert.account for alert in alerts if alert.fingerprint not in certain}
-        for account, since in self._strangers.items():
-            if self._once or now - since >= (GONE_FOR if account in moved else UNHELD_FOR):
+            log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
+            certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
+            for account in self._strangers.due(log, found, certain, now):
                 await self._retire_account(account, log.split([account])[0], now)
-
-    async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
-        settings, listening = self._config.alerts, any(self._destinations.routes())
-        decided = deduplicate(
-            log, {}, {}, frozenset(), now, settings.repeat_every, retired=log.entries.keys(), listening=listening
-        )
-        new = self._messages(log, decided, now)
-        await self._number(len(new))
-        numbered = [
-            replace(message, id=number, told_under=WATCHDOG) for number, message in enumerate(new, self._last_id + 1)
-        ]
-        self._last_id += len(numbered)
-        fence = self._tenure.fence()
-        fence = fence.of([WATCHDOG]) if fence is not None else None
-        try:
-            left = await self._ask(partial(outbox.retire, self._store, account, numbered, fence))
         except LeaseLost as lost:
             self._tenure.lost(lost.epochs)
-        except StateError:  # the next time
+        except StateError:  # as above: then the next time
             return
-        else:
-            self._put(left)
+
+    async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
+        routes = dict(self._destinations.routes())
+        decided = ended(log, now, self._config.alerts.repeat_every, listening=bool(routes))
+        new = _letters(log, decided, routes, now)
+        await self._number(len(new))
+        numbered = [replace(message, told_under=WATCHDOG) for message in self._numbered(new)]
+        fence = self._tenure.fence()
+        fence = fence.of([WATCHDOG]) if fence is not None else None
+        self._put(await self._ask(partial(outbox.retire, self._store, account, numbered, fence)))
+
+    def _numbered(self, letters: list[Message]) -> list[Message]:
+        numbered = [replace(message, id=number) for number, message in enumerate(letters, self._last_id + 1)]
+        self._last_id += len(numbered)
+        return numbered
 
     def _put(self, numbered: list[Message]) -> None:
         """On their way, but for what lies in the outbox for who tells of the account by now."""
@@ -404,6 +362,17 @@ class Pipeline:
                 changes.merge(self._unwritten)
                 self._unwritten = changes
                 return
+
+
+def _letters(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route], now: datetime) -> list[Message]:
+    """What each destination is told of what was decided."""
+    people = decided.notices
+    incidents = (*people, *replaced(before, decided))
+    return [
+        each
+        for name, route in routes.items()
+        for each in messages(incidents if route.incidents else people, name, route, now)
+    ]
 
 
 def _is_heard(notice: Notice, routes: Iterable[Route]) -> bool:

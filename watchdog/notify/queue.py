@@ -112,7 +112,7 @@ class MessageQueue(Delivery):
     def withdraw(self, account: str) -> None:
         """Another replica delivers what there is of this account; what is on the wire may arrive twice."""
         self._messages = deque(message for message in self._messages if message.owner != account)
-        self._born = {message.id: self._born[message.id] for message in self._messages}
+        self._forget_births()
         self._tries = self._overtaken = 0
         self._first_is_next = True
 
@@ -172,7 +172,7 @@ class MessageQueue(Delivery):
             self._tries = 0 if first else HOPELESS_TRIES
             self._overtaken = 0 if first else self._overtaken + 1
             self._messages.remove(message)
-            self._born.pop(message.id, None)
+            self._forget_births()
             self._note(DeliveryOutcome.ACCEPTED, message)
             await self._forget(message)
             return
@@ -206,6 +206,10 @@ class MessageQueue(Delivery):
         while self._messages and self._age(self._messages[0]) > OLDEST:
             await self._drop(f"it is older than {OLDEST.days} days")
 
+    def _forget_births(self) -> None:
+        """Keep those of messages that wait; two may have one number, where the state could give none."""
+        self._born = {message.id: self._born[message.id] for message in self._messages}
+
     def _age(self, message: Message) -> timedelta:
         return timedelta(seconds=self._clock.monotonic() - self._born[message.id])
 
@@ -213,7 +217,7 @@ class MessageQueue(Delivery):
         self._tries = self._overtaken = 0
         self._first_is_next = True
         message = self._messages.popleft()
-        self._born.pop(message.id, None)
+        self._forget_births()
         self._note(DeliveryOutcome.DROPPED, message, why)
         await self._forget(message)
 

@@ -3,7 +3,7 @@
 Nothing here knows what was sent before (``dedup``) or to whom it goes (``messages``).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.names import canonical
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import REASONS, Reason, meaning
@@ -122,17 +121,6 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
         return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
 
     return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
-
-
-def retired(alerts: Iterable[Alert], accounts: Collection[str], zones: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The fingerprints of those whose account is none of ``accounts``, so that nobody looks whether they hold.
-
-    Not those whose zone is among the ``zones`` (canonical names) that others watch: its account may only have got
-    another name, and what there is to be told of it may be told on as soon as that was looked at.
-    """
-    orphans = [alert for alert in alerts if alert.account and alert.account not in accounts]
-    watched = zones() if orphans else ()
-    return frozenset(alert.fingerprint for alert in orphans if canonical(alert.zone) not in watched)
 
 
 def _keep(found: dict[str, Alert], alert: Alert) -> None:

@@ -121,7 +121,7 @@ def _is_known(state: AlertState, over: datetime | None) -> bool:
     """Whether people were told of it, and not that all is well since: another may have taken its place."""
     if state.notified_at is None or state.phase in _LASTS:
         return state.notified_at is not None
-    return state.phase is Phase.CLOSED and _end_told(state) is None and (over is None or state.notified_at > over)
+    return state.phase is Phase.CLOSED and _end_told(state) is None and (over is None or state.notified_at >= over)
 
 
 def _end_told(state: AlertState) -> datetime | None:

@@ -119,35 +119,37 @@ class WatchedZones:
         self._inactive = {account: ids for account, ids in others.items() if account in self.found}
         self._findings += 1
 
-    async def refresh(self, account: str, client: Client, now: datetime) -> bool:
-        """Discover the zones of one account if that is due; True when it was done.
+    async def refresh(self, account: str, client: Client, now: datetime) -> frozenset[str]:
+        """Discover the zones of one account if that is due; gives whose zones may be others since, none if it was not.
 
+        Besides the account's own those of another may be: they stand back for these, or do so no more.
         A failure is kept, with its reason, in ``failures``; it is tried again when the next discovery is due. Of zones
         of one name the one that is meant is found; where that cannot be told, the name without an id, which a look then
         tells as ambiguous.
         """
         search = self._searches.get(account)
         if search is None or now < self._due.get(account, now):
-            return False
+            return frozenset()
         self._due[account] = now + self._every
         try:
             seen = await client.list_zones()
         except Unheld:  # nobody asked, and who holds the account by now does
             self._due.pop(account)
-            return False
+            return frozenset()
         except CloudflareError as error:
             self.failures[account] = (error.reason, str(error))
-            return False
+            return frozenset()
         self.failures.pop(account, None)
         by_name: dict[str, list[ZoneSeen]] = {}
         for zone in public(seen):
             if search.wants(zone.name):
                 by_name.setdefault(canonical(zone.name), []).append(zone)
         found = [_meant(account, client, zones) for zones in by_name.values()]
+        before = {*self.zones()}
         self.found[account] = tuple(found)
         self._inactive[account] = {zone.id: zone.status for zone in seen if zone.status not in ("active", "")}
         self._findings += 1
-        return True
+        return frozenset({account, *(zone.account for zone in before ^ {*self.zones()})})
 
 
 def _meant(account: str, client: Client, zones: Sequence[ZoneSeen]) -> ZoneRef:
