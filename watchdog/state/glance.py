@@ -22,6 +22,7 @@ from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.migrations import HEAD
 from watchdog.state.quarantine import last_loss
+from watchdog.state.rows import rows_as_text
 
 _BUSY = 5.0
 _PREFIX = "sqlite:///"
@@ -61,7 +62,7 @@ class Glance:
     def survey(self, ending_by: datetime) -> Survey:
         """As ``Store.survey``."""
         with _usual():
-            return survey.survey(self._ask, ending_by)
+            return survey.survey(self._ask, rows_as_text, ending_by)
 
     def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
         """As ``Store.with_zones``."""

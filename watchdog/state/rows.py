@@ -32,6 +32,17 @@ _FINDING_NAMES = frozenset(FindingName)
 _CERTAINTIES = frozenset(Certainty)
 _findings = msgspec.json.Decoder(list[tuple[str, str, str, str, str, tuple[str, str, str] | None]]).decode
 
+COLUMNS = (
+    *("zone_id", "pack_id", "account", "zone", "type", "status", "hosts", "ca", "expires_at", "validation_errors"),
+    *("since", "seen_at", '"do"', "reason", "until", "validity_days", "uploaded_at"),
+)
+"""Of a pack, in the order in which ``packs_from`` takes them."""
+
+_Row = tuple[
+    str, str, str, str, str, str, str, str, int | None, str, int, int, str, str, int | None, int, int | None
+]  # fmt: skip
+_rows = msgspec.json.Decoder(list[_Row]).decode
+
 texts_from = msgspec.json.Decoder(tuple[str, ...]).decode
 """A tuple of texts from its JSON array. Raises ``msgspec.MsgspecError`` for anything else."""
 
@@ -112,6 +123,16 @@ def packs_from(rows: Iterable[Sequence[Any]], found: Mapping[PackKey, Diagnosis]
             diagnosis=found.get(key),
         )
     return packs
+
+
+def packs_of(text: str | None, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
+    """Packs from whole rows as one text of JSON; none from nothing."""
+    return packs_from(_rows(text), found) if text else {}
+
+
+def rows_as_text(columns: Sequence[str], where: str) -> str:
+    """What gives such a text of the rows that fit, as SQLite writes JSON: nothing where none fits."""
+    return f"'[' || group_concat(CASE WHEN {where} THEN json_array({', '.join(columns)}) END) || ']'"
 
 
 def diagnosis_from(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:

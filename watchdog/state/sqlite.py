@@ -25,6 +25,7 @@ from watchdog.state.lock import InstanceLock
 from watchdog.state.migrations import HEAD
 from watchdog.state.migrations.upgrade import OURS, VERSION, TooNew, UpgradeError, fill, judged, upgrade
 from watchdog.state.quarantine import last_loss, set_aside
+from watchdog.state.rows import rows_as_text
 
 _BUSY = 5.0
 """Seconds to wait for another process's write; each of ours lasts well under one."""
@@ -89,7 +90,7 @@ class SQLite:
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As SQLite writes JSON."""
-        return f"'[' || group_concat(CASE WHEN {where} THEN json_array({', '.join(columns)}) END) || ']'"
+        return rows_as_text(columns, where)
 
     def senseless(self, error: Exception) -> StateError:
         """It is damaged."""

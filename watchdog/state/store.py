@@ -182,7 +182,7 @@ class Store:
     def survey(self, ending_by: datetime) -> Survey:
         """What is not well, or has a certificate that ends by then, and how much there is in all."""
         with self._asking() as ask:
-            return survey.survey(ask, ending_by)
+            return survey.survey(ask, self._database.rows_as_text, ending_by)
 
     def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
         """What was found, with all packs of these zones besides."""

@@ -15,7 +15,16 @@ from watchdog.model.names import forms
 from watchdog.model.packs import PackKey, pack_key
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Plain, Snapshot, Survey
-from watchdog.state.rows import diagnosis_from, from_micros, maybe_from_micros, packs_from, to_micros, value_of
+from watchdog.state.rows import (
+    COLUMNS,
+    diagnosis_from,
+    from_micros,
+    maybe_from_micros,
+    packs_from,
+    packs_of,
+    to_micros,
+    value_of,
+)
 
 Ask = Callable[..., Iterable[Sequence[Any]]]
 """Asks a statement with parameters by name; gives the rows."""
@@ -23,16 +32,12 @@ Ask = Callable[..., Iterable[Sequence[Any]]]
 AT_ONCE = 500
 """Values named in one statement: some databases take no more than 1,000 parameters."""
 
-COLUMNS = (
-    *("zone_id", "pack_id", "account", "zone", "type", "status", "hosts", "ca", "expires_at", "validation_errors"),
-    *("since", "seen_at", '"do"', "reason", "until", "validity_days", "uploaded_at"),
-)
-"""Of a pack, in the order in which ``rows.packs_from`` takes them."""
+AsText = Callable[[Sequence[str], str], str]
+"""What gives these columns of the rows that fit a condition as one text, as ``rows.packs_of`` takes it."""
 
 _PACK = ", ".join(COLUMNS)
 _ZONES = "SELECT account, label, id, seen_at, tried_at, reason, error FROM zones"
 _IS_PLAIN = "reason = 'healthy' AND coalesce(expires_at, 0) > :ending_by AND validation_errors = '[]'"
-_UNWELL = f"SELECT {_PACK} FROM packs WHERE NOT ({_IS_PLAIN})"
 _HISTORIES = (
     "SELECT zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error"
     " FROM histories"
@@ -47,10 +52,14 @@ _LISTED = "SELECT account, zone, zone_id, pack_id, status, expires_at FROM packs
 _LINE = "at, event, account, zone, zone_id, pack_id, reason, detail"
 
 
-def survey(ask: Ask, ending_by: datetime) -> Survey:
-    """All packs that are not plain: something is wrong with them, or no certificate lasts beyond ``ending_by``."""
+def survey(ask: Ask, rows_as_text: AsText, ending_by: datetime) -> Survey:
+    """All packs that are not plain: something is wrong with them, or no certificate lasts beyond ``ending_by``.
+
+    They are counted and read in one go: to read through all packs is most of what it takes.
+    """
     ((zones, last_look),) = ask("SELECT count(*), max(tried_at) FROM zones")
-    ((packs,),) = ask("SELECT count(*) FROM packs")
+    said = f"SELECT count(*), {rows_as_text(COLUMNS, f'NOT ({_IS_PLAIN})')} FROM packs"
+    ((packs, unwell),) = ask(said, ending_by=to_micros(ending_by))
     found = dict(map(diagnosis_from, ask(_DIAGNOSES)))
     return Survey(
         packs=packs,
@@ -59,7 +68,7 @@ def survey(ask: Ask, ending_by: datetime) -> Survey:
         unwell=Snapshot(
             anchor=None,
             zones={zone.key: zone for zone in _zones(ask(f"{_ZONES} WHERE error <> ''"))},
-            packs=packs_from(ask(_UNWELL, ending_by=to_micros(ending_by)), found),
+            packs=packs_of(unwell, found),
             histories=dict(map(_history, ask(_HISTORIES))),
             silences=silences(ask),
         ),

@@ -6,7 +6,7 @@ their zone is looked at. The statement is one that SQLite and PostgreSQL both un
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
@@ -16,8 +16,8 @@ import msgspec
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered
 from watchdog.model.packs import HEALTHY, PackKey
-from watchdog.state.rows import maybe_from_micros, packs_from
-from watchdog.state.survey import COLUMNS, Ask, of_accounts
+from watchdog.state.rows import COLUMNS, maybe_from_micros, packs_of
+from watchdog.state.survey import Ask, AsText, of_accounts
 
 SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 """What is raised where a text makes no sense."""
@@ -25,10 +25,6 @@ SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 _STATUSES = sorted(HEALTHY)
 _IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND ({' OR '.join(f'status = {each!r}' for each in _STATUSES)})"
 _COUNTS = ", ".join(f"count(CASE WHEN status = {each!r} THEN 1 END)" for each in _STATUSES)
-_Row = tuple[
-    str, str, str, str, str, str, str, str, int | None, str, int, int, str, str, int | None, int, int | None
-]  # fmt: skip
-_rows = msgspec.json.Decoder(list[_Row]).decode
 
 
 class Unread:
@@ -45,7 +41,7 @@ class Unread:
         statuses: Mapping[str, int],
         unwell: dict[str, Remembered],
         ends: datetime | None,
-        text: str,
+        text: str | None,
     ) -> None:
         self.account = account
         self.zone = zone
@@ -65,12 +61,12 @@ class Unread:
 
     def read(self, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
         """Those that are well, with what was found of them. Raises one of ``SENSELESS``."""
-        return packs_from(_rows(self._text), found)
+        return packs_of(self._text, found)
 
 
 def load(
     ask: Ask,
-    rows_as_text: Callable[[Sequence[str], str], str],
+    rows_as_text: AsText,
     accounts: Collection[str] | None,
     found: Mapping[PackKey, Diagnosis],
     tried: Collection[PackKey],
@@ -90,16 +86,16 @@ def load(
     for where, places in [("", {})] if accounts is None else of_accounts(accounts):
         for row in ask(f"{said}{where} GROUP BY zone_id", **places):
             zone_id, account, other_account, zone, other_zone, ends, *counts, well, others = row
-            unwell = packs_from(_rows(others), found) if others else {}
+            unwell = packs_of(others, found)
             if zone_id in unread or (account, zone) != (other_account, other_zone):
-                packs |= unwell | packs_from(_rows(well or "[]"), found)
+                packs |= unwell | packs_of(well, found)
                 continue
             statuses = {status: count for status, count in zip(_STATUSES, counts, strict=True) if count}
             for known in unwell.values():
                 if (status := known.pack.status) not in HEALTHY:
                     statuses[status] = statuses.get(status, 0) + 1
             of_zone = {pack_id: known for (_, pack_id), known in unwell.items()}
-            unread[zone_id] = Unread(account, zone, statuses, of_zone, maybe_from_micros(ends), well or "[]")
+            unread[zone_id] = Unread(account, zone, statuses, of_zone, maybe_from_micros(ends), well)
     for zone_id, pack_id in chain(found, tried):
         if zone_id in unread and pack_id not in unread[zone_id].unwell:
             whole = unread.pop(zone_id)
