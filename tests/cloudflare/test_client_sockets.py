@@ -310,6 +310,14 @@ async def test_what_is_no_http_leaves_a_patch_unsettled(noise):
         assert len(str(failed)) < 400
 
 
+@in_real_time
+async def test_an_answer_that_wants_another_protocol_is_told_as_that():
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    async with serving(saying(switching)) as server, calling(server.base) as client:
+        failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
+        assert "another protocol" in str(failed)
+
+
 @pytest.mark.parametrize("status", [200, 403, 429, 503])
 @in_real_time
 async def test_a_reason_phrase_that_is_no_text_is_ignored_and_the_rest_counts(status):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.diagnose.message import MOST_RECORDS, parse, text_of
+from watchdog.diagnose.responses import read
 from watchdog.diagnose.transport import question
 
 NAMES = ("www.example.com.", "Example.com.", "a.b.example.net.", ".", "x\\.y.example.org.", f"{'l' * 63}.test.")
@@ -69,6 +70,15 @@ def test_a_message_that_is_cut_off_anywhere_is_no_message(data):
     wire = written([(ASKED.to_text(), "TXT", '"token"')], [("example.com.", "SOA", VALUES["SOA"][0])], 0, [(6, "x")])
     with pytest.raises((ValueError, IndexError, struct.error)):
         parse(wire[: data.draw(st.integers(0, len(wire) - 1))])
+
+
+def test_of_two_cnames_of_one_name_the_last_is_read_as_dnspython_has_it():
+    message = dns.message.make_response(dns.message.make_query(ASKED, "CNAME"))
+    message.answer += [dns.rrset.from_text(ASKED, 60, "IN", "CNAME", target) for target in ("a.example.", "b.example.")]
+    wire = message.to_wire()
+    [theirs] = dns.message.from_wire(wire).answer
+    assert read(parse(wire), dns.rdatatype.CNAME, "1.1.1.1").values == ("b.example",)
+    assert [rdata.to_text() for rdata in theirs] == ["b.example."]
 
 
 @pytest.mark.parametrize("name", ["example.com", "_acme-challenge.example.com", "xn--bcher-kva.example", "a" * 63, "."])

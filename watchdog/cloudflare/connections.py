@@ -222,7 +222,9 @@ class _Connection(asyncio.Protocol):
             self._heads += len(data)
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as strange:
+        except HttpParserUpgrade:
+            self._break("the other side wants to speak another protocol, which nobody asked for")
+        except HttpParserError as strange:
             self._break(f"{strange}")
         else:
             if not self._status and self._heads > LONGEST_HEAD:

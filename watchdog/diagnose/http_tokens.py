@@ -101,7 +101,7 @@ def _is_ours(token: HttpToken, pack: Pack) -> bool:
 
 async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach: Reach) -> tuple[list[Finding], bool]:
     """What is found of one token, and whether its page was read and has it."""
-    from watchdog.diagnose.fetch import Page, fetch  # noqa: PLC0415  aiohttp costs 0.12 s, and few packs have pages
+    from watchdog.diagnose.fetch import Page, fetch  # noqa: PLC0415  it imports httpx, and few packs have pages
 
     url = urlsplit(token.url)
     host = (url.hostname or "").rstrip(".")

@@ -31,6 +31,7 @@ _OPTION = struct.Struct("!HH")
 _ASKED = 4  # bytes behind the name of a question
 _POINTER, _LONGEST_LABEL = 0xC0, 63
 _IN, _SOA, _OPT = dns.rdataclass.IN, dns.rdatatype.SOA.value, dns.rdatatype.OPT.value
+_CNAME = dns.rdatatype.CNAME
 _EXTENDED_ERROR = 15  # an option (RFC 8914)
 
 
@@ -72,12 +73,13 @@ class Message(NamedTuple):
         return (_plainly(self.wire, self.soa) or text_of(self._name(self.soa))) if self.soa else ""
 
     def owners(self, kind: int) -> list[dns.name.Name]:
-        """Whose the records of one kind are, in their order."""
-        return [self._name(record.owner) for record in self.records if record.kind == kind]
+        """Whose the records of one kind are, in their order, each once."""
+        return list(dict.fromkeys(self._name(record.owner) for record in self.records if record.kind == kind))
 
     def data(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, most: int) -> list[Any]:
-        """The data of a name's records of one kind, each once, of so many records at the most."""
+        """The data of a name's records of one kind, each once, of so many records at the most. There is one CNAME."""
         found = [each for each in self.records if each.kind == kind and self._name(each.owner) == name][:most]
+        found = found[-1:] if kind is _CNAME else found
         return list(dict.fromkeys(dns.rdata.from_wire(_IN, kind, self.wire, each.data, each.size) for each in found))
 
     def _name(self, at: int) -> dns.name.Name:

@@ -137,7 +137,7 @@ def _follow(message: Message, kind: dns.rdatatype.RdataType) -> tuple[tuple[str,
     at = message.asked
     seen = [at]
     while kind is not _CNAME and (alias := message.data(at, _CNAME, MOST_VALUES)):
-        at = alias[-1].target
+        at = alias[0].target
         chain.append(text_of(at))
         if at in seen or len(chain) >= MOST_LINKS:
             return tuple(chain), at, True
