@@ -21,6 +21,7 @@ from watchdog.cloudflare.credential import (
     Standing,
 )
 from watchdog.cloudflare.errors import CloudflareError
+from watchdog.cloudflare.http import Headers, Request
 
 SECRET = "s3cr3t-of-the-house"
 
@@ -175,6 +176,17 @@ def test_printing_a_credential_shows_its_name_alone(make):
     credential = make()
     for shown in (repr(credential), str(credential), f"{credential}", pprint.pformat([credential])):
         assert shown in ("Credential('main')", "[Credential('main')]")
+
+
+def test_printing_a_request_shows_nothing_of_its_headers():
+    request = Request("GET", "/zones", Headers([(b"authorization", f"Bearer {SECRET}".encode())]))
+    assert SECRET not in f"{request!r} {request} {pprint.pformat(request)}"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-more: b", b"a\nb", b"a\x00b"])
+def test_a_value_that_would_end_its_line_makes_no_header(value):
+    with pytest.raises(ValueError, match="control character"):
+        Headers([(b"authorization", value)])
 
 
 @pytest.mark.parametrize(
