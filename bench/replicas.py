@@ -39,7 +39,7 @@ FILLING = 20.0
 """Seconds over which the first looks are spread; a pass is as long, and each ends with a look at the whole fleet."""
 nap = threading.Event().wait
 SERVERS = 2
-HELD = """SELECT instance, account FROM certpack_watchdog.leases WHERE account <> ''
+HELD = """SELECT instance, account, holder FROM certpack_watchdog.leases WHERE account <> ''
   AND expires > extract(epoch FROM clock_timestamp()) * 1000000"""
 ROWS = """SELECT relname, n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_table_size(relid), autovacuum_count
   FROM pg_stat_user_tables WHERE schemaname = 'certpack_watchdog' AND n_tup_upd > 0 ORDER BY n_tup_upd DESC LIMIT 5"""
@@ -183,7 +183,7 @@ def running(
 
 def spread(server: Server, accounts: int, replicas: int) -> bool:
     """Whether every account has a holder, and no holder has two more than another."""
-    counts = Counter(instance for instance, _ in server.execute(HELD))
+    counts = Counter(instance for instance, _, _ in server.execute(HELD))
     return counts.total() == accounts and len(counts) == replicas and max(counts.values()) - min(counts.values()) <= 1
 
 
@@ -252,12 +252,8 @@ def takeover(fleet: Fleet, server: Server, accounts: int, rate: int) -> tuple[in
     with running(fleet, 2, state, accounts, rate) as daemons:
         until(lambda: spread(server, accounts, 2), "two replicas with a share each", daemons)
         all_seen(fleet, range(accounts), "a look at each account", daemons)
-        lost = {
-            name
-            for (name,) in server.execute(
-                "SELECT account FROM certpack_watchdog.leases WHERE holder = 'replica-0' AND account <> ''"
-            )
-        }
+        # Those that it holds: the name of the last holder stays, also of accounts that are not configured here.
+        lost = {account for _, account, holder in server.execute(HELD) if holder == "replica-0"}
         daemons[0].send_signal(signal.SIGKILL)
         daemons[0].wait()
         killed = time.perf_counter()

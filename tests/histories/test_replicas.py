@@ -232,7 +232,11 @@ def test_a_database_clock_that_nobody_heeds_is_noticed(tmp_path, monkeypatch):
 
 def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, monkeypatch):
     enrol = Agenda.enrol
-    monkeypatch.setattr(Agenda, "enrol", lambda self, zones, _, now: enrol(self, zones, set(), now + self.interval))
+
+    def late(self, zones, _, now, accounts=None):
+        enrol(self, zones, set(), now + self.interval, accounts)
+
+    monkeypatch.setattr(Agenda, "enrol", late)
     assert "after its holder went" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
 
 
