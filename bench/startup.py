@@ -1,10 +1,11 @@
 """What the commands cost before they do anything: CPU and memory of whole processes, medians, beside ``--help``.
 
 ``once`` is over one zone that is well. The daemon is started on a state of 5,000 zones with 20 packs each, and measured
-until its first request arrives. ``--before`` names an earlier version, as in ``sweep.py``.
+until its first request arrives. ``--before`` names an earlier version, as in ``sweep.py``; both are measured in turn.
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import statistics
@@ -79,24 +80,46 @@ def filled(version: Version, folder: Path) -> Path:
     return folder
 
 
-def table(name: str, version: Version, rounds: int, address: str) -> None:
-    with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
-        config = str(write_config(Path(small), address, 1, "{requests: 1200, per: 5m}"))
-        state = filled(version, Path(large))
-        measured: dict[str, Callable[[], Cost]] = {
-            "--help": lambda: version.run("--help"),
-            "check-config": lambda: version.run("check-config", "--config", config),
-            "once, one zone that is well": lambda: version.run("once", "--config", config, "--output", "json"),
-            f"run, {LARGE * PACKS:,} packs, to its first request": lambda: until_the_first_request(version, state),
+def measured(version: Version, small: Path, large: Path, address: str) -> dict[str, Callable[[], Cost]]:
+    """What is measured of one version, by name."""
+    config = str(write_config(small, address, 1, "{requests: 1200, per: 5m}"))
+    state = filled(version, large)
+    return {
+        "`--help`": lambda: version.run("--help"),
+        "`check-config`": lambda: version.run("check-config", "--config", config),
+        "`once`, one zone that is well": lambda: version.run("once", "--config", config, "--output", "json"),
+        f"`run`, {LARGE * PACKS:,} packs, to its first request": lambda: until_the_first_request(version, state),
+    }
+
+
+def table(versions: dict[str, Version], rounds: int, address: str) -> None:
+    """All versions in turn, so that a machine that is busy for a while is so for each."""
+    with contextlib.ExitStack() as stack:
+        ways = {
+            name: measured(
+                version,
+                Path(stack.enter_context(tempfile.TemporaryDirectory())),
+                Path(stack.enter_context(tempfile.TemporaryDirectory())),
+                address,
+            )
+            for name, version in versions.items()
         }
-        print(f"\n| {name} | CPU ms | × `--help` | RSS MB |\n|---|--:|--:|--:|")
-        usual = 0.0
-        for what, measure in measured.items():
-            measure()  # the first run may still write bytecode
-            costs = [measure() for _ in range(rounds)]
-            cpu, rss = (statistics.median(getattr(cost, field) for cost in costs) for field in ("cpu", "rss"))
-            usual = usual or cpu
-            print(f"| {what} | {cpu * 1000:.0f} | {cpu / usual:.1f} | {rss:.0f} |")
+        costs: dict[tuple[str, str], list[Cost]] = {}
+        for turn in range(rounds + 1):
+            for name, of_version in ways.items():
+                for what, measure in of_version.items():
+                    cost = measure()
+                    if turn:  # the first run may still write bytecode
+                        costs.setdefault((name, what), []).append(cost)
+    print("\n| | " + " | ".join(f"{name}: CPU ms | × `--help` | MB" for name in versions) + " |")
+    print("|---|" + "--:|--:|--:|" * len(versions))
+    usual: dict[str, float] = {}
+    for what in next(iter(ways.values())):
+        cells = []
+        for name in versions:
+            cpu, rss = (statistics.median(getattr(each, of) for each in costs[name, what]) for of in ("cpu", "rss"))
+            cells.append(f"{cpu * 1000:.0f} | {cpu / usual.setdefault(name, cpu):.1f} | {rss:.0f}")
+        print(f"| {what} | {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -104,10 +127,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--before", type=Path, help="an earlier version: an interpreter that has it, or its tree")
     options = parser.parse_args()
+    versions = {"before": Version(options.before)} if options.before else {}
     with serving("--zones", 1, "--packs", 5, "--percent", 0) as address:
-        table("now", Version(), options.rounds, address)
-        if options.before:
-            table("before", Version(options.before), options.rounds, address)
+        table({**versions, "now": Version()}, options.rounds, address)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ What cannot be delivered within ``PATIENCE`` stays in the outbox: the next run t
 from datetime import timedelta
 
 from watchdog.health import Health
+from watchdog.model.events import EventName
+from watchdog.model.leases import WATCHDOG
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
+from watchdog.state.database import StateError
 from watchdog.version import VERSION
 
 PATIENCE = timedelta(seconds=60)
@@ -31,8 +34,12 @@ async def tell(runtime: Runtime) -> None:
     )
     await pipeline.start()
     try:
+        if (keeper := runtime.keeper) is not None:  # what was told of an account comes with its lease
+            await pipeline.adopt([each for each in (WATCHDOG, *runtime.config.accounts) if keeper.holds(each)])
         await pipeline.after_pass(inventory(components), Health(runtime).standing())
         await pipeline.delivered(PATIENCE)
+    except StateError as error:  # then nobody knows what was told: the next run does
+        runtime.telemetry.logs.write(EventName.ALERT_FAILED, "error", error=str(error))
     finally:
         await pipeline.close()
         await components.memory.writer.flush()

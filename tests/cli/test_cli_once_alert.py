@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from tests.harness.alerting import Receiver
+from tests.harness.postgresql import postgresql
 from watchdog.simulator.scenario import pack_id
 
 FLEET = [{"name": "stuck.example", "packs": [{"status": "deployment_timed_out"}]}]
@@ -95,3 +96,31 @@ def test_with_nobody_to_tell_it_says_so_and_does_nothing(command, cloudflare, co
 def test_a_dry_run_tells_nobody_since_it_could_not_note_it(cron, hook):
     assert "--dry-run writes nothing" in cron("--dry-run").failed(2)
     assert hook.got == []
+
+
+@pytest.fixture(scope="module")
+def server():
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def shared(cron, server, tmp_path, request):
+    """``cron``, over a state in PostgreSQL."""
+    own = server.url(f"cron_{abs(hash(request.node.name))}")
+    cron.config.write_text(cron.config.read_text().replace(f"sqlite:///{tmp_path / 'state.db'}", own))
+    return cron
+
+
+@pytest.mark.real
+def test_people_are_told_once_over_all_runs_where_the_state_is_shared(shared, hook):
+    codes = [shared().code for _ in range(3)]
+    assert (codes, told(hook)) == ([1, 1, 1], [("firing", "other_stage_timed_out", "started")])
+
+
+@pytest.mark.real
+def test_what_was_not_accepted_is_told_by_the_next_run_where_the_state_is_shared(shared, hook):
+    hook.answers.append((503, {}, b""))
+    shared()
+    shared()
+    assert [got.json["id"] for got in hook.got] == [hook.got[0].json["id"]] * 2

@@ -156,9 +156,9 @@ def installed(wheel, tmp_path_factory):
 
 
 @pytest.mark.process
-def test_the_installed_command_says_its_version(installed):
+def test_the_installed_command_says_the_version_that_its_package_has(wheel, installed):
     done = installed("--version")
-    assert (done.returncode, done.stdout) == (0, f"certpack-watchdog {PROJECT['project']['version']}\n")
+    assert (done.returncode, done.stdout) == (0, f"certpack-watchdog {wheel.name.split('-')[1]}\n")
 
 
 @pytest.mark.process

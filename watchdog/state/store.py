@@ -244,12 +244,13 @@ class Store:
                 mine = leases.held(clock, fence, intent.account)
             elif clock is not None:
                 leases.lock(connection, intent.account)
-            if seen is not None:
-                packs.keep(connection, seen)
             try:
-                return restarts.intend(connection, intent, expected, after, mine)
+                intent_id = restarts.intend(connection, intent, expected, after, mine)
             except restarts.NotHeld as lost:
                 raise leases.LeaseLost(fence.of([intent.account]).epochs if fence else {}) from lost
+            if seen is not None:  # the lease is locked by now, as before any other write
+                packs.keep(connection, seen)
+            return intent_id
 
     def intend_each(
         self, wanted: Sequence[Wanted], now: Anchor, fences: Sequence[Fence | None]
@@ -263,12 +264,13 @@ class Store:
         stored: list[int | Exception] = []
         with self._aligned(now) as connection:
             for each in wanted:
-                if each.seen is not None:
-                    packs.keep(connection, each.seen)
                 try:
                     stored.append(restarts.intend(connection, each.intent, each.expected, each.after))
                 except restarts.Stale as stale:
                     stored.append(stale)
+                    continue
+                if each.seen is not None:
+                    packs.keep(connection, each.seen)
         return stored
 
     def _intended(self, wanted: Wanted, now: Anchor, fence: Fence | None) -> int | Exception:
