@@ -589,3 +589,15 @@ async def test_the_journal_says_once_that_people_could_not_be_told_and_again_whe
         await runtime.passes(pack("p1"), count=2)
     failed = [event for event in runtime.kept if event.name == "alert_failed"]
     assert ["dropped=True" in event.detail for event in failed][:2] == [False, True]
+
+
+@in_simulated_time
+async def test_alerts_of_an_account_that_may_have_got_another_name_wait_while_zones_cannot_be_listed(tmp_path, network):
+    async with living(tmp_path, network) as home:
+        await home.passes(gave_up(zone="a.example"), zones=[zone("a.example")], count=2)
+    others, failing = [zone("b.example", "renamed")], Standing(discovery={"renamed": ("unseen", "HTTP 502")})
+    async with living(tmp_path, network, account="renamed") as home:
+        await home.passes(zones=others, standing=failing, count=5)
+        assert [title for title in network.titles() if "a.example" in title and "resolved" in title] == []
+        await home.passes(zones=others, count=5)
+        assert len([title for title in network.titles() if "a.example" in title and "resolved" in title]) == 1

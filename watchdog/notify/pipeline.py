@@ -207,7 +207,8 @@ class Pipeline:
         self._dropped.clear()
         limits = Limits(settings.pending_for, config.schedule.interval, settings.runbooks)
         routes = dict(self._destinations.routes())
-        all_worked = self._alone and all(map(self._worked, config.accounts))
+        # While zones cannot be listed, nobody knows whether an account only got another name.
+        all_known = self._alone and not standing.discovery and all(map(self._worked, config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
@@ -217,7 +218,7 @@ class Pipeline:
                 found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
-            over = retired(missing, config.accounts, config, inventory) if all_worked else frozenset()
+            over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -272,6 +273,7 @@ class Pipeline:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
             certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
+            certain = certain if not standing.discovery else frozenset()  # as above
             for account in self._strangers.due(log, found, certain, now):
                 await self._retire_account(account, log.split([account])[0], now)
         except LeaseLost as lost:

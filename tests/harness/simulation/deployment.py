@@ -376,6 +376,8 @@ class Process:
                 self._awaited.remove(each)
                 _, do, args = each
                 do(*args)
+                if self.machine.process is not self:  # it was killed: nothing else can be done to it
+                    return False
         return self.loop in self.history.turns.loops and self.loop not in self.history.turns.stopped
 
     def _over(self):
