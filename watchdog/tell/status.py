@@ -72,6 +72,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_NOTHING_YET = (
+    "No zone was seen yet, so nothing is known. `certpack-watchdog check-config --online` says whether the credentials"
+    " work and which zones they find."
+)
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to see. ``zone`` is a pattern, and shows what is well too; ``width`` counts columns."""
 
@@ -190,6 +196,8 @@ class _Report:
     # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _sum(self) -> str:
+        if not self._overview.zones and not self._overview.packs:  # nobody may say that none needs you
+            return _NOTHING_YET
         text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}"
         if self._needing:
             text += f"; {self._needing} {'needs' if self._needing == 1 else 'need'} you"
