@@ -143,7 +143,7 @@ class LawsOfSeveral(Laws):
         """A process is there no more, or does nothing for a while: another is to work what it held."""
         for account, row in leases.items():
             if account in self.shares and self.instances.get(row.instance) == life:
-                self._gone[account] = self._time.seconds
+                self._gone[account] = self._time.seconds, row.epoch
 
     def look_at(self, leases, now):
         """The leases are so now, by the database's clock: somebody holds each, and works it."""
@@ -160,7 +160,7 @@ class LawsOfSeveral(Laws):
         if self.stormy or self._blind_until == math.inf:
             return
         since = max(able_since, self._blind_until)
-        self._worked_again(max(since, self._lost[-1]))
+        self._worked_again(max(since, self._lost[-1]), leases)
         for account in self.shares:
             allowed = self._interval + self._attention + SLACK
             idle = seconds - max(self._worked.get(account, 0.0), since)
@@ -181,11 +181,15 @@ class LawsOfSeveral(Laws):
         if found and process.runs not in found:
             self.broken(f"life {process.number} runs {process.runs}, and the database says {found}")
 
-    def _worked_again(self, since):
-        """Once its holder is gone, and nobody else has gone or come ``since``: within the issue's own words."""
+    def _worked_again(self, since, leases):
+        """Once its holder is gone, and nobody else has gone or come ``since``: within the issue's own words.
+
+        One that was only stopped for a while and still has the lease goes on with its usual turns.
+        """
         allowed = self.lease + self._poll + self._attention + SLACK + LOOKED_AT_EVERY
-        for account, at in list(self._gone.items()):
-            if self._worked.get(account, 0.0) > at:
+        for account, (at, epoch) in list(self._gone.items()):
+            kept = leases[account].epoch == epoch and self._time.seconds - at > self.lease + HEARD * self._poll
+            if kept or self._worked.get(account, 0.0) > at:
                 del self._gone[account]
             elif (idle := self._time.seconds - max(at, since)) > allowed:
                 self.broken(f"{account} is not worked {idle:.0f} s after its holder went; {allowed:.0f} s are allowed")
@@ -198,14 +202,15 @@ class LawsOfSeveral(Laws):
         for (_, host, _, body), life in zip(people.got, people.senders, strict=True):
             if host != plan.HOOK or not body:
                 continue
-            message = json.loads(body)
+            message, doubled = json.loads(body), set[str]()
             for alert in message["alerts"]:
                 name, kind = alert["fingerprint"], alert["kind"]
                 before = last.get(name)
                 last[name] = kind, life, message["id"]
                 if before is None or before[1] == life or kind == "lasting" or before[0] != kind:
                     continue
-                self.doubles[alert["account"] or ""] += 1
+                doubled.add(alert["account"] or "")
+            self.doubles.update(doubled)  # a message counts once, however many alerts are in it
         for account, doubles in self.doubles.items():
             if doubles > max(0, self.taken[account] - 1):
                 self.broken(f"{account}: {doubles} things were told twice, and its lease changed hands less often")
