@@ -6,6 +6,7 @@ with; ``tests/tell/test_listener_limits.py`` tries it.
 """
 
 import asyncio
+import errno
 import socket
 from ipaddress import ip_address
 from typing import Any
@@ -37,11 +38,16 @@ class ListenError(Exception):
 
 
 def bind(address: str) -> socket.socket:
-    """A socket on ``host:port``, an IPv6 host in brackets. Raises ``ListenError``."""
+    """A socket on ``host:port``, an IPv6 host in brackets.
+
+    Raises ``ListenError``, and ``OSError`` where there is no descriptor left: no other address would help.
+    """
     host, _, port = address.rpartition(":")
     try:
         return listen(host.strip("[]"), int(port))
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE}:
+            raise
         why = getattr(error, "strerror", None) or str(error)
         text = f"web.listen: cannot listen on {address}: {why}; choose another address or port"
         raise ListenError(text) from error
