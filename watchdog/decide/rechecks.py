@@ -27,14 +27,24 @@ def is_stuck_universal(pack: Pack) -> bool:
 
 
 def is_due(pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> bool:
-    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before."""
+    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before.
+
+    Never of a pack whose method is not known: it has to be named, and another one changes the order.
+    """
     last = diagnosis.rechecked_at if diagnosis is not None else None
     if is_stuck_universal(pack):
         return last is None or not last <= now < last + UNIVERSAL_EVERY
-    if diagnosis is None or not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
+    if not pack.validation.method or diagnosis is None:
+        return False
+    if not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
         return False
     if last is None:
         return True
     if not diagnosis.tokens:  # whatever was asked before, something was in the way
         return now >= last + MENDED_EVERY
     return diagnosis.tokens != fingerprint(pack.validation.every_token) or now >= last + SAME_TOKENS_EVERY
+
+
+def is_as_it_was(fresh: Pack, pack: Pack) -> bool:
+    """Whether a pack that was read again right before is still the one to ask about."""
+    return (fresh.status, fresh.validation.method) == (pack.status, pack.validation.method)
