@@ -74,6 +74,11 @@ def test_in_the_last_hours_of_a_renewal_they_are_rechecked_every_20_minutes(too_
     assert is_due(pack, asked(ago, PLACED, tokens=fingerprint((TOKEN,))), NOW) == due
 
 
+def test_no_pack_is_rechecked_whose_method_nobody_names():
+    nameless = replace(WAITING, validation=Validation("", (TOKEN,)))  # another method would change the order
+    assert not is_due(nameless, asked(None, PLACED), NOW)
+
+
 def test_other_tokens_are_rechecked_at_once_when_they_are_placed_and_never_before():
     assert is_due(WAITING, asked(SECOND, PLACED, tokens="others"), NOW)
     assert not is_due(WAITING, asked(SECOND, tokens="others"), NOW)

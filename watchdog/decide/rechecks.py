@@ -34,11 +34,16 @@ def is_stuck_universal(pack: Pack) -> bool:
 
 
 def is_due(pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> bool:
-    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before."""
+    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before.
+
+    Never of a pack whose method is not known: it has to be named, and another one changes the order.
+    """
     last = diagnosis.rechecked_at if diagnosis is not None else None
     if is_stuck_universal(pack):
         return last is None or not last <= now < last + UNIVERSAL_EVERY
-    if diagnosis is None or not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
+    if not pack.validation.method or diagnosis is None:
+        return False
+    if not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
         return False
     if last is None:
         return True
@@ -54,3 +59,8 @@ def same_tokens_at(pack: Pack, last: datetime) -> datetime:
     if window is None or last >= window.closes_at:
         return hour_later
     return min(hour_later, max(last + LAST_CHANCE_EVERY, last_chance(window)))
+
+
+def is_as_it_was(fresh: Pack, pack: Pack) -> bool:
+    """Whether a pack that was read again right before is still the one to ask about."""
+    return (fresh.status, fresh.validation.method) == (pack.status, pack.validation.method)
