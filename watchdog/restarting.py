@@ -154,22 +154,34 @@ class Restarting:
 
     def _may_recheck(self, zone: ZoneRef, pack: Pack) -> bool:
         components, rules = self._components, self._components.rules(zone)
-        return rules.enabled and rules.recheck and not components.dry_run and components.watched.watches(zone, pack)
+        if not rules.enabled or not rules.recheck or components.dry_run:
+            return False
+        return components.watched.watches(zone, pack) and not components.clients[zone.account].recheck_held(zone.id)
 
     async def recheck(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None) -> None:
-        """Ask Cloudflare to look now, where that may help: its own next look may be hours away, or never come."""
-        components, now = self._components, self._ledger.now()
+        """Ask Cloudflare to look now, where that may help: its own next look may be hours away, or never come.
+
+        The pack is read again first: a method that somebody has changed meanwhile would be changed back.
+        """
+        components, memory, now = self._components, self._components.memory, self._ledger.now()
         if not rechecks.is_due(pack, diagnosis, now) or not self._may_recheck(zone, pack):
             return
-        asked = replace(
-            diagnosis or Diagnosis(now, ()), tokens=fingerprint(pack.validation.every_token), rechecked_at=now
-        )
-        components.memory.conclude(zone, pack, decision, now, asked)
-        await components.memory.writer.flush()  # as with a restart: what was asked is known before it is
-        error = await recheck.recheck(pack, components.clients[zone.account])
-        if error or rechecks.is_stuck_universal(pack):  # of which nothing else is ever asked
-            components.memory.note_error(pack, error)
-        self._ledger.record([Event.rechecked(zone, pack, now, decision.reason, error)])
+        client, before = components.clients[zone.account], diagnosis or Diagnosis(now, ())
+        asked = replace(before, tokens=fingerprint(pack.validation.every_token), rechecked_at=now)
+        async with client.reserve(2) as reservation:
+            fresh = await restart.reread(pack, client, reservation)
+            if isinstance(fresh, RestartOutcome) or not rechecks.is_as_it_was(fresh, pack):
+                return  # the next look tells
+            memory.conclude(zone, pack, decision, now, asked)
+            await memory.writer.flush()  # as with a restart: what was asked is known before it is
+            if not self._may_recheck(zone, pack):  # the disk may have taken its time, and a reload come meanwhile
+                return
+            done = await recheck.recheck(pack, client, reservation)
+        if not done.asked:
+            memory.conclude(zone, pack, decision, now, before)
+        if done.error or rechecks.is_stuck_universal(pack):  # of which nothing else is ever asked
+            memory.note_error(pack, done.error)
+        self._ledger.record([Event.rechecked(zone, pack, now, decision.reason, done.error)])
 
 
 def _after(outcome: RestartOutcome, history: History) -> Decision:
