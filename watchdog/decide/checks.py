@@ -19,7 +19,7 @@ from watchdog.model.renewal import RenewalWindow, renewal
 
 LAST_CHANCE = timedelta(hours=3)
 """How long before a restart comes too late one is tried all the same, though the domain's DNS fails or the wait after
-the last restart is not over: time for a few restarts."""
+the last restart is not over: time for a few restarts. Rechecks are more frequent then, too."""
 
 
 class RestartRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,10 +133,11 @@ def is_held_by_diagnosis(case: Case) -> Decision | None:
     if darkness(case.findings) is None:
         return None
     window = renewal(case.pack.expires_at, case.pack.uploaded_at, case.now)
-    return None if window is not None and case.now >= _last_chance(window) else LEAVE[Reason.HELD_BY_DIAGNOSIS]
+    return None if window is not None and case.now >= last_chance(window) else LEAVE[Reason.HELD_BY_DIAGNOSIS]
 
 
-def _last_chance(window: RenewalWindow) -> datetime:
+def last_chance(window: RenewalWindow) -> datetime:
+    """When the last hours begin in which a restart is not too late for the renewal."""
     return window.last_restart_at - LAST_CHANCE
 
 
@@ -184,7 +185,7 @@ def _before_it_is_too_late(due: datetime, window: RenewalWindow, case: Case) -> 
     last = case.history.last_restart_at
     if last is None or case.now >= window.last_restart_at:
         return due
-    return min(due, max(_last_chance(window), last + case.rules.backoff.initial))
+    return min(due, max(last_chance(window), last + case.rules.backoff.initial))
 
 
 def is_over_budget(case: Case) -> Decision | None:
