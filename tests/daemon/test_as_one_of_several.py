@@ -68,7 +68,9 @@ async def beside(start, *others, **last):
     async with start({"a.example": CALM}) as fleet:
         now = fleet.clock.now()
         me = Replica(instance="one-1", name="one", expires=now + TTL, since=now, accounts=("main",))
-        far = replace(lease(fleet), account="far", holder="two", instance="two-1", expires=now - MINUTE, since=now - DAY)
+        far = replace(
+            lease(fleet), account="far", holder="two", instance="two-1", expires=now - MINUTE, since=now - DAY
+        )
         far = replace(far, **{name: now - ago if isinstance(ago, timedelta) else ago for name, ago in last.items()})
         keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
         living = [me, *(replace(me, instance=f"{name}-2", name=name) for name in others)]

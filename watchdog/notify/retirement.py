@@ -38,9 +38,7 @@ def forsaken(alerts: Iterable[Alert], configured: Collection[str]) -> frozenset[
         return frozenset()
     known = {*map(unheld_subject, configured)}
     return frozenset(
-        alert.fingerprint
-        for alert in alerts
-        if alert.reason is Reason.ACCOUNT_UNHELD and alert.subject not in known
+        alert.fingerprint for alert in alerts if alert.reason is Reason.ACCOUNT_UNHELD and alert.subject not in known
     )
 
 
@@ -53,7 +51,7 @@ class Strangers:
     """Accounts that no replica is configured with and of which alerts are stored, and since when that is known."""
 
     def __init__(self, *, once: bool) -> None:
-        """``once`` where there is a single pass: then only who may have been renamed waits, since it was last worked."""
+        """``once`` where there is a single pass: then only what may be renamed waits, since it was last worked."""
         self._once = once
         self._since: dict[str, datetime] = {}
 
