@@ -316,7 +316,7 @@ Host = Annotated[str, AfterValidator(_host)]
 class PackHosts(BaseModel):
     """A pack by its hosts, all of them: these last, where ids do not."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     hosts: Annotated[tuple[Host, ...], Field(min_length=1), AfterValidator(_host_set)] = Field(
         description="All hosts of the pack, in any order."
