@@ -117,7 +117,7 @@ class Health:
         )
 
     def _accounts_unheld(self) -> dict[str, datetime]:
-        """The accounts that some replica could work, or worked until it died, and none does; and since when it is known.
+        """Accounts that some replica could work, or worked until it died, and none does, and since when that is known.
 
         One that was handed back by a replica that stopped is none: somebody meant it to stop.
         """
