@@ -27,8 +27,8 @@ LONGEST_WAIT = timedelta(minutes=15)
 OLDEST = timedelta(days=3)
 """A weekend. What lasts longer is said again by then, and what is over is news to nobody."""
 TRIED_FOR = timedelta(hours=1)
-"""How long a message is tried after a start, however old it seems then: the clock of a machine that was just switched on
-may be ahead by days, and what was dropped for that would be told to nobody."""
+"""How long a message is tried after a start, however old it seems: the clock of a machine that was just started may be
+ahead by days, and what was dropped for that would be told to nobody."""
 MOST = 200
 """Messages to one destination: many days of bad news, and still few enough to be read."""
 HOPELESS_TRIES = 3
