@@ -34,6 +34,7 @@ class Server:
         self._time, self._laws = time, laws
         self._written = []  # what the transaction under way has written, as calls of the laws
         self.wrong = timedelta(0)
+        self._micros = None, 0
         self.trouble = ""
         self.full = False
         self._driver = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
@@ -50,7 +51,11 @@ class Server:
         return self._time.true() + self.wrong
 
     def micros(self):
-        return (self.now() - _EPOCH) // _MICROSECOND
+        """The same as it is stored."""
+        moment = self._time.seconds, self.wrong
+        if self._micros[0] != moment:  # it is asked many times at a moment
+            self._micros = moment, (self.now() - _EPOCH) // _MICROSECOND
+        return self._micros[1]
 
     @contextmanager
     def transaction(self, life):
