@@ -17,8 +17,8 @@ from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.sliding_window import Allowance
+from watchdog.components import Components, Configured, Diagnoser, kept
 from watchdog.config.schema import AccountConfig, Config, RestartPolicy
-from watchdog.cycle import Components, Configured, Diagnoser, kept
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules

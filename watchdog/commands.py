@@ -18,6 +18,7 @@ from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
+from watchdog.deciding import decided
 from watchdog.diagnose.zone import inactive
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, darkness, obstacle
@@ -150,7 +151,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         _check(cycle, seen.zone, pack, diagnosis, force=force)
         if force:
             runtime.components.memory.reset(pack)
-        outcome = await cycle.restart(seen.zone, pack, diagnosis, force=force)
+        outcome = await cycle.restarting.restart(seen.zone, pack, diagnosis, force=force)
         await runtime.components.memory.writer.flush()
         if outcome.reason is not Reason.RESTARTED:
             text = f"not restarted, {outcome.reason}: {outcome.error or f'it is now {outcome.pack.status}'}"
@@ -179,7 +180,7 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     cycle = runtime.passes.cycle
     memory, now = cycle.components.memory, cycle.components.clock.now()
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
-    memory.conclude(zone, pack, cycle.decide(zone, pack, diagnosis, now), now, diagnosis)
+    memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
@@ -233,7 +234,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
             "only an advanced pack in validation_timed_out can be restarted"
         )
-    decision = cycle.decide(zone, pack, diagnosis, cycle.now())
+    decision = decided(cycle.components, zone, pack, diagnosis, cycle.ledger.now())
     if decision.do is not Do.RESTART and not force:
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         found = diagnosis.findings if diagnosis and REASONS[decision.reason].needs_a_person else ()

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Coroutine
 from datetime import datetime, timedelta
 
-from watchdog.cycle import Components, Cycle, Slots
+from watchdog.components import Components
+from watchdog.cycle import Cycle, Slots
 from watchdog.model.events import Event
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport
@@ -37,13 +38,13 @@ class Passes:
     async def run_pass(self, length: timedelta) -> PassReport:
         """Watch every zone that is due within ``length``, for at most that long."""
         components, cycle = self.components, self.cycle
-        began, start, horizon = cycle.now(), components.clock.monotonic(), self._steady() + length
-        cycle.report.started_at, cycle.report.dry_run = began, components.dry_run
+        began, start, horizon = cycle.ledger.now(), components.clock.monotonic(), self._steady() + length
+        cycle.ledger.report.started_at, cycle.ledger.report.dry_run = began, components.dry_run
         for account in self._slots.keys() - components.clients.keys():
             del self._slots[account]
         components.budget.merge(await components.memory.refresh())
         if silences := await components.memory.follow_silences(began):
-            cycle.publish(components.telemetry.happened, silences)
+            cycle.ledger.publish(components.telemetry.happened, silences)
         if components.diagnoser is not None:
             components.diagnoser.begin_pass()
         self._parts, self._horizon = {}, horizon
@@ -55,10 +56,10 @@ class Passes:
             await asyncio.wait(left, timeout=patience)
         self._horizon = None
         await components.memory.writer.flush()
-        report, cycle.report = cycle.report, PassReport(cycle.now())
+        report, cycle.ledger.report = cycle.ledger.report, PassReport(cycle.ledger.now())
         report.waiting = components.agenda.waiting(horizon)
         report.seconds = components.clock.monotonic() - start
-        cycle.publish(components.telemetry.passed, report)
+        cycle.ledger.publish(components.telemetry.passed, report)
         return report
 
     def begin_parts(self) -> None:
@@ -109,7 +110,7 @@ class Passes:
 
     async def tidy(self) -> None:
         """Forget zones and packs that have been gone for long."""
-        components, now = self.components, self.cycle.now()
+        components, now = self.components, self.cycle.ledger.now()
         components.budget.tidy(now)
         await components.memory.tidy(components.zones(), now)
 
@@ -135,8 +136,8 @@ class Passes:
         if client is None:  # a reload has just taken it away
             return
         if accounts := await watched.refresh(account, client, self._steady()):
-            found = Event.discovered(account, before, watched.found[account], self.cycle.now())
-            self.cycle.record([] if found is None else [found])
+            found = Event.discovered(account, before, watched.found[account], self.cycle.ledger.now())
+            self.cycle.ledger.record([] if found is None else [found])
             self.enrol(accounts)
             await self._turns(account, horizon)
 

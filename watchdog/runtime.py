@@ -21,9 +21,9 @@ from watchdog.clock import Enduring, RealClock, SharedClock
 from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.transport import connect
+from watchdog.components import Components
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
-from watchdog.cycle import Components
 from watchdog.decide.budget import Budget, due_since
 from watchdog.keeper import Keeper
 from watchdog.model.clock import Clock, anchor

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
-from watchdog.cycle import Components, Configured, Cycle
+from watchdog.components import Components, Configured
+from watchdog.cycle import Cycle
 from watchdog.decide.budget import Budget
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
@@ -93,7 +94,7 @@ class Stage:
 
     async def again(self, *, force=False):
         """A restart of the pack as it was."""
-        return await self.cycle.restart(WATCHED, self.pack, force=force)
+        return await self.cycle.restarting.restart(WATCHED, self.pack, force=force)
 
     def budget_is_free(self):
         """Whether the account, which may send one restart an hour, may send one of this pack now."""

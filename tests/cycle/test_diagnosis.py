@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from tests.harness.fleet import timed_out
@@ -9,7 +10,7 @@ from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
-from watchdog.simulator.scenario import Fault
+from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
 ZONE, OTHER = "a.example", "b.example"
 CAA = Finding(
@@ -48,7 +49,7 @@ class Diagnoser:
     """Says ``findings`` of a zone's packs after ``delay`` seconds, by status if that matters."""
 
     def __init__(self):
-        self.findings, self.delay, self.asked = {}, {}, []
+        self.findings, self.delay, self.asked, self.meanwhile = {}, {}, [], lambda: None
 
     def begin_pass(self):
         pass
@@ -57,6 +58,7 @@ class Diagnoser:
         zone = next(host for host in pack.hosts if not host.startswith("*."))
         self.asked.append((zone, pack.status))
         await asyncio.sleep(self.delay.get(zone, 0))
+        self.meanwhile()
         found = self.findings.get((zone, pack.status), self.findings.get(zone, ()))
         return tuple(found)
 
@@ -180,6 +182,44 @@ async def test_a_recheck_that_was_refused_is_told_until_one_is_accepted(start):
         assert "code 10000: Authentication error" in fleet.row(ZONE)["last_error"]
         await fleet.watch(hours=8)
         assert "10000" not in fleet.row(ZONE)["last_error"]
+
+
+@in_simulated_time
+async def test_a_method_that_a_person_has_just_changed_is_not_changed_back_by_a_recheck(start):
+    story = {"stages": {"pending_validation": "6h"}}
+    async with start({ZONE: [timed_out("succeeds", status="pending_validation", story=story)]}) as fleet:
+        diagnoser, life = attended(fleet), fleet.world.pack(zone_id(ZONE), pack_id(ZONE, 0))
+        diagnoser.findings[ZONE, "pending_validation"] = [PLACED]
+        diagnoser.meanwhile = lambda: setattr(life, "validation_method", "http")
+        await fleet.look()
+        assert rechecks(fleet) == []
+        await fleet.watch(minutes=5)
+        assert {request.body for request in rechecks(fleet)} == {'{"validation_method":"http"}'}
+
+
+@in_simulated_time
+async def test_after_a_zone_was_told_to_slow_down_none_of_its_packs_is_rechecked_for_a_while(start):
+    packs = [{**timed_out(), "type": "universal", "hosts": [f"{name}.{ZONE}"]} for name in "abc"]
+    async with start({ZONE: packs}) as fleet:
+        fleet.fault(kind="rate_limited", method="PATCH", times=1)
+        await fleet.watch(minutes=5)
+        assert len(rechecks(fleet)) == 1
+        await fleet.watch(minutes=11)
+        assert len(rechecks(fleet)) == 4  # that one again: nothing was done of it
+
+
+@in_simulated_time
+async def test_a_recheck_that_never_left_is_tried_again_at_the_next_look(start):
+    async with start({ZONE: [{**timed_out(), "type": "universal"}]}) as fleet:
+
+        def refused():
+            raise httpx.ConnectError("refused")
+
+        fleet.wire.before("PATCH", pack_id(ZONE, 0), refused)
+        await fleet.look()
+        assert rechecks(fleet) == []
+        await fleet.watch(minutes=16)
+        assert len(rechecks(fleet)) == 1
 
 
 @in_simulated_time

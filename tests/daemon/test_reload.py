@@ -440,3 +440,20 @@ async def test_a_zone_that_is_taken_out_while_it_is_looked_at_gets_no_recheck(st
         await fleet.watch(minutes=5)
         assert len(fleet.asked("GET", "a.example")) == 1
         assert fleet.asked("PATCH") == []
+
+
+@in_simulated_time
+async def test_a_zone_that_is_taken_out_while_its_recheck_is_noted_gets_none(start):
+    universal = {"type": "universal", "status": "validation_timed_out"}
+    async with start({"a.example": [universal], "b.example": CALM}) as fleet:
+        writer, without = fleet.components.memory.writer, taken_out(fleet)
+        flush = writer.flush
+
+        async def flushed():
+            await flush()
+            writer.flush = flush
+            fleet.runtime.apply(without)
+
+        writer.flush = flushed
+        await fleet.watch(minutes=5)
+        assert fleet.asked("PATCH") == []

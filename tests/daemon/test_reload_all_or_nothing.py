@@ -10,7 +10,7 @@ from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from watchdog import reloading
 from watchdog.building import Building
-from watchdog.cycle import Configured
+from watchdog.components import Configured
 
 STEPS = sorted(name for name in vars(Building) if not name.startswith("_"))
 """Everything that is built: each public method of ``Building``."""

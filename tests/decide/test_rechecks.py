@@ -6,9 +6,10 @@ from tests.harness.values import replace
 from watchdog.decide.rechecks import is_due
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName, fingerprint
 from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation
+from watchdog.model.renewal import CLOSES_BEFORE, VALIDATION_TAKES
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 TOKEN = ManualRecord("TXT", "_acme-challenge.a.example", "t")
 STUCK = Pack(
     id="p",
@@ -54,6 +55,28 @@ def test_no_other_pack_is_rechecked_without_a_reason(pack):
 @pytest.mark.parametrize(("ago", "due"), [(None, True), (HOUR - SECOND, False), (HOUR, True)])
 def test_tokens_that_are_placed_are_rechecked_once_an_hour(ago, due):
     assert is_due(WAITING, asked(ago, PLACED, tokens=fingerprint((TOKEN,))), NOW) == due
+
+
+@pytest.mark.parametrize(
+    ("too_late_in", "ago", "due"),
+    [
+        (2 * HOUR, 20 * MINUTE - SECOND, False),
+        (2 * HOUR, 20 * MINUTE, True),
+        (3 * HOUR, 59 * MINUTE, True),
+        (3 * HOUR + SECOND, 59 * MINUTE, False),
+        (3 * HOUR + SECOND, HOUR, True),
+        (-2 * HOUR, 59 * MINUTE, False),
+    ],
+)
+def test_in_the_last_hours_of_a_renewal_they_are_rechecked_every_20_minutes(too_late_in, ago, due):
+    expires = NOW + too_late_in + VALIDATION_TAKES + CLOSES_BEFORE
+    pack = replace(WAITING, expires_at=expires, uploaded_at=expires - timedelta(days=90))
+    assert is_due(pack, asked(ago, PLACED, tokens=fingerprint((TOKEN,))), NOW) == due
+
+
+def test_no_pack_is_rechecked_whose_method_nobody_names():
+    nameless = replace(WAITING, validation=Validation("", (TOKEN,)))  # another method would change the order
+    assert not is_due(nameless, asked(None, PLACED), NOW)
 
 
 def test_other_tokens_are_rechecked_at_once_when_they_are_placed_and_never_before():

@@ -136,6 +136,13 @@ async def test_a_pack_of_more_hosts_or_fewer_is_another():
 
 
 @in_simulated_time
+async def test_the_host_that_branding_adds_makes_no_other_pack_of_one_that_is_named_by_its_hosts():
+    cloud = sky({"status": "active", "hosts": ["a.example.com", "sni.cloudflaressl.com"]})
+    seen = await poll(cloud, hosted_by("a.example.com"))
+    assert (ids(seen), seen.missing) == ([FIRST], ())
+
+
+@in_simulated_time
 async def test_packs_may_be_named_both_ways_in_one_zone():
     cloud = sky({"status": "active", "hosts": ["a.example.com"]}, {"status": "active"}, {"status": "active"})
     seen = await poll(cloud, replace(pinned_to(SECOND), hosts=frozenset({("a.example.com",)})))

@@ -223,7 +223,7 @@ def test_the_scrape_job_has_the_name_that_the_rules_expect_and_the_port_of_the_d
 
 def said_by(path):
     """The alerts of Prometheus with their severities, and the daemon's, that a page says it is for."""
-    line = path.read_text().splitlines()[2]
+    line = path.read_text().split("\n\n")[1].replace("\n", " ")
     assert line.startswith("Said by ")
     return (
         set(re.findall(r"Prometheus, as `(\w+)` \((\w+)\)", line)),

@@ -1,8 +1,9 @@
-"""The steps of one restart at Cloudflare: reread, send once, settle by reading. ``cycle`` calls them in this order.
+"""The steps of one restart at Cloudflare: reread, send once, settle by reading. ``restarting`` calls them so.
 
 Between the look that found the pack timed out and this moment the world may have moved, so the pack is read again and
-left alone unless it still is timed out. Then ``cycle`` stores the intent: from there on the attempt counts, whatever
-dies. The PATCH is sent once. When its answer does not tell what happened, the pack is read, never patched again.
+left alone unless it still is timed out. Then ``restarting`` stores the intent: from there on the attempt counts,
+whatever dies. The PATCH is sent once. When its answer does not tell what happened, the pack is read, never patched
+again.
 
 Each step takes values and gives one; none raises anything that Cloudflare causes.
 """

@@ -135,9 +135,15 @@ class Client:
                 self._holds.hold_restarts(zone_id, failed)
             raise
 
-    async def recheck_validation(self, zone_id: str, pack_id: str, method: str) -> None:
+    def recheck_held(self, zone_id: str) -> bool:
+        """Whether no recheck is to be sent in this zone now, since it was told to slow down a short while ago."""
+        return self._holds.held(Operation.RECHECK_VALIDATION, zone_id) is not None
+
+    async def recheck_validation(
+        self, zone_id: str, pack_id: str, method: str, reservation: Reservation | None = None
+    ) -> None:
         """Ask for an immediate check of a pack that is pending validation, by the ``method`` it already has. Once."""
-        await self._sender.send(endpoints.recheck_validation(zone_id, pack_id, method))
+        await self._sender.send(endpoints.recheck_validation(zone_id, pack_id, method), reservation)
 
     # ── zones ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -35,7 +35,7 @@ from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
 from watchdog.model.names import canonical
-from watchdog.model.packs import pack_key
+from watchdog.model.packs import is_branding, pack_key
 from watchdog.model.reasons import ALERTS
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
@@ -111,7 +111,7 @@ def _host(text: str) -> str:
 def _host_set(hosts: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(hosts)) < len(hosts):
         raise ValueError("lists the same host twice")
-    return tuple(sorted(hosts))
+    return tuple(sorted([host for host in hosts if not is_branding(host)] or hosts))
 
 
 def _label(text: str) -> str:
@@ -316,7 +316,7 @@ Host = Annotated[str, AfterValidator(_host)]
 class PackHosts(BaseModel):
     """A pack by its hosts, all of them: these last, where ids do not."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     hosts: Annotated[tuple[Host, ...], Field(min_length=1), AfterValidator(_host_set)] = Field(
         description="All hosts of the pack, in any order."

@@ -3,9 +3,9 @@
 Where the budget is short, the pack that has been due for longest goes first; else whoever is looked at first would take
 it hour after hour, and another starve. A pack that nobody has looked at lately has lost its place in the queue.
 
-Arithmetic, like all of this room: the time is handed in, nothing is stored. ``cycle`` tells it of every restart before
-the first await (two restarts must not share the last place of the hour) and of every decision; at a start it is told
-what ``state`` knows of the last hour.
+Arithmetic, like all of this room: the time is handed in, nothing is stored. ``restarting`` tells it of each restart
+before the first await (two restarts must not share the last place of the hour) and of every decision; at a start it is
+told what ``state`` knows of the last hour.
 """
 
 from collections import Counter, deque
@@ -77,8 +77,13 @@ class Budget:
 
     def leave(self, account: str, key: PackKey) -> None:
         """A pack was looked at and does not wait for the budget."""
-        if (queue := self._queues.get(account)) is not None:
-            queue.pop(key, None)
+        self.leave_all(account, (key,))
+
+    def leave_all(self, account: str, keys: Iterable[PackKey]) -> None:
+        """Packs were looked at and do not wait for the budget. Of nearly all accounts none ever does."""
+        if queue := self._queues.get(account):
+            for key in keys:
+                queue.pop(key, None)
 
     def forget(self, key: PackKey) -> None:
         """There is no such pack any more."""

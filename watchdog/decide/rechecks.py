@@ -1,17 +1,24 @@
 """When Cloudflare is asked to check a validation at once, with the method it has. That spends nothing.
 
 Its own next check may be four hours away. So it is asked once all tokens are where they should be and nothing certain
-is in the way, again at once when such an obstacle is gone, and, of a universal pack that timed out, which it restarts
-for nobody, a few times a day: that is the documented first remedy (cloudflare-docs, universal-ssl/troubleshooting).
+is in the way, again at once when such an obstacle is gone, more often in the last hours of a renewal, and, of a
+universal pack that timed out, which it restarts for nobody, a few times a day: that is the documented first remedy
+(cloudflare-docs, universal-ssl/troubleshooting).
 """
 
 from datetime import datetime, timedelta
 
+from watchdog.decide.checks import last_chance
 from watchdog.model.findings import Diagnosis, fingerprint, obstacle, placed
 from watchdog.model.packs import UNIVERSAL, VALIDATION_TIMED_OUT, Pack
+from watchdog.model.renewal import renewal
 
 SAME_TOKENS_EVERY = timedelta(hours=1)
 """How often Cloudflare is asked to check the same tokens."""
+
+LAST_CHANCE_EVERY = timedelta(minutes=20)
+"""The same in the last hours of a renewal: an authority that comes back then must be asked before the window closes.
+Three an hour leave two of Let's Encrypt's five failed authorizations to Cloudflare's own checks."""
 
 MENDED_EVERY = timedelta(minutes=12)
 """How soon it is asked again of the same tokens where an obstacle has gone: each check may cost a failed authorization,
@@ -27,14 +34,33 @@ def is_stuck_universal(pack: Pack) -> bool:
 
 
 def is_due(pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> bool:
-    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before."""
+    """Whether to ask now. ``diagnosis`` is the last one, which says what was asked before.
+
+    Never of a pack whose method is not known: it has to be named, and another one changes the order.
+    """
     last = diagnosis.rechecked_at if diagnosis is not None else None
     if is_stuck_universal(pack):
         return last is None or not last <= now < last + UNIVERSAL_EVERY
-    if diagnosis is None or not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
+    if not pack.validation.method or diagnosis is None:
+        return False
+    if not placed(diagnosis.findings) or obstacle(diagnosis.findings) is not None:
         return False
     if last is None:
         return True
     if not diagnosis.tokens:  # whatever was asked before, something was in the way
         return now >= last + MENDED_EVERY
-    return diagnosis.tokens != fingerprint(pack.validation.every_token) or now >= last + SAME_TOKENS_EVERY
+    return diagnosis.tokens != fingerprint(pack.validation.every_token) or now >= same_tokens_at(pack, last)
+
+
+def same_tokens_at(pack: Pack, last: datetime) -> datetime:
+    """When to ask again of the tokens that were asked of ``last``."""
+    hour_later = last + SAME_TOKENS_EVERY
+    window = renewal(pack.expires_at, pack.uploaded_at, last)
+    if window is None or last >= window.closes_at:
+        return hour_later
+    return min(hour_later, max(last + LAST_CHANCE_EVERY, last_chance(window)))
+
+
+def is_as_it_was(fresh: Pack, pack: Pack) -> bool:
+    """Whether a pack that was read again right before is still the one to ask about."""
+    return (fresh.status, fresh.validation.method) == (pack.status, pack.validation.method)

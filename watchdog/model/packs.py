@@ -236,8 +236,17 @@ def _remembered(pack: Pack) -> tuple[object, ...]:
 
 
 def host_set(pack: Pack) -> tuple[str, ...]:
-    """The pack's hosts, sorted, in the form that names are compared in."""
-    return tuple(sorted(canonical(host) for host in pack.hosts))
+    """The pack's hosts, sorted, in the form that names are compared in; without what branding adds."""
+    return tuple(sorted(canonical(host) for host in pack.hosts if not is_branding(host)))
+
+
+def is_branding(host: str) -> bool:
+    """Whether it is a host of Cloudflare's own that branding adds to an order: nobody else validates or serves it.
+
+    >>> is_branding("sni.cloudflaressl.com")
+    True
+    """
+    return host.endswith(".cloudflaressl.com")
 
 
 def pack_key(pack_id: str) -> str:

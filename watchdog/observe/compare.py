@@ -1,7 +1,7 @@
 """What is new in a look: the events it makes, and what it changes in what is known.
 
 Arithmetic: no I/O, no clock, no dice, no logging. From what was known of a zone and one observation to a
-``Difference``, which ``cycle`` hands to ``state`` to keep and to the log to write. What is to be done about a pack is
+``Difference``, which ``ledger`` hands to ``state`` to keep and to the log to write. What is to be done about a pack is
 not asked here.
 """
 

@@ -2,8 +2,8 @@
 
 An intent is written and synced before ``intend`` returns, for it cannot be made again. Those of zones that act at once
 are written together: what comes while the disk syncs waits for the next time. Where the disk does not take it, or
-another process has just restarted the pack, nothing may be sent. Only ``cycle`` calls this, from the loop's thread; an
-intent that a dead process left open is settled at the next start by ``runtime``.
+another process has just restarted the pack, nothing may be sent. Only ``restarting`` calls this, from the loop's
+thread; an intent that a dead process left open is settled at the next start by ``runtime``.
 """
 
 import asyncio
