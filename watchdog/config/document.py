@@ -182,7 +182,8 @@ class _Reading:
         self.anchors: dict[str, _Anchored] = {}
         self.values = 0
         self.characters = 0
-        self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
+        self.deepest = 0  # levels, of what an alias may repeat or of all
+        self.events: Iterator[Any] = iter(())
 
     def document(self) -> Document:
         try:
@@ -195,11 +196,12 @@ class _Reading:
         return document
 
     def whole(self) -> dict[str, Any]:
+        self.events = iter(PARSER(self.text).get_event, None)  # ``yaml.parse`` asks twice for each
         next(self.events)
         if type(next(self.events)) is yaml.StreamEndEvent:
             raise self.refusal(0, "is empty")
         top = next(self.events)
-        data, _ = self.value(top, (), 0)
+        data = self.value(top, (), 0)
         next(self.events)
         after = next(self.events)
         if type(after) is not yaml.StreamEndEvent:
@@ -210,11 +212,10 @@ class _Reading:
             raise self.refusal(top, "must hold keys and values at its top level", "as in `key: value`")
         return data
 
-    def value(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
-        """The value that begins with ``event``, and how deep it is nested."""
-        kind = type(event)
+    def value(self, event: Any, where: Where, depth: int) -> Any:
+        """The value that begins with ``event``."""
         self.values += 1
-        if kind is yaml.AliasEvent:
+        if type(event) is yaml.AliasEvent:
             return self.alias(event, depth)
         if event.tag is not None:
             raise self.refusal(event, "YAML tags (words that begin with `!`) are not read here", "quote the value")
@@ -222,39 +223,39 @@ class _Reading:
             raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels")
         if self.values > MAX_VALUES:
             raise self.refusal(event, f"holds more than {MAX_VALUES:,} values")
-        if event.anchor is None:
-            return self.plain_or_nested(event, where, depth)
+        if event.anchor is not None:
+            return self.anchored(event, where, depth)
+        if depth > self.deepest:
+            self.deepest = depth
+        return self.plain_or_nested(event, where, depth)
+
+    def anchored(self, event: Any, where: Where, depth: int) -> Any:
         anchored = self.anchors[event.anchor] = _Anchored()
-        values, characters = self.values, self.characters
-        data, height = self.plain_or_nested(event, where, depth)
-        anchored.data, anchored.height, anchored.values = data, height, self.values - values + 1
+        values, characters, deepest, self.deepest = self.values, self.characters, self.deepest, depth
+        anchored.data = self.plain_or_nested(event, where, depth)
+        anchored.values, anchored.height = self.values - values + 1, self.deepest - depth
         anchored.characters = self.characters - characters
         anchored.open = False
-        return data, height
+        self.deepest = max(deepest, self.deepest)
+        return anchored.data
 
-    def plain_or_nested(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
+    def plain_or_nested(self, event: Any, where: Where, depth: int) -> Any:
         kind = type(event)
         if kind is yaml.ScalarEvent:
             self.characters += len(event.value)
-            return (plain(event.value) if event.implicit[0] else event.value), 0
-        if kind is yaml.SequenceStartEvent:
-            return self.sequence(where, depth)
-        return self.mapping(where, depth)
+            return plain(event.value) if event.implicit[0] else event.value
+        return self.sequence(where, depth) if kind is yaml.SequenceStartEvent else self.mapping(where, depth)
 
-    def sequence(self, where: Where, depth: int) -> tuple[list[Any], int]:
+    def sequence(self, where: Where, depth: int) -> list[Any]:
         items: list[Any] = []
-        height = 0
         while type(event := next(self.events)) is not yaml.SequenceEndEvent:
             at = (*where, len(items))
             self.lines[at] = event.start_mark.line + 1
-            item, below = self.value(event, at, depth + 1)
-            items.append(item)
-            height = max(height, below + 1)
-        return items, height
+            items.append(self.value(event, at, depth + 1))
+        return items
 
-    def mapping(self, where: Where, depth: int) -> tuple[dict[str, Any], int]:
+    def mapping(self, where: Where, depth: int) -> dict[str, Any]:
         entries: dict[str, Any] = {}
-        height = 0
         while type(event := next(self.events)) is not yaml.MappingEndEvent:
             key, line = self.key(event, where), event.start_mark.line + 1
             at = (*where, key)
@@ -263,9 +264,8 @@ class _Reading:
                 self.value(next(self.events), (*at, ""), depth + 1)
                 continue
             self.lines[at] = line
-            entries[key], below = self.value(next(self.events), at, depth + 1)
-            height = max(height, below + 1)
-        return entries, height
+            entries[key] = self.value(next(self.events), at, depth + 1)
+        return entries
 
     def key(self, event: Any, where: Where) -> str:
         line = event.start_mark.line + 1
@@ -286,7 +286,7 @@ class _Reading:
         self.characters += len(key)
         return key
 
-    def alias(self, event: Any, depth: int) -> tuple[Any, int]:
+    def alias(self, event: Any, depth: int) -> Any:
         anchored = self.anchors.get(event.anchor)
         if anchored is None:
             raise self.refusal(event, "refers to an anchor that does not exist", _QUOTE_STAR)
@@ -300,7 +300,8 @@ class _Reading:
             raise self.refusal(event, f"is larger than {MAX_MIB} MiB once its aliases are expanded")
         if depth + anchored.height > MAX_DEPTH:
             raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels once its aliases are expanded")
-        return anchored.data, anchored.height
+        self.deepest = max(self.deepest, depth + anchored.height)
+        return anchored.data
 
     def fault(self, line: int, where: Where, what: str, hint: str = "") -> None:
         """A fault besides which the rest of the file can be judged."""

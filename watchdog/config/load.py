@@ -134,7 +134,8 @@ def _empty_settings(value: Any, where: Where) -> Iterator[Where]:
     """The places of all settings without a value, and of all list items without one."""
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _empty_settings(below, (*where, key))
+            if not isinstance(below, str):  # nearly all are
+                yield from _empty_settings(below, (*where, key))
     elif isinstance(value, list):
         for number, below in enumerate(value):
             yield from _empty_settings(below, (*where, number))

@@ -282,6 +282,14 @@ class ZoneConfig(Block):
         """What operators call the zone."""
         return self.name or self.id or ""
 
+    def ref(self) -> ZoneRef:
+        """The zone as the rest of the program knows it."""
+        if self.packs == "all":
+            return ZoneRef(self.account, self.label, self.id or "")
+        ids = frozenset(pack for pack in self.packs if isinstance(pack, str))
+        hosts = frozenset(pack.hosts for pack in self.packs if isinstance(pack, PackHosts))
+        return ZoneRef(self.account, self.label, self.id or "", ids, hosts)
+
 
 class Schedule(Block):
     """How often zones are looked at."""
@@ -596,13 +604,4 @@ class Config(Block):
 
     def zone_refs(self) -> list[ZoneRef]:
         """The configured zones as the rest of the program knows them."""
-        return [
-            ZoneRef(
-                account=zone.account,
-                label=zone.label,
-                id=zone.id or "",
-                packs=frozenset(pack for pack in zone.named_packs() if isinstance(pack, str)),
-                hosts=frozenset(pack.hosts for pack in zone.named_packs() if isinstance(pack, PackHosts)),
-            )
-            for zone in self.zones
-        ]
+        return [zone.ref() for zone in self.zones]
