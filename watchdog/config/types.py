@@ -29,8 +29,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from watchdog.config.document import plain
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
+from watchdog.config.reading import plain
 from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
