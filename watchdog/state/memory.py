@@ -5,7 +5,7 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 (``decide``). Only ``ledger`` and what lies above it call it, from the loop's thread.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
@@ -367,7 +367,7 @@ class Memory:
         for key in difference.forgotten:
             self._forget(key)
         for known in difference.packs:
-            self._put(known)
+            self._put(known.pack.zone_id, [known])
         self.revision += 1
 
     def conclude(
@@ -378,26 +378,52 @@ class Memory:
         Without a new ``diagnosis`` the last one stays, until the pack is well.
         """
         then = self.known(pack)
-        since = then.since if then and then.pack.status == pack.status else now
-        last = then.diagnosis if then else None
-        if diagnosis is None and pack.status not in HEALTHY:
-            diagnosis = last
-        if diagnosis is not last:
-            self.writer.changes.diagnoses[pack.key] = diagnosis
-        elif then and then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+        known = self._concluded(zone, pack, then, decision, now, diagnosis)
+        if known is None:
             return False
-        self._put(
-            Remembered(
-                account=zone.account,
-                zone=zone.label,
-                pack=pack,
-                since=since,
-                seen_at=now,
-                decision=decision,
-                diagnosis=diagnosis,
-            )
-        )
+        self._put(pack.zone_id, [known])
         return then is None or (then.decision.do, then.decision.reason) != (decision.do, decision.reason)
+
+    def conclude_well(self, zone: ZoneRef, packs: Sequence[Pack], decision: Decision, now: datetime) -> None:
+        """As ``conclude`` for packs of one zone that are well. In a first pass that is every pack of the fleet."""
+        if packs:
+            zone_id = packs[0].zone_id
+            then = self._of(zone_id).get
+            concluded = [self._concluded(zone, pack, then(pack.id), decision, now, None) for pack in packs]
+            self._put(zone_id, [known for known in concluded if known is not None])
+
+    def _concluded(
+        self,
+        zone: ZoneRef,
+        pack: Pack,
+        then: Remembered | None,
+        decision: Decision,
+        now: datetime,
+        diagnosis: Diagnosis | None,
+    ) -> Remembered | None:
+        """What is to be remembered of a pack in place of what was known ``then``; ``None`` where that says it all."""
+        since = now
+        if then is not None:
+            if then.pack.status == pack.status:
+                since = then.since
+            last = then.diagnosis
+            if diagnosis is None and pack.status not in HEALTHY:
+                diagnosis = last
+            if diagnosis is not last:
+                self.writer.changes.diagnoses[pack.key] = diagnosis
+            elif then.pack == pack and then.decision == decision and (then.account, then.zone) == zone.key:
+                return None
+        elif diagnosis is not None:
+            self.writer.changes.diagnoses[pack.key] = diagnosis
+        return Remembered(
+            account=zone.account,
+            zone=zone.label,
+            pack=pack,
+            since=since,
+            seen_at=now,
+            decision=decision,
+            diagnosis=diagnosis,
+        )
 
     def give_up(self, pack: Pack, now: datetime) -> None:
         """Note that no more restarts will be sent."""
@@ -467,12 +493,20 @@ class Memory:
         self.writer.changes.histories[key] = history
         self._changed(key)
 
-    def _put(self, known: Remembered) -> None:
-        self._set(known)
+    def _put(self, zone_id: str, packs: Sequence[Remembered]) -> None:
+        """Remember these packs of one zone from now on, and have them written."""
+        if not packs:
+            return
+        kept = self._of(zone_id) or self._packs.setdefault(zone_id, {})
+        for known in packs:
+            kept[known.pack.id] = known
+        self._revisions[zone_id] = self._revisions.get(zone_id, 0) + 1
+        self.revision += 1
         changes = self.writer.changes
-        changes.packs.append(known)
-        if changes.forgotten and known.pack.key in changes.forgotten:  # seen again before that was written
-            changes.forgotten.remove(known.pack.key)
+        changes.packs += packs
+        if changes.forgotten:  # seen again before that was written
+            again = {known.pack.key for known in packs}
+            changes.forgotten = [key for key in changes.forgotten if key not in again]
 
     def _forget(self, key: PackKey) -> None:
         zone_id, pack_id = key
