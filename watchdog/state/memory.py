@@ -5,6 +5,7 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 (``decide``). Only ``ledger`` and what lies above it call it, from the loop's thread.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -80,6 +81,7 @@ class Memory:
         self._silences_told: tuple[Silence, ...] = ()
         self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
+        self.booked_elsewhere: set[str] = set()  # the accounts of which others have booked, until somebody heeds that
 
     # ── the disk and the clock ───────────────────────────────────────────────────────────────────────────────────
 
@@ -187,6 +189,7 @@ class Memory:
                 # In one go: what is stored meanwhile by an intent is in both or in neither.
                 moment = writer.moment
                 (stored, restarts), self.silences = await writer.ask(lambda: self._stored(moment))
+                self._count(await writer.ask(lambda: self._store.booked(self._boot(moment))), moment)
         except StateError as error:
             writer.error = str(error)
             return []
@@ -197,6 +200,22 @@ class Memory:
                 stored[key] = history
         self._take({key: history for key, history in stored.items() if history != UNTROUBLED})
         return [(account, at + step) for account, at in restarts]
+
+    def _count(self, booked: Iterable[Booked], now: Anchor) -> None:
+        """Note what was booked in all, as a command beside this process books as well.
+
+        Where bookings are by the database's clock, one's own are not told apart from others; all of those are stored.
+        """
+        found: dict[str, Counter[tuple[float, int]]] = {}
+        for account, until, requests in booked:
+            if self._tenure.keeps(account):
+                found.setdefault(account, Counter())[until - self._ahead(now), requests] += 1
+        for account, all_there_are in found.items():
+            mine = Counter(self.booked.get(account, ()))
+            if all_there_are - mine:
+                unwritten = Counter() if self._store.shared else mine
+                self.booked[account] = sorted((all_there_are | unwritten).elements())
+                self.booked_elsewhere.add(account)
 
     async def follow_silences(self, now: datetime) -> list[Event]:
         """Forget silences whose time is over; gives what is new of all since this was last asked."""
