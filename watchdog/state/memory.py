@@ -477,7 +477,7 @@ class Memory:
         self.writer.changes.of_leases += [event.journal_line for event in events]
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
-        """Forget packs that are gone for a week or whose zone has moved, zones unwatched for as long, old journal lines.
+        """Forget packs that are gone or whose zone moved a week ago, zones unwatched for that long, old journal lines.
 
         Packs that the configuration names are kept: by what they were, the one that took their place is found.
         """
