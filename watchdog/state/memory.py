@@ -477,20 +477,22 @@ class Memory:
         self.writer.changes.of_leases += [event.journal_line for event in events]
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
-        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.
+        """Forget packs that are gone or whose zone moved a week ago, zones unwatched for that long, old journal lines.
 
         Packs that the configuration names are kept: by what they were, the one that took their place is found.
         """
         horizon, pinned = now - FORGET_AFTER, {zone.key: zone.packs for zone in zones}
         watched = pinned.keys()
         for zone_id, unread in list(self._unread.items()):
-            if (unread.account, unread.zone) not in watched:
+            key = (unread.account, unread.zone)
+            if key not in watched or self._has_moved(key, zone_id):
                 self._of(zone_id)
         for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
             named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
-            if unwatched or gone:
+            left = known.seen_at < horizon and self._has_moved((known.account, known.zone), known.pack.zone_id)
+            if unwatched or gone or left:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
@@ -499,6 +501,11 @@ class Memory:
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _has_moved(self, key: tuple[str, str], zone_id: str) -> bool:
+        """Whether a zone is another than this at Cloudflare by now: its name stands for another id."""
+        zone = self.zones.get(key)
+        return zone is not None and zone.id not in ("", zone_id)
 
     def _set_history(self, key: PackKey, history: History) -> None:
         before = self._histories.get(key, UNTROUBLED)
