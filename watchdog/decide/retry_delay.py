@@ -23,8 +23,8 @@ restart that ran into it or else from when the trouble was seen:
     other             1
     ================  =====  ==========  ====================================================================
 
-No wait gets longer than the backoff's longest by this, only a CA's limit may. Where a wait ends too late for the
-renewal, the alert about the expiry says so at once (``model.ending``).
+No wait gets longer than the backoff's longest by this, only a CA's limit may. Where that ends too late for the
+renewal, people are told at once; a day that nobody but this table names is not waited for then (``checks``).
 """
 
 from datetime import datetime, timedelta
@@ -93,6 +93,11 @@ def next_restart_at(
         free = _free_at(ran_into_it, authority, limit or _UNSAID)
         due = max(due or free, free)
     return due
+
+
+def knows_the_limit(authority: str, limit: Limit | None) -> bool:
+    """Whether the authority says when its limit ends, in its message or in its documents; else a day is our guess."""
+    return authority == "lets_encrypt" or (limit is not None and limit != _UNSAID)
 
 
 def _free_at(ran_into_it: datetime, authority: str, limit: Limit) -> datetime:
