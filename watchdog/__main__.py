@@ -1,6 +1,6 @@
 """``python -m watchdog`` is ``certpack-watchdog``."""
 
-from watchdog.cli import main
+from watchdog.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

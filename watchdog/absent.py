@@ -1,15 +1,21 @@
-"""Libraries that another takes where they are installed, kept from it: each costs every start its import."""
+"""Parts of libraries that others import and nobody here uses, kept from them: each costs every start its import."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
+from typing import cast
 
 
 @contextmanager
-def absent(*names: str) -> Iterator[None]:
-    """While this lasts, modules of these names cannot be imported, but for those that already are."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # ``None`` is how an import is refused
+def absent(*names: str, instead: Mapping[str, object] | None = None) -> Iterator[None]:
+    """While this lasts, modules of these names cannot be imported, but for those that already are.
+
+    ``instead`` has what is taken for others; they can be imported as they are once this is over.
+    """
+    wanted = dict.fromkeys(names) | dict(instead or {})
+    hidden = {name: module for name, module in wanted.items() if name not in sys.modules}
+    sys.modules.update(cast("dict[str, ModuleType]", hidden))  # ``None`` is how an import is refused
     try:
         yield
     finally:

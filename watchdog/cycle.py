@@ -7,12 +7,15 @@ fault never stops the next. Which zone is next, and how many at once, is the mat
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from watchdog.components import Components
+from watchdog.decide.checks import WELL
+from watchdog.decide.policy import at_sight
 from watchdog.deciding import decided
 from watchdog.ledger import Ledger
 from watchdog.model.decisions import Decision, Do
@@ -58,7 +61,8 @@ class Cycle:
         if not isinstance(observation, Seen) or not self.components.tenure.keeps(zone.account):
             return False
         zone, now = observation.zone, self.ledger.now()
-        if doubtful := [pack for pack in observation.packs if not self._settled(zone, pack, now)]:
+        others = self._unwell(zone, observation.packs, now)
+        if doubtful := [pack for pack in others if not self._settled(zone, pack, now)]:
             turn = asyncio.Lock()
             treated = [self._treated(zone, pack, slots, turn) for pack in doubtful]
             if len(treated) == 1:  # as nearly always: a group of tasks would cost more than what it does
@@ -98,8 +102,20 @@ class Cycle:
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _unwell(self, zone: ZoneRef, packs: Sequence[Pack], now: datetime) -> Sequence[Pack]:
+        """Decide for those that are well, which is nearly every pack, all at once; gives the others."""
+        well: list[Pack] = []
+        others: list[Pack] = []
+        try:
+            for pack in packs:
+                (well if at_sight(pack, now) is WELL else others).append(pack)
+            self.ledger.conclude_well(zone, well, now)
+        except Exception:  # noqa: BLE001  a fault of ours with one pack must not stop the next: then one by one
+            return packs
+        return others
+
     def _settled(self, zone: ZoneRef, pack: Pack, now: datetime) -> bool:
-        """Decide for a pack that needs neither a diagnosis nor a restart, which is nearly every pack."""
+        """Decide for a pack that needs neither a diagnosis nor a restart."""
         try:
             decision = decided(self.components, zone, pack, None, now)
             if decision.do is Do.RESTART or self._wants_diagnosis(pack, decision):

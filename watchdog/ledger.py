@@ -5,11 +5,12 @@ memory and the report of the pass. Nothing here asks Cloudflare, and nothing is 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from watchdog.components import Components
 from watchdog.decide.budget import due_since
+from watchdog.decide.checks import WELL
 from watchdog.model.clock import anchor
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
@@ -68,6 +69,12 @@ class Ledger:
             known = before.diagnosis if before else None
             if known is None or known.records != diagnosis.records:
                 self.record([Event.records_to_place(zone, pack, now, decision.reason, diagnosis)])
+
+    def conclude_well(self, zone: ZoneRef, packs: Sequence[Pack], now: datetime) -> None:
+        """As ``conclude`` for packs of one zone that are well: of them nothing is told."""
+        self.report.decisions[WELL.do, WELL.reason] += len(packs)
+        self.components.budget.leave_all(zone.account, (pack.key for pack in packs))
+        self.components.memory.conclude_well(zone, packs, WELL, now)
 
     def note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
         """Keep a decision, and the pack's place in the queue for the budget. True when it is another than before."""

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,16 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.model.clock import rfc3339
-from watchdog.model.decisions import Decision, Do
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
 from watchdog.model.packs import SHORTEST_PREFIX, Pack, PackKey, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
-from watchdog.model.report import Inventory, event_row, next_step, pack_row, zone_row
+from watchdog.model.report import Inventory, event_row, next_step, zone_row
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.quarantine import caution
+from watchdog.tell.rows import PlainForm
 from watchdog.tell.terminal import json_line
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ MOST_TOLD = 1000
 MOST_KEPT = 200_000
 """More lines than the journal has (``state.journal.ROWS``)."""
 
-_PLACE = re.compile(r'\["\\u000\d"\]|"\\u000\d"')
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -117,19 +116,13 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
 def _plain_lines(
     packs: Iterable[Plain], now: datetime, told: Collection[PackKey], fits: Callable[[str], bool] | None
 ) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """The rows of packs of which there is nothing to tell: what ``pack_row`` says, with each one's own words in it.
+    """The rows of packs of which there is nothing to tell.
 
     Gives account and zone, and rows of it. Those that are ``told`` of and those in zones that do not fit are left out.
     Packs come zone by zone: what those of a zone have in common is filled in once.
     """
-    since, ends = now - timedelta(days=1), now + 2 * LONGEST_WINDOW
-    pack = Pack(id="\3", zone_id="\2", type="\4", status="\6", hosts=("\5",), expires_at=ends)
-    decision = Decision(Do.LEAVE, Reason.HEALTHY)
-    known = Remembered(account="\0", zone="\1", pack=pack, since=since, seen_at=now, decision=decision)
-    form = json_line(pack_row(known, UNTROUBLED, None, now))
-    form = _PLACE.sub("\0", form).replace(rfc3339(since), "\0Z").replace(rfc3339(ends), "\0Z")
-    # What stands before each one's own words, in the order of a row, and after the last.
-    account_, zone_, zone_id_, pack_id_, kind_, hosts_, status_, begun_, expires_, rest = form.split("\0")
+    form = PlainForm(now)
+    expires_, rest = form.expires, form.rest
     before, fitting, lines = ("",) * 5, False, list[str]()
     first = second = third = ""
 
@@ -143,9 +136,7 @@ def _plain_lines(
             if lines:
                 yield before[:2], lines
             before, fitting, lines = shared, fits is None or fits(zone), []
-            own = [encode_basestring_ascii(each) for each in shared]
-            first = f"{account_}{own[0]}{zone_}{own[1]}{zone_id_}{own[2]}{pack_id_}"
-            second, third = f"{kind_}{own[3]}{hosts_}", f"{status_}{own[4]}{begun_}"
+            first, second, third = form.shared(*shared)
         if fitting and (zone_id, pack_id) not in told:
             words = hosts if hosts.isascii() else json.dumps(json.loads(hosts))
             own_id = encode_basestring_ascii(pack_id)

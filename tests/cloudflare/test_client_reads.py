@@ -37,6 +37,7 @@ async def test_packs_of_every_status_are_listed_the_deleted_too():
         (50, {}, 1),
         (51, {}, 2),
         (120, {}, 3),
+        (20, {"result_info": False}, 2),
         (49, {"result_info": False}, 1),
         (50, {"result_info": False}, 2),
         (120, {"result_info": False}, 3),
@@ -81,6 +82,23 @@ async def test_a_smaller_page_than_asked_for_is_no_last_page_when_the_answer_say
         )
 
     assert len(await by_hand(page).list_packs(ZONE, Urgency.CALM)) == 45
+
+
+@in_simulated_time
+async def test_a_page_of_the_usual_size_is_no_last_page_when_the_answer_says_nothing_of_pages():
+    def page(request):
+        number = int(request.url.params["page"])
+        return answer(raw(*(f"p{number}{each}" for each in range(20 if number < 3 else 5))))
+
+    assert len(await by_hand(page).list_packs(ZONE, Urgency.CALM)) == 45
+
+
+@pytest.mark.parametrize(("total", "second"), [(2.0, "what is this"), (-1, *raw("b"))])
+@in_simulated_time
+async def test_a_number_of_pages_is_believed_in_whatever_form_unless_it_is_none(total, second):
+    info = {"total_pages": total, "per_page": 2}
+    client = by_hand(answer([*raw("a"), second], result_info=info), answer(raw("c"), result_info=info))
+    assert [pack.id for pack in await client.list_packs(ZONE, Urgency.CALM)][-1] == "c"
 
 
 @pytest.mark.repeats

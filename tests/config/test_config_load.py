@@ -479,6 +479,12 @@ def test_a_zone_may_be_named_with_a_final_dot(read: Read) -> None:
     assert read(ACCOUNTS + "zones: [{name: MÜNCHEN.example.}]").zones[0].label == "MÜNCHEN.example."
 
 
+def test_a_pack_that_has_branding_may_be_named_with_or_without_the_host_that_it_adds(read: Read) -> None:
+    zones = "zones: [{name: a.example, packs: [{hosts: [a.example, sni.cloudflaressl.com]}]}]"
+    (zone,) = read(f"{ACCOUNTS}\n{zones}").zone_refs()
+    assert zone.hosts == frozenset({("a.example",)})
+
+
 def test_a_pack_may_be_named_by_its_hosts_in_any_form_and_order(read: Read) -> None:
     zones = 'zones: [{name: a.example, packs: [{hosts: ["*.A.example.", MÜNCHEN.example]}]}]'
     (zone,) = read(f"{ACCOUNTS}\n{zones}").zone_refs()

@@ -320,3 +320,15 @@ def test_that_the_zone_itself_lies_in_another_zone_cuts_nothing_off(resolver):
         diagnose(pack("a.example.com"), resolver, facts=ZoneFacts(name="a.example.com", type="full", status="active"))
         == ()
     )
+
+
+def test_nothing_is_found_of_the_host_that_branding_adds_which_is_cloudflares_own(resolver):
+    own = "sni.cloudflaressl.com"
+    resolver.records[own] = ['CAA 0 issue "digicert.com"']
+    branded = pack(HOST, own, status="pending_validation", validation=replace(TXT, tokens=(TOKEN,)))
+    resolver.records[NAME] = ["TXT t0ken"]
+    found = diagnose(branded, resolver, facts=PARTIAL)
+    assert [one.name for one in found] == ["tokens_placed"]
+    theirs = ManualRecord("TXT", f"_acme-challenge.{own}", "t")
+    shown = replace(branded, validation=replace(TXT, tokens=(TOKEN, theirs)))
+    assert [one.name for one in diagnose(shown, resolver, facts=PARTIAL)] == ["tokens_placed"]

@@ -47,6 +47,10 @@ def test_a_pack_of_fewer_hosts_replaces_none_of_more():
     assert not uses(OLD, replace(NEW, hosts=more))
 
 
+def test_the_host_that_branding_adds_needs_nobody_to_serve_it():
+    assert not uses(replace(OLD, hosts=("a.example", "sni.cloudflaressl.com")), NEW)
+
+
 def test_a_host_is_served_by_the_wildcard_of_another_pack():
     wildcard = replace(NEW, hosts=("*.shop.example", "shop.example"))
     assert not uses(replace(OLD, hosts=("www.shop.example", "shop.example")), wildcard)

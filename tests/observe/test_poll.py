@@ -90,6 +90,15 @@ async def test_where_a_named_pack_is_gone_the_one_of_the_same_identity_is_seen_i
     assert (ids(seen), seen.missing) == ([FIRST], ())
 
 
+@pytest.mark.parametrize(("kind", "followed"), [("universal", True), ("advanced", False)])
+@in_simulated_time
+async def test_only_of_a_universal_pack_cloudflare_may_change_the_authority_when_it_renews_it(kind, followed):
+    before = sky({"status": "active", "type": kind, "certificate_authority": "lets_encrypt"})
+    renewed = sky({"status": "active", "type": kind, "certificate_authority": "google"})
+    seen = await poll(renewed, pinned_to("00ff"), pinned={"00ff": await identity_of_the_first(before)})
+    assert (ids(seen), seen.missing) == (([FIRST], ()) if followed else ([], ("00ff",)))
+
+
 @in_simulated_time
 async def test_where_a_named_pack_is_deleted_both_are_seen():
     cloud = sky({"status": "deleted"}, {"status": "active"})
@@ -133,6 +142,13 @@ async def test_a_pack_of_more_hosts_or_fewer_is_another():
     for hosts in (("a.example.com",), ("a.example.com", "b.example.com", "c.example.com")):
         seen = await poll(cloud, hosted_by(*hosts))
         assert (seen.packs, seen.missing) == ((), (" ".join(hosts),))
+
+
+@in_simulated_time
+async def test_the_host_that_branding_adds_makes_no_other_pack_of_one_that_is_named_by_its_hosts():
+    cloud = sky({"status": "active", "hosts": ["a.example.com", "sni.cloudflaressl.com"]})
+    seen = await poll(cloud, hosted_by("a.example.com"))
+    assert (ids(seen), seen.missing) == ([FIRST], ())
 
 
 @in_simulated_time

@@ -1,7 +1,7 @@
 """The command line: every command, in the order of ``--help``, and the words before them.
 
-``main`` is the program. Each file beside this holds the commands of one trade, which import what is heavy when they are
-called and never each other; ``exits`` says what each exit code means.
+``program`` is the process, ``main`` all of it but its end. Each file beside this holds the commands of one trade, which
+import what is heavy when they are called and never each other; ``exits`` says what each exit code means.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from watchdog.cli import asking, memory, preparing, trying, watching
-from watchdog.cli.process import prepared
+from watchdog.cli.process import leave, prepared
 
 app = typer.Typer(
     name="certpack-watchdog",
@@ -60,3 +60,11 @@ def main() -> None:
     """Run the command line."""
     with prepared():
         app()
+
+
+def program() -> None:
+    """The same as a process of its own."""
+    try:
+        main()
+    except SystemExit as end:
+        leave(end)

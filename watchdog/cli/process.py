@@ -1,5 +1,6 @@
 """The process of a command: its streams, the garbage it looks for, the loop it runs in."""
 
+import atexit
 import gc
 import os
 import sys
@@ -34,7 +35,18 @@ def prepared() -> Iterator[None]:
         yield
     finally:
         terminal.finish()
-        gc.freeze()  # or the interpreter, as it ends, looks for garbage in all that there is
+
+
+def leave(end: SystemExit) -> None:
+    """End the process with the code that it says. Where something is still at work, the interpreter sees to its end.
+
+    It would first take apart all that was imported: 9 ms of ``once``, and the system is rid of it at once.
+    """
+    threading = sys.modules.get("threading")
+    if not isinstance(end.code, int | None) or (threading is not None and threading.active_count() > 1):
+        raise end
+    atexit._run_exitfuncs()  # noqa: SLF001  whoever wants to be called at the end is
+    os._exit(end.code or 0)
 
 
 def in_loop(work: Coroutine[None, None, _Result]) -> _Result:

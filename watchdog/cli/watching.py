@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,9 +62,10 @@ def once(
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
         result = in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell))
     if output is Output.JSON:
-        found = result.inventory
+        from watchdog.tell.rows import pack_lines
+
         with printing():
-            print_lists({"packs": starmap(found.row, found.packs), "zones": found.zone_rows()})
+            print_lists({"packs": pack_lines(result.inventory), "zones": result.inventory.zone_rows()})
     else:
         from watchdog.tell.status import Overview
 

@@ -77,8 +77,14 @@ def page_info(envelope: dict[str, Any]) -> PageInfo:
     info = envelope.get("result_info")
     if not isinstance(info, dict):
         return PageInfo()
-    pages, size = info.get("total_pages"), info.get("per_page")
-    return PageInfo(pages if isinstance(pages, int) else None, size if isinstance(size, int) else None)
+    return PageInfo(_whole(info.get("total_pages")), _whole(info.get("per_page")))
+
+
+def _whole(number: object) -> int | None:
+    """A whole number, which may be written as ``2.0``: the API reference says no more than that it is a number."""
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number if isinstance(number, int) else None
 
 
 def success(body: bytes) -> None:

@@ -9,6 +9,10 @@ from watchdog.cloudflare.errors import CloudflareFault, Operation
 PER_PAGE = 50
 """Packs and zones per page: the most Cloudflare allows for both lists."""
 
+USUAL_PER_PAGE = 20
+"""Entries of a page where its size was not asked for (API reference). So many may be a whole page of a server that did
+not heed what was asked, and says nothing of pages."""
+
 MOST_PAGES = 2_000
 """A list that is longer than this (100,000 entries) is not a list but a fault."""
 
@@ -33,14 +37,24 @@ async def read_all(
     may look short because an entry of it was no pack at all, so the number of pages is believed before it.
     """
     found: dict[str, Listed] = {}
+    largest = 0
     for page in range(1, MOST_PAGES + 1):
         items, info = await page_of(f"page={page}&per_page={PER_PAGE}")
         before = len(found)
         for item in items:
             found.setdefault(item.id, item)
-        last = page >= info.total_pages if info.total_pages else len(items) < (info.per_page or PER_PAGE)
-        if last or len(found) == before:
+        largest = max(largest, len(items))
+        if _is_last(page, len(items), largest, info) or len(found) == before:
             return list(found.values())
         if len(found) > MOST_PAGES * PER_PAGE:
             break
     raise CloudflareFault(operation, "malformed", f"{operation}: the list does not end after {page} pages")
+
+
+def _is_last(page: int, entries: int, largest: int, info: PageInfo) -> bool:
+    """``largest`` is the most entries that a page had so far."""
+    if info.total_pages is not None and info.total_pages > 0:
+        return page >= info.total_pages
+    if info.per_page:
+        return entries < info.per_page
+    return entries < largest or (entries < PER_PAGE and entries != USUAL_PER_PAGE)

@@ -17,9 +17,9 @@ room is shared. 3 to 5 restarts per pack and day is a safe ceiling. With the def
     8     24 h       31 h 45 m
     ====  =========  ===============
 
-Six restarts on the first day, while a person may still be mending DNS, and the eighth on the second. Jitter only ever
-lengthens a wait, so no pack is restarted earlier than the table says, unless a restart would come too late for the
-renewal (``checks``).
+Seven restarts on the first day, while a person may still be mending DNS, and the eighth on the second: if each
+validation fails at once, where Cloudflare's own schedule takes days. Jitter only ever lengthens a wait, so no pack is
+restarted earlier than the table says, unless a restart would come too late for the renewal (``checks``).
 """
 
 from datetime import timedelta

@@ -77,8 +77,13 @@ class Budget:
 
     def leave(self, account: str, key: PackKey) -> None:
         """A pack was looked at and does not wait for the budget."""
-        if (queue := self._queues.get(account)) is not None:
-            queue.pop(key, None)
+        self.leave_all(account, (key,))
+
+    def leave_all(self, account: str, keys: Iterable[PackKey]) -> None:
+        """Packs were looked at and do not wait for the budget. Of nearly all accounts none ever does."""
+        if queue := self._queues.get(account):
+            for key in keys:
+                queue.pop(key, None)
 
     def forget(self, key: PackKey) -> None:
         """There is no such pack any more."""

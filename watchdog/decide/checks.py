@@ -1,6 +1,6 @@
 """One function per reason, each answering one question about one pack; ``policy`` says in which order they are asked.
 
-A check returns its decision, or ``None`` when it has nothing to say.
+A check returns its decision, or ``None`` when it has nothing to say. The first ones go by the pack and the time alone.
 """
 
 from datetime import datetime, timedelta
@@ -38,8 +38,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ``budget_free_at`` is when the account may send its next restart, ``None`` when it may now. ``failed_for`` is why
     the last validation failed, where Cloudflare said so, and ``limit`` what it said of the authority's limit, if it was
     that. ``findings`` are empty where nothing was diagnosed; ``lost_at`` is when the state was lost, if it ever was.
-    ``decided_for`` is the reason of the decision before this one. One is made for every pack at every look: as a
-    dataclass it took longer to make than to decide.
+    ``decided_for`` is the reason of the decision before this one.
     """
 
     pack: Pack
@@ -61,39 +60,41 @@ def _leave(reason: Reason) -> Decision:
 LEAVE = {reason: _leave(reason) for reason in Reason}
 """One object per reason: a fleet of healthy packs shares it."""
 
+WELL = LEAVE[Reason.HEALTHY]
 
-def is_going_away(case: Case) -> Decision | None:
+
+def is_going_away(pack: Pack, _now: datetime) -> Decision | None:
     """Deleted, or on the way there."""
-    return LEAVE[Reason.GOING_AWAY] if case.pack.status in packs.GOING_AWAY else None
+    return LEAVE[Reason.GOING_AWAY] if pack.status in packs.GOING_AWAY else None
 
 
-def is_expired(case: Case) -> Decision | None:
+def is_expired(pack: Pack, now: datetime) -> Decision | None:
     """A certificate that has run out needs a person, whatever else is true, unless nobody is served it."""
-    if case.pack.status == packs.EXPIRED:
+    if pack.status == packs.EXPIRED:
         return LEAVE[Reason.EXPIRED]
-    if case.pack.status in packs.DEPLOYED and case.pack.expires_at is not None and case.pack.expires_at <= case.now:
+    if pack.status in packs.DEPLOYED and pack.expires_at is not None and pack.expires_at <= now:
         return LEAVE[Reason.EXPIRED]
-    return LEAVE[Reason.EXPIRING] if case.pack.status == packs.PENDING_EXPIRATION else None
+    return LEAVE[Reason.EXPIRING] if pack.status == packs.PENDING_EXPIRATION else None
 
 
-def is_healthy(case: Case) -> Decision | None:
+def is_healthy(pack: Pack, _now: datetime) -> Decision | None:
     """Nothing to do."""
-    return LEAVE[Reason.HEALTHY] if case.pack.status in packs.HEALTHY else None
+    return WELL if pack.status in packs.HEALTHY else None
 
 
-def is_in_progress(case: Case) -> Decision | None:
+def is_in_progress(pack: Pack, _now: datetime) -> Decision | None:
     """Cloudflare is at work on it."""
-    return LEAVE[Reason.IN_PROGRESS] if case.pack.status in packs.IN_PROGRESS else None
+    return LEAVE[Reason.IN_PROGRESS] if pack.status in packs.IN_PROGRESS else None
 
 
-def is_stuck_elsewhere(case: Case) -> Decision | None:
+def is_stuck_elsewhere(pack: Pack, _now: datetime) -> Decision | None:
     """Timed out in a stage that no restart of the validation can mend."""
-    return LEAVE[Reason.OTHER_STAGE_TIMED_OUT] if case.pack.status in packs.OTHER_STAGE_TIMED_OUT else None
+    return LEAVE[Reason.OTHER_STAGE_TIMED_OUT] if pack.status in packs.OTHER_STAGE_TIMED_OUT else None
 
 
-def is_of_unknown_status(case: Case) -> Decision | None:
+def is_of_unknown_status(pack: Pack, _now: datetime) -> Decision | None:
     """A status nobody here knows never leads to a restart."""
-    return LEAVE[Reason.UNKNOWN_STATUS] if case.pack.status != packs.VALIDATION_TIMED_OUT else None
+    return LEAVE[Reason.UNKNOWN_STATUS] if pack.status != packs.VALIDATION_TIMED_OUT else None
 
 
 def is_not_restartable(case: Case) -> Decision | None:

@@ -1,20 +1,27 @@
-"""The ordered chain: the first check that answers decides; a pack that passes them all is restarted."""
+"""The ordered chain: the first check that answers decides; a pack that passes them all is restarted.
+
+Its first part goes by the pack and the time alone. Nearly every pack of every look ends there, so that nothing else of
+it has to be gathered.
+"""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from watchdog.decide import checks
 from watchdog.decide.checks import Case
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 
-CHAIN: tuple[Callable[[Case], Decision | None], ...] = (
+AT_SIGHT: tuple[Callable[[Pack, datetime], Decision | None], ...] = (
     checks.is_going_away,
     checks.is_expired,
     checks.is_healthy,
     checks.is_in_progress,
     checks.is_stuck_elsewhere,
     checks.is_of_unknown_status,
-    # From here on the pack is in validation_timed_out.
+)
+CHAIN: tuple[Callable[[Case], Decision | None], ...] = (  # from here on the pack is in validation_timed_out
     checks.is_not_restartable,
     checks.is_disabled,
     checks.was_ordered_by_cloudflare,
@@ -30,8 +37,20 @@ CHAIN: tuple[Callable[[Case], Decision | None], ...] = (
 RESTART = Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT)
 
 
+def at_sight(pack: Pack, now: datetime) -> Decision | None:
+    """What to do with one pack, where that can be said without knowing more of it."""
+    for check in AT_SIGHT:
+        decision = check(pack, now)
+        if decision is not None:
+            return decision
+    return None
+
+
 def decide(case: Case) -> Decision:
     """What to do with one pack."""
+    decision = at_sight(case.pack, case.now)
+    if decision is not None:
+        return decision
     for check in CHAIN:
         decision = check(case)
         if decision is not None:

@@ -28,6 +28,7 @@ from watchdog.model.packs import (
     ManualRecord,
     Pack,
     ZoneFacts,
+    is_branding,
 )
 
 _PREFIX = "_acme-challenge."
@@ -117,14 +118,15 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
     """The good news, when every token of a waiting pack is seen from every resolver that can be asked at all."""
     wanted: dict[str, set[str]] = {}
     for token in pack.validation.tokens if pack.status == PENDING_VALIDATION else ():
-        wanted.setdefault(token.name, set()).add(token.value)
+        if not is_branding(token.name):
+            wanted.setdefault(token.name, set()).add(token.value)
     for name, values in wanted.items():
         heard = [answer for answer in await lookups.ask(name, "TXT") if answer.status is not ResponseStatus.SILENT]
         if not heard or not all(values <= set(answer.values) for answer in heard):
             return []
     if not wanted:
         return []
-    says = f"All {len(pack.validation.tokens)} tokens are in DNS, seen from every resolver."
+    says = f"All {sum(map(len, wanted.values()))} tokens are in DNS, seen from every resolver."
     return [
         Finding(
             name=FindingName.TOKENS_PLACED,

@@ -8,7 +8,7 @@ below the host brings it into being, and Cloudflare places one at every restart 
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import BROKEN, TOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import Pack, ZoneFacts
+from watchdog.model.packs import Pack, ZoneFacts, is_branding
 
 PLACED_BY_HAND = frozenset({"partial", "secondary"})
 """Types of zones whose DNS is not run by Cloudflare: a person places the tokens, or a delegation once."""
@@ -16,7 +16,7 @@ PLACED_BY_HAND = frozenset({"partial", "secondary"})
 
 def bases(hosts: tuple[str, ...]) -> tuple[str, ...]:
     """The names that are validated: a wildcard shares that of the name it stands under."""
-    return tuple(dict.fromkeys(base_of(host) for host in hosts if host))
+    return tuple(dict.fromkeys(base_of(host) for host in hosts if host and not is_branding(host)))
 
 
 def base_of(host: str) -> str:

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable
 from fnmatch import translate
 
-import idna
-
 PREFIX = "xn--"
 LONGEST_LABEL = 63
 
@@ -23,6 +21,8 @@ def canonical(name: str) -> str:
     """
     if name.isascii():
         return name.rstrip(".").lower()
+    import idna  # noqa: PLC0415  1.4 ms of every start, and most have no such names
+
     try:
         mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
     except idna.IDNAError:
@@ -77,6 +77,8 @@ def matcher(pattern: str) -> Callable[[str], bool]:
 def _ascii(label: str) -> str:
     if label.isascii():
         return label.lower()
+    import idna  # noqa: PLC0415  as above
+
     try:
         return idna.alabel(label).decode("ascii")
     except idna.IDNAError:  # an emoji, say: registered under IDNA 2003, and still there
@@ -94,6 +96,8 @@ def _punycode(label: str) -> str:
 def _letters(label: str) -> str:
     if not label.startswith(PREFIX):
         return label
+    import idna  # noqa: PLC0415  as above
+
     try:
         return idna.ulabel(label)
     except (idna.IDNAError, UnicodeError):

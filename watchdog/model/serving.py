@@ -11,7 +11,7 @@ somebody's where only an undeployed pack would stand in.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from watchdog.model.packs import DEPLOYED, EXPIRED, GOING_AWAY, UNDEPLOYED, Pack
+from watchdog.model.packs import DEPLOYED, EXPIRED, GOING_AWAY, UNDEPLOYED, Pack, is_branding
 
 _NOT_SERVED = UNDEPLOYED | GOING_AWAY
 _Ends = dict[str, datetime]
@@ -39,7 +39,8 @@ class Serving:
         def later(name: str) -> bool:
             return name in deployed and (ends is None or deployed[name] > ends)
 
-        return bool(pack.hosts) and all(later(host) or later(wildcard(host)) for host in pack.hosts)
+        hosts = [host for host in pack.hosts if not is_branding(host)]
+        return bool(hosts) and all(later(host) or later(wildcard(host)) for host in hosts)
 
     def _in(self, zone_id: str) -> _Ends:
         found = self._deployed.get(zone_id)

@@ -4,6 +4,7 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 ``restarts``. Words of a newer program that are not known here are no obstacle.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -70,6 +71,14 @@ def keep(connection: sa.Connection, known: Remembered) -> None:
 def prune(connection: sa.Connection, unwatched_since: datetime) -> int:
     """Forget zones that nobody has looked at since then; gives their number."""
     return connection.execute(_UNWATCHED, {"since": to_micros(unwatched_since)}).rowcount
+
+
+def forget(connection: sa.Connection, accounts: Collection[str]) -> int:
+    """Forget the packs of these accounts, and what was found of them; gives their number."""
+    p, d = schema.packs.c, schema.diagnoses.c
+    theirs = sa.select(p.zone_id, p.pack_id).where(p.account.in_(accounts))
+    connection.execute(sa.delete(schema.diagnoses).where(sa.tuple_(d.zone_id, d.pack_id).in_(theirs)))
+    return connection.execute(sa.delete(schema.packs).where(p.account.in_(accounts))).rowcount
 
 
 def pack_row(known: Remembered) -> Row:

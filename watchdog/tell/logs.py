@@ -10,11 +10,20 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from watchdog.absent import absent
 
-with absent("rich", "better_exceptions"):  # which draw tracebacks, of which none is ever shown here: 50 ms
+with absent(
+    *("rich", "better_exceptions"),  # which draw tracebacks, of which none is ever shown here: 50 ms
+    instead={  # what is for terminals, or for others: 8 ms
+        "structlog.dev": SimpleNamespace(ConsoleRenderer=dict, _has_colors=False, set_exc_info=None),
+        "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=dict),
+        "pickle": SimpleNamespace(PicklingError=TypeError),
+    },
+):
     import structlog
 
 from watchdog.model.clock import Clock
@@ -60,7 +69,7 @@ def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -
     out: Any = _Unfailing(stream)
     shared: list[Any] = [structlog.stdlib.add_log_level, stamp]
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=17)
+        _for_terminals().ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=17)
         if console
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
@@ -87,6 +96,11 @@ def prepare(level: str, form: str, clock: Clock, stream: TextIO | None = None) -
         logging.root.setLevel(max(number, logging.WARNING))
 
     return install
+
+
+def _for_terminals() -> Any:
+    with absent("rich", "better_exceptions"):
+        return import_module("structlog.dev")
 
 
 def _with_priority(render: Callable[..., str]) -> Callable[..., str]:

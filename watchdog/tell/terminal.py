@@ -66,8 +66,8 @@ def priority(level: str) -> str:
     return f"<{_PRIORITIES[level]}>"
 
 
-def json_line(row: Mapping[str, Any]) -> str:
-    """A row as JSON on one line, in ASCII for any terminal."""
+def json_line(row: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """A row, or texts, as JSON on one line, in ASCII for any terminal."""
     import msgspec  # noqa: PLC0415  six times as fast as ``json``, which alone writes any text in ASCII
 
     line = msgspec.json.encode(row)
