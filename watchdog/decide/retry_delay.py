@@ -49,8 +49,10 @@ LONGEST_LIMIT = timedelta(days=31)
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How one reason moves the next restart: the wait times ``stretch``, no shorter than that of ``at_least``, nor than
-    the CA's limit asks for."""
+    """How one reason moves the next restart: the wait times ``stretch``, no shorter than a wait of ``at_least``.
+
+    ``waits_for_the_limit``: no shorter than the authority's limit asks for either.
+    """
 
     stretch: float = 1.0
     at_least: Backoff | None = None
