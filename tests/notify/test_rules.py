@@ -317,6 +317,12 @@ def test_what_has_run_out_was_valid_and_is_to_be_ordered_now():
     assert line(alert, "You").startswith("You: order another certificate now")
 
 
+@pytest.mark.parametrize("days_left", [0.5, -1])
+def test_whoever_is_told_to_order_the_same_hosts_again_is_told_that_cloudflare_takes_no_second_order(days_left):
+    [alert] = held(certificate(days_left))
+    assert "no second order for exactly the same hosts" in line(alert, "You")
+
+
 @pytest.mark.parametrize("kind", sorted(UPLOADED))
 @pytest.mark.parametrize(
     ("days_left", "severity"), [(31, None), (30, "warning"), (15, "warning"), (14, "critical"), (0.5, "critical")]

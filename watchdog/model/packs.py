@@ -17,7 +17,8 @@ PackKey = tuple[str, str]
 """Zone id and pack id."""
 
 Identity = tuple[str, tuple[str, ...], str, str]
-"""Zone id, sorted hosts, certificate authority and type: what of a pack lasts, as its id does not."""
+"""Zone id, sorted hosts, certificate authority (none of a universal pack) and type: what lasts of a pack, as its id
+does not."""
 
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
@@ -209,14 +210,14 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     @property
     def identity(self) -> Identity:
-        """What stays the same if Cloudflare gives the pack another id."""
-        return (self.zone_id, self.hosts, self.certificate_authority, self.type)
+        """What stays the same if Cloudflare gives the pack another id; a universal one's authority may change."""
+        return (self.zone_id, self.hosts, "" if self.type == UNIVERSAL else self.certificate_authority, self.type)
 
     @property
     def lasting_name(self) -> str:
         """The pack's name for as long as it lives, even if a restart changes its id."""
         zone_id, hosts, authority, kind = self.identity
-        return " ".join((zone_id, *hosts, authority, kind)) if hosts else f"{zone_id} {self.id}"
+        return " ".join(filter(None, (zone_id, *hosts, authority, kind))) if hosts else f"{zone_id} {self.id}"
 
 
 def _remembered(pack: Pack) -> tuple[object, ...]:
