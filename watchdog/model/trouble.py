@@ -135,14 +135,14 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
 def _waits_for_records(known: Remembered, history: History) -> int:
     """After how many restarts a person is to place records; 0 while there is nothing to place.
 
-    Records found before the last restart are of tokens that it has spent, so they say nothing of it.
+    Records found before the last restart, or at that moment, are of tokens that it has spent: they say nothing of it.
     """
     found, last = known.diagnosis, history.last_restart_at
     if found is None or last is None or not found.records:
         return 0
     if known.pack.status != VALIDATION_TIMED_OUT and known.pack.status not in IN_PROGRESS:
         return 0
-    return history.attempts if found.at >= last else history.attempts - 1
+    return history.attempts if found.at > last else history.attempts - 1
 
 
 def _need(known: Remembered, history: History, reason: Reason, what: str, *, stage: int = 0) -> Need:
