@@ -44,6 +44,9 @@ IN_PROGRESS = frozenset(
         "holding_deployment",
     }
 )
+HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
+"""In progress, and as long as a person wants: nobody need look at these often, or hear of them."""
+
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )

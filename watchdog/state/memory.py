@@ -22,7 +22,7 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.model.zone_packs import Entry, ZonePacks
@@ -555,5 +555,5 @@ def _last_tried(zone: ZoneMemory) -> datetime:
 
 def _wants_attention(known: Remembered) -> bool:
     if known.decision.do is Do.LEAVE:
-        return known.decision.reason is Reason.IN_PROGRESS
+        return known.decision.reason is Reason.IN_PROGRESS and known.pack.status not in HELD_BY_PEOPLE
     return known.decision.do is not Do.GIVE_UP
