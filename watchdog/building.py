@@ -123,12 +123,10 @@ class Building:
         """What holds for a zone: its own ``restart`` overrides, else the global ones (for discovered zones too)."""
         config = self._config
         usual = _rules(config.restart)
-        special = {
-            ref.key: _rules(zone.restart)
-            for ref, zone in zip(config.zone_refs(), config.zones, strict=True)
-            if zone.restart != config.restart
-        }
-        return lambda zone: special.get(zone.key, usual)
+        policies = {id(zone.restart): zone.restart for zone in config.zones}  # those without their own share one
+        special = {number: _rules(policy) for number, policy in policies.items() if policy != config.restart}
+        of_zones = {zone.ref().key: special[id(zone.restart)] for zone in config.zones if id(zone.restart) in special}
+        return lambda zone: of_zones.get(zone.key, usual)
 
     def diagnoser(self) -> Diagnoser | None:
         """Who finds out why validations fail; nobody where that is turned off."""

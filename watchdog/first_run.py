@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from watchdog import commands
-from watchdog.config.document import plain
 from watchdog.config.load import ConfigError, load
+from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
 from watchdog.config.secrets import header_safe
 from watchdog.model.history import ZoneMemory

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from watchdog.model.clock import rfc3339
-from watchdog.model.leases import WATCHDOG, Replica
+from watchdog.model.leases import WATCHDOG, Replica, away
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import counted
@@ -117,23 +117,36 @@ class Health:
         )
 
     def _accounts_unheld(self) -> dict[str, datetime]:
-        """The accounts that some living replica could work and none does, and since when that is known."""
+        """Accounts that some replica could work, or worked until it died, and none does, and since when that is known.
+
+        One that was handed back by a replica that stopped is none: somebody meant it to stop.
+        """
         keeper = self._runtime.keeper
         if keeper is None or keeper.roll is None:
             return {}
         roll, now = keeper.roll, self._clock.now()
         known = {account for replica in roll.replicas.values() for account in replica.accounts}
+        known |= {account for account in away(roll, known) if roll.leases[account].instance}
         free = {account for account in known if (lease := roll.leases.get(account)) is None or not lease.held(roll.at)}
         self._unheld = {account: self._unheld.get(account, now) for account in sorted(free)}
         return dict(self._unheld)
 
     def _configured(self) -> frozenset[str]:
-        """Every account that this replica or another that lives is configured with; empty where that is not known."""
+        """Every account that this replica, another that lives, or one that may come back, is configured with.
+
+        Empty where that is not known.
+        """
         keeper = self._runtime.keeper
         if keeper is None or keeper.roll is None:
             return frozenset()
         others = (each for each in keeper.roll.replicas.values() if each.instance != keeper.me.instance)
-        return frozenset(self._runtime.config.accounts).union(*(each.accounts for each in others))
+        living = frozenset(self._runtime.config.accounts).union(*(each.accounts for each in others))
+        return living | away(keeper.roll, living)
+
+    def _worked(self) -> dict[str, datetime]:
+        """When each account was last worked, as the leases show it."""
+        roll = self._runtime.keeper.roll if self._runtime.keeper is not None else None
+        return {account: lease.worked_at for account, lease in roll.leases.items()} if roll is not None else {}
 
     def _elsewhere(self, reason: Reason) -> str:
         """What another replica has to say of its own trouble: it is told by one of all."""
@@ -166,6 +179,7 @@ class Health:
             state_lost=lost,
             unheld=self._accounts_unheld(),
             configured=self._configured(),
+            worked=self._worked(),
         )
 
     def summary(self, found: Inventory) -> str:

@@ -98,6 +98,7 @@ class Keeper:
     ) -> None:
         """``worker`` has a thread of its own. ``me`` says who this is; ``describe`` may change what it says."""
         self._store, self._worker, self._clock, self.me, self.ttl = store, worker, clock, me, ttl
+        self._following = clock if isinstance(clock, Following) else None
         self.attendant: Attendant = Unattended()
         self.describe: Callable[[Replica], Replica] = lambda me: me
         self.poll = min(ttl / POLLS, LONGEST_POLL)
@@ -166,8 +167,8 @@ class Keeper:
                 return
             self.error = ""
             self._seen -= seen
-            if isinstance(self._clock, Following) and roll.exact:
-                self._clock.follow(roll.at, before)
+            if self._following is not None and roll.exact:
+                self._following.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
             if not self._leaving:

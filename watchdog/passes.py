@@ -43,6 +43,7 @@ class Passes:
         for account in self._slots.keys() - components.clients.keys():
             del self._slots[account]
         components.budget.merge(await components.memory.refresh())
+        self._count_anew()
         if silences := await components.memory.follow_silences(began):
             cycle.ledger.publish(components.telemetry.happened, silences)
         if components.diagnoser is not None:
@@ -61,6 +62,14 @@ class Passes:
         report.seconds = components.clock.monotonic() - start
         cycle.ledger.publish(components.telemetry.passed, report)
         return report
+
+    def _count_anew(self) -> None:
+        """Requests that a command has sent beside this process are of the account's share too."""
+        memory = self.components.memory
+        while memory.booked_elsewhere:
+            account = memory.booked_elsewhere.pop()
+            if (client := self.components.clients.get(account)) is not None:
+                client.quota.count_anew(memory.booked[account])
 
     def begin_parts(self) -> None:
         """Let each account that is ours have its part of the pass under way, also one that has just come to be ours.

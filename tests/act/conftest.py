@@ -9,7 +9,6 @@ from random import Random
 import pytest
 
 from tests.harness.cloudflare_client import ZONE, Sky, make_client, timed_out
-from tests.harness.over_httpx import OverHttpx
 from watchdog.components import Components, Configured
 from watchdog.cycle import Cycle
 from watchdog.decide.budget import Budget
@@ -28,17 +27,17 @@ WAIT = timedelta(minutes=15)
 WATCHED = ZoneRef("main", "example.com", ZONE)
 
 
-class Wire(OverHttpx):
+class Wire:
     """The way to the simulator. ``on_patch`` is told when a PATCH is about to arrive, and may raise instead."""
 
     def __init__(self, onwards):
         self.onwards = onwards
         self.on_patch = lambda: None
 
-    async def handle_async_request(self, request):
+    async def ask(self, request):
         if request.method == "PATCH":
             self.on_patch()
-        return await self.onwards.handle_async_request(request)
+        return await self.onwards.ask(request)
 
 
 class Telemetry:

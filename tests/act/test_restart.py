@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from tests.harness.cloudflare_client import ZONE
 from tests.harness.time import in_simulated_time, simulated
 from tests.harness.values import replace
 from watchdog.cloudflare.credential import PROBE_EVERY, Sign
+from watchdog.cloudflare.http import NotSent
 from watchdog.decide.checks import RestartRules
 from watchdog.model.clock import anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, Sent
@@ -254,7 +254,7 @@ async def test_what_the_answer_leaves_out_is_as_it_was(staged):
 
 
 def refused_connection():
-    raise httpx.ConnectError("refused") from ConnectionRefusedError(111, "Connection refused")
+    raise NotSent("refused") from ConnectionRefusedError(111, "Connection refused")
 
 
 @in_simulated_time

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from watchdog.config.document import read_document
 from watchdog.config.json_schema import keys_at
 from watchdog.config.load import json_schema, load
+from watchdog.config.reading import read_document
 from watchdog.config.schema import Config
 
 ROOT = Path(__file__).parents[2]

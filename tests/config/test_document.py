@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchdog.config import document
-from watchdog.config.document import MAX_BYTES, DocumentError, dotted, read_document
+from watchdog.config import reading
+from watchdog.config.document import MAX_BYTES, DocumentError, dotted
+from watchdog.config.reading import read_document
 
 STAR = (
     'file.yaml:1: a key must be plain text; an unquoted * begins a YAML alias: quote a pattern, as in "*.example.com"'
@@ -19,7 +20,7 @@ PARSERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader")
 
 @pytest.fixture(params=PARSERS, ids=lambda parser: parser.__name__)
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "PARSER", request.param)
+    monkeypatch.setattr(reading, "PARSER", request.param)
 
 
 def written(folder: Path, content: str | bytes) -> Path:

@@ -2,12 +2,12 @@
 
 import asyncio
 
-import httpx
 import pytest
 
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
+from watchdog.cloudflare.http import NotSent
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
@@ -213,7 +213,7 @@ async def test_a_recheck_that_never_left_is_tried_again_at_the_next_look(start):
     async with start({ZONE: [{**timed_out(), "type": "universal"}]}) as fleet:
 
         def refused():
-            raise httpx.ConnectError("refused")
+            raise NotSent("refused") from ConnectionRefusedError("connection refused")
 
         fleet.wire.before("PATCH", pack_id(ZONE, 0), refused)
         await fleet.look()

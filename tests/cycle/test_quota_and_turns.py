@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
+from watchdog.state.store import Store
 
 CALM = [{"status": "active"}]
 
@@ -30,6 +32,14 @@ async def test_calm_zones_are_looked_at_every_interval_and_troubled_ones_every_a
         await fleet.watch(hours=2)
         assert set(map(round, gaps(fleet, "calm.example"))) == {15 * 60}
         assert set(map(round, gaps(fleet, "troubled.example"))) == {60}
+
+
+@pytest.mark.parametrize("status", ["holding_deployment", "staging_deployment"])
+@in_simulated_time
+async def test_a_zone_whose_pack_a_person_holds_back_is_calm(start, status):
+    async with start({"a.example": [{"status": status}]}) as fleet:
+        await fleet.watch(hours=2)
+        assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
 
 
 @in_simulated_time
@@ -83,6 +93,20 @@ async def test_a_fleet_larger_than_the_quota_is_seen_whole_and_nobody_starves_an
         assert min(len(looks(fleet, zone)) for zone in troubled) > calm_most
         assert [len(fleet.patches(zone)) for zone in troubled] == [2] * 4
         assert fleet.telemetry.reports[-1].waiting > 0
+
+
+@in_simulated_time
+async def test_what_a_command_sends_beside_the_daemon_is_of_its_share_too(start):
+    zones = {f"z{n}.example": CALM for n in range(20)}
+    limit = {"requests": 40, "per": "5m", "share": 0.5}
+    async with start(zones, config={"accounts": {"main": {"rate_limit": limit}}}) as fleet:
+        with closing(Store.open(f"sqlite:///{fleet.start.folder / 'state.db'}", exclusive=False)) as beside:
+            await fleet.sleep(1)
+            beside.book("main", fleet.clock.boot, fleet.clock.monotonic(), 15, 0.0)
+            await fleet.watch(minutes=2)
+            assert len(fleet.asked("GET")) <= 5
+            await fleet.watch(minutes=4)
+            assert len(fleet.asked("GET")) == 20
 
 
 class SlowDoctor:

@@ -1,6 +1,7 @@
 """One daemon as one of several that share a state: what it says of the others, and what it leaves alone."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.harness.fleet import as_a_daemon
@@ -56,3 +57,46 @@ async def test_a_look_that_was_not_sent_for_want_of_a_lease_is_no_zone_that_cann
         sender._may_send = lambda _: True  # noqa: SLF001  it is held again
         await fleet.watch(minutes=2)
         assert fleet.row("a.example")["reason"] == "healthy"
+
+
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+
+
+@asynccontextmanager
+async def beside(start, *others, **last):
+    """How things stand where the replica ``two``, which had the account ``far`` to itself, is gone."""
+    async with start({"a.example": CALM}) as fleet:
+        now = fleet.clock.now()
+        me = Replica(instance="one-1", name="one", expires=now + TTL, since=now, accounts=("main",))
+        far = replace(
+            lease(fleet), account="far", holder="two", instance="two-1", expires=now - MINUTE, since=now - DAY
+        )
+        far = replace(far, **{name: now - ago if isinstance(ago, timedelta) else ago for name, ago in last.items()})
+        keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
+        living = [me, *(replace(me, instance=f"{name}-2", name=name) for name in others)]
+        keeper.roll = Roll(now, {"main": lease(fleet), "far": far}, {each.instance: each for each in living})
+        yield Health(fleet.runtime).standing()
+
+
+@in_simulated_time
+async def test_an_account_whose_only_replica_died_is_worked_by_nobody_and_still_configured(start):
+    async with beside(start) as standing:
+        assert ([*standing.unheld], standing.configured) == (["far"], {"main", "far"})
+
+
+@in_simulated_time
+async def test_an_account_whose_only_replica_was_stopped_may_come_back_for_a_day(start):
+    async with beside(start, instance="", expires=50 * 365 * DAY, seen_at=DAY - MINUTE) as standing:
+        assert ([*standing.unheld], standing.configured) == ([], {"main", "far"})
+
+
+@in_simulated_time
+async def test_an_account_that_nobody_worked_for_a_day_is_configured_no_more(start):
+    async with beside(start, expires=DAY + MINUTE, since=2 * DAY) as standing:
+        assert ([*standing.unheld], standing.configured) == ([], {"main"})
+
+
+@in_simulated_time
+async def test_an_account_that_its_replica_has_no_more_is_configured_no_more(start):
+    async with beside(start, "two") as standing:
+        assert ([*standing.unheld], standing.configured) == ([], {"main"})

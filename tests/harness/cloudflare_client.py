@@ -8,6 +8,7 @@ import threading
 from datetime import timedelta
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -16,19 +17,47 @@ from tests.harness.time import LoopClock
 from watchdog.cloudflare.address import PER_ADDRESS, Address
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Credential
+from watchdog.cloudflare.http import Broken, Request, Response, read_headers
 from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.sliding_window import Allowance
-from watchdog.simulator.app import Asked, reply
+from watchdog.simulator.app import Asked, ConnectionCut, Reply, reply
 from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
 
-class InProcess(OverHttpx):
-    """The way to a simulated Cloudflare that needs no socket. What ends a connection is told as httpx tells it."""
+class InProcess(httpx.AsyncBaseTransport):
+    """The way to a simulated Cloudflare that needs no socket, for the product's client and for one of httpx."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+
+    async def answer(self, asked: Asked) -> Reply:
+        """What comes back. A subclass may do something before and after."""
+        said = reply(self.world, asked)
+        if said.delay:
+            await self.world.clock.sleep(said.delay)
+        if said.cut is not None:
+            raise said.cut
+        return said
+
+    async def ask(self, request: Request) -> Response:
+        path, _, query = request.target.partition("?")
+        lines = request.headers.lines.decode("latin-1").split("\r\n")
+        asked = Asked(
+            method=request.method,
+            path=unquote(path),
+            query=query,
+            headers={name.lower(): each for name, _, each in (line.partition(": ") for line in lines if line)},
+            body=request.content,
+            address="127.0.0.1",
+        )
+        try:
+            said = await self.answer(asked)
+        except ConnectionCut as cut:
+            raise Broken(str(cut)) from cut
+        raw = ((name.encode(), each.encode("latin-1")) for name, each in said.headers.items())
+        return Response(said.status, read_headers(raw), said.body)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         asked = Asked(
@@ -39,11 +68,10 @@ class InProcess(OverHttpx):
             body=await request.aread(),
             address="127.0.0.1",
         )
-        said = reply(self.world, asked)
-        if said.delay:
-            await self.world.clock.sleep(said.delay)
-        if said.cut is not None:
-            raise (httpx.ReadError if said.cut.reset else httpx.RemoteProtocolError)(str(said.cut)) from said.cut
+        try:
+            said = await self.answer(asked)
+        except ConnectionCut as cut:
+            raise (httpx.ReadError if cut.reset else httpx.RemoteProtocolError)(str(cut)) from cut
         return httpx.Response(said.status, headers=said.headers, stream=httpx.ByteStream(said.body))
 
 

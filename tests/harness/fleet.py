@@ -45,15 +45,15 @@ class Wire(InProcess):
         """Once, before the next such request arrives: ``do()``."""
         self._before.append((method, path_ends, do))
 
-    async def handle_async_request(self, request):
+    async def answer(self, asked):
         for entry in list(self._before):
             method, path_ends, do = entry
-            if request.method == method and request.url.path.endswith(path_ends):
+            if asked.method == method and asked.path.endswith(path_ends):
                 self._before.remove(entry)
                 do()
         if self.gate is None:
-            return await super().handle_async_request(request)
-        return await self.gate(lambda: super(Wire, self).handle_async_request(request))
+            return await super().answer(asked)
+        return await self.gate(lambda: super(Wire, self).answer(asked))
 
 
 class Telemetry:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.alerting import HOOK, Network, gave_up, living
 from tests.harness.builders import inventory, pack, troubled, zone
-from tests.harness.time import in_simulated_time
+from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
@@ -601,3 +601,17 @@ async def test_alerts_of_an_account_that_may_have_got_another_name_wait_while_zo
         assert [title for title in network.titles() if "a.example" in title and "resolved" in title] == []
         await home.passes(zones=others, count=5)
         assert len([title for title in network.titles() if "a.example" in title and "resolved" in title]) == 1
+
+
+@in_simulated_time
+async def test_an_account_that_nobody_works_ends_as_what_it_is(tmp_path, network):
+    """Worked again, or configured by no replica any more."""
+    now, both = LoopClock().now(), frozenset({"main", "far"})
+    nobody = Standing(unheld={"far": now}, configured=both)
+    async with living(tmp_path, network) as household:
+        for after in (both, frozenset({"main"})):
+            await household.passes(standing=nobody, count=20)
+            await household.passes(standing=Standing(configured=after), count=20)
+    ends = [title.rpartition(": ")[2] for title in network.titles() if title.startswith("[resolved]")]
+    assert ends[0].startswith("a replica works the account again after")
+    assert ends[1].startswith("no longer configured after")

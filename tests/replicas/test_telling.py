@@ -279,3 +279,26 @@ async def test_a_single_pass_tells_such_ends_at_once_as_there_may_be_no_later(ap
         await found.b.take("other", WATCHDOG)
         await found.b.household.passes(**OF_B)
         assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[resolved] gave_up"]
+
+
+@pytest.mark.parametrize("minutes", [59, 61])
+@pytest.mark.parametrize(
+    ("zones", "discovery"),
+    [([zone("a.example", "other")], {}), ([zone("b.example", "other")], {"other": ("unseen", "it failed")})],
+)
+@in_simulated_time
+async def test_a_single_pass_waits_an_hour_where_an_account_may_only_have_got_another_name(
+    apart, zones, discovery, minutes
+):
+    begun = apart()
+    begun.b_is_once = True
+    async with begun as found:
+        await found.a.take("main")
+        await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
+        found.a.give("main")
+        await found.b.take("other", WATCHDOG)
+        worked = {"main": found.b.household.clock.now() - timedelta(minutes=minutes)}
+        standing = Standing(configured=frozenset({"other"}), discovery=discovery, worked=worked)
+        await found.b.household.passes(zones=zones, standing=standing)
+        ended = [title for title in found.told_by_b.titles() if title.startswith("[resolved]")]
+        assert len(ended) == (minutes > 60)

@@ -8,8 +8,11 @@ from time import monotonic
 import pytest
 import sqlalchemy as sa
 
-from watchdog.model.history import UNTROUBLED, ZoneMemory
+from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Diagnosis
+from watchdog.model.history import UNTROUBLED, Remembered, ZoneMemory
 from watchdog.model.leases import Fence, Replica
+from watchdog.model.reasons import Reason
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.leases import LeaseLost
@@ -188,3 +191,26 @@ def test_what_is_stored_follows_a_clock_of_the_server_that_is_set(two, kit):
     assert one.booked("shared") == [("main", pytest.approx(5.5 + step.total_seconds()), 1)]
     assert renewed == {"main"}
     assert found.leases["main"].expires - found.at <= TTL
+
+
+def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
+    one, _ = two
+    for account in ("gone", "main"):
+        fence = take(one, kit, account, account)
+        known = Remembered(
+            account=account,
+            zone=f"{account}.example",
+            pack=kit.pack(f"p-{account}"),
+            since=kit.t0,
+            seen_at=kit.t0,
+            decision=Decision(Do.LEAVE, Reason.HEALTHY),
+        )
+        found = {(known.pack.zone_id, known.pack.id): Diagnosis(kit.t0, ())}
+        zone = ZoneMemory(account=account, label=known.zone, id=known.pack.zone_id, tried_at=kit.t0)
+        one.save(Changes(zones=[zone], packs=[known], diagnoses=found), kit.now, fence)
+    long_ago = {"expires": 0, "instance": "", "since": 1, "seen_at": 1}
+    with one.writing() as connection:
+        connection.execute(sa.update(schema.leases).where(schema.leases.c.account == "gone").values(long_ago))
+    one.prune(kit.t0, one.time() - timedelta(minutes=1))
+    assert [*one.roll().leases] == ["main"]
+    assert [(known.account, known.diagnosis is None) for known in one.load().packs.values()] == [("main", False)]

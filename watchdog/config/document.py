@@ -1,23 +1,17 @@
-"""One YAML file as plain Python, with the line of everything in it. The only door to PyYAML.
+"""What a file of YAML says, with the line of everything in it, and what is wrong with it. ``reading`` makes it.
 
-It knows YAML and nothing of the configuration: ``load`` and the simulator's scenarios read through it. It reads the
-parser's events itself instead of using a PyYAML loader, so that a hostile file is refused before it is built: size,
-depth and the expansion of aliases are bounded.
-
-Plain scalars mean what YAML 1.2 says: only ``true`` and ``false`` are booleans and only ``null``, ``~`` and nothing are
-null. ``yes``, ``no``, ``on``, ``012:30`` and dates are text. Tags and merge keys (``<<``) are refused.
+It knows nothing of the configuration: ``load`` and the simulator's scenarios judge by it.
 
 No message repeats a value of the file, since any value may be a secret that slipped into the wrong place.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 Where = tuple[str | int, ...]
 """The way to a value: keys and list indexes from the top."""
@@ -32,26 +26,10 @@ could not be read."""
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand zones with a dozen packs each stay below it."""
 MAX_MIB = MAX_BYTES // 1024 // 1024
-MAX_DEPTH = 40
-MAX_VALUES = 500_000
-"""Keys and values after aliases are expanded; more than a file of ``MAX_BYTES`` holds without aliases of aliases."""
 MOST_PROBLEMS = 100
 """Faults reported of one file. Whoever made more has taken another file for this one, or mends these first."""
-LONGEST_NUMBER = 64
-"""Characters; longer runs of digits stay text, as turning them into numbers takes quadratic time."""
 
-PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The C parser is about ten times faster; PyYAML is built without it on some platforms."""
-
-_WORDS = {"": None, "~": None} | {
-    spelling: value
-    for word, value in {"null": None, "true": True, "false": False}.items()
-    for spelling in (word, word.capitalize(), word.upper())
-}
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-_QUOTE_STAR = 'an unquoted * begins a YAML alias: quote a pattern, as in "*.example.com"'
 
 
 def dotted(where: Where) -> str:
@@ -138,210 +116,3 @@ class DocumentError(Exception):
 
 def unnoticed(_path: Path, _status: os.stat_result | None, _content: bytes) -> None:
     """Nobody wants to know which files are read."""
-
-
-def read_document(path: Path, opened: Opened = unnoticed) -> Document:
-    """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
-    file = str(path)
-    try:
-        with path.open("rb") as reading:
-            content = reading.read(MAX_BYTES + 1)
-            opened(path, os.fstat(reading.fileno()), content)
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        opened(path, None, b"")
-        reason = getattr(error, "strerror", None) or "not a possible file name"
-        raise DocumentError((Problem(file=file, what=f"cannot be read: {reason}"),)) from None
-    if len(content) > MAX_BYTES:
-        raise DocumentError((Problem(file=file, what=f"is larger than {MAX_MIB} MiB"),))
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DocumentError((Problem(file=file, line=line, what="is not UTF-8 text"),)) from None
-    return _Reading(file, text).document()
-
-
-class _Anchored(msgspec.Struct, kw_only=True):
-    """A value that aliases may repeat, with what a repetition costs. ``open`` while it is still being read."""
-
-    data: Any = None
-    values: int = 0
-    characters: int = 0
-    height: int = 0
-    open: bool = True
-
-
-class _Reading:
-    """One pass over the parser's events."""
-
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.text = text
-        self.lines: dict[Where, int] = {}
-        self.faults: list[Problem] = []
-        self.anchors: dict[str, _Anchored] = {}
-        self.values = 0
-        self.characters = 0
-        self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
-
-    def document(self) -> Document:
-        try:
-            data = self.whole()
-        except yaml.YAMLError as error:
-            raise DocumentError((*self.faults, self.syntax(error))) from None
-        document = Document(self.file, data, self.lines)
-        if self.faults:
-            raise DocumentError(tuple(self.faults), document)
-        return document
-
-    def whole(self) -> dict[str, Any]:
-        next(self.events)
-        if type(next(self.events)) is yaml.StreamEndEvent:
-            raise self.refusal(0, "is empty")
-        top = next(self.events)
-        data, _ = self.value(top, (), 0)
-        next(self.events)
-        after = next(self.events)
-        if type(after) is not yaml.StreamEndEvent:
-            raise self.refusal(after, "holds a second document", "one file is one document: remove the `---`")
-        if data is None:
-            raise self.refusal(0, "is empty")
-        if not isinstance(data, dict):
-            raise self.refusal(top, "must hold keys and values at its top level", "as in `key: value`")
-        return data
-
-    def value(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
-        """The value that begins with ``event``, and how deep it is nested."""
-        kind = type(event)
-        self.values += 1
-        if kind is yaml.AliasEvent:
-            return self.alias(event, depth)
-        if event.tag is not None:
-            raise self.refusal(event, "YAML tags (words that begin with `!`) are not read here", "quote the value")
-        if depth > MAX_DEPTH:
-            raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels")
-        if self.values > MAX_VALUES:
-            raise self.refusal(event, f"holds more than {MAX_VALUES:,} values")
-        if event.anchor is None:
-            return self.plain_or_nested(event, where, depth)
-        anchored = self.anchors[event.anchor] = _Anchored()
-        values, characters = self.values, self.characters
-        data, height = self.plain_or_nested(event, where, depth)
-        anchored.data, anchored.height, anchored.values = data, height, self.values - values + 1
-        anchored.characters = self.characters - characters
-        anchored.open = False
-        return data, height
-
-    def plain_or_nested(self, event: Any, where: Where, depth: int) -> tuple[Any, int]:
-        kind = type(event)
-        if kind is yaml.ScalarEvent:
-            self.characters += len(event.value)
-            return (plain(event.value) if event.implicit[0] else event.value), 0
-        if kind is yaml.SequenceStartEvent:
-            return self.sequence(where, depth)
-        return self.mapping(where, depth)
-
-    def sequence(self, where: Where, depth: int) -> tuple[list[Any], int]:
-        items: list[Any] = []
-        height = 0
-        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
-            at = (*where, len(items))
-            self.lines[at] = event.start_mark.line + 1
-            item, below = self.value(event, at, depth + 1)
-            items.append(item)
-            height = max(height, below + 1)
-        return items, height
-
-    def mapping(self, where: Where, depth: int) -> tuple[dict[str, Any], int]:
-        entries: dict[str, Any] = {}
-        height = 0
-        while type(event := next(self.events)) is not yaml.MappingEndEvent:
-            key, line = self.key(event, where), event.start_mark.line + 1
-            at = (*where, key)
-            if key in entries:
-                self.fault(line, at, f"is given twice, first in line {self.lines[at]}")
-                self.value(next(self.events), (*at, ""), depth + 1)
-                continue
-            self.lines[at] = line
-            entries[key], below = self.value(next(self.events), at, depth + 1)
-            height = max(height, below + 1)
-        return entries, height
-
-    def key(self, event: Any, where: Where) -> str:
-        line = event.start_mark.line + 1
-        if type(event) is yaml.AliasEvent:
-            raise self.refusal(event, "a key must be plain text", _QUOTE_STAR)
-        if type(event) is not yaml.ScalarEvent:
-            raise self.refusal(event, "a key must be plain text", "quote a value that begins with `{` or `[`")
-        if event.tag is not None:
-            raise self.refusal(event, "YAML tags (words that begin with `!`) are not read here", "quote the key")
-        if event.anchor is not None:
-            raise self.refusal(event, "a key cannot carry an anchor (`&`)")
-        key: str = event.value
-        if event.implicit[0] and key == "<<":
-            raise self.refusal(event, "merge keys (`<<`) are not read here", "write the keys out")
-        if event.implicit[0] and not isinstance(plain(key), str):
-            what = "a key must be text, and YAML reads this one otherwise"
-            self.fault(line, (*where, key), what, "quote it")
-        self.characters += len(key)
-        return key
-
-    def alias(self, event: Any, depth: int) -> tuple[Any, int]:
-        anchored = self.anchors.get(event.anchor)
-        if anchored is None:
-            raise self.refusal(event, "refers to an anchor that does not exist", _QUOTE_STAR)
-        if anchored.open:
-            raise self.refusal(event, "an alias (`*`) repeats the block it stands in, without end")
-        self.values += anchored.values
-        self.characters += anchored.characters
-        if self.values > MAX_VALUES:
-            raise self.refusal(event, f"holds more than {MAX_VALUES:,} values once its aliases are expanded")
-        if self.characters > MAX_BYTES:
-            raise self.refusal(event, f"is larger than {MAX_MIB} MiB once its aliases are expanded")
-        if depth + anchored.height > MAX_DEPTH:
-            raise self.refusal(event, f"is nested deeper than {MAX_DEPTH} levels once its aliases are expanded")
-        return anchored.data, anchored.height
-
-    def fault(self, line: int, where: Where, what: str, hint: str = "") -> None:
-        """A fault besides which the rest of the file can be judged."""
-        if len(self.faults) >= MOST_PROBLEMS:
-            raise self.refusal(0, too_many())
-        self.faults.append(Problem(file=self.file, line=line, where=where, what=what, hint=hint))
-
-    def refusal(self, event: Any, what: str, hint: str = "") -> DocumentError:
-        """A fault after which nothing of the file can be trusted. ``event`` 0 is the file as a whole."""
-        line = event.start_mark.line + 1 if event else 0
-        return DocumentError((*self.faults, Problem(file=self.file, line=line, what=what, hint=hint)))
-
-    def syntax(self, error: yaml.YAMLError) -> Problem:
-        """The parser's complaint without the excerpt it would quote."""
-        mark: Any = getattr(error, "problem_mark", None)
-        if mark is None:  # a character that no YAML file may hold
-            position = getattr(error, "position", 0)
-            line = self.text.count("\n", 0, position) + 1
-            return Problem(file=self.file, line=line, what="holds a control character")
-        problem, context = getattr(error, "problem", None), getattr(error, "context", None)
-        complaint = ", ".join(part for part in (context, problem) if part)
-        lines = self.text.split("\n")
-        at = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
-        hint = ""
-        if context == "while scanning an alias":
-            hint = _QUOTE_STAR
-        elif at == "\t":
-            hint = "indent with spaces, not with tabs"
-        elif at in {"@", "`", "%"}:
-            hint = f"quote a value that begins with {at}"
-        return Problem(file=self.file, line=mark.line + 1, what=f"is not YAML: {complaint}", hint=hint)
-
-
-def plain(text: str) -> str | int | float | bool | None:
-    """What an unquoted scalar means."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in "+-.0123456789" or len(text) > LONGEST_NUMBER:  # most are names
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text

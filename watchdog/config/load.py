@@ -21,7 +21,6 @@ from watchdog.config.document import (
     Problem,
     Report,
     Where,
-    read_document,
     shown_key,
     too_many,
     unnoticed,
@@ -29,6 +28,7 @@ from watchdog.config.document import (
 from watchdog.config.json_schema import json_schema, keys_at
 from watchdog.config.messages import describe
 from watchdog.config.permissions import Warn, exposure
+from watchdog.config.reading import read_document
 from watchdog.config.references import resolve
 from watchdog.config.schema import Config
 from watchdog.config.secrets import (
@@ -134,7 +134,8 @@ def _empty_settings(value: Any, where: Where) -> Iterator[Where]:
     """The places of all settings without a value, and of all list items without one."""
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _empty_settings(below, (*where, key))
+            if not isinstance(below, str):  # nearly all are
+                yield from _empty_settings(below, (*where, key))
     elif isinstance(value, list):
         for number, below in enumerate(value):
             yield from _empty_settings(below, (*where, number))

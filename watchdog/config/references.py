@@ -23,14 +23,14 @@ LineOf = Callable[[Where], int]
 def resolve(data: Mapping[str, Any], line_of: LineOf, report: Report) -> dict[str, Any]:
     """The same data with each zone's account and whole restart policy filled in."""
     accounts, zones = data.get("accounts"), data.get("zones")
-    accounts = accounts if isinstance(accounts, Mapping) else {}
+    accounts = accounts if isinstance(accounts, dict) else {}
     names = list(accounts)
-    if not zones and names and not any(isinstance(a, Mapping) and "discover" in a for a in accounts.values()):
+    if not zones and names and not any(isinstance(a, dict) and "discover" in a for a in accounts.values()):
         report(("zones",), "nothing is watched", "list zones, or add `discover: {}` to an account")
     if not isinstance(zones, list):
         return dict(data)
     for number, zone in enumerate(zones):
-        if isinstance(zone, Mapping) and zone.get("id") is None and zone.get("name") is None:
+        if isinstance(zone, dict) and zone.get("id") is None and zone.get("name") is None:
             report(("zones", number), "has neither an id nor a name", "give it one of them, better both")
     _find_duplicates(zones, names, line_of, report)
     written, policy = _global_restart(data.get("restart"))
@@ -42,7 +42,7 @@ def resolve(data: Mapping[str, Any], line_of: LineOf, report: Report) -> dict[st
                 "account": _account_of(zone, ("zones", number), accounts, report),
                 "restart": _restart_of(zone, ("zones", number), written, policy, report),
             }
-            if isinstance(zone, Mapping)
+            if isinstance(zone, dict)
             else zone
             for number, zone in enumerate(zones)
         ],
@@ -66,8 +66,10 @@ def _account_of(zone: Mapping[str, Any], where: Where, names: Mapping[str, Any],
 def _restart_of(
     zone: Mapping[str, Any], where: Where, written: Mapping[str, Any], policy: RestartPolicy, report: Report
 ) -> Any:
-    own = zone.get("restart", {})
-    if not isinstance(own, Mapping):
+    if "restart" not in zone:
+        return policy
+    own = zone["restart"]
+    if not isinstance(own, dict):
         return own
     for key in PER_ACCOUNT & own.keys():
         hint = f"set {key} under the global `restart`, where it holds for each account"
@@ -78,7 +80,7 @@ def _restart_of(
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """A zone's restart keys as written, laid over the global ones as written; inside ``backoff`` too."""
     merged = {**base, **own}
-    if isinstance(below := base.get("backoff"), Mapping) and isinstance(above := own.get("backoff"), Mapping):
+    if isinstance(below := base.get("backoff"), dict) and isinstance(above := own.get("backoff"), dict):
         merged["backoff"] = {**below, **above}
     return merged
 
@@ -88,7 +90,7 @@ def _global_restart(restart: Any) -> tuple[Mapping[str, Any], RestartPolicy]:
 
     Its faults are said once, by the models, and not again for each zone.
     """
-    written = restart if isinstance(restart, Mapping) else {}
+    written = restart if isinstance(restart, dict) else {}
     try:
         return written, RestartPolicy.model_validate(written)
     except ValidationError:
@@ -96,22 +98,24 @@ def _global_restart(restart: Any) -> tuple[Mapping[str, Any], RestartPolicy]:
 
 
 def _find_duplicates(zones: list[Any], names: list[str], line_of: LineOf, report: Report) -> None:
-    first: dict[tuple[str, ...], int] = {}
+    first: dict[str | tuple[str, str], int] = {}  # ids, and names with their accounts
+
+    def is_told(key: str | tuple[str, str], number: int, field: str) -> bool:
+        if (earlier := first.setdefault(key, number)) == number:
+            return False
+        line = line_of(("zones", earlier))
+        report(("zones", number, field), f"is the same zone as in line {line}", "keep one of them")
+        return True
+
     for number, zone in enumerate(zones):
-        if not isinstance(zone, Mapping):
+        if not isinstance(zone, dict):
             continue
         name, zone_id = zone.get("name"), zone.get("id")
         account = zone.get("account", names[0] if len(names) == 1 else "")
-        keys: list[tuple[tuple[str, ...], str]] = []
-        if isinstance(zone_id, str):
-            keys.append((("id", zone_id.lower()), "id"))
+        if isinstance(zone_id, str) and is_told(zone_id.lower(), number, "id"):
+            continue
         if isinstance(label := name or zone_id, str) and isinstance(account, str):
-            keys.append((("label", account, canonical(label).casefold()), "name" if name else "id"))
-        for key, field in keys:
-            if first.setdefault(key, number) != number:
-                line = line_of(("zones", first[key]))
-                report(("zones", number, field), f"is the same zone as in line {line}", "keep one of them")
-                break
+            is_told((account, canonical(label).casefold()), number, "name" if name else "id")
 
 
 def _list(names: list[str]) -> str:

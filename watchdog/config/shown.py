@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from watchdog.config.document import plain
 from watchdog.config.durations import format_duration
+from watchdog.config.reading import plain
 from watchdog.config.schema import PER_ACCOUNT, Config, RestartPolicy, ZoneConfig
 from watchdog.config.secrets import Address, Secret
 

@@ -5,12 +5,9 @@ not repeat the value, which may have come from the environment: ``messages`` add
 """
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -29,10 +26,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from watchdog.config.document import plain
+from watchdog.config.addresses import base_url, listen_address, resolver_address, state_url, url_of
 from watchdog.config.durations import PATTERN, format_duration, in_range, parse_duration
+from watchdog.config.reading import plain
 from watchdog.config.secrets import Address, Secret, header_safe
-from watchdog.config.services import refusal
 from watchdog.config.variables import Expanded
 from watchdog.model.names import canonical
 from watchdog.model.packs import is_branding, pack_key
@@ -43,8 +40,6 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 _ZONE_ID = re.compile(r"[0-9a-f]{32}")
 _PACK_ID = re.compile("[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 _DOMAIN = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})+")
-_HIGHEST_PORT = 65535
-_DNS_PORT = 53
 _LARGEST_SHOWN = 10**9
 _LONGEST_COMPARED = 64
 
@@ -131,33 +126,6 @@ def _pattern(text: str) -> str:
     return text.lower()
 
 
-def _address(schemes: frozenset[str] | None) -> Callable[[Secret], Secret]:
-    """A check of a URL that is a secret, so that nothing of it may be repeated; ``None`` for any scheme."""
-
-    def check(secret: Secret) -> Secret:
-        if secret.unread:
-            return secret
-        text = secret.get_secret_value()
-        if not text.isprintable() or any(character.isspace() for character in text):
-            raise ValueError("has white space, a line break or control characters inside")
-        scheme, found, rest = text.partition("://")
-        if not found or not rest or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+._-]*", scheme):
-            raise ValueError("is no URL")
-        if schemes is None:
-            if why := refusal(scheme):
-                raise ValueError(why)
-            return secret
-        try:
-            host, _ = urlsplit(text).hostname, urlsplit(text).port
-        except ValueError:
-            raise ValueError("is no URL") from None
-        if scheme.lower() not in schemes or not host:
-            raise ValueError("must be a URL that begins with https:// or http://")
-        return secret
-
-    return check
-
-
 def _alert_reason(text: str) -> str:
     if text not in ALERT_REASONS:
         meant = get_close_matches(text[:_LONGEST_COMPARED], ALERT_REASONS, 1)
@@ -171,72 +139,6 @@ def _destination_name(text: str) -> str:
     return text
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _base_url(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("has characters that no URL has")
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port
-        (host or "").encode("idna")  # as whoever looks it up does: no part of it may be empty or too long
-    except ValueError:
-        raise ValueError("is no URL") from None
-    if "@" in url.netloc:
-        raise ValueError("must not hold credentials: they belong in accounts")
-    if not host or url.scheme not in {"https", "http"}:
-        raise ValueError("must be a URL that begins with https://")
-    if "?" in text or "#" in text:
-        raise ValueError("must not have a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(host):
-        raise ValueError("must begin with https://: over http the credentials could be read on the way")
-    return text.rstrip("/")
-
-
-def listen_address(text: str) -> tuple[str, int] | None:
-    """Host (without brackets) and port; ``None`` for the empty text that turns the listener off."""
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
-        raise ValueError('must be host:port, as in 127.0.0.1:9909, or "" to turn it off')
-    if not host:
-        raise ValueError(f"names no host: write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        try:
-            ip_address(host)
-        except ValueError:
-            raise ValueError("has no IPv6 address between its brackets") from None
-    elif ":" in host:
-        raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")
-    elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-        raise ValueError("names no host that could be listened on")
-    return host, int(port)
-
-
-def resolver_address(text: str) -> tuple[str, int]:
-    """Address and port of a DNS resolver; port 53 where none is given."""
-    host, port = text, str(_DNS_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if rest else port
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    try:
-        ip_address(host)
-    except ValueError:
-        raise ValueError("must be an IP address or address:port, as in 1.1.1.1, 10.0.0.2:5353 or [::1]:53") from None
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= _HIGHEST_PORT:
-        raise ValueError(f"has no port between 1 and {_HIGHEST_PORT} after its address")
-    return host, int(port)
-
-
 def _resolver(text: str) -> str:
     resolver_address(text)
     return text
@@ -245,38 +147,6 @@ def _resolver(text: str) -> str:
 def _listen(text: str) -> str:
     listen_address(text)
     return text
-
-
-def _state_url(address: Address) -> Address:
-    text = address.get_secret_value()
-    if text.startswith(("postgresql://", "postgres://")):
-        _postgresql_url(text)
-        return address
-    prefix = "sqlite:///"
-    if not text.startswith(prefix):
-        raise ValueError(
-            "must be sqlite:///PATH (with four slashes where the path is absolute), or"
-            " postgresql://USER@HOST/DATABASE?schema=NAME"
-        )
-    path = text.removeprefix(prefix)
-    if not path.strip("/") or path == ":memory:" or path.startswith("file:"):
-        raise ValueError("must name a file: the backoff has to survive a restart of the daemon")
-    if "?" in path or "#" in path or not path.isprintable():
-        raise ValueError("must be a plain path without `?`, `#` or control characters")
-    return address
-
-
-def _postgresql_url(text: str) -> None:
-    """A ``ValueError`` that repeats nothing of it, for what libpq itself would say only when it connects."""
-    if not text.isprintable() or any(character.isspace() for character in text):
-        raise ValueError("has white space or control characters inside")
-    if "#" in text:
-        raise ValueError("has a # inside: write %23 where it belongs to the password")
-    if re.search("%(?![0-9A-Fa-f]{2})|%00", text):
-        raise ValueError("has a % that begins no escape: write %25 where it belongs to the password")
-    schemas = re.findall(r"[?&]schema=([^&]*)", text)
-    if len(schemas) > 1 or not all(re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema) for schema in schemas):
-        raise ValueError("has a schema that is no plain name: lower-case letters, digits and _, at most 63")
 
 
 def _replica_name(text: str) -> str:
@@ -335,8 +205,8 @@ Packs = Annotated[
     | Annotated[tuple[PackName, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
 ]
-WebAddress = Annotated[Secret, AfterValidator(_address(frozenset({"https", "http"})))]
-ServiceAddress = Annotated[Secret, AfterValidator(_address(None))]
+WebAddress = Annotated[Secret, AfterValidator(url_of(frozenset({"https", "http"})))]
+ServiceAddress = Annotated[Secret, AfterValidator(url_of(None))]
 AlertReason = Annotated[
     str, AfterValidator(_alert_reason), WithJsonSchema({"type": "string", "enum": list(ALERT_REASONS)})
 ]
@@ -344,8 +214,8 @@ DestinationName = Annotated[
     str, AfterValidator(_destination_name), WithJsonSchema({"type": "string", "pattern": _NAME})
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
-StateUrl = Annotated[Address, AfterValidator(_state_url)]
+StateUrl = Annotated[Address, AfterValidator(state_url)]
 ReplicaName = Annotated[str, AfterValidator(_replica_name)]

@@ -37,7 +37,10 @@ class Expansion(msgspec.Struct):
         if isinstance(value, str):
             return self._text(value, where) if "$" in value else value
         if isinstance(value, dict):
-            return {key: self.value(below, (*where, key)) for key, below in value.items()}
+            return {
+                key: below if type(below) is str and "$" not in below else self.value(below, (*where, key))
+                for key, below in value.items()
+            }
         if isinstance(value, list):
             return [self.value(below, (*where, number)) for number, below in enumerate(value)]
         return value

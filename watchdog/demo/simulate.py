@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from watchdog.clock import RealClock
-from watchdog.config.document import DocumentError, read_document
+from watchdog.config.document import DocumentError
+from watchdog.config.reading import read_document
 from watchdog.demo.stories import SPEED, scenario
 from watchdog.simulator.resolver import ZoneResolver
 from watchdog.simulator.scenario import Scenario

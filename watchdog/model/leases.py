@@ -45,6 +45,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is somebody's."""
         return bool(self.instance) and lasts(self.expires, now)
 
+    @property
+    def worked_at(self) -> datetime:
+        """When the holder last was there, as far as this shows it."""
+        return max(self.expires if self.instance else self.since, self.since, self.seen_at or self.since)
+
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """One process that takes leases. ``accounts`` are those it can work, ``config`` is a hash of its configuration.
@@ -72,6 +77,24 @@ class Roll(msgspec.Struct, frozen=True):
     leases: Mapping[str, Lease]
     replicas: Mapping[str, Replica]
     exact: bool = True
+
+
+AWAY_FOR = timedelta(days=1)
+"""How long a replica that is gone may come back, with the accounts that it alone is configured with."""
+
+
+def away(roll: Roll, configured: Collection[str]) -> frozenset[str]:
+    """The accounts that no living replica is ``configured`` with, and whose last holder is not there to know better.
+
+    A holder of the same name that lives has them no more; one that is gone may only be down, for a day.
+    """
+    living = {replica.name for replica in roll.replicas.values()}
+    return frozenset(
+        account
+        for account, lease in roll.leases.items()
+        if account not in configured and lease.holder and lease.holder not in living
+        if roll.at - lease.worked_at < AWAY_FOR
+    ) - {WATCHDOG}
 
 
 class Fence(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
-from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import HELD_BY_PEOPLE, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
@@ -109,6 +109,8 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
         if known.decision.reason is Reason.CA_RATE_LIMITED:
             return f"{step} No wait ends the limit of its authority in time: order it from another one now."
         return step
+    if known.pack.status in HELD_BY_PEOPLE:
+        return "Nothing: it is not deployed until somebody deploys it."
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
     if known.decision.reason is Reason.HEALTHY:

@@ -27,7 +27,7 @@ from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilence
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, is_wanted, messages
-from watchdog.notify.retirement import Strangers, ended, retired
+from watchdog.notify.retirement import Strangers, ended, forsaken, retired
 from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
 from watchdog.state import outbox
 from watchdog.state.database import StateError
@@ -219,6 +219,7 @@ class Pipeline:
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
+            over |= forsaken(missing, standing.configured)
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -274,7 +275,7 @@ class Pipeline:
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
             certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
             certain = certain if not standing.discovery else frozenset()  # as above
-            for account in self._strangers.due(log, found, certain, now):
+            for account in self._strangers.due(log, found, certain, standing.worked, now):
                 await self._retire_account(account, log.split([account])[0], now)
         except LeaseLost as lost:
             self._tenure.lost(lost.epochs)

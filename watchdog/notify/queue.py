@@ -26,6 +26,9 @@ FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=15)
 OLDEST = timedelta(days=3)
 """A weekend. What lasts longer is said again by then, and what is over is news to nobody."""
+TRIED_FOR = timedelta(hours=1)
+"""How long a message is tried after a start, however old it seems: the clock of a machine that was just started may be
+ahead by days, and what was dropped for that would be told to nobody."""
 MOST = 200
 """Messages to one destination: many days of bad news, and still few enough to be read."""
 HOPELESS_TRIES = 3
@@ -103,7 +106,7 @@ class MessageQueue(Delivery):
 
     def put(self, message: Message) -> None:
         """One more message."""
-        age = max(self._clock.now() - message.at, timedelta(0))
+        age = min(max(self._clock.now() - message.at, timedelta(0)), OLDEST - TRIED_FOR)
         self._born[message.id] = self._clock.monotonic() - age.total_seconds()
         self._messages.append(message)
         self.settled.clear()

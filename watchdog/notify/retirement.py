@@ -5,16 +5,17 @@ whoever tells of the watchdog itself goes by ``Strangers``, and waits a while, a
 Arithmetic: no I/O, no clock. ``pipeline`` alone calls this.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from watchdog.config.schema import Config
 from watchdog.model.alerts import Alert, AlertLog
 from watchdog.model.names import canonical
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.notify.dedup import Deduplicated, deduplicate
 from watchdog.notify.lifecycle import GONE_FOR
-from watchdog.notify.rules import UNHELD_FOR
+from watchdog.notify.rules import UNHELD_FOR, unheld_subject
 
 
 def retired(alerts: Iterable[Alert], accounts: Collection[str], config: Config, inventory: Inventory) -> frozenset[str]:
@@ -31,6 +32,16 @@ def retired(alerts: Iterable[Alert], accounts: Collection[str], config: Config, 
     return frozenset(alert.fingerprint for alert in orphans if canonical(alert.zone) not in watched)
 
 
+def forsaken(alerts: Iterable[Alert], configured: Collection[str]) -> frozenset[str]:
+    """The fingerprints of those that say of an account that nobody works it, and it is ``configured`` no more."""
+    if not configured:  # nobody knows
+        return frozenset()
+    known = {*map(unheld_subject, configured)}
+    return frozenset(
+        alert.fingerprint for alert in alerts if alert.reason is Reason.ACCOUNT_UNHELD and alert.subject not in known
+    )
+
+
 def ended(log: AlertLog, now: datetime, repeat_every: timedelta, *, listening: bool) -> Deduplicated:
     """All that an account's log holds is over now."""
     return deduplicate(log, {}, {}, frozenset(), now, repeat_every, retired=log.entries.keys(), listening=listening)
@@ -40,19 +51,30 @@ class Strangers:
     """Accounts that no replica is configured with and of which alerts are stored, and since when that is known."""
 
     def __init__(self, *, once: bool) -> None:
-        """``once`` where there is a single pass: then nothing is waited for."""
+        """``once`` where there is a single pass: then only what may be renamed waits, since it was last worked."""
         self._once = once
         self._since: dict[str, datetime] = {}
 
-    def due(self, log: AlertLog, accounts: Collection[str], certain: Collection[str], now: datetime) -> list[str]:
+    def due(
+        self,
+        log: AlertLog,
+        accounts: Collection[str],
+        certain: Collection[str],
+        worked: Mapping[str, datetime],
+        now: datetime,
+    ) -> list[str]:
         """Those of ``accounts``, which are all there are, whose alerts in the ``log`` are to end now.
 
         ``certain`` are the fingerprints that are ``retired``; an account that has others may only have been renamed.
+        ``worked`` is when an account was last worked, where that is known.
         """
         self._since = {account: self._since.get(account, now) for account in sorted(accounts)}
         renamed = {each.alert.account for name, each in log.entries.items() if name not in certain}
+        if self._once:
+            waiting = {each for each in renamed if each in worked and now - worked[each] < GONE_FOR}
+            return [account for account in self._since if account not in waiting]
         return [
             account
             for account, since in self._since.items()
-            if self._once or now - since >= (GONE_FOR if account in renamed else UNHELD_FOR)
+            if now - since >= (GONE_FOR if account in renamed else UNHELD_FOR)
         ]

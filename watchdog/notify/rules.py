@@ -48,6 +48,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where several replicas share a state: accounts that none of them works, and since when."""
     configured: frozenset[str] = frozenset()
     """There: every account that any replica is configured with; empty where that is not known."""
+    worked: Mapping[str, datetime] = msgspec.field(default_factory=dict)
+    """There: when each account was last worked by a replica."""
 
 
 ALL_WELL = Standing()
@@ -158,7 +160,7 @@ def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
             " and what their logs say of it."
         )
         found = _plain(Reason.ACCOUNT_UNHELD, text, body, since)
-        yield replace(found, subject=f"{found.subject}/{account}", patience=UNHELD_FOR)
+        yield replace(found, subject=unheld_subject(account), patience=UNHELD_FOR)
     if standing.overdue_since is not None:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
@@ -183,6 +185,11 @@ def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
             account=account,
             patience=timedelta(0) if found.zone else UNSEEN_FOR,
         )
+
+
+def unheld_subject(account: str) -> str:
+    """What the alert is about that no replica works an account."""
+    return f"watchdog/{Reason.ACCOUNT_UNHELD}/{account}"
 
 
 def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:

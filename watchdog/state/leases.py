@@ -5,17 +5,17 @@ as the expression ``now`` (``Database.now``): no clock of a client is in any sta
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from watchdog.model.leases import LONGEST_LEASE, Fence, Lease, Replica, Roll, lasts
+from watchdog.model.leases import LONGEST_LEASE, WATCHDOG, Fence, Lease, Replica, Roll, lasts
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
 from watchdog.state.deferred import real, sa
-from watchdog.state.rows import from_micros, texts_from, texts_to, value_of
+from watchdog.state.rows import from_micros, texts_from, texts_to, to_micros, value_of
 
 FORGET_REPLICAS = timedelta(days=1)
 """How long a replica that is not heard of any more is kept."""
@@ -165,6 +165,16 @@ def release(connection: sa.Connection, fence: Fence) -> None:
     """Give up what is held, for others to take at once."""
     if fence.epochs:
         connection.execute(sa.update(schema.leases).where(_mine(fence)).values(instance="", expires=0))
+
+
+def forget(connection: sa.Connection, before: datetime) -> list[str]:
+    """Forget the leases of accounts that nobody has worked since then; gives those. One that comes back has a new one.
+
+    Who takes one over at this moment is waited for, and keeps it.
+    """
+    at = to_micros(before)
+    idle = sa.and_(_l.expires < at, _l.since < at, sa.func.coalesce(_l.seen_at, 0) < at, _l.account != WATCHDOG)
+    return list(connection.execute(sa.delete(schema.leases).where(idle).returning(_l.account)).scalars())
 
 
 def roll(connection: sa.Connection, now: Now) -> Roll:

@@ -5,6 +5,7 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 (``decide``). Only ``ledger`` and what lies above it call it, from the loop's thread.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.model.zone_packs import Entry, ZonePacks
@@ -80,6 +81,7 @@ class Memory:
         self._silences_told: tuple[Silence, ...] = ()
         self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
+        self.booked_elsewhere: set[str] = set()  # the accounts of which others have booked, until somebody heeds that
 
     # ── the disk and the clock ───────────────────────────────────────────────────────────────────────────────────
 
@@ -187,6 +189,7 @@ class Memory:
                 # In one go: what is stored meanwhile by an intent is in both or in neither.
                 moment = writer.moment
                 (stored, restarts), self.silences = await writer.ask(lambda: self._stored(moment))
+                self._count(await writer.ask(lambda: self._store.booked(self._boot(moment))), moment)
         except StateError as error:
             writer.error = str(error)
             return []
@@ -197,6 +200,22 @@ class Memory:
                 stored[key] = history
         self._take({key: history for key, history in stored.items() if history != UNTROUBLED})
         return [(account, at + step) for account, at in restarts]
+
+    def _count(self, booked: Iterable[Booked], now: Anchor) -> None:
+        """Note what was booked in all, as a command beside this process books as well.
+
+        Where bookings are by the database's clock, one's own are not told apart from others; all of those are stored.
+        """
+        found: dict[str, Counter[tuple[float, int]]] = {}
+        for account, until, requests in booked:
+            if self._tenure.keeps(account):
+                found.setdefault(account, Counter())[until - self._ahead(now), requests] += 1
+        for account, all_there_are in found.items():
+            mine = Counter(self.booked.get(account, ()))
+            if all_there_are - mine:
+                unwritten = Counter() if self._store.shared else mine
+                self.booked[account] = sorted((all_there_are | unwritten).elements())
+                self.booked_elsewhere.add(account)
 
     async def follow_silences(self, now: datetime) -> list[Event]:
         """Forget silences whose time is over; gives what is new of all since this was last asked."""
@@ -462,20 +481,22 @@ class Memory:
         self.writer.changes.of_leases += [event.journal_line for event in events]
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
-        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.
+        """Forget packs that are gone or whose zone moved a week ago, zones unwatched for that long, old journal lines.
 
         Packs that the configuration names are kept: by what they were, the one that took their place is found.
         """
         horizon, pinned = now - FORGET_AFTER, {zone.key: zone.packs for zone in zones}
         watched = pinned.keys()
         for zone_id, unread in list(self._unread.items()):
-            if (unread.account, unread.zone) not in watched:
+            key = (unread.account, unread.zone)
+            if key not in watched or self._has_moved(key, zone_id):
                 self._of(zone_id)
         for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
             named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
-            if unwatched or gone:
+            left = known.seen_at < horizon and self._has_moved((known.account, known.zone), known.pack.zone_id)
+            if unwatched or gone or left:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
@@ -484,6 +505,11 @@ class Memory:
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _has_moved(self, key: tuple[str, str], zone_id: str) -> bool:
+        """Whether a zone is another than this at Cloudflare by now: its name stands for another id."""
+        zone = self.zones.get(key)
+        return zone is not None and zone.id not in ("", zone_id)
 
     def _set_history(self, key: PackKey, history: History) -> None:
         before = self._histories.get(key, UNTROUBLED)
@@ -533,5 +559,5 @@ def _last_tried(zone: ZoneMemory) -> datetime:
 
 def _wants_attention(known: Remembered) -> bool:
     if known.decision.do is Do.LEAVE:
-        return known.decision.reason is Reason.IN_PROGRESS
+        return known.decision.reason is Reason.IN_PROGRESS and known.pack.status not in HELD_BY_PEOPLE
     return known.decision.do is not Do.GIVE_UP

@@ -4,6 +4,7 @@ Functions over the connection of a transaction that ``store`` has begun. Nothing
 ``restarts``. Words of a newer program that are not known here are no obstacle.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -18,12 +19,12 @@ from watchdog.state.deferred import sa
 from watchdog.state.rows import (
     Row,
     diagnosis_from,
+    maybe_from_micros,
     maybe_to_micros,
     packs_from,
     row_of,
     texts_to,
     to_micros,
-    value_of,
 )
 
 _ZONES = sa.select(schema.zones)
@@ -37,8 +38,18 @@ def load_zones(
 ) -> dict[tuple[str, str], ZoneMemory]:
     """Every zone, or ``only`` those."""
     wanted = _ZONES if only is None else _ZONES.where(only)
-    zones = (value_of(ZoneMemory, row) for row in connection.execute(wanted).mappings())
-    return {zone.key: zone for zone in zones}
+    zones: dict[tuple[str, str], ZoneMemory] = {}
+    for account, label, zone_id, seen_at, tried_at, reason, error in connection.execute(wanted):
+        zones[account, label] = ZoneMemory(
+            account=account,
+            label=label,
+            id=zone_id,
+            seen_at=maybe_from_micros(seen_at),
+            tried_at=maybe_from_micros(tried_at),
+            reason=reason,
+            error=error,
+        )
+    return zones
 
 
 def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:
@@ -70,6 +81,14 @@ def keep(connection: sa.Connection, known: Remembered) -> None:
 def prune(connection: sa.Connection, unwatched_since: datetime) -> int:
     """Forget zones that nobody has looked at since then; gives their number."""
     return connection.execute(_UNWATCHED, {"since": to_micros(unwatched_since)}).rowcount
+
+
+def forget(connection: sa.Connection, accounts: Collection[str]) -> int:
+    """Forget the packs of these accounts, and what was found of them; gives their number."""
+    p, d = schema.packs.c, schema.diagnoses.c
+    theirs = sa.select(p.zone_id, p.pack_id).where(p.account.in_(accounts))
+    connection.execute(sa.delete(schema.diagnoses).where(sa.tuple_(d.zone_id, d.pack_id).in_(theirs)))
+    return connection.execute(sa.delete(schema.packs).where(p.account.in_(accounts))).rowcount
 
 
 def pack_row(known: Remembered) -> Row:

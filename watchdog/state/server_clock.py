@@ -28,6 +28,8 @@ LONGEST_ANSWER = 2.0
 
 _l, _r, _m = schema.leases.c, schema.replicas.c, schema.meta.c
 _SECOND = 1_000_000
+_SET = sa.select(_m.clock_set)
+_SET_AND_ERA = sa.select(_m.clock_set, _m.clock_era)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ def look(connection: sa.Connection, now: Now, monotonic: Callable[[], float], be
     asked = monotonic()
     at = time(connection, now)
     answered = monotonic()
-    set_by, era = map(int, connection.execute(real(sa.select(_m.clock_set, _m.clock_era))).one())
+    set_by, era = map(int, connection.execute(_SET_AND_ERA).one())
     if before is None and not connection.execute(real(sa.select(_r.instance).where(_lasts(_r.expires, now)))).first():
         begun = sa.update(schema.meta).values(clock_era=_m.clock_era + 1).returning(_m.clock_era)
         era = int(connection.execute(real(begun)).scalar_one())
@@ -75,7 +77,7 @@ def look(connection: sa.Connection, now: Now, monotonic: Callable[[], float], be
 
 def noted(connection: sa.Connection) -> int:
     """Microseconds by which the clock was set, as far as anybody noticed."""
-    return int(connection.execute(real(sa.select(_m.clock_set))).scalar_one())
+    return int(connection.execute(_SET).scalar_one())
 
 
 def follow(connection: sa.Connection, by: dict[str, int], set_by: int) -> None:

@@ -415,11 +415,14 @@ class Store:
         """Forget what is old; gives the number of rows.
 
         Journal lines and settled intents older than ``journal_before``, and zones nobody has looked at since
-        ``unwatched_since``. Packs are forgotten by ``Changes.forgotten``: whether one still exists is not known here.
+        ``unwatched_since``. Packs are forgotten by ``Changes.forgotten``, as whether one still exists is not known
+        here; but for those of accounts that no replica has worked since then, of which none knows anything any more.
         """
         with self.writing() as connection:
+            idle = leases.forget(connection, unwatched_since) if self.shared else []
             return (
-                restarts.prune(connection, journal_before, unwatched_since)
+                (packs.forget(connection, idle) if idle else 0)
+                + restarts.prune(connection, journal_before, unwatched_since)
                 + packs.prune(connection, unwatched_since)
                 + journal.prune(connection, journal_before)
             )

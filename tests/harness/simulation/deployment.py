@@ -499,9 +499,9 @@ class MachinesWire(Wire):
         super().__init__(world, laws, life)
         self._machine = machine
 
-    async def handle_async_request(self, request):
+    async def answer(self, asked):
         self.unreachable = self._machine.unreachable
-        return await super().handle_async_request(request)
+        return await super().answer(asked)
 
 
 def play(seed, replicas, folder):

@@ -83,7 +83,7 @@ class Laws:
 
     def asked(self, life, request):
         """A request is about to arrive."""
-        path = request.url.path
+        path = request.path
         account = request.headers["authorization"].removeprefix("Bearer token-of-")
         found = _PACK.match(path)
         pack = found["pack"] if found else None
@@ -129,8 +129,8 @@ class Laws:
     # ── the laws of restarts ─────────────────────────────────────────────────────────────────────────────────────
 
     def _patch(self, asked, request):
-        if request.content != b"{}":
-            self.broken(f"a PATCH with the body {request.content!r}")
+        if request.body != b"{}":
+            self.broken(f"a PATCH with the body {request.body!r}")
         root = self.root(asked.pack)
         patch = Patch(asked.at, asked.life, asked.account, root, self._was_read(asked))
         self._waited(patch)

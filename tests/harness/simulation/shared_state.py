@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
 from tests.harness.simulation.laws_of_several import LeaseRow
+from tests.harness.simulation.prepared import Prepared
+from watchdog.state import texts
 from watchdog.state.database import StateError
-from watchdog.state.migrations.upgrade import upgrade
+from watchdog.state.migrations.upgrade import fill
 from watchdog.state.sqlite import SQLite
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,25 +32,30 @@ class Server:
 
     def __init__(self, time, laws):
         self._time, self._laws = time, laws
-        self._driver = None
         self._written = []  # what the transaction under way has written, as calls of the laws
         self.wrong = timedelta(0)
+        self._micros = None, 0
         self.trouble = ""
         self.full = False
-        self._engine = sa.create_engine("sqlite://", poolclass=StaticPool)
-        sa.event.listen(self._engine, "connect", self._connected)
-        sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-        with self._engine.begin() as connection:
-            upgrade(connection)
-            for statement in _TRIGGERS:
-                connection.exec_driver_sql(statement)
+        self._driver = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
+        self._connection = Prepared(self._driver)
+        self._driver.create_function("clock_micros", 0, self.micros)
+        self._driver.create_function("law_intent", 5, self._intended)
+        self._driver.create_function("law_lease", 8, self._leased)
+        for statement in (*texts.stored().tables, *_TRIGGERS):
+            self._driver.execute(statement)
+        fill(self._connection)
 
     def now(self):
         """Its own time."""
         return self._time.true() + self.wrong
 
     def micros(self):
-        return (self.now() - _EPOCH) // _MICROSECOND
+        """The same as it is stored."""
+        moment = self._time.seconds, self.wrong
+        if self._micros[0] != moment:  # it is asked many times at a moment
+            self._micros = moment, (self.now() - _EPOCH) // _MICROSECOND
+        return self._micros[1]
 
     @contextmanager
     def transaction(self, life):
@@ -59,9 +64,14 @@ class Server:
             raise StateError(f"the simulated database {self.trouble}")
         self._written.clear()
         try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (SQLAlchemyError, sqlite3.Error) as error:
+            self._driver.execute("BEGIN")
+            try:
+                yield self._connection
+                self._driver.execute("COMMIT")
+            except BaseException:
+                self._driver.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
             raise StateError(f"the simulated database: {error}") from error
         for tell, *what in self._written:
             tell(life, *what, self.micros())
@@ -77,14 +87,7 @@ class Server:
         return {instance: (version, config) for instance, version, config in rows}
 
     def close(self):
-        self._engine.dispose()
-
-    def _connected(self, driver, _):
-        self._driver = driver
-        driver.isolation_level = None  # the driver itself begins nothing
-        driver.create_function("clock_micros", 0, self.micros)
-        driver.create_function("law_intent", 5, self._intended)
-        driver.create_function("law_lease", 8, self._leased)
+        self._driver.close()
 
     def _intended(self, account, *lease):
         self._written.append((self._laws.intended, account, _lease(*lease)))

@@ -150,7 +150,8 @@ class Turns:
         while True:
             if time.broken is not None:
                 raise time.broken
-            next_at = min((loop.due() for loop in self.loops if loop not in self.stopped), default=math.inf)
+            due = {loop: loop.due() for loop in self.loops if loop not in self.stopped}
+            next_at = min(due.values(), default=math.inf)
             if self._agenda and self._agenda[0][0] <= next_at:
                 when, _, do, args = heapq.heappop(self._agenda)
                 time.seconds = max(time.seconds, when)
@@ -160,7 +161,7 @@ class Turns:
                 time.seconds = max(time.seconds, until)
                 return
             time.seconds = max(time.seconds, next_at)
-            able = [each for each in self.loops if each not in self.stopped and each.due() <= time.seconds + RESOLUTION]
+            able = [loop for loop, at in due.items() if at <= time.seconds + RESOLUTION]
             loop = able[0] if len(able) == 1 else self._dice.choice(able)
             if self.loops[loop]():
                 self.made += 1
