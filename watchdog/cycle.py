@@ -157,8 +157,9 @@ class Cycle:
         components, now = self.components, self.ledger.now
         if components.diagnoser is None:
             return None
-        facts = await components.facts.of(zone, components.clients[zone.account], now())
-        findings = await components.diagnoser.diagnose(pack, facts)
+        client, diagnoser = components.clients[zone.account], components.diagnoser
+        facts = await components.facts.of(zone, client, now())
+        findings = await diagnoser.diagnose(pack, facts, lambda: components.facts.delegation(zone, client))
         known = components.memory.known(pack)
         last = known.diagnosis if known else None
         if last is None:

@@ -54,7 +54,7 @@ class Diagnoser:
     def begin_pass(self):
         pass
 
-    async def diagnose(self, pack, _facts):
+    async def diagnose(self, pack, *_):
         zone = next(host for host in pack.hosts if not host.startswith("*."))
         self.asked.append((zone, pack.status))
         await asyncio.sleep(self.delay.get(zone, 0))
