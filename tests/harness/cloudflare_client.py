@@ -25,7 +25,6 @@ from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
-
 BASE = "http://sim/client/v4"
 
 

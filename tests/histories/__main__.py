@@ -23,7 +23,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - states of histories need no disk: a po
 
 
 def prepare():
-    """A worker holds what it imported for ever, and each history is thrown away whole: garbage is looked for between."""
+    """A worker holds for ever what it imported, and each history is thrown away whole: garbage is sought in between."""
     gc.freeze()
     gc.disable()
 
