@@ -305,7 +305,7 @@ class People(httpx.AsyncBaseTransport):
 
 def _says_what_to_do(pack: Pack, said: str) -> bool:
     """Whether a text names the cause, and so the remedy."""
-    if pack.drawn.by_hand and pack.placed != pack.serial and pack.status == PENDING:
+    if pack.drawn.by_hand and pack.placed != pack.serial and pack.status in ("initializing", PENDING):
         return pack.token(pack.hosts[0], 0) in said
     if pack.open and pack.now >= pack.closes:
         return "order another" in said

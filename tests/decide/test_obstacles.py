@@ -78,11 +78,34 @@ def test_no_wait_goes_past_the_last_chance_of_a_renewal(left, waited, until):
     assert decide(case(history=tried, pack=pack)) == expected
 
 
-def test_an_authoritys_limit_is_waited_out_though_a_renewal_is_lost_by_it():
+@pytest.mark.parametrize(
+    ("authority", "limit", "hours"),
+    [
+        ("lets_encrypt", None, 32.6),
+        ("google", Limit(refill=24 * HOUR), 23),
+        ("google", Limit(retry_at=NOW + 5 * HOUR), 5),
+    ],
+)
+def test_a_limit_of_which_the_authority_says_when_it_ends_is_waited_out_though_a_renewal_is_lost(
+    authority, limit, hours
+):
     tried = History(attempts=1, last_restart_at=NOW - HOUR, next_restart_at=NOW)
-    pack = replace(PACK, expires_at=NOW + LATE + HOUR, uploaded_at=NOW - timedelta(days=85))
-    held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried, pack=pack))
-    assert held == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + 23 * HOUR)
+    pack = replace(
+        PACK,
+        certificate_authority=authority,
+        expires_at=NOW + LATE + 4 * HOUR,
+        uploaded_at=NOW - timedelta(days=85),
+    )
+    held = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=tried, pack=pack, limit=limit))
+    assert held == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + hours * HOUR)
+
+
+@pytest.mark.parametrize("tried", [History(trouble_since=NOW - HOUR), History(attempts=1, last_restart_at=NOW - HOUR)])
+def test_a_limit_of_which_nobody_says_when_it_ends_is_tried_in_the_last_hours_of_a_renewal(tried):
+    pack = replace(PACK, expires_at=NOW + LATE + 4 * HOUR, uploaded_at=NOW - timedelta(days=85))
+    limited = case(failed_for=Reason.CA_RATE_LIMITED, history=tried, pack=pack)
+    assert decide(limited) == Decision(Do.WAIT, Reason.CA_RATE_LIMITED, NOW + HOUR)
+    assert decide(replace(limited, now=NOW + HOUR)).do is Do.RESTART
 
 
 def test_the_obstacle_is_found_among_others():
@@ -116,7 +139,8 @@ def test_a_rate_limit_is_waited_out_before_any_restart():
 def test_a_limit_that_is_waited_for_until_it_is_too_late_for_the_renewal_needs_a_person_now(left, reason):
     first = History(trouble_since=NOW)
     pack = replace(PACK, expires_at=None if left is None else NOW + left)
-    decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack))
+    limit = Limit(refill=timedelta(days=1))
+    decided = decide(case(failed_for=Reason.CA_RATE_LIMITED, history=first, pack=pack, limit=limit))
     assert decided == Decision(Do.WAIT, reason, NOW + timedelta(days=1))
     assert REASONS[Reason.CA_RATE_LIMITED].needs_a_person
 

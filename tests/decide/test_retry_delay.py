@@ -32,12 +32,37 @@ def due(
         (Reason.DNS_FAILURE, 4 * HOUR, 4 * HOUR),
         (Reason.CAA_FORBIDS, 4 * HOUR, 8 * HOUR),
         (Reason.CAA_FORBIDS, 13 * HOUR, DAY),
-        (Reason.CA_INTERNAL, 4 * HOUR, 4 * HOUR),
         (Reason.CA_RATE_LIMITED, 4 * HOUR, DAY),
     ],
 )
 def test_a_reason_moves_the_next_restart_as_the_table_says(reason, wait, moved):
     assert due(reason, wait) == moved
+
+
+@pytest.mark.parametrize(
+    ("attempts", "waited"),
+    [(1, 2 * HOUR), (2, 3 * HOUR), (3, 4.5 * HOUR), (4, 6.75 * HOUR), (8, DAY)],
+)
+def test_while_an_authority_fails_the_waits_begin_with_two_hours_and_grow_by_half(attempts, waited):
+    assert after(attempts, BACKOFF) == waited
+
+
+def test_longer_waits_of_the_configuration_hold_while_an_authority_fails():
+    slow = Backoff(5 * HOUR, 2.0, DAY)
+    assert [after(attempts, slow) for attempts in (1, 2)] == [5 * HOUR, 10 * HOUR]
+
+
+def test_jitter_spreads_the_waits_while_an_authority_fails():
+    assert after(1, BACKOFF, jitter=1.1) == 2.2 * HOUR
+
+
+def after(attempts: int, backoff: Backoff, jitter: float = 1.0) -> timedelta:
+    """The wait after so many restarts, the last of which met the authority's own error."""
+    drawn = LAST + jitter * backoff.wait_after(attempts)
+    history = History(attempts=attempts, last_restart_at=LAST, next_restart_at=drawn)
+    at = next_restart_at(history, Reason.CA_INTERNAL, "google", backoff)
+    assert at is not None
+    return at - LAST
 
 
 @pytest.mark.parametrize(
@@ -74,10 +99,10 @@ reasons = st.none() | st.sampled_from(VALIDATION_REASONS)
 waits = st.integers(1, 100 * 3600).map(lambda seconds: timedelta(seconds=seconds))
 
 
-@given(reasons, waits, waits, st.sampled_from(["google", "lets_encrypt"]))
-def test_a_wait_is_never_cut_nor_stretched_past_the_longest_of_the_backoff(reason, wait, initial, authority):
+@given(reasons, waits, waits, st.integers(0, 20), st.sampled_from(["google", "lets_encrypt"]))
+def test_a_wait_is_never_cut_nor_stretched_past_the_longest_of_the_backoff(reason, wait, initial, attempts, authority):
     longest = max(initial, DAY)
-    history = History(attempts=1, last_restart_at=LAST, next_restart_at=LAST + wait)
+    history = History(attempts=attempts, last_restart_at=LAST, next_restart_at=LAST + wait)
     at = next_restart_at(history, reason, authority, Backoff(initial=initial, longest=longest))
     assert at is not None
     assert at - LAST >= wait

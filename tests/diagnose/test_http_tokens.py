@@ -17,7 +17,7 @@ SERVED = {("tokens_placed", "likely", "")}
 HTTP = pack(HOST, status="pending_validation", validation=Validation("http", http_tokens=(TOKEN,)))
 
 
-def visit(resolver, answer: bytes | None, which=HTTP):
+def visit(resolver, answer: bytes | None, which=HTTP, addresses=("A 127.0.0.1",)):
     """What is found when port 80 answers with these bytes (``None``: never), and what it was asked."""
     asked: list[bytes] = []
 
@@ -33,7 +33,7 @@ def visit(resolver, answer: bytes | None, which=HTTP):
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with resolver.serving():
-            reach = Reach(port, allowed=lambda address: address.startswith("127."))
+            reach = Reach(port, allowed=lambda address: address.startswith(("127.", "ff02:")))
             diagnoser = PackDiagnoser([resolver.address], timedelta(seconds=0.5), reach, now=lambda: NOW)
             found = await diagnoser.diagnose(which, FULL)
             await diagnoser.close()
@@ -41,8 +41,12 @@ def visit(resolver, answer: bytes | None, which=HTTP):
         await server.wait_closed()
         return found
 
-    resolver.records[HOST] = ["A 127.0.0.1"]
+    resolver.records[HOST] = list(addresses)
     return asyncio.run(story()), asked
+
+
+NO_WAY = "ff02::1"
+"""No machine has a way to this address by TCP."""
 
 
 def page(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -149,6 +153,28 @@ def test_an_address_that_is_not_public_is_told_and_never_connected_to(resolver):
     found, knocked = asyncio.run(story())
     assert names(found) == {("http_address_private", "likely", HOST)}
     assert knocked == []
+
+
+def test_an_address_to_which_this_machine_has_no_way_is_not_held_against_the_host(resolver):
+    found, _ = visit(resolver, page("200 OK", b"ca3-token"), addresses=("A 127.0.0.1", f"AAAA {NO_WAY}"))
+    assert names(found) == SERVED
+
+
+def test_a_page_that_no_address_leads_to_from_here_is_not_called_served(resolver):
+    found, _ = visit(resolver, page("200 OK", b"ca3-token"), addresses=(f"AAAA {NO_WAY}",))
+    assert names(found) == set()
+
+
+def test_an_ipv6_address_that_a_resolver_made_up_of_the_ipv4_address_is_none_of_the_hosts(resolver):
+    found, asked = visit(resolver, page("200 OK", b"ca3-token"), addresses=("A 127.0.0.1", "AAAA 64:ff9b::7f00:1"))
+    assert (names(found), len(asked)) == (SERVED, 1)
+
+
+def test_a_connection_that_fails_is_told_with_the_reason_that_the_system_gives(resolver):
+    resolver.records[HOST] = ["A 127.0.0.1"]
+    nobody_listens = Reach(1, allowed=lambda _: True)
+    found = diagnose(HTTP, resolver, facts=FULL, reach=nobody_listens, sockets=True)
+    assert [one.says.rpartition(": ")[2] for one in found] == ["Connection refused."]
 
 
 @pytest.mark.parametrize(

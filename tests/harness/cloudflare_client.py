@@ -43,7 +43,7 @@ class InProcess(httpx.AsyncBaseTransport):
             raise said.cut
         return said
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request, seconds: float) -> Response:
         path, _, query = request.target.partition("?")
         lines = request.headers.lines.decode("latin-1").split("\r\n")
         asked = Asked(
@@ -55,7 +55,8 @@ class InProcess(httpx.AsyncBaseTransport):
             address="127.0.0.1",
         )
         try:
-            said = await self.answer(asked)
+            async with asyncio.timeout(seconds):
+                said = await self.answer(asked)
         except ConnectionCut as cut:
             raise Broken(str(cut)) from cut
         raw = ((name.encode(), each.encode("latin-1")) for name, each in said.headers.items())

@@ -27,6 +27,11 @@ def test_whoever_is_told_what_is_wrong_is_told_what_to_do(reason):
     assert not found.zone or found.zone_remedy
 
 
+@pytest.mark.parametrize("reason", [Reason.CA_RATE_LIMITED, Reason.CA_REFUSES])
+def test_whoever_is_told_to_go_to_another_authority_is_told_how_cloudflare_takes_that_order(reason):
+    assert "no second order for exactly the same hosts" in REASONS[reason].pack_remedy
+
+
 @pytest.mark.parametrize("reason", VALIDATION_REASONS)
 def test_every_failure_of_a_validation_has_a_remedy(reason):
     assert REASONS[reason].validation_remedy

@@ -139,8 +139,9 @@ def test_a_restart_whose_records_a_person_places_is_said_with_the_records():
     assert alert.summary == "example.com: needs records placed after 2 restarts"
 
 
-def test_records_from_before_the_last_restart_are_not_handed_on():
-    before = NOW - timedelta(minutes=11)
+@pytest.mark.parametrize("minutes", [11, 10])  # what is found at the moment of the restart was looked for before it
+def test_records_from_before_the_last_restart_are_not_handed_on(minutes):
+    before = NOW - timedelta(minutes=minutes)
     assert held(diagnosed(troubled(history=restarted(1)), MISSING, at=before)) == []
     [alert] = held(diagnosed(troubled(history=restarted(2)), MISSING, at=before))
     assert (alert.stage, alert.records) == (1, ())
@@ -315,6 +316,12 @@ def test_what_has_run_out_was_valid_and_is_to_be_ordered_now():
     [alert] = held(changed(certificate(-1), known={"decision": Decision(Do.LEAVE, Reason.EXPIRED)}))
     assert "Its certificate was valid until" in alert.body
     assert line(alert, "You").startswith("You: order another certificate now")
+
+
+@pytest.mark.parametrize("days_left", [0.5, -1])
+def test_whoever_is_told_to_order_the_same_hosts_again_is_told_that_cloudflare_takes_no_second_order(days_left):
+    [alert] = held(certificate(days_left))
+    assert "no second order for exactly the same hosts" in line(alert, "You")
 
 
 @pytest.mark.parametrize("kind", sorted(UPLOADED))

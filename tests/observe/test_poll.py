@@ -90,6 +90,15 @@ async def test_where_a_named_pack_is_gone_the_one_of_the_same_identity_is_seen_i
     assert (ids(seen), seen.missing) == ([FIRST], ())
 
 
+@pytest.mark.parametrize(("kind", "followed"), [("universal", True), ("advanced", False)])
+@in_simulated_time
+async def test_only_of_a_universal_pack_cloudflare_may_change_the_authority_when_it_renews_it(kind, followed):
+    before = sky({"status": "active", "type": kind, "certificate_authority": "lets_encrypt"})
+    renewed = sky({"status": "active", "type": kind, "certificate_authority": "google"})
+    seen = await poll(renewed, pinned_to("00ff"), pinned={"00ff": await identity_of_the_first(before)})
+    assert (ids(seen), seen.missing) == (([FIRST], ()) if followed else ([], ("00ff",)))
+
+
 @in_simulated_time
 async def test_where_a_named_pack_is_deleted_both_are_seen():
     cloud = sky({"status": "deleted"}, {"status": "active"})

@@ -246,6 +246,20 @@ async def test_a_zone_that_is_no_longer_watched_is_forgotten_a_week_after_its_la
         assert (memory.zones, remembered(memory), memory.history(pack())) == ({}, {}, UNTROUBLED)
 
 
+@pytest.mark.parametrize("status", ["active", "validation_timed_out"])
+@in_simulated_time
+async def test_packs_that_a_zone_had_under_another_id_are_forgotten_a_week_after_they_were_seen(mind, status):
+    async with mind() as memory:
+        look(memory, pack(status=status))
+        await memory.writer.flush()
+    moved, there = replace(ZONE, id="z9"), replace(pack("p9"), zone_id="z9")
+    async with mind() as memory:
+        for days, left in ((7 * DAY, {"p1", "p9"}), (7 * DAY + MINUTE, {"p9"})):
+            look(memory, there, zone=moved, now=T0 + days)
+            await memory.tidy([moved], T0 + days)
+            assert {pack_id for _, pack_id in memory._store.load().packs} == left  # noqa: SLF001  what is stored
+
+
 @in_simulated_time
 async def test_a_watched_zone_keeps_its_packs_however_long_nothing_changes(mind):
     async with mind() as memory:

@@ -167,26 +167,28 @@ def is_backing_off(case: Case) -> Decision | None:
     Where a limit of the authority keeps it waiting until a restart comes too late for the renewal, or no wait ends it,
     a person is needed now: another authority has no such limit.
     """
-    pack, failed_for = case.pack, case.failed_for
+    pack, failed_for, limit = case.pack, case.failed_for, case.limit
     limited, backoff = failed_for is Reason.CA_RATE_LIMITED, case.rules.backoff
-    due = retry_delay.next_restart_at(case.history, failed_for, pack.certificate_authority, backoff, case.limit)
-    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
-    if due is not None and window is not None and not limited:
-        due = _before_it_is_too_late(due, window, case)
-    if due is None or case.now >= due:
+    due = retry_delay.next_restart_at(case.history, failed_for, pack.certificate_authority, backoff, limit)
+    if due is None:
         return None
+    window = renewal(pack.expires_at, pack.uploaded_at, case.now)
     too_late = window is not None and due > window.last_restart_at
-    paused = case.limit is not None and case.limit.paused
-    for_a_person = limited and (too_late or paused)
+    known = limited and retry_delay.knows_the_limit(pack.certificate_authority, limit)
+    if window is not None and not known:
+        due = _before_it_is_too_late(due, window, case)
+    if case.now >= due:
+        return None
+    for_a_person = limited and (too_late or (limit is not None and limit.paused))
     return Decision(Do.WAIT, Reason.CA_RATE_LIMITED if for_a_person else Reason.BACKING_OFF, due)
 
 
 def _before_it_is_too_late(due: datetime, window: RenewalWindow, case: Case) -> datetime:
     """No wait of ours goes past the last chance of a renewal, but for the shortest between two restarts."""
-    last = case.history.last_restart_at
-    if last is None or case.now >= window.last_restart_at:
+    if case.now >= window.last_restart_at:
         return due
-    return min(due, max(last_chance(window), last + case.rules.backoff.initial))
+    last, chance = case.history.last_restart_at, last_chance(window)
+    return min(due, chance if last is None else max(chance, last + case.rules.backoff.initial))
 
 
 def is_over_budget(case: Case) -> Decision | None:

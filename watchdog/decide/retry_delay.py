@@ -17,12 +17,14 @@ restart that ran into it or else from when the trouble was seen:
     caa_forbids       2                  a person edits CAA, and caches must forget the old records
     caa_unreachable   1                  name servers come back by themselves, or a person mends them
     dns_failure       1                  the same
-    ca_internal       1                  its own hiccup, often of hours: shorter waits would only spend the attempts
+    ca_internal       1      2 h × 1.5   its own hiccup, often of hours, and nothing shows its end but another try: 2 h,
+                             per further  3 h, 4 h 30 m, ... spend fewer attempts in vain than 15 m, 30 m, 1 h, and
+                             restart      are no later in the year of ``docs/recovery.md``
     other             1
     ================  =====  ==========  ====================================================================
 
-No wait gets longer than the backoff's longest by this, only a CA's limit may. Where a wait ends too late for the
-renewal, the alert about the expiry says so at once (``model.ending``).
+No wait gets longer than the backoff's longest by this, only a CA's limit may. Where that ends too late for the
+renewal, people are told at once; a day that nobody but this table names is not waited for then (``checks``).
 """
 
 from datetime import datetime, timedelta
@@ -39,20 +41,34 @@ LETS_ENCRYPT_REFILL = timedelta(days=7) / 5
 
 OTHER_REFILL = timedelta(days=1)
 
+OUTAGE = Backoff(initial=timedelta(hours=2), factor=1.5)
+"""The shortest waits while an authority fails."""
+
 LONGEST_LIMIT = timedelta(days=31)
 """A message that names a later time than this is not believed: no limit of any authority lasts so long."""
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How one reason moves the next restart: the wait times ``stretch``, no shorter than the CA's limit asks for."""
+    """How one reason moves the next restart: the wait times ``stretch``, no shorter than a wait of ``at_least``.
+
+    ``waits_for_the_limit``: no shorter than the authority's limit asks for either.
+    """
 
     stretch: float = 1.0
+    at_least: Backoff | None = None
     waits_for_the_limit: bool = False
+
+    def stretch_after(self, attempt: int, backoff: Backoff) -> float:
+        """By how much the wait after this restart is stretched."""
+        if self.at_least is None:
+            return self.stretch
+        return max(self.stretch, self.at_least.wait_after(attempt) / backoff.wait_after(attempt))
 
 
 PACES = {
     Reason.CA_RATE_LIMITED: Pace(waits_for_the_limit=True),
     Reason.CAA_FORBIDS: Pace(stretch=2.0),
+    Reason.CA_INTERNAL: Pace(at_least=OUTAGE),
 }
 """Reasons that are not listed change nothing."""
 
@@ -71,14 +87,19 @@ def next_restart_at(
     last, drawn = history.last_restart_at, history.next_restart_at
     pace = PACES.get(reason, _AS_DRAWN) if reason is not None else _AS_DRAWN
     due = drawn
-    if last is not None and drawn is not None and drawn > last and pace.stretch != 1.0:
+    if last is not None and drawn is not None and drawn > last and history.attempts:
         wait = drawn - last
-        due = last + min(wait * pace.stretch, max(wait, backoff.longest))
+        due = last + min(wait * pace.stretch_after(history.attempts, backoff), max(wait, backoff.longest))
     ran_into_it = last or history.trouble_since
     if pace.waits_for_the_limit and ran_into_it is not None:
         free = _free_at(ran_into_it, authority, limit or _UNSAID)
         due = max(due or free, free)
     return due
+
+
+def knows_the_limit(authority: str, limit: Limit | None) -> bool:
+    """Whether the authority says when its limit ends, in its message or in its documents; else a day is our guess."""
+    return authority == "lets_encrypt" or (limit is not None and limit != _UNSAID)
 
 
 def _free_at(ran_into_it: datetime, authority: str, limit: Limit) -> datetime:

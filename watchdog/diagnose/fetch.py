@@ -4,6 +4,8 @@ Nothing is looked up here, no redirect is followed, no proxy and no cookie is us
 page are read, however it is encoded. The caller sets the deadline.
 """
 
+import errno
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -18,14 +20,22 @@ MOST_BYTES = 4096
 """Bytes read of a page: tokens are short, and what comes instead of one is told by its beginning."""
 
 
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What the kernel says of an address to which this machine has no way, as of any IPv6 address where it has no IPv6."""
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """What came. ``status`` is 0 when nothing did, and ``error`` says why."""
+    """What came. ``status`` is 0 when nothing did, and ``error`` says why.
+
+    ``no_way`` where that is this machine's own matter: it has no way to the address, and others may have one.
+    """
 
     status: int
     body: str = ""
     location: str = ""
     challenged: bool = False
     error: str = ""
+    no_way: bool = False
 
 
 async def fetch(address: str, port: int, host: str, target: str) -> Page:
@@ -46,6 +56,9 @@ async def fetch(address: str, port: int, host: str, target: str) -> Page:
             response = await transport.handle_async_request(request)
             async with aclosing(response):
                 body = await _beginning(response.aiter_raw())
+        except httpx.ConnectError as fault:
+            number = _number(fault)
+            return Page(status=0, error=os.strerror(number) if number else clean(fault), no_way=number in _NO_WAY)
         except (httpx.TransportError, OSError, ValueError) as fault:
             return Page(status=0, error=clean(fault) or type(fault).__name__)
     return Page(
@@ -54,6 +67,19 @@ async def fetch(address: str, port: int, host: str, target: str) -> Page:
         location=clean(response.headers.get("location", ""), 200),
         challenged=response.headers.get("cf-mitigated", "").lower() == "challenge",
     )
+
+
+def _number(fault: BaseException) -> int:
+    """The kernel's number for a connection that failed; 0 where it has none. What raised it first has it.
+
+    Those who passed it on say "All connection attempts failed", whatever it was.
+    """
+    origin: BaseException | None = fault
+    while origin is not None:
+        if isinstance(origin, OSError) and origin.errno:
+            return origin.errno
+        origin = origin.__cause__ or origin.__context__
+    return 0
 
 
 async def _beginning(stream: AsyncIterator[bytes]) -> bytes:

@@ -31,7 +31,8 @@ _KINDS = ("AAAA", "A")
 MOST_PAGES = 10
 """Token pages read of one pack: what is wrong with ten hosts is wrong with the others too."""
 
-_TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64: an IPv4 address in disguise
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""NAT64: an IPv4 address in disguise. A resolver with DNS64 makes AAAA records of it that nobody else sees."""
 
 
 def is_public(address: str) -> bool:
@@ -108,10 +109,11 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
     target = url.path + (f"?{url.query}" if url.query else "")
     found: list[Finding] = []
     addresses: list[str] = []
+    read = 0
     said = {kind: await lookups.ask(host, kind) for kind in _KINDS}
     dark = await _is_dark(lookups, host, said)
     for kind, answers in said.items():
-        addresses += sorted({value for answer in answers for value in answer.values})[:1]
+        addresses += sorted(_told(kind, said))[:1]
         found += _dns_failure(host, kind, answers, dark=dark)
     for address in addresses:
         if not reach.allowed(address):
@@ -122,8 +124,26 @@ async def _token(lookups: Lookups, token: HttpToken, patience: timedelta, reach:
                 page = await fetch(address, reach.port, host, target)
         except TimeoutError:
             page = Page(status=0, error=f"no answer within {patience.total_seconds():g} s")
+        if page.no_way:
+            continue
+        read += 1
         found += _judge_page(host, address, token, page)
-    return found, bool(addresses) and not found
+    return found, bool(read) and not found
+
+
+def _told(kind: str, said: Mapping[str, Sequence[Answer]]) -> set[str]:
+    """The host's addresses of one kind, without those that a resolver made up of its IPv4 address."""
+    values = {value for answer in said[kind] for value in answer.values}
+    if kind == "AAAA" and any(answer.values for answer in said["A"]):
+        return {value for value in values if not _is_translated(value)}
+    return values
+
+
+def _is_translated(address: str) -> bool:
+    try:
+        return ip_address(address) in _TRANSLATED
+    except ValueError:
+        return False
 
 
 async def check_addresses(lookups: Lookups, base: str) -> list[Finding]:
@@ -181,7 +201,7 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
         remedy = "Let port 80 of this address answer, or take the address out of DNS."
     elif 300 <= page.status < 400:  # noqa: PLR2004  HTTP
         name, says = FindingName.HTTP_REDIRECTED, f"The token page of {host} redirects to {page.location or 'nowhere'}."
-        remedy = "Leave /.well-known/ out of the redirect."
+        remedy = "Leave /.well-known/ out of the redirect. Cloudflare's own Always Use HTTPS is none that matters."
     elif page.challenged or page.status in (401, 403, 503):
         name, says = (
             FindingName.HTTP_CHALLENGED,

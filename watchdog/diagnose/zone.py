@@ -53,7 +53,8 @@ def check_zone(pack: Pack, zone: ZoneFacts) -> list[Finding]:
         ]
     if method == "email":
         says = "The authority has sent an email to the domain's owner, and waits for the link in it to be followed."
-        remedy = "Follow the link, or change the validation method to TXT. A restart sends new emails."
+        remedy = "Follow the link, or change the validation method to TXT: from 2028-03-15 no authority validates by"
+        remedy += " email. A restart sends new emails."
         found.append(Finding(name=FindingName.EMAIL_WAITS, certainty=Certainty.HINT, host="", says=says, remedy=remedy))
     return found + _never_issued(pack)
 

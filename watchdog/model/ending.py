@@ -12,7 +12,7 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import History, Remembered, next_restart_at
 from watchdog.model.packs import EXPIRED, PENDING_EXPIRATION, UNIVERSAL, UPLOADED, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import Reason, Severity
+from watchdog.model.reasons import ORDERED_AGAIN, Reason, Severity
 from watchdog.model.renewal import LONGEST_WINDOW, PRESSING, RenewalWindow, renewal
 from watchdog.model.trouble import Need
 
@@ -39,8 +39,8 @@ _LAST_RESORT = (
 _REFUSED = "if its hosts are still served: browsers refuse this one"
 _ORDERED = _Remedies(
     "see why Cloudflare has not renewed it: `explain` looks at CAA and DNS. Order another after {last}.",
-    "order another certificate now: Cloudflare does not renew this one any more.",
-    f"order another certificate now, {_REFUSED}.",
+    f"order another certificate now: Cloudflare does not renew this one any more. {ORDERED_AGAIN}",
+    f"order another certificate now, {_REFUSED}. {ORDERED_AGAIN}",
 )
 _TIMED_OUT = _Remedies(
     "see that it is validated before {last}; until then a restart still leads to a renewal. Order another after that.",
@@ -113,6 +113,7 @@ def _ordered(known: Remembered, history: History, window: RenewalWindow, now: da
     remedy = remedies.late if late else remedies.early.format(last=rfc3339(last), end=rfc3339(end))
     if waits_too_long:
         remedy += " Or order it from another certificate authority now: the limits of the first do not hold there."
+        remedy += f" {ORDERED_AGAIN}"
     return Need(
         reason=Reason.EXPIRING,
         severity=Severity.CRITICAL if late or waits_too_long else Severity.WARNING,

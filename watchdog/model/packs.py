@@ -17,7 +17,8 @@ PackKey = tuple[str, str]
 """Zone id and pack id."""
 
 Identity = tuple[str, tuple[str, ...], str, str]
-"""Zone id, sorted hosts, certificate authority and type: what of a pack lasts, as its id does not."""
+"""Zone id, sorted hosts, certificate authority (none of a universal pack) and type: what lasts of a pack, as its id
+does not."""
 
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
@@ -43,6 +44,9 @@ IN_PROGRESS = frozenset(
         "holding_deployment",
     }
 )
+HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
+"""In progress, and as long as a person wants: nobody need look at these often, or hear of them."""
+
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
@@ -209,14 +213,14 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     @property
     def identity(self) -> Identity:
-        """What stays the same if Cloudflare gives the pack another id."""
-        return (self.zone_id, self.hosts, self.certificate_authority, self.type)
+        """What stays the same if Cloudflare gives the pack another id; a universal one's authority may change."""
+        return (self.zone_id, self.hosts, "" if self.type == UNIVERSAL else self.certificate_authority, self.type)
 
     @property
     def lasting_name(self) -> str:
         """The pack's name for as long as it lives, even if a restart changes its id."""
         zone_id, hosts, authority, kind = self.identity
-        return " ".join((zone_id, *hosts, authority, kind)) if hosts else f"{zone_id} {self.id}"
+        return " ".join(filter(None, (zone_id, *hosts, authority, kind))) if hosts else f"{zone_id} {self.id}"
 
 
 def _remembered(pack: Pack) -> tuple[object, ...]:

@@ -117,6 +117,12 @@ _INFO, _WARNING, _CRITICAL = ((severity,) for severity in Severity)
 _NEW_TOKEN = "give the token the permission named above, or put another one into its file"  # noqa: S105  no secret
 _CHECK = "`certpack-watchdog check-config --online` says"
 
+ORDERED_AGAIN = (
+    "Cloudflare takes no second order for exactly the same hosts: add one, or delete this pack first if nobody is"
+    " served its certificate."
+)
+"""An advanced pack of the same hosts is in the way of another, whatever its authority [alchemy's live tests, 2026]."""
+
 REASONS: Mapping[str, Meaning] = {
     # ── a restart is due, or was made ────────────────────────────────────────────────────────────────────────────
     Reason.VALIDATION_TIMED_OUT: Meaning(decided="restart", next_step="It is restarted at the next look."),
@@ -222,8 +228,8 @@ REASONS: Mapping[str, Meaning] = {
         " authority now.",
         severities=_WARNING,
         pack="waits for a limit of {authority} that does not end in time",
-        pack_remedy="order a pack for the same hosts from another certificate authority now: the limits of the first do"
-        " not hold there.",
+        pack_remedy="order its hosts from another certificate authority now: the limits of the first do not hold there."
+        f" {ORDERED_AGAIN}",
         validation_remedy="Wait until the limit lets one more through, or order the pack from another certificate"
         " authority: that helps at once.",
     ),
@@ -234,7 +240,7 @@ REASONS: Mapping[str, Meaning] = {
         next_step="Nothing: the certificate authority will refuse again. Order it from another one.",
         severities=_WARNING,
         pack="{authority} will not issue for these names",
-        pack_remedy="order a pack from another certificate authority, then delete this one.",
+        pack_remedy=f"order its hosts from another certificate authority. {ORDERED_AGAIN}",
         validation_remedy="Order the pack from another certificate authority.",
     ),
     Reason.CA_INTERNAL: Meaning(

@@ -10,7 +10,7 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
+from watchdog.model.packs import HELD_BY_PEOPLE, IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import REASONS, Reason, Severity
 from watchdog.model.text import clean, counted
 
@@ -36,8 +36,6 @@ _FOR_A_PERSON = frozenset(
     }
 )
 """What is never certain, and goes away only when a person mends it. Name servers that fail are none of these."""
-
-_HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +82,7 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
     if validating and _placeable(known):
         return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
     waits, text = (
-        known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE,
+        known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE,
         f"{known.pack.status} since {rfc3339(known.since)}",
     )
     if validating and (likely := _likely(known)) is not None:
@@ -137,14 +135,14 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
 def _waits_for_records(known: Remembered, history: History) -> int:
     """After how many restarts a person is to place records; 0 while there is nothing to place.
 
-    Records found before the last restart are of tokens that it has spent, so they say nothing of it.
+    Records found before the last restart, or at that moment, are of tokens that it has spent: they say nothing of it.
     """
     found, last = known.diagnosis, history.last_restart_at
     if found is None or last is None or not found.records:
         return 0
     if known.pack.status != VALIDATION_TIMED_OUT and known.pack.status not in IN_PROGRESS:
         return 0
-    return history.attempts if found.at >= last else history.attempts - 1
+    return history.attempts if found.at > last else history.attempts - 1
 
 
 def _need(known: Remembered, history: History, reason: Reason, what: str, *, stage: int = 0) -> Need:

@@ -59,7 +59,7 @@ def _who(known: Remembered) -> str:
 def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
     """The records a person is to place: none where they were found before the last restart, which made new tokens."""
     found, last = known.diagnosis, history.last_restart_at
-    return found.records if found is not None and (last is None or found.at >= last) else ()
+    return found.records if found is not None and (last is None or found.at > last) else ()
 
 
 def _body(known: Remembered, history: History, remedy: str, now: datetime) -> Iterator[str]:

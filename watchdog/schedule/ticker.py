@@ -7,9 +7,21 @@ die with SIGTERM: the job therefore only ticks. A job that starts a second late 
 
 from collections.abc import Callable
 from datetime import UTC, timedelta
+from types import SimpleNamespace
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from watchdog.absent import absent
+
+with absent(
+    instead={  # it looks for plugins in what every installed package says, and has pools of processes: 25 ms
+        "concurrent.futures.process": SimpleNamespace(BrokenProcessPool=None),
+        "importlib.metadata": SimpleNamespace(
+            PackageNotFoundError=None, entry_points=lambda **_: (), version=lambda _: "3.11"
+        ),
+        "multiprocessing": SimpleNamespace(),
+    },
+):
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+    from apscheduler.triggers.interval import IntervalTrigger
 
 _JOB = "tick"
 

@@ -22,7 +22,7 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.model.zone_packs import Entry, ZonePacks
@@ -358,13 +358,17 @@ class Memory:
         named = ((pack_key(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
+    def unwell(self, zone: ZoneRef) -> Sequence[Entry]:
+        """The packs of a zone that are not well or were tried, with what was tried for them."""
+        known = self.zones.get(zone.key)
+        if known is None or not known.id:
+            return ()
+        unread = self._unread.get(known.id)
+        return () if unread is not None and not unread.unwell else self.packs_in(known).unwell
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
-        known = self.zones.get(zone.key)
-        unread = self._unread.get(known.id) if known is not None else None
-        if unread is not None and not unread.unwell:
-            return False
-        return any(map(_wants_attention, self.packs_of(zone) if unread is None else unread.of(zone.key)))
+        return any(_wants_attention(known) for known, _ in self.unwell(zone))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
@@ -477,20 +481,22 @@ class Memory:
         self.writer.changes.of_leases += [event.journal_line for event in events]
 
     async def tidy(self, zones: Iterable[ZoneRef], now: datetime) -> None:
-        """Forget packs that have been gone for a week, zones unwatched for as long, and old journal lines.
+        """Forget packs that are gone or whose zone moved a week ago, zones unwatched for that long, old journal lines.
 
         Packs that the configuration names are kept: by what they were, the one that took their place is found.
         """
         horizon, pinned = now - FORGET_AFTER, {zone.key: zone.packs for zone in zones}
         watched = pinned.keys()
         for zone_id, unread in list(self._unread.items()):
-            if (unread.account, unread.zone) not in watched:
+            key = (unread.account, unread.zone)
+            if key not in watched or self._has_moved(key, zone_id):
                 self._of(zone_id)
         for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
             named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
-            if unwatched or gone:
+            left = known.seen_at < horizon and self._has_moved((known.account, known.zone), known.pack.zone_id)
+            if unwatched or gone or left:
                 self._forget(known.pack.key)
         self.zones = {key: zone for key, zone in self.zones.items() if key in watched or _last_tried(zone) >= horizon}
         self._packs = {zone_id: packs for zone_id, packs in self._packs.items() if packs}
@@ -499,6 +505,11 @@ class Memory:
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _has_moved(self, key: tuple[str, str], zone_id: str) -> bool:
+        """Whether a zone is another than this at Cloudflare by now: its name stands for another id."""
+        zone = self.zones.get(key)
+        return zone is not None and zone.id not in ("", zone_id)
 
     def _set_history(self, key: PackKey, history: History) -> None:
         before = self._histories.get(key, UNTROUBLED)
@@ -548,5 +559,5 @@ def _last_tried(zone: ZoneMemory) -> datetime:
 
 def _wants_attention(known: Remembered) -> bool:
     if known.decision.do is Do.LEAVE:
-        return known.decision.reason is Reason.IN_PROGRESS
+        return known.decision.reason is Reason.IN_PROGRESS and known.pack.status not in HELD_BY_PEOPLE
     return known.decision.do is not Do.GIVE_UP

@@ -19,12 +19,12 @@ from watchdog.state.deferred import sa
 from watchdog.state.rows import (
     Row,
     diagnosis_from,
+    maybe_from_micros,
     maybe_to_micros,
     packs_from,
     row_of,
     texts_to,
     to_micros,
-    value_of,
 )
 
 _ZONES = sa.select(schema.zones)
@@ -38,8 +38,18 @@ def load_zones(
 ) -> dict[tuple[str, str], ZoneMemory]:
     """Every zone, or ``only`` those."""
     wanted = _ZONES if only is None else _ZONES.where(only)
-    zones = (value_of(ZoneMemory, row) for row in connection.execute(wanted).mappings())
-    return {zone.key: zone for zone in zones}
+    zones: dict[tuple[str, str], ZoneMemory] = {}
+    for account, label, zone_id, seen_at, tried_at, reason, error in connection.execute(wanted):
+        zones[account, label] = ZoneMemory(
+            account=account,
+            label=label,
+            id=zone_id,
+            seen_at=maybe_from_micros(seen_at),
+            tried_at=maybe_from_micros(tried_at),
+            reason=reason,
+            error=error,
+        )
+    return zones
 
 
 def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:

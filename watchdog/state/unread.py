@@ -6,17 +6,19 @@ their zone is looked at. The statement is one that SQLite and PostgreSQL both un
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
 
 import msgspec
 
+from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered
 from watchdog.model.packs import HEALTHY, PackKey
-from watchdog.state.rows import COLUMNS, maybe_from_micros, packs_of
+from watchdog.model.reasons import Reason
+from watchdog.state.rows import COLUMNS, maybe_from_micros, packs_from, packs_of
 from watchdog.state.survey import Ask, AsText, of_accounts
 
 SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
@@ -25,6 +27,12 @@ SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 _STATUSES = sorted(HEALTHY)
 _IS_WELL = f"reason = 'healthy' AND \"do\" = 'leave' AND ({' OR '.join(f'status = {each!r}' for each in _STATUSES)})"
 _COUNTS = ", ".join(f"count(CASE WHEN status = {each!r} THEN 1 END)" for each in _STATUSES)
+
+_OWN = tuple(each for each in COLUMNS if each not in ("zone_id", "account", "zone", '"do"', "reason"))
+"""The columns in which packs of one zone that are well differ: less to read, and to keep, by a third."""
+
+_Own = tuple[str, str, str, str, str, int | None, str, int, int, int | None, int, int | None]
+_own_rows = msgspec.json.Decoder(list[_Own]).decode
 
 
 class Unread:
@@ -36,23 +44,21 @@ class Unread:
 
     def __init__(
         self,
+        zone_id: str,
         account: str,
         zone: str,
         statuses: Mapping[str, int],
         unwell: dict[str, Remembered],
         ends: datetime | None,
-        text: str | None,
+        text: str,
     ) -> None:
+        self._zone_id = zone_id
         self.account = account
         self.zone = zone
         self.statuses = statuses
         self.unwell = unwell
         self.ends = ends
         self._text = text
-
-    def of(self, key: tuple[str, str]) -> Iterable[Remembered]:
-        """Those that are not well, where account and label of the zone are these."""
-        return self.unwell.values() if (self.account, self.zone) == key else ()
 
     @cached_property
     def known(self) -> dict[str, Remembered]:
@@ -61,7 +67,14 @@ class Unread:
 
     def read(self, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
         """Those that are well, with what was found of them. Raises one of ``SENSELESS``."""
-        return packs_of(self._text, found)
+        zone_id, account, zone = self._zone_id, self.account, self.zone
+        return packs_from(
+            (
+                (zone_id, pack_id, account, zone, *own, since, seen, Do.LEAVE, Reason.HEALTHY, until, days, uploaded)
+                for pack_id, *own, since, seen, until, days, uploaded in _own_rows(self._text)
+            ),
+            found,
+        )
 
 
 def load(
@@ -73,29 +86,37 @@ def load(
 ) -> tuple[dict[PackKey, Remembered], dict[str, Unread]]:
     """All packs, or those of some ``accounts``: of each zone those that are well unread, or all read.
 
-    All are read of a zone with a pack that is well and of which something was ``found`` or ``tried``, and of one that
-    was seen under several names. Raises one of ``SENSELESS``.
+    All are read of a zone with a pack that is well and of which something was ``found`` or ``tried``, of one that was
+    seen under several names, and of one in which none is well. Raises one of ``SENSELESS``.
     """
-    said = (
-        "SELECT zone_id, min(account), max(account), min(zone), max(zone),"
-        f" min(CASE WHEN {_IS_WELL} THEN expires_at END), {_COUNTS},"
-        f" {rows_as_text(COLUMNS, _IS_WELL)}, {rows_as_text(COLUMNS, f'NOT ({_IS_WELL})')} FROM packs"
+    of_packs = f"SELECT {rows_as_text(COLUMNS, 'TRUE')} FROM packs"
+    of_zones = (
+        f"SELECT zone_id, min(account), max(account), min(zone), max(zone), min(expires_at), {_COUNTS},"
+        f" {rows_as_text(_OWN, 'TRUE')} FROM packs"
     )
     unread: dict[str, Unread] = {}
     packs: dict[PackKey, Remembered] = {}
-    for where, places in [("", {})] if accounts is None else of_accounts(accounts):
-        for row in ask(f"{said}{where} GROUP BY zone_id", **places):
-            zone_id, account, other_account, zone, other_zone, ends, *counts, well, others = row
-            unwell = packs_of(others, found)
-            if zone_id in unread or (account, zone) != (other_account, other_zone):
-                packs |= unwell | packs_of(well, found)
+    for where, places in [(" WHERE TRUE", {})] if accounts is None else of_accounts(accounts):
+        ((text,),) = ask(f"{of_packs}{where} AND NOT ({_IS_WELL})", **places)
+        unwell: dict[str, dict[str, Remembered]] = {}
+        for (zone_id, pack_id), known in packs_of(text, found).items():
+            unwell.setdefault(zone_id, {})[pack_id] = known
+        several = []
+        for row in ask(f"{of_zones}{where} AND {_IS_WELL} GROUP BY zone_id", **places):
+            zone_id, account, other_account, zone, other_zone, ends, *counts, text = row
+            others = unwell.pop(zone_id, {})
+            names = [(other_account, other_zone), *((known.account, known.zone) for known in others.values())]
+            if zone_id in unread or any(name != (account, zone) for name in names):
+                several.append(zone_id)
                 continue
             statuses = {status: count for status, count in zip(_STATUSES, counts, strict=True) if count}
-            for known in unwell.values():
-                if (status := known.pack.status) not in HEALTHY:
-                    statuses[status] = statuses.get(status, 0) + 1
-            of_zone = {pack_id: known for (_, pack_id), known in unwell.items()}
-            unread[zone_id] = Unread(account, zone, statuses, of_zone, maybe_from_micros(ends), well)
+            for known in others.values():
+                statuses[known.pack.status] = statuses.get(known.pack.status, 0) + 1
+            unread[zone_id] = Unread(zone_id, account, zone, statuses, others, maybe_from_micros(ends), text)
+        for zone_id in several:
+            ((text,),) = ask(f"{of_packs}{where} AND zone_id = :zone_id", zone_id=zone_id, **places)
+            packs |= packs_of(text, found)
+        packs |= {(zone_id, each): known for zone_id, of_zone in unwell.items() for each, known in of_zone.items()}
     for zone_id, pack_id in chain(found, tried):
         if zone_id in unread and pack_id not in unread[zone_id].unwell:
             whole = unread.pop(zone_id)

@@ -10,12 +10,32 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import product
+from types import SimpleNamespace
 
 import msgspec
-from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+
+from watchdog.absent import absent
+
+with absent(
+    instead={  # for servers and pushing of its own: 10 ms
+        "http.server": SimpleNamespace(BaseHTTPRequestHandler=object),
+        "urllib.request": SimpleNamespace(
+            **dict.fromkeys(("BaseHandler", "HTTPHandler", "HTTPRedirectHandler", "HTTPSHandler", "Request"), object),
+            build_opener=None,
+        ),
+        "wsgiref.simple_server": SimpleNamespace(WSGIRequestHandler=object, WSGIServer=object, make_server=None),
+    },
+):
+    from prometheus_client import (
+        CollectorRegistry,
+        Histogram,
+        PlatformCollector,
+        ProcessCollector,
+        disable_created_metrics,
+    )
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
