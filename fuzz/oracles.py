@@ -171,7 +171,7 @@ class _Answer:
     def __init__(self, answer: Response) -> None:
         self.answer = answer
 
-    async def ask(self, _: Request) -> Response:
+    async def ask(self, _: Request, __: float) -> Response:
         return self.answer
 
     async def aclose(self) -> None:

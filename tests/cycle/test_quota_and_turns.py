@@ -115,7 +115,7 @@ class SlowDoctor:
     def begin_pass(self):
         pass
 
-    async def diagnose(self, _pack, _facts):
+    async def diagnose(self, *_):
         await asyncio.sleep(20)
         return ()
 

@@ -111,8 +111,9 @@ class Sender:
 
     async def _admit(self, request: ApiRequest[Decoded], reservation: Reservation | None) -> None:
         """Wait until it may be sent. Raises, and gives its turn back, where it is not to be sent at all."""
-        probe = request.about_credential or self.credential.stopped
-        if not request.about_credential:
+        stopped = self.credential.stopped
+        probe = request.about_credential or stopped
+        if stopped and not request.about_credential:
             await self._trust.admit(request.operation)
         ahead = reservation if reservation is not None and reservation.take() else None
         if ahead is None:

@@ -13,7 +13,6 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
-from watchdog.model.observation import Seen
 from watchdog.model.packs import HELD_BY_PEOPLE, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
@@ -240,11 +239,6 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
         return bool(self.lost()) or any(need.of_a_person for _, _, need in self.asking())
-
-
-def packs_seen(seen: Seen) -> Counter[str]:
-    """Packs by status at one look."""
-    return Counter(pack.status for pack in seen.packs)
 
 
 def _time(at: datetime | None) -> str | None:
