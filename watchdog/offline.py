@@ -65,7 +65,7 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
             Listed(account=account, zone=zone, zone_id=zone_id, pack_id=pack_id, status=status, expires_at=expires_at)
             for account, zone, zone_id, pack_id, status, expires_at in store.listed()
         ),
-        ids=store.pack_ids,
+        likest=store.likest,
     )
 
 
