@@ -21,7 +21,7 @@ from watchdog.model.silences import Silence
 from watchdog.state.changes import Changes
 from watchdog.state.glance import Glance, Unusual
 
-CONFIG = SimpleNamespace(alerts=SimpleNamespace(pending_for=PENDING_FOR))
+CONFIG = SimpleNamespace(alerts=SimpleNamespace(pending_for=PENDING_FOR), state=SimpleNamespace(shared=True))
 FOUND = Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.HINT, host="", says="It fails.", remedy="Mend it.")
 
 

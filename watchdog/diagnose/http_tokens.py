@@ -201,7 +201,7 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
         remedy = "Let port 80 of this address answer, or take the address out of DNS."
     elif 300 <= page.status < 400:  # noqa: PLR2004  HTTP
         name, says = FindingName.HTTP_REDIRECTED, f"The token page of {host} redirects to {page.location or 'nowhere'}."
-        remedy = "Leave /.well-known/ out of the redirect."
+        remedy = "Leave /.well-known/ out of the redirect. Cloudflare's own Always Use HTTPS is none that matters."
     elif page.challenged or page.status in (401, 403, 503):
         name, says = (
             FindingName.HTTP_CHALLENGED,

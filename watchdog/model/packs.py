@@ -44,6 +44,9 @@ IN_PROGRESS = frozenset(
         "holding_deployment",
     }
 )
+HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
+"""In progress, and as long as a person wants: nobody need look at these often, or hear of them."""
+
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
@@ -130,11 +133,16 @@ class ZoneRef(msgspec.Struct, frozen=True):
         return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
+FULL = "full"
+"""The type of a zone whose DNS is Cloudflare's."""
+
+
 class ZoneFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
 
     ``name`` is the domain. ``type`` is ``full`` (Cloudflare is its DNS and places tokens itself), ``partial`` or
-    ``secondary`` (a person places them). ``delegation`` is the zone's own label in the targets of delegated DCV.
+    ``secondary`` (a person places them). ``delegation`` is the zone's own label in the targets of delegated DCV; of a
+    full zone it is asked for only where there is a use for it.
     """
 
     name: str = ""
