@@ -69,7 +69,7 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
             for account, zone, zone_id, pack_id, status, expires_at in store.listed()
             if wanted(account, zone)
         ),
-        ids=store.pack_ids,
+        likest=store.likest,
     )
 
 

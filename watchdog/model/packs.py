@@ -90,6 +90,20 @@ def short_length(ids: Iterable[str]) -> int:
     return min(length, longest)
 
 
+def short_length_in_zones(keys: Iterable[PackKey]) -> int:
+    """As ``short_length``, where only packs of one zone must be told apart.
+
+    >>> short_length_in_zones([("a", "3822ff90-ea29"), ("a", "3911"), ("b", "3822fa00-0000")])
+    4
+    """
+    ordered = sorted(set(keys))
+    length, longest = SHORTEST_PREFIX, max((len(pack_id) for _, pack_id in ordered), default=SHORTEST_PREFIX)
+    for (zone_id, one), (other_zone, other) in pairwise(ordered):
+        while zone_id == other_zone and length < longest and one[:length] == other[:length]:
+            length += 1
+    return min(length, longest)
+
+
 class ZoneRef(msgspec.Struct, frozen=True):
     """A zone to watch: where the configuration or the discovery says it is.
 
