@@ -110,7 +110,7 @@ async def stand(folder: Path) -> None:
     from watchdog.answers import Answers
     from watchdog.config.load import load
     from watchdog.daemon import Daemon, new_metrics
-    from watchdog.runtime import open_runtime
+    from watchdog.runtime import inventory, open_runtime
     from watchdog.state.store import Store
     from watchdog.tell.listener import Listener, bind
     from watchdog.tell.pages import application
@@ -131,6 +131,8 @@ async def stand(folder: Path) -> None:
     async with open_runtime(config, store, metrics=metrics) as runtime:
         getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)()  # as ``watch`` does
         daemon: Any = Daemon(runtime, metrics, folder / "config.yaml", {})
+        await asyncio.to_thread(inventory, runtime.components)  # as after a pass, also what comes next
+        await asyncio.to_thread(getattr(sys.modules["watchdog.daemon"], "prepare", lambda: None))
         answers: Answers = daemon.answers
         pages = application(answers.sources())
 

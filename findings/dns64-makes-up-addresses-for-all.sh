@@ -69,9 +69,11 @@ def serve(sock):
 
 
 def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that is free for UDP and for TCP: servers want both."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(tcp.getsockname())
+            return udp.getsockname()[1]
 
 
 def write(path, text):

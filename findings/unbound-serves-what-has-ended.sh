@@ -6,8 +6,8 @@
 # GUESS   What has ended is served while the name servers cannot be reached (RFC 8767), and with the
 #         extended error for it. A denial is not: it is asked for again once its time is over.
 # SEEN    Three of the four do so. unbound gives the first who asks the old answer, whether it is a
-#         record or NXDOMAIN and however long ago it ended, without an extended error, and fetches
-#         the new one behind his back: the second who asks gets that.
+#         record or NXDOMAIN (for this version however long ago it ended, says its manual), without
+#         an extended error, and fetches the new one meanwhile: the second who asks gets that.
 # HERE    A diagnosis that looks now and then is told how things were when it last looked: the token
 #         is still missing, the wrong CAA record still there. It takes a second look to know.
 set -eu
@@ -75,9 +75,11 @@ def serve(sock):
 
 
 def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that is free for UDP and for TCP: servers want both."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(tcp.getsockname())
+            return udp.getsockname()[1]
 
 
 def write(path, text):

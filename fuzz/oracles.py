@@ -33,7 +33,7 @@ from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
-from watchdog.diagnose.caa import judge_records
+from watchdog.diagnose.caa_records import judge_records
 from watchdog.diagnose.message import parse
 from watchdog.diagnose.responses import MOST_VALUES, Answer, read
 from watchdog.model.decisions import Decision, Do
@@ -171,7 +171,7 @@ class _Answer:
     def __init__(self, answer: Response) -> None:
         self.answer = answer
 
-    async def ask(self, _: Request) -> Response:
+    async def ask(self, _: Request, __: float) -> Response:
         return self.answer
 
     async def aclose(self) -> None:

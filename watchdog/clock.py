@@ -23,9 +23,8 @@ class RealClock:
         """Wall time, in UTC."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Seconds since some start, never set back."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # a request asks it ten times: as a method it took three times as long
+    """Seconds since some start, never set back."""
 
     def boottime(self) -> float:
         """Seconds since the machine was started, those it was suspended too; where nobody counts them, without."""

@@ -3,7 +3,7 @@
 Values and protocols only: nothing here does anything. What a configuration makes (``Configured``) is replaced whole.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Protocol
 
@@ -32,8 +32,10 @@ class Diagnoser(Protocol):
     def begin_pass(self) -> None:
         """Ask everything anew from now on."""
 
-    async def diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
-        """What may keep this pack's validation from succeeding."""
+    async def diagnose(
+        self, pack: Pack, facts: ZoneFacts, delegation: Callable[[], Awaitable[str]]
+    ) -> tuple[Finding, ...]:
+        """What may keep this pack's validation from succeeding; ``delegation`` asks for the id that facts lack."""
 
     async def close(self) -> None:
         """Drop what is still being asked."""

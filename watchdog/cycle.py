@@ -9,6 +9,7 @@ fault never stops the next. Which zone is next, and how many at once, is the mat
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -24,10 +25,11 @@ from watchdog.model.observation import Observation, Seen, Unseen
 from watchdog.model.packs import PENDING_VALIDATION, Pack, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import PRESSING, renewal
-from watchdog.model.report import packs_seen
 from watchdog.model.text import defect
 from watchdog.observe import poll
 from watchdog.restarting import Restarting
+
+_status = attrgetter("status")
 
 
 class Slots(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Cycle:
         report = self.ledger.report  # another pass's, perhaps, than when the zone was asked for
         report.zones += 1
         if isinstance(observation, Seen):
-            report.packs.update(packs_seen(observation))
+            report.packs.update(map(_status, observation.packs))
         else:
             report.unseen += 1
         self.ledger.publish(components.telemetry.looked, zone)
@@ -155,8 +157,9 @@ class Cycle:
         components, now = self.components, self.ledger.now
         if components.diagnoser is None:
             return None
-        facts = await components.facts.of(zone, components.clients[zone.account], now())
-        findings = await components.diagnoser.diagnose(pack, facts)
+        client, diagnoser = components.clients[zone.account], components.diagnoser
+        facts = await components.facts.of(zone, client, now())
+        findings = await diagnoser.diagnose(pack, facts, lambda: components.facts.delegation(zone, client))
         known = components.memory.known(pack)
         last = known.diagnosis if known else None
         if last is None:
@@ -183,7 +186,7 @@ class Cycle:
         memory = self.components.memory
         return memory.troubled(zone) or any(
             REASONS[known.decision.reason].needs_a_person and _pressing(known.pack, self.ledger.now())
-            for known in memory.packs_of(zone)
+            for known, _ in memory.unwell(zone)
         )
 
 

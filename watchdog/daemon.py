@@ -35,6 +35,7 @@ from watchdog.schedule.ticker import Ticker
 from watchdog.state.store import Store
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Metrics
+from watchdog.tell.page.site import prepare
 from watchdog.tell.pages import application
 from watchdog.tell.systemd import Notifier
 from watchdog.version import VERSION
@@ -171,6 +172,7 @@ class Daemon:
         self._state_error = ""
         self._listener: Listener | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._prepared = False
 
     async def run(self) -> None:
         """Watch until ``ask_to_stop`` or a signal. Raises as ``watch`` does."""
@@ -303,6 +305,9 @@ class Daemon:
             keeper.saw(self.health.seeing(found))
             heartbeat = self.health.all_seen()
         await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
+        if self._listener is not None and not self._prepared:
+            self._prepared = True
+            await asyncio.to_thread(prepare)
         if writer.error != self._state_error:
             self._state_error = writer.error
             if self._state_error:

@@ -46,6 +46,9 @@ MOST_KEPT = 200_000
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
+Wanted = Callable[[str, str], bool]
+"""Whether a zone, by account and label, is to be watched."""
+
 
 class NotThere(Exception):
     """What was asked about is not there, or not one; ``str()`` says so."""
@@ -55,25 +58,57 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
     """What is not well, and the counts of everything."""
     from watchdog.tell.status import Listed, Overview  # noqa: PLC0415  not for those who print JSON
 
-    found = store.survey(now + LONGEST_WINDOW)
+    found, wanted = store.survey(now + LONGEST_WINDOW), _watched(config)
     return Overview(
-        inventory=_noteworthy(config, store, found, now),
+        inventory=_noteworthy(config, store, found, now, wanted),
         packs=found.packs,
         zones=found.zones,
         last_look=found.last_look,
         listed=lambda: (
             Listed(account=account, zone=zone, zone_id=zone_id, pack_id=pack_id, status=status, expires_at=expires_at)
             for account, zone, zone_id, pack_id, status, expires_at in store.listed()
+            if wanted(account, zone)
         ),
-        ids=store.pack_ids,
+        likest=store.likest,
     )
 
 
-def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: datetime) -> Inventory:
+def _watched(config: "Config") -> Wanted:
+    """What the configuration wants to be watched.
+
+    What it wants no more is remembered for a week, and nobody need hear of it. Where several replicas share the state,
+    others may have other configurations.
+    """
+    if config.state.shared:
+        return lambda _account, _label: True
+    named = {(zone.account, zone.label) for zone in config.zones}
+    searches = {
+        name: (list(map(matcher, found.include)), list(map(matcher, found.exclude)))
+        for name, account in config.accounts.items()
+        if (found := account.discover) is not None
+    }
+
+    def is_watched(account: str, label: str) -> bool:
+        include, exclude = searches.get(account, ((), ()))
+        found = any(fits(label) for fits in include) and not any(fits(label) for fits in exclude)
+        return found or (account, label) in named
+
+    return cache(is_watched) if searches else is_watched
+
+
+def _of(snapshot: Snapshot, wanted: Wanted) -> Snapshot:
+    packs = {key: known for key, known in snapshot.packs.items() if wanted(known.account, known.zone)}
+    zones = {key: zone for key, zone in snapshot.zones.items() if wanted(*key)}
+    return replace(snapshot, packs=packs, zones=zones)
+
+
+def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: datetime, wanted: Wanted) -> Inventory:
     """The packs of which something is to be told, and those that may stand in for one whose end is pressing."""
-    inventory = _inventory(config, found.unwell, now)
+    inventory = _inventory(config, _of(found.unwell, wanted), now)
     pressing = {known.pack.zone_id for known, history in inventory.packs if ending(known, history, now) is not None}
-    return _inventory(config, store.with_zones(found.unwell, pressing), now) if pressing else inventory
+    if not pressing:
+        return inventory
+    return _inventory(config, _of(store.with_zones(found.unwell, pressing), wanted), now)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -86,11 +121,12 @@ class Rows(msgspec.Struct, frozen=True):
 def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str = "", reason: str = "") -> Rows:
     """Everything, or the packs and zones whose zone fits the pattern, and the packs that are so for a ``reason``."""
     ending_by, fits = now + LONGEST_WINDOW, cache(matcher(zone)) if zone else None
-    found = store.survey(ending_by)
-    inventory = _noteworthy(config, store, found, now)
+    found, wanted = store.survey(ending_by), _watched(config)
+    inventory = _noteworthy(config, store, found, now, wanted)
     aside = {each.zone_id for each in found.unwell.silences} | {zone_id for zone_id, _ in found.unwell.histories}
     if aside := aside - {known.pack.zone_id for known, _ in inventory.packs}:
-        inventory = _noteworthy(config, store, replace(found, unwell=store.with_zones(found.unwell, aside)), now)
+        found = replace(found, unwell=store.with_zones(found.unwell, aside))
+        inventory = _noteworthy(config, store, found, now, wanted)
     told, listed = {known.pack.key for known, _ in inventory.packs}, reason in ("", Reason.HEALTHY)
     counted = Counter((known.account, known.zone) for known, _ in inventory.packs)
 
@@ -100,25 +136,32 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
             if row is not None and reason in ("", row["reason"]):
                 yield json_line(row)
         if listed:
-            for key, lines in _plain_lines(store.plain(ending_by), now, told, fits):
+            for key, lines in _plain_lines(store.plain(ending_by), now, told, fits, wanted):
                 counted[key] += len(lines)
                 yield from lines
 
     def of_zones() -> Iterator[str]:
         counts: Mapping[tuple[str, str], int] = counted if listed else store.counts()
         yield from (
-            json_line(zone_row(each, counts.get(each.key, 0))) for each in store.zones() if not fits or fits(each.label)
+            json_line(zone_row(each, counts.get(each.key, 0)))
+            for each in store.zones()
+            if wanted(*each.key) and (not fits or fits(each.label))
         )
 
     return Rows(of_packs(), of_zones())
 
 
 def _plain_lines(
-    packs: Iterable[Plain], now: datetime, told: Collection[PackKey], fits: Callable[[str], bool] | None
+    packs: Iterable[Plain],
+    now: datetime,
+    told: Collection[PackKey],
+    fits: Callable[[str], bool] | None,
+    wanted: Wanted,
 ) -> Iterator[tuple[tuple[str, str], list[str]]]:
     """The rows of packs of which there is nothing to tell.
 
-    Gives account and zone, and rows of it. Those that are ``told`` of and those in zones that do not fit are left out.
+    Gives account and zone, and rows of it. Those that are ``told`` of are left out, and those in zones that do not fit
+    or are not ``wanted``.
     Packs come zone by zone: what those of a zone have in common is filled in once.
     """
     form = PlainForm(now)
@@ -135,7 +178,7 @@ def _plain_lines(
         if shared != before:
             if lines:
                 yield before[:2], lines
-            before, fitting, lines = shared, fits is None or fits(zone), []
+            before, fitting, lines = shared, (fits is None or fits(zone)) and wanted(account, zone), []
             first, second, third = form.shared(*shared)
         if fitting and (zone_id, pack_id) not in told:
             words = hosts if hosts.isascii() else json.dumps(json.loads(hosts))

@@ -127,10 +127,17 @@ class Passes:
         """The time of the turns: as the clock was at the start, and never set since. Zones must not wait for DST."""
         return self._epoch + timedelta(seconds=self.components.clock.monotonic() - self._ticks)
 
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, work: Coroutine[None, None, None], *others: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+        """Begin it. Until it is over it is among all tasks, and among those ``others``."""
+        task, kept = asyncio.create_task(work), (self._tasks, *others)
+
+        def over(_: asyncio.Task[None]) -> None:  # one for all, as the loop has a turn for each
+            for tasks in kept:
+                tasks.discard(task)
+
+        for tasks in kept:
+            tasks.add(task)
+        task.add_done_callback(over)
         return task
 
     async def _account(self, account: str, horizon: datetime) -> None:
@@ -164,9 +171,7 @@ class Passes:
                 slots.polling.release()
                 break
             self.busy[account] += 1  # before its turn begins: a reload in between must leave it its client
-            turn = self._start(self._turn(zone, slots))
-            turns.add(turn)
-            turn.add_done_callback(turns.discard)
+            self._start(self._turn(zone, slots), turns)
         if turns:
             await asyncio.wait(turns)
 

@@ -34,10 +34,10 @@ class Wire:
         self.onwards = onwards
         self.on_patch = lambda: None
 
-    async def ask(self, request):
+    async def ask(self, request, seconds):
         if request.method == "PATCH":
             self.on_patch()
-        return await self.onwards.ask(request)
+        return await self.onwards.ask(request, seconds)
 
 
 class Telemetry:

@@ -1,5 +1,6 @@
 """``init``: from a token to a configuration that works, at a keyboard of 80 columns and without one."""
 
+import asyncio
 import io
 import os
 import pty
@@ -14,6 +15,7 @@ from contextlib import suppress
 
 import pytest
 
+from watchdog.clock import RealClock
 from watchdog.config.load import load
 from watchdog.simulator.scenario import zone_id
 
@@ -40,6 +42,12 @@ def init(command, world, monkeypatch):
         return command("init", "-o", "config.yaml", "--base-url", url, *arguments)
 
     return begin
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Who waits before a second try need not wait long."""
+    monkeypatch.setattr(RealClock, "sleep", lambda *_: asyncio.sleep(0))
 
 
 def mode(path):
@@ -129,6 +137,7 @@ def test_a_token_that_is_refused_is_said_and_nothing_is_written(init, tmp_path):
     assert left_alone(tmp_path)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_token_that_may_not_read_packs_is_told_what_it_lacks_and_nothing_is_written(
     command, cloudflare, monkeypatch, tmp_path
 ):
@@ -140,6 +149,7 @@ def test_a_token_that_may_not_read_packs_is_told_what_it_lacks_and_nothing_is_wr
     assert left_alone(tmp_path)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_no_cloudflare_is_said_and_nothing_is_written(init, tmp_path):
     done = init("--discover", url="http://127.0.0.1:9/client/v4")
     assert done.code == 69

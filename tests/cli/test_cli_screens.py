@@ -56,6 +56,26 @@ def test_whoever_has_no_token_reads_the_status(command, looked_at):
     assert done.out.startswith("4 packs in 3 zones; 1 needs you")
 
 
+def test_a_zone_that_was_taken_out_of_the_configuration_needs_nobody_any_more(command, cloudflare, configure):
+    world = cloudflare(zones=FLEET)
+    command("once", "-c", configure(world))
+    left = [{"name": zone.name, "id": zone.id} for zone in world.zones.values() if zone.name != "stuck.example"]
+    config = configure(world, zones=left)
+    assert "stuck.example" not in command("status", "--all", "-c", config).out
+    shown = command("status", "-o", "json", "-c", config).json
+    assert {row["zone"] for row in (*shown["packs"], *shown["zones"])} == {LONG, "well.example"}
+    assert "stuck.example" in command("events", "-c", config).out
+
+
+def test_what_discovery_is_to_find_no_more_needs_nobody_either(command, cloudflare, configure):
+    world = cloudflare(zones=FLEET)
+    account = {"api_token": "simulated-token", "discover": {"include": ["*"]}}
+    command("once", "-c", configure(world, zones=[], account=account))
+    assert "stuck.example" in command("status", "-c", configure(world, zones=[], account=account)).out
+    account["discover"]["exclude"] = ["stuck.*"]
+    assert "stuck.example" not in command("status", "--all", "-c", configure(world, zones=[], account=account)).out
+
+
 def test_whoever_has_no_token_reads_what_happened_to_a_zone(command, looked_at):
     done = command("events", "--zone", LONG, "-c", looked_at)
     assert (done.code, done.err) == (0, "")

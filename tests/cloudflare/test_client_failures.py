@@ -182,6 +182,13 @@ async def test_an_error_says_the_ray_and_a_short_clean_beginning_of_the_body():
 
 
 @in_simulated_time
+async def test_a_page_in_place_of_json_says_its_ray_whatever_its_status():
+    page = httpx.Response(200, headers={"cf-ray": "89ab-FRA"}, content=b"<h1>Sign in</h1>")
+    failed = await raised_by(by_hand(page).get_pack(ZONE, PACK))
+    assert str(failed) == "get_pack: HTTP 200, not the JSON expected: <h1>Sign in</h1> (cf-ray 89ab-FRA)"
+
+
+@in_simulated_time
 async def test_errors_in_an_answer_of_status_200_count_as_what_they_say():
     errors = [{"code": 1408, "message": "Certificate pack not found"}]
     failed = await raised_by(by_hand(answer(None, errors=errors)).get_pack(ZONE, PACK))

@@ -288,6 +288,13 @@ async def test_the_facts_of_a_zone_are_its_type_status_and_delegation_id():
     assert len(facts.delegation) == 16
 
 
+@in_simulated_time
+async def test_the_facts_of_a_full_zone_take_one_request_as_its_delegation_id_is_hardly_ever_wanted():
+    sky = Sky({"zones": [{"name": "example.com"}]})
+    facts = await sky.client.zone_facts(ZONE, "example.com")
+    assert (facts.type, facts.delegation, len(sky.asked)) == ("full", "", 1)
+
+
 @pytest.mark.parametrize("zones", [[], [{"id": "another", "name": "example.com"}]])
 @in_simulated_time
 async def test_of_a_zone_that_the_name_does_not_lead_to_nothing_is_known(zones):

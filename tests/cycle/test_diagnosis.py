@@ -13,6 +13,8 @@ from watchdog.model.packs import ManualRecord
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
 ZONE, OTHER = "a.example", "b.example"
+SELDOM = {"schedule": {"attention_interval": "15m"}}
+"""For days of which only the end matters."""
 CAA = Finding(
     name=FindingName.CAA_FORBIDS,
     certainty=Certainty.CERTAIN,
@@ -54,7 +56,7 @@ class Diagnoser:
     def begin_pass(self):
         pass
 
-    async def diagnose(self, pack, _facts):
+    async def diagnose(self, pack, *_):
         zone = next(host for host in pack.hosts if not host.startswith("*."))
         self.asked.append((zone, pack.status))
         await asyncio.sleep(self.delay.get(zone, 0))
@@ -160,7 +162,7 @@ async def test_a_recheck_is_asked_for_again_as_soon_as_an_obstacle_that_came_bet
 @in_simulated_time
 async def test_a_universal_pack_that_timed_out_is_rechecked_a_few_times_a_day_and_never_restarted(start, diagnosed):
     universal = {**timed_out(), "type": "universal"}
-    async with start({ZONE: [universal]}) as fleet:
+    async with start({ZONE: [universal]}, config=SELDOM) as fleet:
         if diagnosed:
             attended(fleet)
         await fleet.watch(hours=25)
@@ -269,7 +271,7 @@ async def test_what_was_found_survives_the_process_and_goes_with_the_trouble(sta
 @in_simulated_time
 async def test_an_authority_that_refuses_is_left_to_a_person_at_once(start):
     errors = {"errors": ["The CA will not issue for this domain"]}
-    async with start({ZONE: [timed_out(story=errors)]}) as fleet:
+    async with start({ZONE: [timed_out(story=errors)]}, config=SELDOM) as fleet:
         attended(fleet)
         await fleet.watch(hours=30)
         assert len(fleet.patches()) <= 1

@@ -34,6 +34,14 @@ async def test_calm_zones_are_looked_at_every_interval_and_troubled_ones_every_a
         assert set(map(round, gaps(fleet, "troubled.example"))) == {60}
 
 
+@pytest.mark.parametrize("status", ["holding_deployment", "staging_deployment"])
+@in_simulated_time
+async def test_a_zone_whose_pack_a_person_holds_back_is_calm(start, status):
+    async with start({"a.example": [{"status": status}]}) as fleet:
+        await fleet.watch(hours=2)
+        assert set(map(round, gaps(fleet, "a.example"))) == {15 * 60}
+
+
 @in_simulated_time
 async def test_a_zone_is_calm_again_once_its_pack_is_active(start):
     async with start({"a.example": [timed_out("succeeds")]}) as fleet:
@@ -107,7 +115,7 @@ class SlowDoctor:
     def begin_pass(self):
         pass
 
-    async def diagnose(self, _pack, _facts):
+    async def diagnose(self, *_):
         await asyncio.sleep(20)
         return ()
 

@@ -7,6 +7,8 @@ from tests.harness.time import in_simulated_time
 from watchdog.simulator.scenario import Unknowns, pack_id
 
 ZONE = "a.example"
+SELDOM = {"schedule": {"attention_interval": "15m"}}
+"""For days of which only the end matters."""
 BOTH = [
     ("restart_when_not_timed_out", ["unchanged", "refused"]),
     ("status_after_restart", ["initializing", "pending_validation"]),
@@ -57,7 +59,7 @@ async def test_a_pack_that_keeps_timing_out_keeps_its_backoff_whichever_way_it_i
 async def test_a_pack_of_a_zone_without_certificate_manager_is_tried_once_and_left(start, status):
     zones = {ZONE: {"acm": False, "packs": [timed_out()]}, "b.example": [timed_out("succeeds")]}
     scenario = {"unknowns": {"acm_missing_status": status}}
-    config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}}
+    config = {"restart": {"backoff": {"initial": "15m", "jitter": 0}, "max_attempts": 3}, **SELDOM}
     async with start(zones, scenario=scenario, config=config) as fleet:
         await fleet.watch(hours=30)
         row = fleet.row(ZONE)
@@ -70,10 +72,10 @@ async def test_a_pack_of_a_zone_without_certificate_manager_is_tried_once_and_le
 @in_simulated_time
 async def test_a_pack_that_cloudflare_ordered_is_left_across_a_start_too(start):
     zones = {ZONE: {"acm": False, "packs": [timed_out()]}}
-    async with start(zones) as fleet:
+    async with start(zones, config=SELDOM) as fleet:
         await fleet.watch(hours=1)
         world = fleet.world
-    async with start(zones, world=world) as again:
+    async with start(zones, world=world, config=SELDOM) as again:
         await again.watch(hours=30)
         assert again.row(ZONE)["reason"] == "ordered_by_cloudflare"
         assert len(again.patches(ZONE)) == 1

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.harness.dns import FULL, NOW, PARTIAL, Responder, diagnose, names, pack
 from tests.harness.values import replace
-from watchdog.diagnose.caa import ISSUERS, judge_records
+from watchdog.diagnose.caa_records import ISSUERS, judge_records
 from watchdog.diagnose.responses import CaaRecord
 from watchdog.model.packs import ManualRecord
 
@@ -18,7 +18,7 @@ def caa(*texts: str, wildcard: bool = False, issuer: str = US, method: str = "tx
     records = []
     for text in texts:
         flags, tag, value = text.split(" ", 2)
-        records.append(CaaRecord(flags == "128", tag, value))
+        records.append(CaaRecord(flags == "128", tag, value, flags == "1"))
     verdict = judge_records(records, issuer, wildcard=wildcard, methods=(method,), binds=binds)
     return "restricted" if verdict.restricts else verdict.allowed
 
@@ -28,7 +28,6 @@ def caa(*texts: str, wildcard: bool = False, issuer: str = US, method: str = "tx
     [
         ((), True, True),
         (("0 issue letsencrypt.org",), True, True),
-        (("0 issue LetsEncrypt.ORG",), True, True),
         (("0 issue  letsencrypt.org ; policy=ev",), True, True),
         (("0 issue pki.goog",), False, False),
         (("0 issue notletsencrypt.org",), False, False),
@@ -41,7 +40,6 @@ def caa(*texts: str, wildcard: bool = False, issuer: str = US, method: str = "tx
         (("128 issue letsencrypt.org",), True, True),
         (("128 tbs unknown", "0 issue letsencrypt.org"), False, False),
         (("0 tbs unknown",), True, True),
-        (("128 contactemail a@b.example",), True, True),
         (("0 issue letsencrypt.org; validationmethods=http-01",), False, False),
         (("0 issue letsencrypt.org; validationmethods=http-01,dns-01",), True, True),
         (("0 issue letsencrypt.org;accounturi=https://ca/1", "0 issue letsencrypt.org"), True, True),
@@ -50,6 +48,45 @@ def caa(*texts: str, wildcard: bool = False, issuer: str = US, method: str = "tx
 )
 def test_what_a_set_of_records_lets_lets_encrypt_do_for_a_host_and_for_a_wildcard(texts, host, wildcard):
     assert (caa(*texts), caa(*texts, wildcard=True)) == (host, wildcard)
+
+
+@pytest.mark.parametrize(
+    ("text", "lets_encrypt", "google"),
+    [
+        ("0 issue CA.EXAMPLE", False, True),
+        ("0 issue ca.example.", False, True),
+        ("0 issue ca.example;", True, True),
+        ("0 issue ca.example; ;", False, True),
+        ("0 issue ca.example; policy=ev;", False, True),
+        ("0 issue ca.example; policy", False, True),
+        ("0 issue ca.example; policy=e v", False, True),
+        ("0 issue ca.example; my-policy=ev", False, True),
+        ("0 issue ca.example; validationmethods=http-01, dns-01", False, True),
+        ("0 issue ca.example; validationmethods=DNS-01", False, True),
+        ("0 issue ca.example; validationmethods=,dns-01", False, True),
+        ("0 issue ca.example; validationmethods=dns-01; validationmethods=dns-01", False, True),
+        ("0 issue ca.example; AccountURI=https://ca/1", True, True),
+        ("1 tbs unknown", False, True),
+        ("128 contactemail a@b.example", False, True),
+        ("128 issuemail ca.example", True, True),
+        ("128 issuevmc ca.example", True, True),
+        ("128 iodef mailto:a@b.example", True, True),
+    ],
+)
+def test_lets_encrypt_reads_to_the_letter_and_of_the_others_only_what_no_reading_allows_is_forbidden(
+    text, lets_encrypt, google
+):
+    letter = caa(text.replace("ca.example", US).replace("CA.EXAMPLE", US.upper()))
+    generous = caa(text.replace("ca.example", "pki.goog").replace("CA.EXAMPLE", "PKI.GOOG"), issuer="pki.goog")
+    assert (letter, generous) == (lets_encrypt, google)
+
+
+def test_a_record_that_means_lets_encrypt_and_is_not_read_by_it_is_told_as_such(resolver):
+    resolver.records["example.com"] += ['CAA 0 issue "LetsEncrypt.org."']
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=PARTIAL) if one.name == "caa_forbids"]
+    assert found.certainty == "likely"
+    assert "issue names it as 'LetsEncrypt.org.', which it does not read" in found.says
+    assert found.record == ManualRecord("CAA", "example.com", '0 issue "letsencrypt.org"')
 
 
 @pytest.mark.parametrize("parameter", ["accounturi=https://ca/1", "validationmethods=http-01"])

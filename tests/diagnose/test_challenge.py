@@ -88,6 +88,47 @@ def test_a_delegation_whose_target_fails_is_still_seen_and_the_failure_is_told(r
     assert found == {("dns_failure", "likely"), ("delegated_elsewhere", "likely")}
 
 
+class Asked:
+    """Gives the delegation id, and counts how often."""
+
+    def __init__(self):
+        self.times = 0
+
+    async def __call__(self):
+        self.times += 1
+        return PARTIAL.delegation
+
+
+@pytest.mark.parametrize(
+    ("records", "odd"),
+    [
+        ({NAME: [f"CNAME {TARGET}."]}, {}),
+        ({NAME: ["CNAME www.example.com.another0label000.dcv.cloudflare.com."]}, {}),
+        ({NAME: ["CNAME validation.other.example."]}, {}),
+        ({NAME: ["NS ns1.elsewhere.example."]}, {}),
+        ({HOST: ["SOA", "A 192.0.2.1"]}, {}),
+        ({NAME: [f"CNAME {TARGET}."]}, {f"{NAME} TXT": "servfail"}),
+        ({"*.www.example.com": ["CNAME shop.example.net."], "shop.example.net": ["A 192.0.2.7"]}, {}),
+    ],
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_of_a_full_zone_is_found_what_its_delegation_id_shows_though_that_comes_last(resolver, records, odd, waits):
+    resolver.records |= records
+    resolver.odd |= odd
+    which, asked = waiting(TOKEN) if waits else pack(HOST), Asked()
+    known = diagnose(which, resolver, facts=replace(FULL, delegation=PARTIAL.delegation))
+    assert (diagnose(which, resolver, facts=FULL, delegation=asked), asked.times) == (known, 1)
+
+
+@pytest.mark.parametrize("records", [{}, {NAME: ["TXT t0ken"]}, {NAME: ["TXT spent"]}])
+def test_the_delegation_id_of_a_full_zone_is_not_asked_for_where_it_shows_nothing(resolver, records):
+    resolver.records |= records
+    for which in (waiting(TOKEN), pack(HOST)):
+        asked = Asked()
+        known = diagnose(which, resolver, facts=replace(FULL, delegation=PARTIAL.delegation))
+        assert (diagnose(which, resolver, facts=FULL, delegation=asked), asked.times) == (known, 0)
+
+
 # ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

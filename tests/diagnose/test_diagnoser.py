@@ -19,8 +19,8 @@ from watchdog.model.packs import HttpToken, ManualRecord, Pack, Validation, Zone
 
 
 @pytest.mark.repeats
-def test_a_pass_over_a_thousand_packs_asks_each_resolver_each_question_once(resolver):
-    packs = [pack(f"{n % 200}.example.com", f"*.{n % 200}.example.com", "www.example.com") for n in range(1000)]
+def test_a_pass_over_hundreds_of_packs_asks_each_resolver_each_question_once(resolver):
+    packs = [pack(f"{n % 60}.example.com", f"*.{n % 60}.example.com", "www.example.com") for n in range(300)]
     other = Responder(resolver.records)
 
     async def tell(diagnoser: PackDiagnoser) -> object:
@@ -29,7 +29,7 @@ def test_a_pass_over_a_thousand_packs_asks_each_resolver_each_question_once(reso
     found = story(tell, resolver, other, timeout=timedelta(seconds=20))
     assert all(findings for findings in found)
     for one in (resolver, other):
-        assert one.asked.total() > 400
+        assert one.asked.total() > 120
         assert set(Counter(one.asked).values()) == {1}
 
 

@@ -47,6 +47,9 @@ dns_failure
   - Certificate authority encountered a SERVFAIL during DNS lookup, please check your DNS reachability.
   - DNS problem: query timed out looking up CAA for x.test
   - SERVFAIL looking up CAA for app.example.com
+  - DNS problem: NXDOMAIN looking up A for x.test - check that a DNS record exists for this domain
+  - DNS problem: server failure at resolver looking up TXT for _acme-challenge.x.test
+  - DNS problem: looking up TXT for _acme-challenge.x.test: DNSSEC: DNSKEY Missing
 ca_refuses
   - The certificate authority will not issue for this domain. Please check your input or try another
     authority
@@ -57,12 +60,21 @@ ca_internal
   - Internal error with Certificate Authority. Please check later
   - cannot issue now: internal error, try again later
   - the service is temporarily unavailable
+  - urn:ietf:params:acme:error:serverInternal
+  - During secondary validation: Secondary validation RPC failed
+  - Could not communicate with VA
+  - Error finalizing order :: Unable to meet CA SCT embedding requirements
+  - Service busy; retry later.
 other
   - the domain is on a blocklist; its CAA records are well
   - the domain is on a blocklist
   - Invalid response from http://x.test/.well-known/acme-challenge/x: 404
   - no valid A records found for x.test; no valid AAAA records found for x.test
   - Incorrect TXT record found at _acme-challenge.x.test
+  - the Certificate Authority had trouble performing a DNS lookup: DNS problem: NXDOMAIN looking up TXT for
+    _acme-challenge.x.test - check that a DNS record exists for this domain
+  - During secondary validation: No TXT record found at _acme-challenge.x.test
+  - 192.0.2.7: Fetching http://x.test/.well-known/acme-challenge/x: Timeout during connect (likely firewall problem)
   - a cat sat on the keyboard
 """
 """Cloudflare's own sentences in full (cloudflare-docs PR #30877, 2026-05-18), and what authorities say, by reason."""

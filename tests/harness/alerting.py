@@ -250,7 +250,7 @@ class Diagnoser:
     def begin_pass(self):
         pass
 
-    async def diagnose(self, pack, _facts):
+    async def diagnose(self, pack, *_):
         return tuple(self.findings.get(pack.hosts[0], ()))
 
     async def close(self):

@@ -25,6 +25,8 @@ from watchdog.simulator.scenario import Scenario, zone_id
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
+BASE = "http://sim/client/v4"
+
 
 class InProcess(httpx.AsyncBaseTransport):
     """The way to a simulated Cloudflare that needs no socket, for the product's client and for one of httpx."""
@@ -41,7 +43,7 @@ class InProcess(httpx.AsyncBaseTransport):
             raise said.cut
         return said
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request, seconds: float) -> Response:
         path, _, query = request.target.partition("?")
         lines = request.headers.lines.decode("latin-1").split("\r\n")
         asked = Asked(
@@ -53,7 +55,8 @@ class InProcess(httpx.AsyncBaseTransport):
             address="127.0.0.1",
         )
         try:
-            said = await self.answer(asked)
+            async with asyncio.timeout(seconds):
+                said = await self.answer(asked)
         except ConnectionCut as cut:
             raise Broken(str(cut)) from cut
         raw = ((name.encode(), each.encode("latin-1")) for name, each in said.headers.items())
@@ -84,16 +87,11 @@ class Simulated:
         self.world = World(Scenario.model_validate(scenario) if isinstance(scenario, dict) else scenario, clock)
         self.zone = next(iter(self.world.zones.values()), None)
         self.packs_path = f"/zones/{self.zone.id}/ssl/certificate_packs" if self.zone else ""
+        self._client = httpx.AsyncClient(transport=InProcess(self.world), base_url=BASE)
 
     def ask(self, method: Any, path: Any, **options: Any) -> Any:
         headers = {**self.credential, **options.pop("headers", {})}
-
-        async def once() -> Any:
-            transport = InProcess(self.world)
-            async with httpx.AsyncClient(transport=transport, base_url="http://sim/client/v4") as client:
-                return await client.request(method, path, headers=headers, **options)
-
-        return asyncio.run(once())
+        return asyncio.run(self._client.request(method, path, headers=headers, **options))
 
     def get(self, path: Any, **options: Any) -> Any:
         return self.ask("GET", path, **options)
@@ -129,7 +127,6 @@ def in_a_thread(world: Any) -> Any:
         thread.join()
 
 
-BASE = "http://sim/client/v4"
 ZONE = zone_id("example.com")
 SECRET = "simulated-token"
 

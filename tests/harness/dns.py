@@ -190,10 +190,14 @@ def story(
 
 
 def diagnose(
-    which: Pack, *responders: Responder, facts: ZoneFacts = NOTHING_KNOWN, **more: object
+    which: Pack,
+    *responders: Responder,
+    facts: ZoneFacts = NOTHING_KNOWN,
+    delegation: Callable[[], Awaitable[str]] | None = None,
+    **more: object,
 ) -> tuple[Finding, ...]:
     """What is found of one pack."""
-    return story(lambda diagnoser: diagnoser.diagnose(which, facts), *responders, **more)
+    return story(lambda diagnoser: diagnoser.diagnose(which, facts, delegation), *responders, **more)
 
 
 def names(findings: tuple[Finding, ...]) -> set[tuple[str, str, str]]:

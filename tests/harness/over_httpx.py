@@ -1,5 +1,7 @@
 """A way to Cloudflare that a test makes as a transport of httpx, in place of sockets."""
 
+import asyncio
+
 import httpx
 
 from watchdog.cloudflare.http import Broken, NotSent, Request, Response, read_headers
@@ -8,7 +10,11 @@ from watchdog.cloudflare.http import Broken, NotSent, Request, Response, read_he
 class OverHttpx(httpx.AsyncBaseTransport):
     """A subclass answers requests of httpx, and fails as httpx does."""
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request, seconds: float) -> Response:
+        async with asyncio.timeout(seconds):
+            return await self._ask(request)
+
+    async def _ask(self, request: Request) -> Response:
         raw = [line.split(b": ", 1) for line in request.headers.lines.split(b"\r\n") if line]
         host = next(value for name, value in raw if name == b"host").decode()
         url = f"http://{host}{request.target}"

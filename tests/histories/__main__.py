@@ -1,7 +1,7 @@
-"""Many histories, one after the other: ``python -m tests.histories --seeds 300 [--first 0] [--replicas 3]``.
+"""Many histories: ``python -m tests.histories --seeds 300 [--first 0] [--replicas 3] [--shared 20]``.
 
-With ``--replicas`` so many daemons share one state in each of them. Prints what was lived through, and each seed that
-broke a law with the way to live it again. Exits with 1 if any did.
+With ``--replicas`` so many daemons share one state in each of them; ``--shared`` are lived through besides, by three.
+Prints what was lived through, and each seed that broke a law with the way to live it again. Exits with 1 if any did.
 """
 
 import argparse
@@ -10,22 +10,22 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from tests.harness.simulation import deployment
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.run import play
 
+BESIDES = 3
 MEMORY = Path("/dev/shm")  # noqa: S108 - states of histories need no disk: a power cut is not among the faults
 
 
 def prepare():
-    """A worker holds what it imported for ever, and each history is thrown away whole: little is to be found in it."""
+    """A worker holds for ever what it imported, and each history is thrown away whole: garbage is sought in between."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.disable()
 
 
 def one(replicas, seed):
@@ -34,8 +34,16 @@ def one(replicas, seed):
         try:
             history = deployment.play(seed, replicas, Path(folder)) if replicas else play(seed, Path(folder))
         except Broken as broken:
-            return seed, Counter(), str(broken)
-        return seed, history.tally, ""
+            return Counter(), str(broken)
+        return history.tally, ""
+
+
+def lived(job):
+    """The same of one of several, with nothing left behind of it."""
+    try:
+        return one(*job)
+    finally:
+        gc.collect()
 
 
 def main():
@@ -43,18 +51,23 @@ def main():
     options.add_argument("--seeds", type=int, default=300, help="how many")
     options.add_argument("--first", type=int, default=0, help="the first of them")
     options.add_argument("--replicas", type=int, default=0, help="how many daemons share one state; one has it alone")
+    options.add_argument("--shared", type=int, default=0, help=f"how many besides of {BESIDES} daemons that share one")
     chosen = options.parse_args()
-    began, total, broken = time.monotonic(), Counter(), 0
-    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    began, total, broken = time.monotonic(), defaultdict(Counter), Counter()
+    kinds = {BESIDES: chosen.shared, chosen.replicas: chosen.seeds}  # in one pool, the longer ones first
+    jobs = [(kind, chosen.first + number) for kind, many in kinds.items() for number in range(many)]
     with ProcessPoolExecutor(os.cpu_count(), initializer=prepare) as workers:
-        for seed, tally, why in workers.map(partial(one, chosen.replicas), seeds, chunksize=5):
-            total.update(tally)
+        for (kind, seed), (tally, why) in zip(jobs, workers.map(lived, jobs), strict=True):
+            total[kind].update(tally)
             if why:
-                broken += 1
-                again = f"--first {seed} --seeds 1" + (f" --replicas {chosen.replicas}" if chosen.replicas else "")
+                broken[kind] += 1
+                again = f"--first {seed} --seeds 1" + (f" --replicas {kind}" if kind else "")
                 print(f"{why}\n  again: python -m tests.histories {again}", flush=True)
-    lived = ", ".join(f"{count:,} {what}" for what, count in total.items())
-    print(f"{len(seeds)} histories in {time.monotonic() - began:.0f} s, {broken} broke a law: {lived}")
+    for kind, tally in total.items():
+        what = f"histories of {kind} replicas" if kind else "histories"
+        counted = ", ".join(f"{count:,} {each}" for each, count in tally.items())
+        print(f"{kinds[kind]} {what}, {broken[kind]} broke a law: {counted}")
+    print(f"in {time.monotonic() - began:.0f} s")
     return 1 if broken else 0
 
 

@@ -261,6 +261,7 @@ BOTH = [{"name": "am", "alertmanager": "http://am.test"}, {"name": "hook", "webh
 @in_simulated_time
 async def test_alerts_of_an_account_that_was_taken_out_are_over_after_one_pass(tmp_path):
     partner, config = {"p.example": [timed_out(hosts=["p.example"])]}, GIVES_UP | {"alerts": {"destinations": BOTH}}
+    config["schedule"] = {"attention_interval": "5m"}
     async with chain(tmp_path, OTHERS, partner=partner, config=dict(config)) as runtime:
         await runtime.watch(hours=2)
         world, network = runtime.fleet.world, runtime.network

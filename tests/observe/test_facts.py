@@ -41,3 +41,19 @@ async def test_of_a_zone_that_could_never_be_read_nothing_is_known():
     sky, facts = moved(), Facts()
     sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
     assert await facts.of(REF, sky.client, sky.clock.now()) == NOTHING_KNOWN
+
+
+@in_simulated_time
+async def test_a_delegation_id_that_was_asked_for_later_stands_with_the_facts():
+    sky, facts = Sky({"zones": [{"name": "example.com"}]}), Facts()
+    await facts.of(REF, sky.client, sky.clock.now())
+    label = await facts.delegation(REF, sky.client)
+    assert label
+    assert (await facts.of(REF, sky.client, sky.clock.now())).delegation == label
+
+
+@in_simulated_time
+async def test_a_delegation_id_that_may_not_be_read_is_none():
+    sky, facts = Sky({"zones": [{"name": "example.com"}]}), Facts()
+    sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
+    assert await facts.delegation(REF, sky.client) == ""

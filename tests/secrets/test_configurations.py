@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import yaml
 
 from tests.harness.canaries import CANARIES, PLANTED, SIGNING, TOKEN, leaks, reprs, secret_fields
+from watchdog.config import reading
 from watchdog.config.changes import changes
 from watchdog.config.json_schema import json_schema
 from watchdog.config.load import ConfigError, load
@@ -197,6 +199,13 @@ def test_a_file_that_holds_no_credential_is_refused_without_what_it_holds(read, 
 def test_a_file_that_is_not_a_configuration_is_refused_without_what_it_holds(read, text):
     with pytest.raises(ConfigError) as refused:
         read(text)
+    assert leaks(**shown_by(refused.value)) == set()
+
+
+def test_a_yaml_without_its_part_in_c_keeps_nothing_of_a_file_that_it_cannot_read(read, monkeypatch):
+    monkeypatch.setattr(reading, "PARSER", yaml.SafeLoader)
+    with pytest.raises(ConfigError) as refused:
+        read(f'accounts: {{main: {{api_token: "{TOKEN}\\q"}}}}\n')
     assert leaks(**shown_by(refused.value)) == set()
 
 

@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +15,13 @@ from watchdog import offline
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery
 from watchdog.model.needs import PENDING_FOR
+from watchdog.model.packs import short_length_in_zones
 from watchdog.model.report import Inventory
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Changes
 from watchdog.state.glance import Glance, Unusual
 
-CONFIG = SimpleNamespace(alerts=SimpleNamespace(pending_for=PENDING_FOR))
+CONFIG = SimpleNamespace(alerts=SimpleNamespace(pending_for=PENDING_FOR), state=SimpleNamespace(shared=True))
 FOUND = Finding(name=FindingName.DNS_FAILURE, certainty=Certainty.HINT, host="", says="It fails.", remedy="Mend it.")
 
 
@@ -141,9 +144,30 @@ def test_the_journal_goes_on_from_a_line(filled):
     assert (last.pack_id, before.pack_id) == ("well-with-a-past", "found")
 
 
-def test_ids_can_be_had_of_some_zones(filled):
-    assert set(filled.pack_ids({"id-of-late.example"})) == {"late", "found"}
+def test_ids_can_be_had_of_all_packs_and_of_those_in_the_zones_of_some(filled):
     assert len(filled.pack_ids()) == len(FLEET)
+    assert {pack_id for _, pack_id in filled.likest([("id-of-late.example", "late")])} == {"late", "found"}
+
+
+ALIKE = {
+    "x": ["3822ff90-1", "3822ff91-1", "3822ff9", "4822"],
+    "y": ["3822ff90-1", "3", "38220"],
+    "z": ["9911aa", "9911ab"],
+}
+KEYS = [(zone_id, pack_id) for zone_id, ids in ALIKE.items() for pack_id in ids]
+
+
+@pytest.mark.parametrize("door", ["store", "glance"])
+@pytest.mark.parametrize("shown", [*combinations(KEYS, 1), *combinations(KEYS, 2), KEYS])
+def test_by_so_many_characters_each_pack_shown_is_meant_alone_in_its_zone(store, path, kit, door, shown):
+    known, _ = pack()
+    alike = [replace(known, pack=replace(known.pack, zone_id=zone_id, id=pack_id)) for zone_id, pack_id in KEYS]
+    store.save(Changes(packs=alike), kit.now)
+    with closing(Glance.open(f"sqlite:///{path}")) as glance:
+        likest = {"store": store, "glance": glance}[door].likest(shown)
+    length = short_length_in_zones([*shown, *likest])
+    for zone_id, pack_id in shown:
+        assert [each for each in ALIKE[zone_id] if each[:length] == pack_id[:length]] == [pack_id]
 
 
 def test_a_glance_gives_what_the_store_gives(filled, path):

@@ -42,11 +42,17 @@ class Bookings:
 
     async def use(self) -> None:
         """Wait until a request that is sent now is counted whatever becomes of this process."""
-        while self._book is not None and not self._has_one():
+        while not self.use_one():
             async with self._lock:
-                if not self._has_one():  # nobody did it meanwhile
+                if self._book is not None and not self._has_one():  # nobody did it meanwhile
                     await self._make(self._book)
+
+    def use_one(self) -> bool:
+        """Use a booking that there is; False where one has to be made first."""
+        if self._book is not None and not self._has_one():
+            return False
         self._left -= 1
+        return True
 
     async def _make(self, book: Book) -> None:
         now, window = self._clock.monotonic(), self._window

@@ -36,7 +36,7 @@ from watchdog.cloudflare.sender import Sender
 from watchdog.cloudflare.trust import Trust
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
-from watchdog.model.packs import NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
+from watchdog.model.packs import FULL, NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
 from watchdog.model.text import clean
 
 LOOKED_UP_FOR = 86_400.0
@@ -111,7 +111,10 @@ class Client:
 
     async def get_pack(self, zone_id: str, pack_id: str, reservation: Reservation | None = None) -> Pack:
         """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
-        return await self._get(endpoints.get_pack(zone_id, pack_id), reservation)
+        pack = await self._get(endpoints.get_pack(zone_id, pack_id), reservation)
+        if reservation is not None:  # at whichever try it was: only the first is one of those reserved
+            reservation.read_at = self._clock.monotonic()
+        return pack
 
     def restart_held(self, zone_id: str) -> Held | None:
         """Why no restart is to be sent in this zone now, where the last one was refused a short while ago."""
@@ -180,16 +183,23 @@ class Client:
         return chosen
 
     async def zone_facts(self, zone_id: str, name: str) -> ZoneFacts:
-        """The zone's type, status and delegation id. ``NOTHING_KNOWN`` where no zone of this name has the id."""
+        """The zone's type and status, and the delegation id of one in which people place what is wanted.
+
+        ``NOTHING_KNOWN`` where no zone of this name has the id.
+        """
         for form in forms(name):
             listed = await self._zones_called(form, Operation.ZONE_FACTS, zone_id)
             zone = next((zone for zone in listed if zone.id == zone_id), None)
             if zone is not None:
-                delegation = await self._get(endpoints.delegation_id(zone_id))
+                delegation = "" if zone.type == FULL else await self.delegation_id(zone_id)
                 return ZoneFacts(
                     name=zone.name, type=zone.type, status=zone.status, paused=zone.paused, delegation=delegation
                 )
         return NOTHING_KNOWN
+
+    async def delegation_id(self, zone_id: str) -> str:
+        """The zone's label in the targets of delegated DCV; empty where it has none."""
+        return await self._get(endpoints.delegation_id(zone_id))
 
     async def list_zones(self) -> list[wire.ZoneSeen]:
         """All zones the credential sees, each once; the internal ones as well."""

@@ -4,10 +4,11 @@ Answers are taken apart by httptools (llhttp, in C). httpx's own way, over h11, 
 CPU of this one, and its values alone as much as this again; aiohttp costs several times as much, an eighth of a second
 at every start, and sends some requests again by itself. None says exactly whether a request may have left. Here the
 kind of error does: nothing was sent where it is ``NotSent``, and it may have been where it is ``Broken``. ``transport``
-alone makes one, and bounds the time.
+alone makes one.
 """
 
 import asyncio
+import math
 import ssl
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
@@ -71,18 +72,28 @@ class Connections:
         self._prefix = f"http://{url.netloc}" if by_proxy else ""
         self._for_proxy = Headers(proxy.headers if proxy is not None and by_proxy else []).lines
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request, seconds: float) -> Response:
         """The answer with its whole body, or what there was of one that is too long."""
         if " " in request.target or not (request.target.isascii() and request.target.isprintable()):
             raise Broken("the target of the request has a character that none may have")
         line = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n".encode()
         said = b"".join((line, request.headers.lines, self._for_proxy, b"\r\n", request.content))
-        async with self._room:
-            connection = self._kept() or await self._connected()
-            status, headers, body = await connection.ask(said)
+        until = asyncio.get_running_loop().time() + seconds
+        if self._room.locked():
+            async with asyncio.timeout_at(until):
+                await self._room.acquire()
+        else:
+            await self._room.acquire()
+        try:
+            if (connection := self._kept()) is None:
+                async with asyncio.timeout_at(until):
+                    connection = await self._connected()
+            status, headers, body = await connection.ask(said, until)
             if connection.reusable:
                 connection.idle_since = connection.loop.time()
                 self._idle.append(connection)
+        finally:
+            self._room.release()
         return Response(status, read_headers(headers), body)
 
     async def aclose(self) -> None:
@@ -159,11 +170,13 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[_Answer] | None = None
+        self._until = math.inf
+        self._timer: asyncio.TimerHandle | None = None
         self._joins = False
         self._status = 0  # once the head of an answer has come
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._heads = self._size = 0
+        self._heads = self._length = self._size = 0
 
     # ── what the pool asks ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,15 +185,18 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         return self._transport is not None and not self._transport.is_closing() and not self.joined
 
-    async def ask(self, request: bytes, *, joins: bool = False) -> _Answer:
+    async def ask(self, request: bytes, until: float = math.inf, *, joins: bool = False) -> _Answer:
         """Send a request and wait for the whole of its answer: status, headers, body. Raises ``Broken``.
 
-        A request that ``joins`` asks a proxy for a tunnel, and a success has no body then.
+        A ``TimeoutError`` when it is ``until`` by the loop's time. A request that ``joins`` asks a proxy for a tunnel,
+        and a success has no body then.
         """
         transport = self._transport
         if transport is None:
             raise Broken("the connection is closed")
-        self._answer, self._joins = self.loop.create_future(), joins
+        self._answer, self._joins, self._until = self.loop.create_future(), joins, until
+        if self._timer is None and until < math.inf:
+            self._timer = self.loop.call_at(until, self._late)
         self._status = self._heads = self._size = 0
         self._headers, self._pieces = [], []
         try:
@@ -201,6 +217,19 @@ class _Connection(asyncio.Protocol):
         self._end()
         inner.connection_made(made)
         return inner
+
+    def _late(self) -> None:
+        """The time of a request is up: of the one that is waited for, or of an earlier one that was answered.
+
+        There is one timer for all of them, for one each would cost a tenth of a request.
+        """
+        self._timer = None
+        if not self._waits:
+            return
+        if self.loop.time() < self._until:
+            self._timer = self.loop.call_at(self._until, self._late)
+        else:
+            self._fail(TimeoutError())
 
     def drop(self) -> None:
         """Close it at once."""
@@ -242,6 +271,9 @@ class _Connection(asyncio.Protocol):
         """It is no connection any more, or another's."""
         self._open_ones.discard(self)
         self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -250,15 +282,16 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if not self._waits:
             self._unasked()
-        self._headers = []
+        self._headers, self._length = [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._status:  # else it comes behind the body
             self._headers.append((name, value.strip(b" \t")))
+            self._length += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if sum(len(name) + len(value) for name, value in self._headers) > LONGEST_HEAD:
+        if self._length > LONGEST_HEAD:
             self._break("the headers are too long")
         elif status < 200:  # it only says that an answer will come
             self._heads = 0
@@ -300,6 +333,6 @@ class _Connection(asyncio.Protocol):
         self._fail(Broken(strange))
         self.drop()
 
-    def _fail(self, error: Broken) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._waits and self._answer is not None:
             self._answer.set_exception(error)

@@ -54,8 +54,11 @@ class Response(NamedTuple):
 class Transport(Protocol):
     """The way to Cloudflare that all clients share."""
 
-    async def ask(self, request: Request) -> Response:
-        """Send it once. The body is as it came, packed or cut. Raises ``NotSent``, ``Broken`` or ``OSError``."""
+    async def ask(self, request: Request, seconds: float) -> Response:
+        """Send it once. The body is as it came, packed or cut. Raises ``NotSent``, ``Broken`` or ``OSError``.
+
+        Among the last is ``TimeoutError``, where the answer is not whole within so many ``seconds``.
+        """
 
     async def aclose(self) -> None:
         """Close every connection."""

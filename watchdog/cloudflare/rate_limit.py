@@ -43,7 +43,7 @@ _Waiter = tuple[Urgency, int, int, str, asyncio.Future[None]]
 
 
 class Reservation:
-    """Requests of the quota that were reserved ahead. ``read_at`` is when an answer to one of them came (monotonic)."""
+    """Requests of the quota that were reserved ahead. ``read_at`` is when the pack was read for them (monotonic)."""
 
     def __init__(self, left: int) -> None:
         self._left = left
@@ -106,7 +106,8 @@ class Quota:
     async def acquire(self, urgency: Urgency, operation: str = "") -> None:
         """Wait until a request may be sent at once. The most urgent goes first; among equals the first to come."""
         await self.reserve(urgency, operation=operation)
-        await self.use_a_booking()
+        if not self._bookings.use_one():
+            await self.use_a_booking()
 
     async def use_a_booking(self) -> None:
         """Wait until a request that is sent now is counted whatever becomes of this process.
@@ -132,7 +133,7 @@ class Quota:
         began = self._clock.monotonic()
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), number, operation, granted))
-        self._pump()
+        self._pump_if_new()
         try:
             await granted
         except asyncio.CancelledError:
@@ -153,7 +154,7 @@ class Quota:
         if headers is not None:
             self._policies.learn(headers, operation, now)
         if self._waiting:
-            self._pump()
+            self._pump_if_new()
 
     def block(self, headers: Mapping[str, str], hint: float | None = None) -> float:
         """A 429 came: nothing more is sent for ``Retry-After``, else ``hint``, else ``t``, else 300 seconds.
@@ -227,6 +228,11 @@ class Quota:
                     self._address.line_up(self, act=act)
                 return
             self._grant(waiter)
+
+    def _pump_if_new(self) -> None:
+        """As ``_pump``, but where whoever is first stands in line at the address: then its turn there comes first."""
+        if not self._in_line[self._waiting[0][0] is Urgency.ACT]:
+            self._pump()
 
     def _next(self) -> _Waiter | None:
         """Takes out whoever may begin as far as this account is concerned. If nobody may, it is asked again later."""

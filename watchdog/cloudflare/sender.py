@@ -88,8 +88,6 @@ class Sender:
             self._holds.succeeded(request.operation, request.of)
             self._throttling.served()
             self._trust.served(request.operation, request.of, edition)
-            if reservation is not None:
-                reservation.read_at = self._clock.monotonic()
             return decoded
         except CloudflareError as failed:
             error = failed
@@ -111,8 +109,9 @@ class Sender:
 
     async def _admit(self, request: ApiRequest[Decoded], reservation: Reservation | None) -> None:
         """Wait until it may be sent. Raises, and gives its turn back, where it is not to be sent at all."""
-        probe = request.about_credential or self.credential.stopped
-        if not request.about_credential:
+        stopped = self.credential.stopped
+        probe = request.about_credential or stopped
+        if stopped and not request.about_credential:
             await self._trust.admit(request.operation)
         ahead = reservation if reservation is not None and reservation.take() else None
         if ahead is None:
@@ -169,11 +168,12 @@ class Sender:
         except msgspec.MsgspecError:
             code = "not_json"
         operation, complaints = request.operation, envelope.complaints(body)
+        ray = hide(headers.get("cf-ray", "").encode()).decode()
         if complaints:
-            ray = hide(headers.get("cf-ray", "").encode()).decode()
             raise translate(operation, status, complaints, ray=ray)
         said = clean(prefix or body[:400].decode("utf-8", "replace"), 120) or "an empty body"
-        raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}")
+        by = f" (cf-ray {clean(ray, 40)})" if ray else ""
+        raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}{by}")
 
 
 def _refusal(operation: Operation, status: int, ray: str, body: bytes) -> CloudflareError:

@@ -4,7 +4,6 @@ The sockets are in ``connections``. Redirects are never followed, so a credentia
 always verified; bodies are read up to a bound, which holds while they are unpacked. One request is sent once.
 """
 
-import asyncio
 import os
 import ssl
 import zlib
@@ -57,8 +56,7 @@ async def exchange(http: Transport, operation: Operation, request: Request, seco
     Raises ``NetworkFault``, and ``CloudflareFault`` for a success that is too long.
     """
     try:
-        async with asyncio.timeout(seconds):
-            response = await http.ask(request)
+        response = await http.ask(request, seconds)
     except (NotSent, Broken, OSError) as fault:
         raise _network(operation, fault) from fault
     return unpacked(operation, response)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from watchdog.config.secrets import Address, Secret
 from watchdog.config.services import refusal
+from watchdog.model.names import LONGEST_LABEL
 
 _HIGHEST_PORT = 65535
 _DNS_PORT = 53
@@ -55,10 +56,11 @@ def base_url(text: str) -> str:
         raise ValueError("has characters that no URL has")
     try:
         url = urlsplit(text)
-        host, _ = url.hostname, url.port
-        (host or "").encode("idna")  # as whoever looks it up does: no part of it may be empty or too long
+        host, _ = url.hostname or "", url.port
     except ValueError:
         raise ValueError("is no URL") from None
+    if not all(0 < len(label) <= LONGEST_LABEL for label in host.removesuffix(".").split(".") if host):
+        raise ValueError("is no URL")  # nobody could look such a host up
     if "@" in url.netloc:
         raise ValueError("must not hold credentials: they belong in accounts")
     if not host or url.scheme not in {"https", "http"}:

@@ -94,10 +94,14 @@ class _Reading:
         self.events: Iterator[Any] = iter(())
 
     def document(self) -> Document:
+        data: dict[str, Any] = {}
+        fault: Problem | None = None
         try:
             data = self.whole()
         except yaml.YAMLError as error:
-            raise DocumentError((*self.faults, self.syntax(error))) from None
+            fault = self.syntax(error)
+        if fault is not None:  # raised here: as its context, the error of PyYAML may keep the text, with all secrets
+            raise DocumentError((*self.faults, fault))
         document = Document(self.file, data, self.lines)
         if self.faults:
             raise DocumentError(tuple(self.faults), document)

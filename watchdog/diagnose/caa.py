@@ -1,100 +1,29 @@
 """CAA (RFC 8659): whether the domain's records let the pack's certificate authority issue, and who could change that.
 
 The records that count are those at the host, or else at its nearest parent that has any; aliases are followed at every
-step, by the resolver. For a wildcard ``issuewild`` takes the place of ``issue`` where there is one. A domain that
+step, by the resolver. What they mean is said by ``caa_records``. A domain that
 cannot be asked may not be issued for, so a failing lookup on the way is an obstacle too, if a less certain one.
 
 The parameters of RFC 8657 (``accounturi``, ``validationmethods``) bind Let's Encrypt, and every authority from
 2027-03-15 (CA/Browser Forum, SC-098v2). The account is Cloudflare's, so an ``accounturi`` never admits a pack.
 """
 
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from watchdog.diagnose import failures
+from watchdog.diagnose.caa_records import ISSUERS, Verdict, judge_records
 from watchdog.diagnose.hosts import base_of, below, disagreement, via
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, CaaRecord, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import ManualRecord, Pack, ZoneFacts
 
-ISSUERS = {"google": "pki.goog", "lets_encrypt": "letsencrypt.org", "ssl_com": "ssl.com"}
-"""The domain by which CAA records mean an authority. Of one that is not listed here nothing is said."""
-
-REGISTERED_TAGS = frozenset(
-    {"issue", "issuewild", "issuemail", "issuevmc", "iodef", "contactemail", "contactphone", "auth", "path", "policy"}
-)
-"""IANA's list. A critical record with any other tag forbids everybody to issue."""
-
 PARAMETERS_BIND_ALL = datetime(2027, 3, 15, tzinfo=UTC)
 """From then on every authority heeds the parameters of RFC 8657; before, of Cloudflare's, Let's Encrypt does."""
 
-_METHODS = {"txt": "dns-01", "http": "http-01"}  # RFC 8657, as far as Cloudflare uses them
 _AT_CLOUDFLARE = ".cdn.cloudflare.net"
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What a set of CAA records means for one authority. ``because`` ends a sentence; ``restricts`` is a condition.
-
-    ``critical`` where a record that nobody understands forbids it.
-    """
-
-    allowed: bool
-    because: str = ""
-    restricts: str = ""
-    critical: bool = False
-
-
-ALLOWED = Verdict(allowed=True)
-
-
-def judge_records(
-    records: Sequence[CaaRecord], issuer: str, *, wildcard: bool, methods: Iterable[str] = (), binds: bool = True
-) -> Verdict:
-    """Whether the records that count for a host let ``issuer`` issue for it. No records at all let everybody.
-
-    ``methods`` are Cloudflare's names of those by which it may be validated; ``binds`` says whether the authority heeds
-    the parameters of RFC 8657.
-    """
-    for record in records:
-        if record.critical and record.tag not in REGISTERED_TAGS:
-            because = f"a critical record has the unknown tag {record.tag!r}"
-            return Verdict(allowed=False, because=because, critical=True)
-    tag = "issuewild" if wildcard and any(record.tag == "issuewild" for record in records) else "issue"
-    governing = [record for record in records if record.tag == tag]
-    if not governing:
-        return ALLOWED
-    ways = {_METHODS[method] for method in methods if method in _METHODS}
-    restricted = ""
-    for record in governing:
-        domain, _, parameters = record.value.partition(";")
-        if domain.strip().rstrip(".").lower() != issuer:
-            continue
-        restricted = _restriction(parameters, ways)
-        if not restricted:
-            return ALLOWED
-    if restricted and not binds:
-        return Verdict(allowed=True, restricts=restricted)
-    if restricted:
-        return Verdict(allowed=False, because=f"{tag} names it {restricted}")
-    named = sorted({_shown(record) for record in governing})
-    return Verdict(allowed=False, because=f"{tag} names {', '.join(named[:5])}{', …' if len(named) > 5 else ''}")  # noqa: PLR2004  a line's worth
-
-
-def _shown(record: CaaRecord) -> str:
-    return record.value.partition(";")[0].strip() or "nobody"
-
-
-def _restriction(parameters: str, ways: set[str]) -> str:
-    for parameter in parameters.replace(";", " ").split():
-        key, _, value = parameter.partition("=")
-        if key.lower() == "accounturi":
-            return f"only for the account {value}, which is not Cloudflare's"
-        if key.lower() == "validationmethods" and ways and not ways & set(value.lower().split(",")):
-            return f"only by {value}"
-    return ""
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -182,7 +111,7 @@ async def _verdicts(
             others
         )
     unanimous = len(against) == len(judged)
-    sure = Certainty.CERTAIN if unanimous and certain else Certainty.LIKELY
+    sure = Certainty.CERTAIN if unanimous and certain and not verdict.by_letter else Certainty.LIKELY
     forbids = Finding(name=FindingName.CAA_FORBIDS, certainty=sure, host=host, says=says, remedy=remedy, record=record)
     return [forbids] if unanimous else [forbids, await disagreement(lookups, zone, host, "which CAA records it has")]
 

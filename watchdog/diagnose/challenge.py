@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, below, disagreement
+from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, bases, below, disagreement
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -32,6 +32,9 @@ from watchdog.model.packs import (
 )
 
 _PREFIX = "_acme-challenge."
+BY_NAME = ("txt", "")
+"""Methods of validation that look at the challenged names."""
+
 _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
 
@@ -112,6 +115,20 @@ async def check_challenge(
         spared = await _by_http_first(lookups, pack, zone, base, pages)
         return found + _tokens(wanted, zone, told, spared=spared)
     return found + _nothing_pending(wanted, zone, told)
+
+
+async def may_be_delegated(lookups: Lookups, pack: Pack, found: Sequence[Finding]) -> bool:
+    """Whether more can be said of a challenged name by who knows the zone's delegation id.
+
+    That is so where something else than plain answers is there, or it is delegated to other name servers. Everything
+    was asked before.
+    """
+    if pack.validation.method not in BY_NAME:
+        return False
+    if any(one.name is FindingName.NS_CUT for one in found):
+        return True
+    said = [answer for base in bases(pack.hosts) for answer in await lookups.ask(_PREFIX + base, "TXT")]
+    return any(answer.chain or answer.status not in TOLD for answer in said)
 
 
 async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:

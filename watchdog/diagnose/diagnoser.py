@@ -6,16 +6,18 @@ is incomplete, so that a restart goes on as it would without one.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec.structs import replace
 
 from watchdog.diagnose import caa, challenge, hosts, http_tokens, validation_errors, zone
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.diagnose.lookup import FailedBefore, Lookups
 from watchdog.diagnose.resolvers import system_resolvers
 from watchdog.model.findings import Certainty, Finding, FindingName
-from watchdog.model.packs import NOTHING_KNOWN, PENDING_VALIDATION, Pack, ZoneFacts
+from watchdog.model.packs import FULL, NOTHING_KNOWN, PENDING_VALIDATION, Pack, ZoneFacts
 from watchdog.model.text import defect
 
 PATIENCE = 4
@@ -68,21 +70,35 @@ class PackDiagnoser:
         for lookups in self._past:
             await lookups.close()
 
-    async def diagnose(self, pack: Pack, facts: ZoneFacts = NOTHING_KNOWN) -> tuple[Finding, ...]:
-        """What may keep this pack's validation from succeeding, the certain first."""
+    async def diagnose(
+        self, pack: Pack, facts: ZoneFacts = NOTHING_KNOWN, delegation: Callable[[], Awaitable[str]] | None = None
+    ) -> tuple[Finding, ...]:
+        """What may keep this pack's validation from succeeding, the certain first.
+
+        ``delegation`` gives the delegation id of a full zone, whose facts come without: hardly any pack of one needs
+        it, since Cloudflare places the tokens there itself.
+        """
         try:
-            return await self._diagnose(pack, facts)
+            return await self._diagnose(pack, facts, delegation)
         except Exception as fault:  # noqa: BLE001  a fault in here must never keep a restart from going on
             return (_incomplete(defect(fault)),)
 
-    async def _diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
+    async def _diagnose(
+        self, pack: Pack, facts: ZoneFacts, delegation: Callable[[], Awaitable[str]] | None
+    ) -> tuple[Finding, ...]:
         found = [*validation_errors.said(pack.validation_errors), *zone.check_zone(pack, facts)]
         if not self._resolvers:
             return (*found, _incomplete("this machine has no DNS resolver, and none is configured"))
         if self._lookups is None:
             self._lookups = Lookups(self._resolvers, self._timeout, self._before)
         lookups = self._lookups
-        found += await self._in_time(self._parts(lookups, pack, facts))
+        sides = await self._in_time(self._parts(lookups, pack, facts))
+        ask = delegation if facts.type == FULL and not facts.delegation else None
+        if ask is not None and await challenge.may_be_delegated(lookups, pack, sides):
+            # Asked for at no expense of the deadline, as it may have to wait; what DNS says is known by now.
+            whole = replace(facts, delegation=await ask())
+            sides = await self._in_time(self._parts(lookups, pack, whole))
+        found += sides
         silent = lookups.silent()
         if len(silent) == len(self._resolvers):  # then no time-out says anything about the domain
             found = [one for one in found if one.name is not FindingName.DNS_TIMEOUT]
@@ -111,7 +127,7 @@ class PackDiagnoser:
         for base in bases if method == "http" else ():
             side = partial(http_tokens.check_addresses, lookups, base)
             parts.append(_task(self._after([climbs[base]], side)))
-        for base in bases if method in ("txt", "") else ():
+        for base in bases if method in challenge.BY_NAME else ():
             side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
             parts.append(_task(self._after([climbs[base]], side)))
         if pack.status == PENDING_VALIDATION:

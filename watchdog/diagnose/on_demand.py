@@ -3,7 +3,7 @@
 A fleet that is well never needs it, and ``once`` over such a fleet is what cron runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,15 @@ class OnDemand:
         if self._made is not None:
             self._made.begin_pass()
 
-    async def diagnose(self, pack: Pack, facts: ZoneFacts) -> tuple[Finding, ...]:
+    async def diagnose(
+        self, pack: Pack, facts: ZoneFacts, delegation: Callable[[], Awaitable[str]]
+    ) -> tuple[Finding, ...]:
         """What may keep this pack's validation from succeeding."""
         if self._made is None:
             from watchdog.diagnose.diagnoser import PackDiagnoser  # noqa: PLC0415  what this module is for
 
             self._made = PackDiagnoser(self._resolvers, self._timeout, now=self._now)
-        return await self._made.diagnose(pack, facts)
+        return await self._made.diagnose(pack, facts, delegation)
 
     async def close(self) -> None:
         """Drop what is still being asked."""

@@ -57,11 +57,12 @@ UNTOLD = frozenset({ResponseStatus.TIMEOUT, ResponseStatus.SILENT})
 
 
 class CaaRecord(msgspec.Struct, frozen=True):
-    """One CAA record."""
+    """One CAA record. ``nearly_critical`` has the bit of value 1, which many take for the critical one (128)."""
 
     critical: bool
     tag: str
     value: str
+    nearly_critical: bool = False
 
     def __str__(self) -> str:
         return f'{128 if self.critical else 0} {self.tag} "{self.value}"'
@@ -155,7 +156,7 @@ def _value(rdata: Any, kind: dns.rdatatype.RdataType) -> str:
 
 def _caa(rdata: Any) -> CaaRecord:
     tag, value = (clean(part.decode("utf-8", "replace"), 300) for part in (rdata.tag, rdata.value))
-    return CaaRecord(bool(rdata.flags & 128), tag.lower(), value)
+    return CaaRecord(bool(rdata.flags & 128), tag.lower(), value, bool(rdata.flags & 1))
 
 
 def _words(error: tuple[int, str]) -> str:

@@ -3,7 +3,8 @@
 The wording is not promised and does change, so messages are matched loosely, on the few words that carry the meaning,
 whatever their case and spacing; what nobody here knows is ``other``, and its text is shown as it came. The sentences
 that Cloudflare's validation system has are those of cloudflare-docs PR #30877 (2026-05-18), and the certificate
-authorities' own may follow after a colon: Let's Encrypt's say when to come back, which ``limit_of`` reads.
+authorities' own may follow after a colon: Let's Encrypt's (boulder, 2026-08-07) say when to come back, which
+``limit_of`` reads.
 """
 
 import re
@@ -19,6 +20,7 @@ from watchdog.model.text import clean
 # Patterns, which ``re`` compiles at their first use: a start over a fleet that is well needs none of them.
 _PAUSED = r"\bpaused\b|temporarily prevented"
 _TOO_MANY = r"rate.?limit|too many (certificates|requests|failed|(new )?orders|pending)|retry.after.{0,3}\d"
+_NOT_PLACED = r"nxdomain looking up txt"  # Let's Encrypt's words for a challenged name without a record
 _LOOKED_UP = r"dns ?(look.?up|query|resolution|problem|error)|servfail|dnssec|\bbogus\b|nxdomain|looking up"
 _FORBIDDEN = (
     r"\bcaa\b.*(\b(block(s|ed|ing)?|forbid\w*|prevent\w*|prohibit\w*|restrict\w*|den(y|ies|ied)|disallow\w*)\b"
@@ -27,7 +29,10 @@ _FORBIDDEN = (
     r"|\b(because|account|view) of\b.*\bcaa\b|\bdue to\b.*\bcaa\b"
 )
 _UNREAD = r"\bcaa\b.*\b(fail\w*|time.?out|timed out|unreachable|could not|unable)\b"
-_PASSING = r"internal (server )?error|temporar|unavailable|(try|check|again) (again )?later"
+_PASSING = (
+    r"internal (server )?error|serverinternal|temporar|unavailable|(try|check|again) (again )?later"
+    r"|validation rpc|communicate with va\b|sct embedding"
+)
 _REFUSED = (
     rf"^(?!.*({_PASSING})).*((will|can) ?not (be )?issue|(won't|can't) issue|refus\w* to issue"
     r"|rejected.?identifier|policy (forbids|prohibits)|forbidden by policy|high.?risk)"
@@ -36,6 +41,7 @@ _MEANINGS: tuple[tuple[Reason, str], ...] = (
     # In this order: a sentence about reaching CAA records speaks of CAA, and one about CAA says "will not issue".
     (Reason.CA_RATE_LIMITED, f"{_TOO_MANY}|{_PAUSED}"),
     (Reason.CAA_UNREACHABLE, r"perspective|\bmpic\b"),
+    (Reason.OTHER, _NOT_PLACED),
     (Reason.DNS_FAILURE, _LOOKED_UP),
     (Reason.CAA_FORBIDS, _FORBIDDEN),
     (Reason.CAA_UNREACHABLE, _UNREAD),

@@ -44,6 +44,9 @@ IN_PROGRESS = frozenset(
         "holding_deployment",
     }
 )
+HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
+"""In progress, and as long as a person wants: nobody need look at these often, or hear of them."""
+
 OTHER_STAGE_TIMED_OUT = frozenset(
     {"initializing_timed_out", "issuance_timed_out", "deployment_timed_out", "deletion_timed_out"}
 )
@@ -87,6 +90,20 @@ def short_length(ids: Iterable[str]) -> int:
     return min(length, longest)
 
 
+def short_length_in_zones(keys: Iterable[PackKey]) -> int:
+    """As ``short_length``, where only packs of one zone must be told apart.
+
+    >>> short_length_in_zones([("a", "3822ff90-ea29"), ("a", "3911"), ("b", "3822fa00-0000")])
+    4
+    """
+    ordered = sorted(set(keys))
+    length, longest = SHORTEST_PREFIX, max((len(pack_id) for _, pack_id in ordered), default=SHORTEST_PREFIX)
+    for (zone_id, one), (other_zone, other) in pairwise(ordered):
+        while zone_id == other_zone and length < longest and one[:length] == other[:length]:
+            length += 1
+    return min(length, longest)
+
+
 class ZoneRef(msgspec.Struct, frozen=True):
     """A zone to watch: where the configuration or the discovery says it is.
 
@@ -116,11 +133,16 @@ class ZoneRef(msgspec.Struct, frozen=True):
         return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
+FULL = "full"
+"""The type of a zone whose DNS is Cloudflare's."""
+
+
 class ZoneFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What Cloudflare says of a zone, as far as validations depend on it; empty where it did not say.
 
     ``name`` is the domain. ``type`` is ``full`` (Cloudflare is its DNS and places tokens itself), ``partial`` or
-    ``secondary`` (a person places them). ``delegation`` is the zone's own label in the targets of delegated DCV.
+    ``secondary`` (a person places them). ``delegation`` is the zone's own label in the targets of delegated DCV; of a
+    full zone it is asked for only where there is a use for it.
     """
 
     name: str = ""

@@ -13,8 +13,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.needs import PENDING_FOR, Needs
-from watchdog.model.observation import Seen
-from watchdog.model.packs import UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
+from watchdog.model.packs import HELD_BY_PEOPLE, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
@@ -110,6 +109,8 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
         if known.decision.reason is Reason.CA_RATE_LIMITED:
             return f"{step} No wait ends the limit of its authority in time: order it from another one now."
         return step
+    if known.pack.status in HELD_BY_PEOPLE:
+        return "Nothing: it is not deployed until somebody deploys it."
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:
         return "It waits for the records below. Cloudflare is asked to check as soon as every resolver sees them."
     if known.decision.reason is Reason.HEALTHY:
@@ -238,11 +239,6 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
         return bool(self.lost()) or any(need.of_a_person for _, _, need in self.asking())
-
-
-def packs_seen(seen: Seen) -> Counter[str]:
-    """Packs by status at one look."""
-    return Counter(pack.status for pack in seen.packs)
 
 
 def _time(at: datetime | None) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
-from watchdog.model.packs import IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
+from watchdog.model.packs import HELD_BY_PEOPLE, IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
 from watchdog.model.reasons import REASONS, Reason, Severity
 from watchdog.model.text import clean, counted
 
@@ -36,8 +36,6 @@ _FOR_A_PERSON = frozenset(
     }
 )
 """What is never certain, and goes away only when a person mends it. Name servers that fail are none of these."""
-
-_HELD_BY_PEOPLE = frozenset({"holding_deployment", "staging_deployment"})
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +82,7 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
     if validating and _placeable(known):
         return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
     waits, text = (
-        known.pack.status in IN_PROGRESS - _HELD_BY_PEOPLE,
+        known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE,
         f"{known.pack.status} since {rfc3339(known.since)}",
     )
     if validating and (likely := _likely(known)) is not None:

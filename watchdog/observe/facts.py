@@ -7,6 +7,8 @@ this module.
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.model.packs import NOTHING_KNOWN, ZoneFacts, ZoneRef
@@ -43,6 +45,16 @@ class Facts:
             self._known[zone.id] = before = asked
             self._forget(now)
         return before.facts
+
+    async def delegation(self, zone: ZoneRef, client: Client) -> str:
+        """The delegation id of a zone whose facts came without; empty where it has none, or that may not be read."""
+        try:
+            label = await client.delegation_id(zone.id)
+        except CloudflareError:
+            return ""
+        if (known := self._known.get(zone.id)) is not None:
+            self._known[zone.id] = known._replace(facts=replace(known.facts, delegation=label))
+        return label
 
     def _forget(self, now: datetime) -> None:
         """The oldest come first: let go of those that count no more, or a year of zones that came and went stays."""

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from watchdog.model.history import JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.packs import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey
@@ -25,6 +26,12 @@ from watchdog.state.quarantine import last_loss
 from watchdog.state.rows import rows_as_text
 
 _BUSY = 5.0
+_FEW = 5_000
+_BESIDE = (
+    "SELECT its.zone_id, (SELECT max(pack_id) FROM packs WHERE zone_id = its.zone_id AND pack_id < its.id),"
+    " (SELECT min(pack_id) FROM packs WHERE zone_id = its.zone_id AND pack_id > its.id) FROM"
+    " (SELECT json_extract(value, '$[0]') AS zone_id, json_extract(value, '$[1]') AS id FROM json_each(:keys)) AS its"
+)
 _PREFIX = "sqlite:///"
 
 
@@ -84,12 +91,18 @@ class Glance:
         with _usual():
             return survey.counts(self._ask)
 
-    def pack_ids(self, zone_ids: Collection[str] | None = None) -> list[str]:
+    def pack_ids(self) -> list[str]:
         """As ``Store.pack_ids``."""
         with _usual():
-            return survey.ids(
-                self._ask, zone_ids, column="group_concat(pack_id, char(10))"
-            )  # as one text: half the time
+            return survey.ids(self._ask, column="group_concat(pack_id, char(10))")  # as one text: half the time
+
+    def likest(self, keys: Collection[PackKey]) -> list[PackKey]:
+        """As ``Store.likest``; of few packs, those whose ids stand next to theirs, in a third of the time."""
+        with _usual():
+            if len(keys) > _FEW:
+                return survey.likest(self._ask, keys)
+            rows = self._ask(_BESIDE, keys=msgspec.json.encode(list(keys)).decode())
+            return [(zone_id, pack_id) for zone_id, *beside in rows for pack_id in beside if pack_id is not None]
 
     def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
         """As ``Store.listed``."""

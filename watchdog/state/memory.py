@@ -22,7 +22,7 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.model.zone_packs import Entry, ZonePacks
@@ -358,13 +358,17 @@ class Memory:
         named = ((pack_key(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
+    def unwell(self, zone: ZoneRef) -> Sequence[Entry]:
+        """The packs of a zone that are not well or were tried, with what was tried for them."""
+        known = self.zones.get(zone.key)
+        if known is None or not known.id:
+            return ()
+        unread = self._unread.get(known.id)
+        return () if unread is not None and not unread.unwell else self.packs_in(known).unwell
+
     def troubled(self, zone: ZoneRef) -> bool:
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
-        known = self.zones.get(zone.key)
-        unread = self._unread.get(known.id) if known is not None else None
-        if unread is not None and not unread.unwell:
-            return False
-        return any(map(_wants_attention, self.packs_of(zone) if unread is None else unread.of(zone.key)))
+        return any(_wants_attention(known) for known, _ in self.unwell(zone))
 
     async def journal_of(self, pack: Pack, most: int) -> list[JournalLine]:
         """The newest lines about one pack, newest first."""
@@ -555,5 +559,5 @@ def _last_tried(zone: ZoneMemory) -> datetime:
 
 def _wants_attention(known: Remembered) -> bool:
     if known.decision.do is Do.LEAVE:
-        return known.decision.reason is Reason.IN_PROGRESS
+        return known.decision.reason is Reason.IN_PROGRESS and known.pack.status not in HELD_BY_PEOPLE
     return known.decision.do is not Do.GIVE_UP

@@ -18,6 +18,7 @@ from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import Fence, Replica, Roll
+from watchdog.model.packs import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import (
     bookings,
@@ -199,10 +200,15 @@ class Store:
         with self._asking() as ask:
             return survey.counts(ask)
 
-    def pack_ids(self, zone_ids: Collection[str] | None = None) -> list[str]:
-        """The id of every pack, or of every pack of these zones."""
+    def pack_ids(self) -> list[str]:
+        """The id of every pack."""
         with self._asking() as ask:
-            return survey.ids(ask, zone_ids)
+            return survey.ids(ask)
+
+    def likest(self, keys: Collection[PackKey]) -> list[PackKey]:
+        """Of the packs in the zones of these, at least those whose ids are most like theirs."""
+        with self._asking() as ask:
+            return survey.likest(ask, keys)
 
     def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
         """Account, zone, its id, id, status and expiry of every pack, by zone."""

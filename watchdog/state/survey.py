@@ -101,11 +101,16 @@ def counts(ask: Ask) -> dict[tuple[str, str], int]:
     return {(account, zone): count for account, zone, count in rows}
 
 
-def ids(ask: Ask, zone_ids: Collection[str] | None = None, *, column: str = "pack_id") -> list[str]:
-    """The id of every pack, or of every pack of these zones. A ``column`` may hold many, each on a line."""
-    chosen: Iterable[tuple[str, dict[str, str]]] = [("", {})] if zone_ids is None else _in(zone_ids)
-    rows = (row for where, places in chosen for row in ask(f"SELECT {column} FROM packs{where}", **places))
-    return [pack_id for (text,) in rows if text for pack_id in text.split("\n")]
+def ids(ask: Ask, *, column: str = "pack_id") -> list[str]:
+    """The id of every pack. A ``column`` may hold many, each on a line."""
+    return [pack_id for (text,) in ask(f"SELECT {column} FROM packs") if text for pack_id in text.split("\n")]
+
+
+def likest(ask: Ask, keys: Collection[PackKey]) -> list[PackKey]:
+    """All packs of the zones of these: those whose ids are the likest are among them."""
+    chosen = _in({zone_id for zone_id, _ in keys})
+    rows = (row for where, places in chosen for row in ask(f"SELECT zone_id, pack_id FROM packs{where}", **places))
+    return [(zone_id, pack_id) for zone_id, pack_id in rows]
 
 
 def listed(ask: Ask) -> Iterator[tuple[str, str, str, str, str, datetime | None]]:

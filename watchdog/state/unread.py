@@ -6,7 +6,7 @@ their zone is looked at. The statement is one that SQLite and PostgreSQL both un
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
@@ -59,10 +59,6 @@ class Unread:
         self.unwell = unwell
         self.ends = ends
         self._text = text
-
-    def of(self, key: tuple[str, str]) -> Iterable[Remembered]:
-        """Those that are not well, where account and label of the zone are these."""
-        return self.unwell.values() if (self.account, self.zone) == key else ()
 
     @cached_property
     def known(self) -> dict[str, Remembered]:

@@ -15,7 +15,7 @@ import msgspec
 from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.names import matcher
-from watchdog.model.packs import GOING_AWAY, HEALTHY, short_length
+from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
 from watchdog.model.reasons import Reason, Severity, meaning
 from watchdog.model.report import Inventory, next_step
 from watchdog.model.silences import Silence
@@ -47,8 +47,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, as far as somebody may want to see it.
 
     ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
-    failed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and ``ids`` the ids of all in some zones,
-    when somebody asks.
+    failed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and ``likest`` of the packs in the zones of
+    some at least those whose ids are most like theirs, when somebody asks.
     """
 
     inventory: Inventory
@@ -56,7 +56,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     zones: int
     last_look: datetime | None
     listed: Callable[[], Iterable[Listed]]
-    ids: Callable[[Collection[str]], Iterable[str]]
+    likest: Callable[[Collection[PackKey]], Iterable[PackKey]]
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Overview":
@@ -68,7 +68,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
             zones=len(inventory.zones),
             last_look=max(looks, default=None),
             listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),
-            ids=lambda zones: [known.pack.id for known, _ in inventory.packs if known.pack.zone_id in zones],
+            likest=lambda _: [known.pack.key for known, _ in inventory.packs],
         )
 
 
@@ -127,10 +127,9 @@ class _Report:
         unseen = self._unseen if view.reason == "" else [zone for zone in self._unseen if zone.reason == view.reason]
         self._shown_unseen = [zone for zone in unseen if wanted is None or wanted(zone.label)]
         self._well = self._wellness(wanted) if view.everything or view.zone or view.reason == Reason.HEALTHY else []
-        zones = {each.known.pack.zone_id for each in (*self._needy, *self._held)} | {
-            each.zone_id for each in self._well
-        }
-        self._short = short_length(overview.ids(zones)) if zones else 0
+        keys = [each.known.pack.key for each in (*self._needy, *self._held)]
+        keys += [(each.zone_id, each.pack_id) for each in self._well]
+        self._short = 0 if view.wide else self._told_apart(keys)
 
     def narrow(self) -> Iterator[str]:
         yield from self._wrapped(self._sum(), "", "")
@@ -164,6 +163,14 @@ class _Report:
         yield self._sum()
 
     # ── which ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _told_apart(self, shown: Collection[PackKey]) -> int:
+        """By how many characters of their ids these are told apart from each other, and from all others of their zones.
+
+        A zone is named wherever one of its packs is.
+        """
+        in_zones = short_length_in_zones([*shown, *self._overview.likest(shown)]) if shown else 0
+        return max(in_zones, short_length(pack_id for _, pack_id in shown))
 
     def _wants(self, entry: _Entry) -> bool:
         reason = self._view.reason

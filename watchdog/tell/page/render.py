@@ -1,4 +1,4 @@
-"""The templates, and the headers a page goes with. Imported when somebody first looks: Jinja2 takes 4 MB."""
+"""The templates, and the headers a page goes with. ``prepare`` makes them before somebody looks."""
 
 import base64
 import hashlib
@@ -26,6 +26,12 @@ POLICY = (
     " frame-ancestors 'none'"
 )
 """What a browser may do with a page: show it, in its one style. No script runs and nothing is fetched from anywhere."""
+
+
+def prepare() -> None:
+    """Make every template, in any thread: whoever looked first would wait for that, 30 ms of CPU."""
+    for name in _TEMPLATES.list_templates(extensions=["html"]):
+        _TEMPLATES.get_template(name)
 
 
 def render(name: str, values: Mapping[str, Any]) -> bytes:

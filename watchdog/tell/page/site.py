@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,6 +16,14 @@ from watchdog.tell.page.zone import MOST_EVENTS, zone_page
 from watchdog.tell.query import Refused
 from watchdog.tell.responses import packed
 from watchdog.tell.sources import Sources
+
+
+def prepare() -> None:
+    """Import and make what all pages need, in any thread. Where that fails, who looks first is told."""
+    with suppress(OSError):  # there may be no free descriptor
+        from watchdog.tell.page import render  # noqa: PLC0415  Jinja2 takes 15 ms of a start
+
+        render.prepare()
 
 
 class Site:
@@ -60,7 +69,7 @@ class Site:
         self, request: Request, template: str, values: Callable[[], dict[str, Any]], status: int = 200
     ) -> Response:
         def make() -> Response:
-            from watchdog.tell.page.render import POLICY, render  # noqa: PLC0415  Jinja2 costs 4 MB until somebody looks
+            from watchdog.tell.page.render import POLICY, render  # noqa: PLC0415  as above
 
             body, headers = packed(request, render(template, values()))
             policy = {"content-security-policy": POLICY}
