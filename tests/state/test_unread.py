@@ -204,8 +204,9 @@ async def test_what_makes_no_sense_when_it_is_read_at_last_is_damage(remember, p
 
 
 @in_simulated_time
-async def test_a_pack_that_was_restarted_beside_the_daemon_before_it_was_read_is_as_it_is_since(mind, url, kit):
+async def test_a_pack_that_was_restarted_beside_the_daemon_before_it_was_read_is_as_it_is_since(mind, path, kit):
     one, other = of("well.example", WELL, QUOTED)
+    url = f"sqlite:///{path}"
     with kit.opened(url) as store:
         store.save(Changes(zones=[zone("well.example")], packs=[one, other]), kit.now)
     since = replace(other, decision=troubled()[0].decision)
