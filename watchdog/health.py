@@ -3,11 +3,12 @@
 ``daemon`` notes here what happens to it; whoever asks is answered from that and from what is remembered.
 """
 
+import asyncio
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import rfc3339, span
 from watchdog.model.leases import WATCHDOG, Replica, away
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -22,6 +23,10 @@ SEEN_WITHIN = 3
 
 GRACE = timedelta(seconds=60)
 """And so much longer."""
+
+
+ANSWERS_WITHIN = timedelta(seconds=3)
+"""How long whoever asks whether we are ready waits for the state: behind a pooler it may let us wait for minutes."""
 
 
 class Health:
@@ -67,9 +72,14 @@ class Health:
         writer, keeper = self._runtime.components.memory.writer, self._runtime.keeper
         if self.last is None:
             return False, "the first pass is not done"
-        if keeper is not None and keeper.error:
-            return False, f"the state cannot be used: {keeper.error}"
-        if not await writer.writable():
+        if keeper is not None and keeper.trouble:
+            return False, f"the state cannot be used: {keeper.trouble}"
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
+                writable = await writer.writable()
+        except TimeoutError:
+            return False, f"the state cannot be used: it has not answered within {span(ANSWERS_WITHIN)}"
+        if not writable:
             return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         if keeper is None:
             return True, "ok"
@@ -81,7 +91,7 @@ class Health:
     def state_error(self) -> str:
         """Why the state could not be used when that was last tried; empty when it could."""
         keeper = self._runtime.keeper
-        return (keeper.error if keeper is not None else "") or self._runtime.components.memory.writer.error
+        return (keeper.trouble if keeper is not None else "") or self._runtime.components.memory.writer.error
 
     # ── as one of several replicas ───────────────────────────────────────────────────────────────────────────────
 

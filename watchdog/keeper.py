@@ -105,6 +105,7 @@ class Keeper:
         self.roll: Roll | None = None
         self.error = ""
         """Why the last beat failed; empty when it did not."""
+        self._heard = clock.monotonic()
         self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
         self._until: dict[str, float] = {}
         self._ready: set[str] = set()
@@ -142,6 +143,16 @@ class Keeper:
         """Zones of these accounts were seen."""
         self._seen.update(accounts)
 
+    @property
+    def trouble(self) -> str:
+        """Why the leases cannot be kept; empty while they can.
+
+        The last beat failed, or none has ended for so long: behind a pooler a database that is away lets others wait.
+        """
+        if self.error or self._clock.monotonic() - self._heard <= self.ttl.total_seconds():
+            return self.error
+        return "the database has not answered for as long as a lease lasts"
+
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
@@ -165,7 +176,7 @@ class Keeper:
             except StateError as error:
                 self.error = str(error)
                 return
-            self.error = ""
+            self.error, self._heard = "", self._clock.monotonic()
             self._seen -= seen
             if self._following is not None and roll.exact:
                 self._following.follow(roll.at, before)

@@ -371,6 +371,17 @@ async def test_what_was_read_too_long_ago_is_not_restarted_and_the_attempt_is_wi
         assert (stage.intents(), stage.attempts()) == ([], [])
 
 
+@in_simulated_time
+async def test_what_was_read_too_long_ago_is_not_restarted_though_it_took_two_tries_to_read_it(staged):
+    async with staged() as stage:
+        stage.pack = await stage.client.get_pack(ZONE, PACK)
+        spoil(stage, "GET", kind="text_error", status=522, times=1)
+        stage.telemetry.names = TakesTime(11)
+        outcome = await stage.again()
+        assert (outcome.sent, outcome.reason) == (None, Reason.REFUSED)
+        assert stage.asked == ["GET", "GET", "GET"]
+
+
 class TakesTime(list):
     """The process is stopped for some seconds right after it has stored the intent."""
 

@@ -464,13 +464,23 @@ def bomb(megabytes, layers=1):
     return packed
 
 
+def bombing(layers):
+    """A hundred megabytes of nothing, packed when somebody asks."""
+
+    async def respond(*streams):
+        packed = response(bomb(100, layers), 200, f"Content-Encoding: {', '.join(['gzip'] * layers)}")
+        await saying(packed)(*streams)
+
+    return respond
+
+
 @pytest.mark.parametrize(
     ("respond", "codes"),
     [
         (a_hundred_megabytes, {"too_large"}),
         (chunks_without_end, {"too_large"}),
-        (saying(response(bomb(100), 200, "Content-Encoding: gzip")), {"too_large"}),
-        (saying(response(bomb(100, 2), 200, "Content-Encoding: gzip, gzip")), {"not_json"}),
+        (bombing(1), {"too_large"}),
+        (bombing(2), {"not_json"}),
         (saying(response(gzip.compress(BODY) + bytes(5 * 1024 * 1024), 200, "Content-Encoding: gzip")), {"too_large"}),
         (saying(response(b"[" * 100_000)), {"not_json"}),
         (headers_without_end, {"disconnect", "timeout"}),

@@ -1,5 +1,6 @@
 """One daemon as one of several that share a state: what it says of the others, and what it leaves alone."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -100,3 +101,13 @@ async def test_an_account_that_nobody_worked_for_a_day_is_configured_no_more(sta
 async def test_an_account_that_its_replica_has_no_more_is_configured_no_more(start):
     async with beside(start, "two") as standing:
         assert ([*standing.unheld], standing.configured) == ([], {"main"})
+
+
+@in_simulated_time
+async def test_a_state_that_lets_everybody_wait_is_not_ready_and_says_so_soon(start):
+    async with start({"a.example": CALM}) as fleet:
+        health = Health(fleet.runtime)
+        health.pass_ended(await fleet.look())
+        assert await health.ready() == (True, "ok")
+        fleet.components.memory.writer.writable = asyncio.Event().wait  # as a pooler does whose server is away
+        assert await health.ready() == (False, "the state cannot be used: it has not answered within 3 s")

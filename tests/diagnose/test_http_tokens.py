@@ -113,6 +113,18 @@ def test_what_comes_instead_of_the_token_is_told_apart_and_redirects_are_not_fol
     assert all(one.says.isprintable() and len(one.says) < 400 for one in found)
 
 
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n", b" ", b"\xc2\xa0"])
+def test_a_token_behind_something_invisible_is_not_what_an_authority_reads(resolver, before):
+    found, _ = visit(resolver, page("200 OK", before + b"ca3-token"))
+    assert names(found) == {("http_wrong_answer", "likely", HOST)}
+    assert "something invisible before the token" in found[0].says
+
+
+def test_white_space_behind_the_token_does_no_harm(resolver):
+    found, _ = visit(resolver, page("200 OK", b"ca3-token \r\n\n"))
+    assert names(found) == SERVED
+
+
 def test_a_page_without_end_is_read_in_part(resolver):
     found, _ = visit(resolver, b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n" + b"z" * 200_000)
     assert names(found) == {("http_wrong_answer", "likely", HOST)}

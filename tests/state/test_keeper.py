@@ -124,6 +124,18 @@ async def test_while_the_database_is_away_it_is_held_for_as_long_as_it_surely_la
 
 
 @in_simulated_time
+async def test_a_database_that_lets_everybody_wait_is_a_trouble_once_a_lease_has_gone_by(kept):
+    """As one that is away does behind a pooler: no beat fails, and none ends."""
+    await kept.beat()
+    kept.clock.seconds += TTL.total_seconds()
+    assert kept.keeper.trouble == ""
+    kept.clock.seconds += 1
+    assert kept.keeper.trouble == "the database has not answered for as long as a lease lasts"
+    await kept.beat()
+    assert kept.keeper.trouble == ""
+
+
+@in_simulated_time
 async def test_when_the_database_is_back_and_nobody_took_it_all_goes_on_without_loading_anything(kept):
     await kept.beat()
     kept.database.away = True

@@ -111,7 +111,10 @@ class Client:
 
     async def get_pack(self, zone_id: str, pack_id: str, reservation: Reservation | None = None) -> Pack:
         """One pack as it is now. A pack that was deleted lately still answers, with the status ``deleted``."""
-        return await self._get(endpoints.get_pack(zone_id, pack_id), reservation)
+        pack = await self._get(endpoints.get_pack(zone_id, pack_id), reservation)
+        if reservation is not None:  # at whichever try it was: only the first is one of those reserved
+            reservation.read_at = self._clock.monotonic()
+        return pack
 
     def restart_held(self, zone_id: str) -> Held | None:
         """Why no restart is to be sent in this zone now, where the last one was refused a short while ago."""

@@ -43,7 +43,7 @@ _Waiter = tuple[Urgency, int, int, str, asyncio.Future[None]]
 
 
 class Reservation:
-    """Requests of the quota that were reserved ahead. ``read_at`` is when an answer to one of them came (monotonic)."""
+    """Requests of the quota that were reserved ahead. ``read_at`` is when the pack was read for them (monotonic)."""
 
     def __init__(self, left: int) -> None:
         self._left = left

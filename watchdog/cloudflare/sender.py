@@ -88,8 +88,6 @@ class Sender:
             self._holds.succeeded(request.operation, request.of)
             self._throttling.served()
             self._trust.served(request.operation, request.of, edition)
-            if reservation is not None:
-                reservation.read_at = self._clock.monotonic()
             return decoded
         except CloudflareError as failed:
             error = failed

@@ -20,6 +20,7 @@ MOST_BYTES = 4096
 """Bytes read of a page: tokens are short, and what comes instead of one is told by its beginning."""
 
 
+_VISIBLE = bytes(range(ord("!"), ord("~") + 1))
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What the kernel says of an address to which this machine has no way, as of any IPv6 address where it has no IPv6."""
 
@@ -27,11 +28,13 @@ _NO_WAY = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What came. ``status`` is 0 when nothing did, and ``error`` says why.
 
+    ``indented`` where something invisible comes before the body's text: white space, a byte order mark.
     ``no_way`` where that is this machine's own matter: it has no way to the address, and others may have one.
     """
 
     status: int
     body: str = ""
+    indented: bool = False
     location: str = ""
     challenged: bool = False
     error: str = ""
@@ -64,6 +67,7 @@ async def fetch(address: str, port: int, host: str, target: str) -> Page:
     return Page(
         status=response.status_code,
         body=clean(body.decode("utf-8", "replace"), 2000),
+        indented=body[:1] not in _VISIBLE,
         location=clean(response.headers.get("location", ""), 200),
         challenged=response.headers.get("cf-mitigated", "").lower() == "challenge",
     )

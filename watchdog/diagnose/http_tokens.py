@@ -212,6 +212,9 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
         says = f"The token page of {host} is not there: HTTP {page.status} at {address}."
     elif page.body.strip() != token.body.strip():
         says = f"The token page of {host} holds something else at {address}: {page.body[:80] or 'nothing'}"
+    elif page.indented:  # only behind a token white space is let pass (RFC 8555, 8.3)
+        says = f"The token page of {host} has something invisible before the token at {address}: space, or a mark."
+        remedy = f"Serve the token alone at {token.url}, with no white space and no mark before it."
     else:
         return []
     return [Finding(name=name, certainty=Certainty.LIKELY, host=host, says=says, remedy=remedy)]
