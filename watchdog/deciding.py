@@ -5,7 +5,7 @@ from datetime import datetime
 from watchdog.components import Components
 from watchdog.decide.budget import due_since
 from watchdog.decide.checks import Case
-from watchdog.decide.policy import at_sight, decide
+from watchdog.decide.policy import at_sight, decide_further
 from watchdog.diagnose import validation_errors
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
@@ -22,7 +22,7 @@ def decided(components: Components, zone: ZoneRef, pack: Pack, diagnosis: Diagno
     rules, history, then = components.rules(zone), memory.history(pack), memory.known(pack)
     said = pack.validation_errors if components.diagnoser is not None else ()
     failed_for = validation_errors.main_reason(said) if said else None
-    return decide(
+    return decide_further(
         Case(
             pack=pack,
             history=history,

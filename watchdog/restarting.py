@@ -4,6 +4,8 @@
 Cloudflare are those of ``act``; each intent is on the disk before its PATCH leaves.
 """
 
+from datetime import datetime
+
 import msgspec
 from msgspec.structs import replace
 
@@ -65,7 +67,7 @@ class Restarting:
                 return RestartOutcome(pack=fresh, reason=decision.reason if fresh.restartable else Reason.MOVED_ON)
             if (held := self._unwanted(zone, fresh, force=force)) is not None:
                 return self._restarted(zone, pack, held, diagnosis)
-            intended = await self._intend(zone, fresh)
+            intended = await self._intend(zone, fresh, now)
             if isinstance(intended, RestartOutcome):
                 return self._restarted(zone, pack, intended, diagnosis)
             # The disk may have taken its time, and a reload come meanwhile.
@@ -85,9 +87,9 @@ class Restarting:
             return RestartOutcome(pack=pack, reason=Reason.DISABLED)
         return None
 
-    async def _intend(self, zone: ZoneRef, pack: Pack) -> _Intended | RestartOutcome:
+    async def _intend(self, zone: ZoneRef, pack: Pack, now: datetime) -> _Intended | RestartOutcome:
         """Store the next restart of a pack, so that it counts from now on; or say why nothing may be sent."""
-        components, now = self._components, self._ledger.now()
+        components = self._components
         if components.memory.known(pack) is None:
             components.memory.conclude(zone, pack, Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT), now)
         before = components.memory.history(pack)

@@ -48,9 +48,11 @@ def at_sight(pack: Pack, now: datetime) -> Decision | None:
 
 def decide(case: Case) -> Decision:
     """What to do with one pack."""
-    decision = at_sight(case.pack, case.now)
-    if decision is not None:
-        return decision
+    return at_sight(case.pack, case.now) or decide_further(case)
+
+
+def decide_further(case: Case) -> Decision:
+    """As ``decide``, for a pack of which nothing can be said at sight."""
     for check in CHAIN:
         decision = check(case)
         if decision is not None:

@@ -15,6 +15,8 @@ def clean(text: object, limit: int = LINE) -> str:
     'bad news'
     """
     raw = str(text)[: limit * 8]
+    if len(raw) <= limit and raw.isprintable() and raw.isascii() and "  " not in raw and raw == raw.strip():
+        return raw  # nearly all there is to clean: nothing has to be taken apart
     if not raw.isprintable():  # the quick way for nearly all; what is left has Unicode's controls, marks and separators
         raw = "".join(character if character.isprintable() else " " for character in _ANSI.sub("", raw))
     line = " ".join(raw.split())
