@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# unbound takes signatures for good for up to a day after they have expired, and before they begin.
+# unbound calls signatures good for up to a day after they have expired, and before they begin.
 #
 # VERSION unbound 1.17.1, BIND 9.18.49, Knot Resolver 5.6.0, PowerDNS Recursor 4.8.8 (Debian 12), as
 #         they come; dnspython 2.9.2 for the zones, signed for 30 days

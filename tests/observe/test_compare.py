@@ -253,6 +253,12 @@ def test_of_several_that_had_gone_the_last_is_replaced():
     assert replaced(look(before, pack("p9"))) == [("p2", "p9")]
 
 
+def test_of_two_that_may_stand_in_its_place_the_deployed_one_does():
+    """The other may be the backup of a universal pack, which is still on its way."""
+    for found in ((pack("p8"), pack("p9", "pending_validation")), (pack("p9", "pending_validation"), pack("p8"))):
+        assert replaced(look(known(pack()), *found)) == [("p1", "p8")]
+
+
 def test_what_was_replaced_once_is_not_told_again():
     assert replaced(look(known(pack(status="deleted"), pack("p9")), pack("p9"))) == []
     assert replaced(look(known(pack(status="deleted"), pack("p9")), pack(status="deleted"), pack("p9"))) == []

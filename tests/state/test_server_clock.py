@@ -213,3 +213,11 @@ def test_a_clock_that_is_off_by_some_seconds_is_no_clock_that_was_set(world):
     world.server.wrong += timedelta(seconds=9)
     world.beats(world.a)
     assert world.ages() == ago(BEAT + 9)
+
+
+def test_who_was_gone_before_a_clock_was_set_back_unseen_is_not_there_again_once_it_has_caught_up(world):
+    world.set_clock(-1)
+    fresh = One(world, "c")
+    world.beats(fresh)
+    world.time.seconds += 3600 - 2 * BEAT
+    assert fresh.beat().replicas.keys() == {"c-1"}

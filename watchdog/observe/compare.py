@@ -15,6 +15,7 @@ from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known, Observation, Seen, Unseen
 from watchdog.model.packs import (
+    DEPLOYED,
     GOING_AWAY,
     HEALTHY,
     IN_PROGRESS,
@@ -122,7 +123,7 @@ def _succeed(known: Known, difference: Difference, zone: ZoneRef, listed: dict[s
     the old one went first.
     """
     living = (pack for pack in listed.values() if pack.hosts and pack.status not in GOING_AWAY | UNDEPLOYED)
-    successors = {pack.identity: pack for pack in living}
+    successors = {pack.identity: pack for pack in sorted(living, key=lambda pack: pack.status in DEPLOYED)}
     mine = [then for then in known.packs.values() if (then.account, then.zone) == zone.key]
     replaced: set[Identity] = set()
     for then in sorted(mine, key=lambda then: (then.pack.status not in GOING_AWAY, then.since), reverse=True):

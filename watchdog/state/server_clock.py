@@ -62,6 +62,8 @@ def look(connection: sa.Connection, now: Now, monotonic: Callable[[], float], be
     if before is None and not connection.execute(real(sa.select(_r.instance).where(_lasts(_r.expires, now)))).first():
         begun = sa.update(schema.meta).values(clock_era=_m.clock_era + 1).returning(_m.clock_era)
         era = int(connection.execute(real(begun)).scalar_one())
+        # Of a clock that was set back since: they would seem to live once it has caught up, and be left accounts to.
+        connection.execute(real(sa.delete(schema.replicas).where(sa.not_(_lasts(_r.expires, now)))))
     if before is None or era != before.era:
         return Moment(at, answered, set_by, era)
     if answered - asked > LONGEST_ANSWER:
