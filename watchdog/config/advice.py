@@ -25,7 +25,7 @@ def advice(config: Config, exposed: Iterable[Exposed], environ: Mapping[str, str
 
 
 def _of_one_user(config: Config) -> Iterator[str]:
-    """Accounts that are certainly of one user: Cloudflare counts the requests of all that user's credentials together."""
+    """Accounts that are certainly of one user: Cloudflare counts the requests of all its credentials together."""
     users: dict[str, list[str]] = {}
     for name, account in config.accounts.items():
         if account.api_email is not None:
