@@ -147,7 +147,8 @@ async def open_runtime(
     )
     runtime: Runtime | None = None
     try:
-        await _recall(config, lasting, alone=store.exclusive)
+        # Who makes a single pass reads all of it: at once is quicker.
+        await _recall(config, lasting, alone=store.exclusive, whole=metrics is None)
         runtime = Runtime(config, lasting, dry_run=dry_run, agenda=agenda)
         runtime.keeper = keeper
         yield runtime
@@ -160,13 +161,13 @@ async def open_runtime(
             keeper.close()
 
 
-async def _recall(config: Config, lasting: Lasting, *, alone: bool) -> None:
+async def _recall(config: Config, lasting: Lasting, *, alone: bool, whole: bool) -> None:
     """Load the memory. A restart whose outcome nobody noted was cut off by the end of the process: say so, once.
 
     Not ``alone``, it may as well be under way in the daemon, who will note it.
     """
     now, memory, telemetry = lasting.clock.now(), lasting.memory, lasting.telemetry
-    recalled = await memory.recall(anchor(lasting.clock))
+    recalled = await memory.recall(anchor(lasting.clock), whole=whole)
     take_up(lasting, recalled, settling=alone)
     initial = config.restart.backoff.initial
     if alone and memory.lost is not None and now < (until := cautious_until(memory.lost.at, initial)):

@@ -94,15 +94,15 @@ def confuse(path):
 class Mind:
     """One process's memory of the state at ``url``, from its start to its end."""
 
-    def __init__(self, url, *, exclusive=True):
-        self.url, self.exclusive = url, exclusive
+    def __init__(self, url, *, exclusive=True, whole=True):
+        self.url, self.exclusive, self.whole = url, exclusive, whole
 
     async def __aenter__(self):
         self.worker = ThreadPoolExecutor(1)
         self.store = Store.open(self.url, exclusive=self.exclusive)
         memory = Memory(self.store, self.worker)
         memory.intents = Intents(self.store, memory)
-        memory.recalled = await memory.recall(NOW)
+        memory.recalled = await memory.recall(NOW, whole=self.whole)
         memory.left_open = memory.recalled.open_intents
         return memory
 

@@ -86,6 +86,9 @@ class Database(Protocol):
         Of no rows it may make none.
         """
 
+    def aside(self) -> Callable[..., Iterable[Sequence[Any]]] | None:
+        """What is asked in any thread, whatever else is done meanwhile; ``None`` where others may write, too."""
+
     def senseless(self, error: Exception) -> StateError:
         """What to say of a value that was read and turns out to make no sense."""
 

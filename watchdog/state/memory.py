@@ -85,8 +85,11 @@ class Memory:
 
     # ── the disk and the clock ───────────────────────────────────────────────────────────────────────────────────
 
-    async def recall(self, now: Anchor) -> Recalled:
-        """Load what was stored. Intents that are open were cut off when their process died. Raises ``StateError``."""
+    async def recall(self, now: Anchor, *, whole: bool = True) -> Recalled:
+        """Load what was stored. Intents that are open were cut off when their process died. Raises ``StateError``.
+
+        Not ``whole``, packs that are well are read when somebody asks for their zone, which may raise it then.
+        """
         if (lost := self._store.lost) is not None:  # by a clock that has been set back since, caution would never end
             self.lost = replace(lost, at=min(lost.at, now.at))
         self._set_at = now
@@ -94,7 +97,7 @@ class Memory:
         if self._store.exclusive:
             await self.writer.attempt(lambda: self._store.align(now))
         fenced = self._tenure.fence() is not None
-        return await self._take_in([] if fenced else None, now)
+        return await self._take_in([] if fenced else None, now, whole=whole)
 
     async def adopt(self, accounts: Collection[str]) -> Recalled:
         """Load what was stored of these accounts, which are this process's from now on. Raises ``StateError``."""
@@ -121,12 +124,12 @@ class Memory:
         self._summed = {key: each for key, each in list(self._summed.items()) if key[0] not in accounts}
         self.revision += 1
 
-    async def _take_in(self, accounts: Collection[str] | None, now: Anchor) -> Recalled:
+    async def _take_in(self, accounts: Collection[str] | None, now: Anchor, *, whole: bool = True) -> Recalled:
         """Load everything, or what is of some ``accounts``."""
         store, boot = self._store, self._boot(now)
 
         def load() -> tuple[Snapshot, tuple[dict[PackKey, History], Restarts], list[Booked], list[tuple[int, Intent]]]:
-            snapshot = store.recall(accounts)
+            snapshot = store.recall(accounts, whole=whole)
             return snapshot, self._aligned(snapshot, now), store.booked(boot) if boot else [], store.open_intents()
 
         snapshot, (histories, restarts), booked, intents = await self.writer.ask(load)
@@ -344,7 +347,10 @@ class Memory:
         self._changed(key)
 
     def _values(self, unread: Unread) -> dict[str, Remembered]:
-        """The packs of a zone that was not read. The daemon ends soon where they make no sense."""
+        """The packs of a zone that was not read. The daemon ends soon where they make no sense.
+
+        Raises ``StateError`` where they cannot be read: nothing may take them for unknown.
+        """
         try:
             return unread.known
         except SENSELESS as error:

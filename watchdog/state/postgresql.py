@@ -132,6 +132,9 @@ class PostgreSQL:
         row = f"CAST(json_build_array({', '.join(columns)}) AS text)"
         return f"'[' || string_agg(CASE WHEN {where} THEN {row} END, ',') || ']'"
 
+    def aside(self) -> None:
+        """Others write, too."""
+
     def senseless(self, error: Exception) -> StateError:
         """There is a row that no program of ours has written."""
         return self._sentence(error, reading=True)

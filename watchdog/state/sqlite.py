@@ -17,6 +17,7 @@ import msgspec
 
 from watchdog.model.text import clean
 from watchdog.state import driver, texts
+from watchdog.state.aside import Aside
 from watchdog.state.database import StateDamaged, StateError, StateTooNew
 from watchdog.state.deferred import real, sa
 from watchdog.state.glance import access, without_a_trace
@@ -65,6 +66,7 @@ class SQLite:
                 name, uri=True, timeout=_BUSY, check_same_thread=False, isolation_level=None, cached_statements=256
             )
         self._connection = driver.Connection(self._raw)
+        self._aside: Aside | None = None
         self._version = 0
 
     @property
@@ -91,6 +93,12 @@ class SQLite:
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """As SQLite writes JSON."""
         return rows_as_text(columns, where)
+
+    def aside(self) -> Aside | None:
+        """A second connection to the file, while this process holds it."""
+        if self._aside is None and self._lock is not None and not self._in_memory:
+            self._aside = Aside(self._path, _BUSY, lambda: self._errors(reading=True))
+        return self._aside
 
     def senseless(self, error: Exception) -> StateError:
         """It is damaged."""
@@ -185,6 +193,8 @@ class SQLite:
 
     def _disconnect(self) -> None:
         with suppress(sqlite3.Error):
+            if self._aside is not None:
+                self._aside.close()
             self._raw.close()
 
     def _data_version(self) -> int:

@@ -143,17 +143,19 @@ class Store:
                 silences=silences.load(connection),
             )
 
-    def recall(self, accounts: Collection[str] | None = None) -> Snapshot:
+    def recall(self, accounts: Collection[str] | None = None, *, whole: bool = True) -> Snapshot:
         """Everything, as of one moment; packs of zones in which all are well are left unread.
 
+        Not ``whole``, those stay on the disk where only this process writes to them, and are read when somebody asks.
         Where ``accounts`` are named, all of it but the silences is only theirs.
         """
+        aside = None if whole else self._database.aside()
         of_zones = None if accounts is None else schema.zones.c.account.in_(accounts)
         with self.reading() as connection:
             tried = self._tried(connection, accounts)
             found = packs.load_diagnoses(connection)
             known, well = unread.load(
-                self._ask(connection), self._database.rows_as_text, accounts, found, tried.histories
+                self._ask(connection), self._database.rows_as_text, accounts, found, tried.histories, aside
             )
             return replace(tried, zones=packs.load_zones(connection, of_zones), packs=known, unread=well)
 

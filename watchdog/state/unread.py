@@ -1,14 +1,14 @@
 """Packs as they lie in the database, zone by zone, made into values when somebody asks for them.
 
 Of a pack that is well, a start needs nothing but that it is so; and nearly all packs are. The database gives those of
-each zone as one text, with what has to be known of them at once. ``store`` reads them, ``memory`` keeps them until
-their zone is looked at. The statement is one that SQLite and PostgreSQL both understand,
+each zone as one text, or counts them and keeps them, with what has to be known of them at once. ``store`` reads them,
+``memory`` keeps them until their zone is looked at. The statements are ones that SQLite and PostgreSQL both understand,
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 import msgspec
@@ -35,6 +35,10 @@ _Own = tuple[str, str, str, str, str, int | None, str, int, int, int | None, int
 _own_rows = msgspec.json.Decoder(list[_Own]).decode
 
 
+Take = Callable[[Mapping[PackKey, Diagnosis]], dict[PackKey, Remembered]]
+"""Gives packs, with what was found of them."""
+
+
 class Unread:
     """The packs of one zone, those of them that are well unread, and what is known of these all the same.
 
@@ -44,37 +48,29 @@ class Unread:
 
     def __init__(
         self,
-        zone_id: str,
         account: str,
         zone: str,
         statuses: Mapping[str, int],
         unwell: dict[str, Remembered],
         ends: datetime | None,
-        text: str,
+        take: Take,
     ) -> None:
-        self._zone_id = zone_id
+        """``take`` gives at least the packs that are well."""
         self.account = account
         self.zone = zone
         self.statuses = statuses
         self.unwell = unwell
         self.ends = ends
-        self._text = text
+        self._take = take
 
     @cached_property
     def known(self) -> dict[str, Remembered]:
-        """All packs by their ids. Raises one of ``SENSELESS``."""
+        """All packs by their ids. Raises ``StateError`` or one of ``SENSELESS``."""
         return {pack_id: known for (_, pack_id), known in self.read({}).items()} | self.unwell
 
     def read(self, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
-        """Those that are well, with what was found of them. Raises one of ``SENSELESS``."""
-        zone_id, account, zone = self._zone_id, self.account, self.zone
-        return packs_from(
-            (
-                (zone_id, pack_id, account, zone, *own, since, seen, Do.LEAVE, Reason.HEALTHY, until, days, uploaded)
-                for pack_id, *own, since, seen, until, days, uploaded in _own_rows(self._text)
-            ),
-            found,
-        )
+        """Those that are well, with what was found of them. Raises ``StateError`` or one of ``SENSELESS``."""
+        return {key: known for key, known in self._take(found).items() if key[1] not in self.unwell}
 
 
 def load(
@@ -83,17 +79,21 @@ def load(
     accounts: Collection[str] | None,
     found: Mapping[PackKey, Diagnosis],
     tried: Collection[PackKey],
+    aside: Ask | None = None,
 ) -> tuple[dict[PackKey, Remembered], dict[str, Unread]]:
     """All packs, or those of some ``accounts``: of each zone those that are well unread, or all read.
+
+    Where there is an ``aside``, those that are well stay on the disk, and it is asked for them in any thread: as they
+    are by then. Nobody but this process writes to them, and it reads them first.
 
     All are read of a zone with a pack that is well and of which something was ``found`` or ``tried``, of one that was
     seen under several names, and of one in which none is well. Raises one of ``SENSELESS``.
     """
     of_packs = f"SELECT {rows_as_text(COLUMNS, 'TRUE')} FROM packs"
-    of_zones = (
-        f"SELECT zone_id, min(account), max(account), min(zone), max(zone), min(expires_at), {_COUNTS},"
-        f" {rows_as_text(_OWN, 'TRUE')} FROM packs"
-    )
+    own = rows_as_text(_OWN, "TRUE") if aside is None else "''"
+    counted = f"min(account), max(account), min(zone), max(zone), min(expires_at), {_COUNTS}"
+    of_zones = f"SELECT zone_id, {counted}, {own} FROM packs"
+    of_zone = f"{of_packs} WHERE zone_id = :zone_id"
     unread: dict[str, Unread] = {}
     packs: dict[PackKey, Remembered] = {}
     for where, places in [(" WHERE TRUE", {})] if accounts is None else of_accounts(accounts):
@@ -112,13 +112,31 @@ def load(
             statuses = {status: count for status, count in zip(_STATUSES, counts, strict=True) if count}
             for known in others.values():
                 statuses[known.pack.status] = statuses.get(known.pack.status, 0) + 1
-            unread[zone_id] = Unread(zone_id, account, zone, statuses, others, maybe_from_micros(ends), text)
+            take = partial(_stored, aside, of_zone, zone_id) if aside else partial(_well, zone_id, account, zone, text)
+            unread[zone_id] = Unread(account, zone, statuses, others, maybe_from_micros(ends), take)
         for zone_id in several:
             ((text,),) = ask(f"{of_packs}{where} AND zone_id = :zone_id", zone_id=zone_id, **places)
             packs |= packs_of(text, found)
-        packs |= {(zone_id, each): known for zone_id, of_zone in unwell.items() for each, known in of_zone.items()}
+        packs |= {(zone_id, each): known for zone_id, others in unwell.items() for each, known in others.items()}
     for zone_id, pack_id in chain(found, tried):
         if zone_id in unread and pack_id not in unread[zone_id].unwell:
             whole = unread.pop(zone_id)
             packs |= whole.read(found) | {(zone_id, each): known for each, known in whole.unwell.items()}
     return packs, unread
+
+
+def _well(
+    zone_id: str, account: str, zone: str, text: str, found: Mapping[PackKey, Diagnosis]
+) -> dict[PackKey, Remembered]:
+    """The packs that are well, of what they differ in."""
+    rows = (
+        (zone_id, pack_id, account, zone, *own, since, seen, Do.LEAVE, Reason.HEALTHY, until, days, uploaded)
+        for pack_id, *own, since, seen, until, days, uploaded in _own_rows(text)
+    )
+    return packs_from(rows, found)
+
+
+def _stored(aside: Ask, said: str, zone_id: str, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
+    """All packs of a zone, as they are stored now."""
+    ((text,),) = aside(said, zone_id=zone_id)
+    return packs_of(text, found)

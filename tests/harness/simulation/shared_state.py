@@ -176,6 +176,9 @@ class Connection:
 
     rows_as_text = SQLite.rows_as_text
 
+    def aside(self):
+        """Others write, too."""
+
     def senseless(self, error):
         return StateError(f"the simulated database holds what makes no sense: {error}")
 
