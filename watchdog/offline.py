@@ -88,6 +88,14 @@ def _watched(config: "Config") -> Wanted:
         if (found := account.discover) is not None
     }
 
+    whole = {
+        name
+        for name, account in config.accounts.items()
+        if account.discover is not None and "*" in account.discover.include and not account.discover.exclude
+    }
+    if whole >= config.accounts.keys():
+        return lambda account, _label: account in whole
+
     def is_watched(account: str, label: str) -> bool:
         include, exclude = searches.get(account, ((), ()))
         found = any(fits(label) for fits in include) and not any(fits(label) for fits in exclude)

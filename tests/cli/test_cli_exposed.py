@@ -1,5 +1,7 @@
 """What is said of a credential that others can read: by the check and the pass here, by a reload in tests/daemon."""
 
+import json
+
 from watchdog.simulator.scenario import Scenario
 
 FLEET = Scenario.model_validate(
@@ -56,6 +58,23 @@ def test_a_check_warns_that_ids_do_not_last_and_not_of_hosts(command, configure)
 
     assert warned([{"hosts": ["a.example"]}]) == warned("all") == ""
     assert warned(["3822ff90-ea29-44df-9e55-21300bb9419b"]).startswith("warning: zone a.example: pack ids do not last")
+
+
+def test_a_check_warns_of_accounts_that_share_one_allowance(command, tmp_path):
+    def warned(**accounts):
+        path = tmp_path / "accounts.yaml"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"accounts": accounts, "zones": [{"name": "a.example", "account": "a"}]}))
+        done = command("check-config", "-c", path)
+        assert done.code == 0
+        return done.err
+
+    token, other = {"api_token": "one-and-the-same"}, {"api_token": "another-one"}
+    key = {"api_email": "a@example.com", "api_key": "f" * 37}
+    assert warned(a=token, b=other, c=key) == ""
+    said = "are of one user, whose allowance is one: together they may take 100 % of it (rate_limit.share)"
+    assert warned(a=token, b=other, c=token) == f"warning: accounts a and c {said}\n"
+    assert warned(a=key, b={**key, "api_email": "A@Example.com"}) == f"warning: accounts a and b {said}\n"
 
 
 NOWHERE = {"api_token_file": "/nowhere/at/all"}

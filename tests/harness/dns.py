@@ -104,25 +104,22 @@ class DnsLoop(SimulatedLoop):
 
     def __init__(self) -> None:
         self.responders: dict[Any, Responder] = {}
-        self._asking: dict[int, tuple[Any, asyncio.Queue[bytes]]] = {}
+        self._asking: dict[int, asyncio.Queue[bytes]] = {}
         super().__init__()
 
     def ask(self, address: Any, question: bytes) -> bytes | None:
         """What the resolver at ``address`` answers, if it does."""
         return self.responders[address].answer(question, BY_UDP)
 
-    async def sock_connect(self, sock: Any, address: Any) -> None:
-        """A packet to a resolver is answered in no time of this machine's."""
-        self._asking[sock.fileno()] = (address, asyncio.Queue())
-
     async def sock_sendall(self, sock: Any, data: Any) -> None:
-        address, heard = self._asking[sock.fileno()]
-        reply = self.ask(address, data)
+        """A packet to a resolver is answered in no time of this machine's, and never leaves it."""
+        heard = self._asking[sock.fileno()] = asyncio.Queue()
+        reply = self.ask(sock.getpeername(), data)
         if reply is not None:
             self.call_later(0.02, heard.put_nowait, reply)
 
     async def sock_recv(self, sock: Any, n: int) -> bytes:  # noqa: ARG002  its signature
-        return await self._asking[sock.fileno()][1].get()
+        return await self._asking[sock.fileno()].get()
 
     async def create_connection(self, *_: Any, **__: Any) -> Any:
         raise ConnectionRefusedError("there is no TCP here")
@@ -174,7 +171,7 @@ def story(
                 if sockets:
                     await stack.enter_async_context(responder.serving())
                 else:
-                    responder.address = ("192.0.2.53", number)
+                    responder.address = ("127.0.0.53", number)
                     loop.responders[responder.address] = responder
             diagnoser = PackDiagnoser([responder.address for responder in responders], timeout, reach, now=clock)
             told = await tell(diagnoser)

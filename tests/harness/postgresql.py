@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 def binaries():

@@ -113,6 +113,7 @@ class PackDiagnoser:
         bases, method, now = hosts.bases(pack.hosts), pack.validation.method, self._now()
         climbs = {base: asyncio.create_task(caa.check_caa(lookups, pack, facts, base, now)) for base in bases}
         parts = [*climbs.values(), *(_task(hosts.check_existence(lookups, pack, facts, base)) for base in bases)]
+        asked = {base: self._asked(climb) for base, climb in climbs.items()}
         renewed = facts.type == "partial" and pack.expires_at is not None  # then HTTP comes first (``challenge``)
 
         def pages() -> _Part:
@@ -120,25 +121,38 @@ class PackDiagnoser:
 
         look: asyncio.Future[list[Finding]]
         if method == "http" or renewed:
-            parts.append(look := _task(self._after(climbs.values(), pages)))
+            parts.append(look := _task(self._after(asked.values(), pages)))
         else:
             look = asyncio.get_running_loop().create_future()
             look.set_result([])
         for base in bases if method == "http" else ():
             side = partial(http_tokens.check_addresses, lookups, base)
-            parts.append(_task(self._after([climbs[base]], side)))
+            parts.append(_task(self._after([asked[base]], side)))
         for base in bases if method in challenge.BY_NAME else ():
             side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
-            parts.append(_task(self._after([climbs[base]], side)))
+            parts.append(_task(self._after([asked[base]], side)))
         if pack.status == PENDING_VALIDATION:
-            parts.append(_task(self._after(climbs.values(), lambda: challenge.all_placed(lookups, pack))))
+            parts.append(_task(self._after(asked.values(), lambda: challenge.all_placed(lookups, pack))))
         return parts
 
-    async def _after(self, first: Iterable[asyncio.Task[list[Finding]]], side: Callable[[], _Part]) -> list[Finding]:
-        """One side, once others are done, or have had the time of one question."""
-        others = list(first)
-        if others:
-            await asyncio.wait(others, timeout=self._timeout.total_seconds())
+    def _asked(self, climb: asyncio.Task[list[Finding]]) -> asyncio.Future[None]:
+        """Done once CAA was asked for, or has had the time of one question."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def end(*_: object) -> None:
+            timer.cancel()
+            if not over.done():
+                over.set_result(None)
+
+        timer = loop.call_later(self._timeout.total_seconds(), end)
+        climb.add_done_callback(end)
+        return over
+
+    async def _after(self, first: Iterable[asyncio.Future[None]], side: Callable[[], _Part]) -> list[Finding]:
+        """One side, once others are as far."""
+        for each in first:
+            await each
         return await side()
 
     async def _in_time(self, tasks: list[asyncio.Task[list[Finding]]]) -> list[Finding]:

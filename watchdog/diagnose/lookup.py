@@ -14,7 +14,7 @@ uses this asks for CAA first, and a CAA question that once failed goes on failin
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,6 +70,32 @@ class FailedBefore:
             del self._failures[key]
 
 
+class _Asked:
+    """A question under way, or its answers. Each who waits has a future of its own, so that one may stop waiting.
+
+    That is what ``asyncio.shield`` is for, at three times the turns of the loop: six for each pack in trouble.
+    """
+
+    def __init__(self, said: Coroutine[Any, Any, tuple[Answer, ...]]) -> None:
+        self.task = asyncio.create_task(said)
+        self.task.add_done_callback(self._tell)
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def answers(self) -> tuple[Answer, ...]:
+        """What is said; raises what the question raised, a cancellation too."""
+        if not self.task.done():
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        return self.task.result()
+
+    def _tell(self, _: asyncio.Task[tuple[Answer, ...]]) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+
 class Lookups:
     """One pass's questions to a fixed set of resolvers."""
 
@@ -78,7 +104,7 @@ class Lookups:
         self._timeout = timeout.total_seconds()
         self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._asked: dict[tuple[str, str], asyncio.Task[tuple[Answer, ...]]] = {}
+        self._asked: dict[tuple[str, str], _Asked] = {}
         self._hearing = [Hearing() for _ in self.resolvers]
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
@@ -95,10 +121,10 @@ class Lookups:
             greetings = (self._greet(one, known) for one, known in zip(self.resolvers, self._hearing, strict=True))
             self._greetings = asyncio.ensure_future(asyncio.gather(*greetings))
         key = (name.rstrip(".").lower(), kind)
-        answers = self._asked.get(key)
-        if answers is None:
-            answers = self._asked[key] = asyncio.create_task(self._said(*key))
-        return answers.result() if answers.done() else await asyncio.shield(answers)
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = _Asked(self._said(*key))
+        return await asked.answers()
 
     async def proven(self, answers: Sequence[Answer]) -> list[Answer]:
         """Those answers that say what is in DNS, and prove it where they say that nothing is there.
@@ -132,7 +158,8 @@ class Lookups:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tasks(self) -> list[asyncio.Future[Any]]:
-        return [*([] if self._greetings is None else [self._greetings]), *self._asked.values()]
+        greetings = [] if self._greetings is None else [self._greetings]
+        return [*greetings, *(asked.task for asked in self._asked.values())]
 
     async def _greet(self, resolver: tuple[str, int], known: Hearing) -> None:
         hello = await self._one(resolver, ".", "NS")

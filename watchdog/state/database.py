@@ -87,7 +87,7 @@ class Database(Protocol):
         """
 
     def aside(self) -> Callable[..., Iterable[Sequence[Any]]] | None:
-        """What is asked in any thread, whatever else is done meanwhile; ``None`` where others may write, too."""
+        """What is asked in any thread, whatever else is done; ``None`` where others write, or it cannot be had."""
 
     def senseless(self, error: Exception) -> StateError:
         """What to say of a value that was read and turns out to make no sense."""

@@ -95,9 +95,14 @@ class SQLite:
         return rows_as_text(columns, where)
 
     def aside(self) -> Aside | None:
-        """A second connection to the file, while this process holds it."""
+        """A second connection to the file, while this process holds it; ``None`` where it cannot be had."""
         if self._aside is None and self._lock is not None and not self._in_memory:
-            self._aside = Aside(self._path, _BUSY, lambda: self._errors(reading=True))
+            try:
+                self._aside = Aside(self._path, _BUSY, lambda: self._errors(reading=True))
+            except StateDamaged:
+                raise
+            except StateError:  # there may be no free descriptor
+                return None
         return self._aside
 
     def senseless(self, error: Exception) -> StateError:

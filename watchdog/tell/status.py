@@ -325,6 +325,8 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
     left = " ".join(filter(None, text.replace("\n", " ").split(" ")))
     if not left:
         return []
+    if len(first) + len(left) <= width:
+        return [first + left]
     left, found, begins = _IN_A_MEASURE.sub(_GLUE, left), [], first
     while len(begins) + len(left) > width:
         end = left.rfind(" ", 0, max(0, width - len(begins)) + 1)

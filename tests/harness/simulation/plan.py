@@ -221,7 +221,7 @@ def config_of(dice, scenario, interval, attention, *, minutely):
         ],
         "schedule": {"interval": _s(interval), "attention_interval": _s(attention)},
         "restart": _restart(dice),
-        "diagnosis": {"enabled": dice.random() < 0.35, "resolvers": ["192.0.2.53"], "timeout": "2s"},
+        "diagnosis": {"enabled": dice.random() < 0.35, "resolvers": ["127.0.0.53"], "timeout": "2s"},
         "alerts": alerts,
         "web": {"listen": ""},
         "config": {"auto_reload": False},  # two looks a minute at the files would be most of what a history costs
