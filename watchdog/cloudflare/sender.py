@@ -68,7 +68,8 @@ class Sender:
         self._clock = clock
         self._observer = observer
         self._headers: list[tuple[bytes, bytes]] = []
-        self._without_body, self._edition = Headers(()), -1
+        self._of_size: dict[int, Headers] = {}  # by the size of the body
+        self._edition = -1
 
     async def send(self, request: ApiRequest[Decoded], reservation: Reservation | None = None) -> Decoded:
         """Send it once, and decode its answer. Raises ``CloudflareError``.
@@ -145,13 +146,15 @@ class Sender:
                 **self.credential.headers(),
             }
             self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-            self._without_body = Headers(self._headers)
+            self._of_size = {0: Headers(self._headers)}
         target = self._base.path + request.path
-        if request.content is None:
-            return Request(request.method, target, self._without_body)
-        size = str(len(request.content)).encode()
-        of_body = [(b"content-type", b"application/json"), (b"content-length", size)]
-        return Request(request.method, target, Headers([*self._headers, *of_body]), request.content)
+        content = request.content or b""
+        of_request = self._of_size.get(len(content))
+        if of_request is None:  # there are as few sizes as kinds of body
+            size = str(len(content)).encode()
+            of_body = [(b"content-type", b"application/json"), (b"content-length", size)]
+            of_request = self._of_size[len(content)] = Headers([*self._headers, *of_body])
+        return Request(request.method, target, of_request, content)
 
     def _read(self, request: ApiRequest[Decoded], status: int, headers: Mapping[str, str], body: bytes) -> Decoded:
         """What the answer holds, with the secret taken out wherever it was repeated."""
