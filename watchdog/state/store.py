@@ -339,9 +339,9 @@ class Store:
         """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""
         with self.writing() as connection:
             if leaving:
-                leases.disappear(connection, fence.instance)
+                leases.disappear(connection, self._clock(), fence.instance)
             else:
-                leases.release(connection, fence)
+                leases.release(connection, self._clock(), fence)
 
     def roll(self) -> Roll:
         """Who holds what, and who is there."""
