@@ -217,9 +217,7 @@ def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
 
 
 @pytest.mark.parametrize("leaving", [False, True])
-def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zones_was_seen_for_long(
-    two, kit, leaving
-):
+def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zones_was_seen_for_long(two, kit, leaving):
     one, _ = two
     fence = take(one, kit, "a")
     known = Remembered(

@@ -197,6 +197,11 @@ class Store:
         with self._asking() as ask:
             yield from survey.plain(ask, ending_by)
 
+    def zone_keys(self) -> list[tuple[str, str]]:
+        """Account and label of every zone."""
+        with self._asking() as ask:
+            return survey.zone_keys(ask)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """How many packs each zone has, by account and label."""
         with self._asking() as ask:
