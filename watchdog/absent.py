@@ -2,9 +2,19 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import ModuleType
 from typing import cast
+
+
+def import_without(name: str, *names: str, instead: Mapping[str, object] | None = None) -> None:
+    """Import a library while ``absent`` holds, so that whoever imports it next has it.
+
+    A version of it that wants more is left as it is: the next import brings it with all that it wants.
+    """
+    with absent(*names, instead=instead), suppress(ImportError, AttributeError, TypeError):
+        import_module(name)
 
 
 @contextmanager

@@ -259,6 +259,13 @@ def test_of_two_that_may_stand_in_its_place_the_deployed_one_does():
         assert replaced(look(known(pack()), *found)) == [("p1", "p8")]
 
 
+def test_one_that_has_just_come_goes_before_a_deployed_one_that_was_there():
+    """It is what a restart made of the old one, whose holder died before it wrote that down."""
+    twin, new = pack("p8"), pack("p9", "validation_timed_out")
+    for found in ((twin, new), (new, twin)):
+        assert replaced(look(known(pack(status="validation_timed_out"), twin), *found)) == [("p1", "p9")]
+
+
 def test_what_was_replaced_once_is_not_told_again():
     assert replaced(look(known(pack(status="deleted"), pack("p9")), pack("p9"))) == []
     assert replaced(look(known(pack(status="deleted"), pack("p9")), pack(status="deleted"), pack("p9"))) == []

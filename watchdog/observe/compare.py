@@ -123,7 +123,10 @@ def _succeed(known: Known, difference: Difference, zone: ZoneRef, listed: dict[s
     the old one went first.
     """
     living = (pack for pack in listed.values() if pack.hosts and pack.status not in GOING_AWAY | UNDEPLOYED)
-    successors = {pack.identity: pack for pack in sorted(living, key=lambda pack: pack.status in DEPLOYED)}
+    # The last of each identity counts. One that has just come goes before one that has been there: it is what a restart
+    # made of the old one, whose attempts are to count on.
+    by_claim = sorted(living, key=lambda pack: (pack.id not in known.packs, pack.status in DEPLOYED))
+    successors = {pack.identity: pack for pack in by_claim}
     mine = [then for then in known.packs.values() if (then.account, then.zone) == zone.key]
     replaced: set[Identity] = set()
     for then in sorted(mine, key=lambda then: (then.pack.status not in GOING_AWAY, then.since), reverse=True):

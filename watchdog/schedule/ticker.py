@@ -9,19 +9,19 @@ from collections.abc import Callable
 from datetime import UTC, timedelta
 from types import SimpleNamespace
 
-from watchdog.absent import absent
+from watchdog.absent import import_without
 
-with absent(
-    instead={  # it looks for plugins in what every installed package says, and has pools of processes: 25 ms
-        "concurrent.futures.process": SimpleNamespace(BrokenProcessPool=None),
-        "importlib.metadata": SimpleNamespace(
-            PackageNotFoundError=None, entry_points=lambda **_: (), version=lambda _: "3.11"
-        ),
-        "multiprocessing": SimpleNamespace(),
-    },
-):
-    from apscheduler.schedulers.asyncio import AsyncIOScheduler
-    from apscheduler.triggers.interval import IntervalTrigger
+_INSTEAD = {  # it looks for plugins in what every installed package says, and has pools of processes: 25 ms
+    "concurrent.futures.process": SimpleNamespace(BrokenProcessPool=None),
+    "importlib.metadata": SimpleNamespace(
+        PackageNotFoundError=None, entry_points=lambda **_: (), version=lambda _: "3.11"
+    ),
+    "multiprocessing": SimpleNamespace(),
+}
+import_without("apscheduler.schedulers.asyncio", instead=_INSTEAD)
+import_without("apscheduler.triggers.interval", instead=_INSTEAD)
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 _JOB = "tick"
 

@@ -14,17 +14,18 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-from watchdog.absent import absent
+from watchdog.absent import absent, import_without
 
-with absent(
+import_without(
+    "structlog",
     *("rich", "better_exceptions"),  # which draw tracebacks, of which none is ever shown here: 50 ms
     instead={  # what is for terminals, or for others: 8 ms
         "structlog.dev": SimpleNamespace(ConsoleRenderer=dict, _has_colors=False, set_exc_info=None),
         "structlog.tracebacks": SimpleNamespace(ExceptionDictTransformer=dict),
         "pickle": SimpleNamespace(PicklingError=TypeError),
     },
-):
-    import structlog
+)
+import structlog
 
 from watchdog.model.clock import Clock
 from watchdog.model.events import EVENTS, Event, EventName, shown

@@ -14,9 +14,10 @@ from types import SimpleNamespace
 
 import msgspec
 
-from watchdog.absent import absent
+from watchdog.absent import import_without
 
-with absent(
+import_without(
+    "prometheus_client",
     instead={  # for servers and pushing of its own: 10 ms
         "http.server": SimpleNamespace(BaseHTTPRequestHandler=object),
         "urllib.request": SimpleNamespace(
@@ -25,17 +26,17 @@ with absent(
         ),
         "wsgiref.simple_server": SimpleNamespace(WSGIRequestHandler=object, WSGIServer=object, make_server=None),
     },
-):
-    from prometheus_client import (
-        CollectorRegistry,
-        Histogram,
-        PlatformCollector,
-        ProcessCollector,
-        disable_created_metrics,
-    )
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-    from prometheus_client.exposition import choose_encoder
-    from prometheus_client.registry import Collector
+)
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
