@@ -58,7 +58,8 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
     """What is not well, and the counts of everything."""
     from watchdog.tell.status import Listed, Overview  # noqa: PLC0415  not for those who print JSON
 
-    found, wanted = store.survey(now + LONGEST_WINDOW), _watched(config)
+    wanted = _watched(config)
+    found = _counted(store, store.survey(now + LONGEST_WINDOW), wanted)
     return Overview(
         inventory=_noteworthy(config, store, found, now, wanted),
         packs=found.packs,
@@ -102,6 +103,16 @@ def _watched(config: "Config") -> Wanted:
         return found or (account, label) in named
 
     return cache(is_watched) if searches else is_watched
+
+
+def _counted(store: "Store | Glance", found: Survey, wanted: Wanted) -> Survey:
+    """The same without what is not wanted in its counts, and in when the last look was."""
+    if all(wanted(*key) for key in store.zone_keys()):
+        return found
+    watched = [zone for zone in store.zones() if wanted(*zone.key)]
+    packs = sum(count for key, count in store.counts().items() if wanted(*key))
+    last_look = max((zone.tried_at for zone in watched if zone.tried_at is not None), default=None)
+    return replace(found, packs=packs, zones=len(watched), last_look=last_look)
 
 
 def _of(snapshot: Snapshot, wanted: Wanted) -> Snapshot:

@@ -67,6 +67,13 @@ def test_a_zone_that_was_taken_out_of_the_configuration_needs_nobody_any_more(co
     assert "stuck.example" in command("events", "-c", config).out
 
 
+def test_zones_and_packs_that_the_configuration_has_no_more_are_not_counted(command, cloudflare, configure):
+    world = cloudflare(zones=FLEET)
+    command("once", "-c", configure(world))
+    left = [{"name": zone.name, "id": zone.id} for zone in world.zones.values() if zone.name != "stuck.example"]
+    assert command("status", "-c", configure(world, zones=left)).out.startswith("3 packs in 2 zones; none needs you")
+
+
 def test_what_discovery_is_to_find_no_more_needs_nobody_either(command, cloudflare, configure):
     world = cloudflare(zones=FLEET)
     account = {"api_token": "simulated-token", "discover": {"include": ["*"]}}

@@ -214,3 +214,24 @@ def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
     one.prune(kit.t0, one.time() - timedelta(minutes=1))
     assert [*one.roll().leases] == ["main"]
     assert [(known.account, known.diagnosis is None) for known in one.load().packs.values()] == [("main", False)]
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zones_was_seen_for_long(two, kit, leaving):
+    one, _ = two
+    fence = take(one, kit, "a")
+    known = Remembered(
+        account="main",
+        zone="main.example",
+        pack=kit.pack("p"),
+        since=kit.t0,
+        seen_at=kit.t0,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
+    one.save(Changes(packs=[known]), kit.now, fence)
+    with one.writing() as connection:
+        connection.execute(sa.update(schema.leases).values(since=1, seen_at=1))
+    one.release(fence, leaving=leaving)
+    one.prune(kit.t0, one.time() - timedelta(minutes=1))
+    assert [*one.roll().leases] == ["main"]
+    assert [*one.load().packs] == [known.pack.key]

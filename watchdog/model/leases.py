@@ -28,7 +28,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """One account's, as it is stored.
 
     ``holder`` is the name of the replica that took it last, ``instance`` its process (empty: it was handed back).
-    ``epoch`` counts the takeovers. ``seen_at`` is when the holder last saw zones of the account.
+    ``epoch`` counts the takeovers. ``since`` is when it was taken, or handed back. ``seen_at`` is when the holder last
+    saw zones of the account.
     """
 
     account: str

@@ -86,6 +86,11 @@ class Glance:
         with _usual():
             return survey.zones(self._ask)
 
+    def zone_keys(self) -> list[tuple[str, str]]:
+        """As ``Store.zone_keys``."""
+        with _usual():
+            return survey.zone_keys(self._ask)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """As ``Store.counts``."""
         with _usual():

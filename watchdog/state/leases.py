@@ -102,9 +102,9 @@ def appear(connection: sa.Connection, now: Now, me: Replica, ttl: timedelta) -> 
         connection.execute(sa.delete(schema.replicas).where(_r.expires < now - micros(FORGET_REPLICAS)))
 
 
-def disappear(connection: sa.Connection, instance: str) -> None:
+def disappear(connection: sa.Connection, now: Now, instance: str) -> None:
     """A replica takes no more leases, and gives up all it has: also one that it took while it was told to stop."""
-    connection.execute(sa.update(schema.leases).where(_l.instance == instance).values(instance="", expires=0))
+    connection.execute(_given_up(now).where(_l.instance == instance))
     connection.execute(sa.delete(schema.replicas).where(_r.instance == instance))
 
 
@@ -161,10 +161,15 @@ def free(connection: sa.Connection, now: Now, accounts: Collection[str], set_by:
     return list(connection.execute(found).scalars())
 
 
-def release(connection: sa.Connection, fence: Fence) -> None:
+def release(connection: sa.Connection, now: Now, fence: Fence) -> None:
     """Give up what is held, for others to take at once."""
     if fence.epochs:
-        connection.execute(sa.update(schema.leases).where(_mine(fence)).values(instance="", expires=0))
+        connection.execute(_given_up(now).where(_mine(fence)))
+
+
+def _given_up(now: Now) -> sa.Update:
+    """It was worked until now, also where it was taken long ago and none of its zones could be seen: see ``forget``."""
+    return sa.update(schema.leases).values(instance="", expires=0, since=now)
 
 
 def forget(connection: sa.Connection, before: datetime) -> list[str]:

@@ -197,6 +197,11 @@ class Store:
         with self._asking() as ask:
             yield from survey.plain(ask, ending_by)
 
+    def zone_keys(self) -> list[tuple[str, str]]:
+        """Account and label of every zone."""
+        with self._asking() as ask:
+            return survey.zone_keys(ask)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """How many packs each zone has, by account and label."""
         with self._asking() as ask:
@@ -339,9 +344,9 @@ class Store:
         """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""
         with self.writing() as connection:
             if leaving:
-                leases.disappear(connection, fence.instance)
+                leases.disappear(connection, self._clock(), fence.instance)
             else:
-                leases.release(connection, fence)
+                leases.release(connection, self._clock(), fence)
 
     def roll(self) -> Roll:
         """Who holds what, and who is there."""

@@ -95,6 +95,11 @@ def zones(ask: Ask) -> list[ZoneMemory]:
     return list(_zones(ask(_ZONES)))
 
 
+def zone_keys(ask: Ask) -> list[tuple[str, str]]:
+    """Account and label of every zone."""
+    return [(account, label) for account, label in ask("SELECT account, label FROM zones")]
+
+
 def counts(ask: Ask) -> dict[tuple[str, str], int]:
     """How many packs each zone has, by account and label."""
     rows = ask("SELECT account, zone, count(*) FROM packs GROUP BY zone_id, account, zone")

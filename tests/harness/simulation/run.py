@@ -291,6 +291,7 @@ class Life:
                     runtime, self.metrics, history.path, {}, ticker=Ticker, sender=HttpSender("test", history.people)
                 )
                 await self.daemon.run()
+            self.settled()  # while the state is open: packs may be on the disk still
         except StateDamaged:
             self.down = RESTART_AFTER
             self.store.set_aside(history.clock.now())
@@ -298,7 +299,6 @@ class Life:
         finally:
             self.mend_the_disk()
             self.store.close()
-        self.settled()
 
     # ── what is done to it ───────────────────────────────────────────────────────────────────────────────────────
 
