@@ -21,9 +21,9 @@ LAST_CHANCE_EVERY = timedelta(minutes=20)
 Three an hour leave two of Let's Encrypt's five failed authorizations to Cloudflare's own checks."""
 
 ANEW_EVERY = timedelta(minutes=12)
-"""How soon it is asked again where an obstacle has gone, or of other tokens: a check may cost a failed authorization, of
-which Let's Encrypt gives one back every 12 minutes. An obstacle may come and go, and a check that fails may itself
-bring other tokens, which Cloudflare places within a minute where it is the DNS."""
+"""How soon it is asked again where an obstacle has gone, or of other tokens: a check may cost a failed authorization,
+and Let's Encrypt gives one back every 12 minutes. An obstacle may come and go, and a check that fails may bring other
+tokens, which Cloudflare places within a minute where it is the DNS."""
 
 UNIVERSAL_EVERY = timedelta(hours=8)
 """How often it is asked to check a universal pack that timed out: three times a day."""
