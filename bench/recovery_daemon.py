@@ -32,7 +32,7 @@ from tests.harness.dns import Responder
 from tests.harness.simulation.environment import START, MachineClock, MortalLoop, Time, TrueClock
 from watchdog.config.load import load
 from watchdog.daemon import new_metrics
-from watchdog.decide.rechecks import same_tokens_at
+from watchdog.decide.rechecks import ANEW_EVERY, same_tokens_at
 from watchdog.diagnose import fetch
 from watchdog.diagnose.fetch import Page
 from watchdog.health import Health
@@ -535,7 +535,7 @@ class Year:
             moments.append(known.since + self.runtime.config.alerts.pending_for)
             moments += [history.last_restart_at + initial] if history.last_restart_at else []
             asked = known.diagnosis.rechecked_at if known.diagnosis else None
-            moments += [same_tokens_at(known.pack, asked)] if asked else []
+            moments += [same_tokens_at(known.pack, asked), asked + ANEW_EVERY] if asked else []
             yield from (self._seconds(at) for at in moments if at is not None)
 
     def _alerts_due(self, pipeline: Pipeline) -> float:

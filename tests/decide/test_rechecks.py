@@ -52,7 +52,7 @@ def test_no_other_pack_is_rechecked_without_a_reason(pack):
     assert not is_due(pack, asked(None), NOW)
 
 
-@pytest.mark.parametrize(("ago", "due"), [(None, True), (HOUR - SECOND, False), (HOUR, True)])
+@pytest.mark.parametrize(("ago", "due"), [(None, True), (HOUR - SECOND, False), (HOUR, True), (-HOUR, True)])
 def test_tokens_that_are_placed_are_rechecked_once_an_hour(ago, due):
     assert is_due(WAITING, asked(ago, PLACED, tokens=fingerprint((TOKEN,))), NOW) == due
 
@@ -79,10 +79,20 @@ def test_no_pack_is_rechecked_whose_method_nobody_names():
     assert not is_due(nameless, asked(None, PLACED), NOW)
 
 
-def test_other_tokens_are_rechecked_at_once_when_they_are_placed_and_never_before():
-    assert is_due(WAITING, asked(SECOND, PLACED, tokens="others"), NOW)
-    assert not is_due(WAITING, asked(SECOND, tokens="others"), NOW)
+def test_other_tokens_are_rechecked_when_they_are_placed_and_never_before():
+    assert is_due(WAITING, asked(12 * MINUTE, PLACED, tokens="others"), NOW)
+    assert not is_due(WAITING, asked(12 * MINUTE, tokens="others"), NOW)
     assert not is_due(WAITING, None, NOW)
+
+
+def test_checks_that_each_fail_and_bring_other_tokens_are_five_an_hour_at_the_most():
+    diagnosis, sent = asked(None, PLACED), []
+    for minute in range(60):
+        now = NOW + minute * MINUTE
+        if is_due(WAITING, diagnosis, now):
+            sent.append(now)
+            diagnosis = Diagnosis(now, (PLACED,), f"those of {now}", now)
+    assert len(sent) == 5
 
 
 def test_nothing_is_rechecked_while_something_certain_is_in_its_way():
@@ -99,4 +109,4 @@ def test_the_tokens_of_pages_count_as_those_of_records_do():
     page = replace(WAITING, validation=Validation("http", http_tokens=(HttpToken("http://a.example/x", "t"),)))
     same = fingerprint(page.validation.every_token)
     other = fingerprint(WAITING.validation.every_token)
-    assert [is_due(page, asked(SECOND, PLACED, tokens=tokens), NOW) for tokens in (same, other)] == [False, True]
+    assert [is_due(page, asked(12 * MINUTE, PLACED, tokens=tokens), NOW) for tokens in (same, other)] == [False, True]

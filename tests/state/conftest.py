@@ -20,6 +20,7 @@ from watchdog.state.memory import Memory
 from watchdog.state.store import Store
 
 OF_EACH_DATABASE = {
+    "test_booked_beside",
     "test_journal",
     "test_store_copies",
     "test_store_intents",

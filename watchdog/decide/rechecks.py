@@ -20,9 +20,10 @@ LAST_CHANCE_EVERY = timedelta(minutes=20)
 """The same in the last hours of a renewal: an authority that comes back then must be asked before the window closes.
 Three an hour leave two of Let's Encrypt's five failed authorizations to Cloudflare's own checks."""
 
-MENDED_EVERY = timedelta(minutes=12)
-"""How soon it is asked again of the same tokens where an obstacle has gone: each check may cost a failed authorization,
-of which Let's Encrypt gives one back every 12 minutes, and an obstacle may come and go."""
+ANEW_EVERY = timedelta(minutes=12)
+"""How soon it is asked again where an obstacle has gone, or of other tokens: a check may cost a failed authorization,
+and Let's Encrypt gives one back every 12 minutes. An obstacle may come and go, and a check that fails may bring other
+tokens, which Cloudflare places within a minute where it is the DNS."""
 
 UNIVERSAL_EVERY = timedelta(hours=8)
 """How often it is asked to check a universal pack that timed out: three times a day."""
@@ -47,9 +48,8 @@ def is_due(pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> bool:
         return False
     if last is None:
         return True
-    if not diagnosis.tokens:  # whatever was asked before, something was in the way
-        return now >= last + MENDED_EVERY
-    return diagnosis.tokens != fingerprint(pack.validation.every_token) or now >= same_tokens_at(pack, last)
+    same = diagnosis.tokens == fingerprint(pack.validation.every_token)  # none are noted where something was in the way
+    return not last <= now < (same_tokens_at(pack, last) if same else last + ANEW_EVERY)
 
 
 def same_tokens_at(pack: Pack, last: datetime) -> datetime:

@@ -81,6 +81,7 @@ class Memory:
         self._silences_told: tuple[Silence, ...] = ()
         self._set_at = Anchor(NEVER, 0.0, "")  # when the clock was last set
         self.booked: dict[str, list[tuple[float, int]]] = {}  # by account: until when, and how many requests
+        self._unwritten: dict[str, list[tuple[float, int]]] = {}  # those of these that only this process knows
         self.booked_elsewhere: set[str] = set()  # the accounts of which others have booked, until somebody heeds that
 
     # ── the disk and the clock ───────────────────────────────────────────────────────────────────────────────────
@@ -152,6 +153,8 @@ class Memory:
         for account, until, requests in booked:
             if accounts is None or account in accounts:
                 self.booked.setdefault(account, []).append((until - ahead, requests))
+        for account in accounts or ():  # it was this process's before, perhaps
+            self.booked.setdefault(account, []).extend(self._unwritten.get(account, ()))
         if accounts is not None:
             intents = [(number, intent) for number, intent in intents if intent.account in accounts]
             restarts = [(account, at) for account, at in restarts if account in accounts]
@@ -207,7 +210,7 @@ class Memory:
     def _count(self, booked: Iterable[Booked], now: Anchor) -> None:
         """Note what was booked in all, as a command beside this process books as well.
 
-        Where bookings are by the database's clock, one's own are not told apart from others; all of those are stored.
+        Where bookings are by the database's clock, one's own are not told apart from others, but for those unwritten.
         """
         found: dict[str, Counter[tuple[float, int]]] = {}
         for account, until, requests in booked:
@@ -216,8 +219,9 @@ class Memory:
         for account, all_there_are in found.items():
             mine = Counter(self.booked.get(account, ()))
             if all_there_are - mine:
-                unwritten = Counter() if self._store.shared else mine
-                self.booked[account] = sorted((all_there_are | unwritten).elements())
+                unwritten = Counter(self._unwritten.get(account, ()))
+                union = all_there_are + unwritten if self._store.shared else all_there_are | mine
+                self.booked[account] = sorted(union.elements())
                 self.booked_elsewhere.add(account)
 
     async def follow_silences(self, now: datetime) -> list[Event]:
@@ -245,12 +249,18 @@ class Memory:
 
         If that cannot be written, which makes this False, this process counts all the same.
         """
-        kept = [booking for booking in self.booked.get(account, ()) if booking[0] >= forget_before]
-        self.booked[account] = [*kept, (until, requests)]  # a reload may take the account away, and bring it again
+        for known in (self.booked, self._unwritten):
+            if account in known:
+                known[account] = [booking for booking in known[account] if booking[0] >= forget_before]
+        # A reload may take the account away, and bring it again.
+        self.booked.setdefault(account, []).append((until, requests))
         boot, ahead, fence = self._boot(self.writer.moment), self._ahead(self.writer.moment), self.writer.fence(account)
-        return await self.writer.attempt(
+        written = await self.writer.attempt(
             lambda: self._store.book(account, boot, until + ahead, requests, forget_before + ahead, fence)
         )
+        if not written:
+            self._unwritten.setdefault(account, []).append((until, requests))
+        return written
 
     # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────
 
