@@ -57,3 +57,29 @@ async def test_a_delegation_id_that_may_not_be_read_is_none():
     sky, facts = Sky({"zones": [{"name": "example.com"}]}), Facts()
     sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
     assert await facts.delegation(REF, sky.client) == ""
+
+
+@in_simulated_time
+async def test_a_delegation_id_that_may_not_be_read_is_asked_for_again_with_the_facts_and_not_before():
+    sky, facts = Sky({"zones": [{"name": "example.com"}]}), Facts()
+    await facts.of(REF, sky.client, sky.clock.now())
+    sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
+    await facts.delegation(REF, sky.client)
+    asked = len(sky.asked)
+    assert await facts.delegation(REF, sky.client) == ""
+    assert len(sky.asked) == asked
+    sky.world.faults.clear()
+    await sky.clock.sleep(KEPT_FOR)
+    await facts.of(REF, sky.client, sky.clock.now())
+    assert await facts.delegation(REF, sky.client)
+
+
+@in_simulated_time
+async def test_a_delegation_id_that_was_read_stands_where_it_cannot_be_read_anew():
+    sky, facts = Sky({"zones": [{"name": "example.com"}]}), Facts()
+    await facts.of(REF, sky.client, sky.clock.now())
+    label = await facts.delegation(REF, sky.client)
+    await sky.clock.sleep(KEPT_FOR)
+    assert (await facts.of(REF, sky.client, sky.clock.now())).delegation == ""
+    sky.world.add_fault(Fault(kind="json_error", status=400, code=7003))
+    assert await facts.delegation(REF, sky.client) == label

@@ -24,6 +24,8 @@ class _Asked(NamedTuple):
     at: datetime
     facts: ZoneFacts
     read_at: datetime
+    delegation: str = ""  # as it was last read, for a zone keeps its own
+    delegation_asked: bool = False
 
 
 class Facts:
@@ -37,7 +39,8 @@ class Facts:
         before = self._known.get(zone.id)
         if before is None or not before.at <= now < before.at + KEPT_FOR:
             try:
-                asked = _Asked(now, await client.zone_facts(zone.id, zone.label), now)
+                last = before.delegation if before is not None else ""
+                asked = _Asked(now, await client.zone_facts(zone.id, zone.label), now, last)
             except CloudflareError:
                 stands = before is not None and before.read_at <= now < before.read_at + BELIEVED_FOR
                 asked = before._replace(at=now) if before is not None and stands else _Asked(now, NOTHING_KNOWN, now)
@@ -47,13 +50,19 @@ class Facts:
         return before.facts
 
     async def delegation(self, zone: ZoneRef, client: Client) -> str:
-        """The delegation id of a zone whose facts came without; empty where it has none, or that may not be read."""
+        """The delegation id of a zone whose facts came without; empty where it has none, or that may not be read.
+
+        Either way it is asked for again only after the facts were.
+        """
+        if (known := self._known.get(zone.id)) is not None and known.delegation_asked:
+            return known.facts.delegation
         try:
             label = await client.delegation_id(zone.id)
         except CloudflareError:
-            return ""
+            label = known.delegation if known is not None else ""
         if (known := self._known.get(zone.id)) is not None:
-            self._known[zone.id] = known._replace(facts=replace(known.facts, delegation=label))
+            facts = replace(known.facts, delegation=label)
+            self._known[zone.id] = known._replace(facts=facts, delegation=label, delegation_asked=True)
         return label
 
     def _forget(self, now: datetime) -> None:
