@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from tests.harness.simulation import plan, plan_of_several
 from tests.harness.simulation.deployment import Replicas, play
 from tests.harness.simulation.invariants import Broken
+from tests.harness.simulation.laws_of_several import LeaseRow
 from watchdog import keeper
 from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
@@ -103,6 +104,30 @@ LONG = {"turns": 0, "lasts": 200.0, "asleep": False}
 def test_replicas_that_are_stopped_in_the_middle_of_a_restart_keep_the_laws(tmp_path):
     stopped = [*again_and_again("pause at a read", **LONG), *again_and_again("pause at an intent", **LONG)]
     assert broken_by(tmp_path, *stopped) == ""
+
+
+def test_a_process_killed_while_its_machine_slept_leaves_no_gap_in_the_clock_of_the_next(tmp_path):
+    asleep = plan.Happening(100.0, "pause", {"replica": 0, "turns": 0, "lasts": 600.0, "asleep": True})
+    killed = plan.Happening(100.0, "kill", {"replica": 0, "turns": 0, "down": 1})
+    history = small(tmp_path, asleep, killed).live()
+    assert (history.tally["pauses"], history.tally["kills"]) == (1, 1)
+    assert history.machines[0].slept == 0.0
+
+
+def test_an_account_held_between_two_looks_was_not_left_alone(tmp_path):
+    history, free, other = small(tmp_path), LeaseRow("main", "", 1, 0), LeaseRow("other", "two", 1, 9)
+    laws, leases_then = history.laws, {"main": free, "other": other}
+    laws.able({0, 1}, blind=False)
+    laws.look_at(leases_then, 1)
+    history.time.seconds += 40.0
+    laws.leased(1, free, LeaseRow("main", "one", 2, 9), 1)
+    laws.look_at(leases_then, 1)
+    history.time.seconds += 40.0
+    laws.look_at(leases_then, 1)
+    assert history.time.broken is None
+    history.time.seconds += 3.0
+    laws.look_at(leases_then, 1)
+    assert str(history.time.broken).startswith("nobody took the lease of main for 43 s")
 
 
 def test_one_that_does_not_look_at_its_deadline_before_a_patch_leaves_is_noticed(tmp_path, monkeypatch):

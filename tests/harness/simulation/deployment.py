@@ -411,6 +411,8 @@ class Process:
         history.noted()
 
         def go_on():
+            if self.loop not in history.turns.stopped:  # it was killed meanwhile: the next one's clock knows no gap
+                return
             if asleep:
                 self.machine.slept += history.time.seconds - began
             history.turns.stopped.discard(self.loop)

@@ -119,6 +119,7 @@ class LawsOfSeveral(Laws):
         self.trace.append(f"{self._time.seconds:.3f} {life} lease {after}")
         if after is not None and after.instance:
             self.instances.setdefault(after.instance, life)
+            self._unheld.pop(after.account, None)  # also where it is given back before anybody looks again
         if before is None or after is None:
             return
         if after.epoch < before.epoch:
