@@ -83,7 +83,7 @@ class Writer:
             self.changes, self.afresh = changes, True
 
     def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
-        """What is of these accounts is not to be written any more, as ``Changes.drop`` has it: it is somebody else's."""
+        """What is of these accounts is somebody else's, and not to be written any more: as ``Changes.drop`` has it."""
         self.changes.drop(accounts, zones, keys)
         self._dropped.append((accounts, zones, keys))  # something may be on its way
 
