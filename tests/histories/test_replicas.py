@@ -3,6 +3,7 @@
 
 import math
 from collections import Counter
+from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
@@ -15,6 +16,7 @@ from tests.harness.simulation.laws_of_several import LeaseRow
 from watchdog import keeper
 from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
+from watchdog.decide.backoff import Backoff
 from watchdog.handover import Handover
 from watchdog.health import Health
 from watchdog.keeper import Keeper
@@ -253,6 +255,19 @@ def test_a_database_clock_that_nobody_heeds_is_noticed(tmp_path, monkeypatch):
     set_ = [plan.Happening(1207.0, "database clock", {"by": 3 * plan.HOUR})]
     killed = plan.Happening(1208.0, "kill", {"replica": 0, "turns": 0, "down": 200.0})
     assert "within an hour" in broken_by(tmp_path, *set_, killed, restart={"max_per_hour": 2})
+
+
+FORWARD = plan.Happening(110.0, "database clock", {"by": 100.0})
+AWAY = [plan.Happening(100.0, "stop", {"replica": each, "down": 60.0}) for each in (0, 1)]
+
+
+def test_a_database_clock_set_forward_while_no_replica_lives_may_shorten_a_wait_by_as_much(tmp_path):
+    assert broken_by(tmp_path, FORWARD, *AWAY) == ""
+
+
+def test_a_wait_that_is_shorter_than_such_a_clock_was_set_forward_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Backoff, "drawn", lambda *_: timedelta(seconds=350))
+    assert "400 s are allowed" in broken_by(tmp_path, FORWARD, *AWAY)
 
 
 def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, monkeypatch):

@@ -423,6 +423,32 @@ async def test_what_is_written_while_the_state_is_read_anew_is_not_forgotten(min
 
 
 @in_simulated_time
+async def test_a_write_that_fails_once_its_account_went_leaves_nothing_to_forget_of_what_another_works(mind, kit):
+    async with mind() as memory:
+        look(memory, STUCK)
+        await restarted(memory)
+        await memory.writer.flush()
+        look(memory, replace(STUCK, id="p2"))  # what the restart made of it
+        free = asyncio.Event()
+
+        async def held(work):
+            await free.wait()
+            return await work()
+
+        asyncio.get_running_loop().gate = held
+        writing = asyncio.create_task(memory.writer.flush())
+        await asyncio.sleep(1)
+        memory.release(["main"])
+        with kit.no_room():
+            free.set()
+            await writing
+        assert memory.writer.error
+        await memory.writer.flush()
+    async with mind() as memory:
+        assert memory.history(STUCK).attempts == 1
+
+
+@in_simulated_time
 async def test_a_clock_that_is_set_between_the_plan_of_a_restart_and_its_intent_moves_both(mind, kit):
     async with mind() as memory:
         await restarted(memory)

@@ -89,15 +89,18 @@ class Changes(msgspec.Struct, kw_only=True):
         owners = {zone.account for zone in self.zones} | {each.account for each in self.packs}
         return frozenset(owners | {line.account for line in self.journal})
 
-    def drop(self, accounts: Collection[str], keys: set[PackKey]) -> None:
-        """Forget what is of some accounts, whose packs have these ``keys``: somebody else writes it now."""
+    def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
+        """Forget what is of some accounts, who alone have the ``zones``, and these ``keys`` elsewhere: others write it.
+
+        Whole zones, as a pack that lives on under another id is known here only by what is to be forgotten of it.
+        """
         self.zones = [zone for zone in self.zones if zone.account not in accounts]
         self.packs = [each for each in self.packs if each.account not in accounts]
         self.journal = [line for line in self.journal if line.account not in accounts]
-        self.forgotten = [key for key in self.forgotten if key not in keys]
-        for key in keys:
-            self.histories.pop(key, None)
-            self.diagnoses.pop(key, None)
+        self.forgotten = [key for key in self.forgotten if key[0] not in zones and key not in keys]
+        for noted in (self.histories, self.diagnoses):
+            for key in [key for key in noted if key[0] in zones or key in keys]:
+                del noted[key]
 
     def merge(self, newer: "Changes") -> None:
         """Add what changed later. Of what changed twice the later stands: a full disk must not fill the memory."""

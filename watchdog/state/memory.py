@@ -111,8 +111,8 @@ class Memory:
         kept = {key: zone for key, zone in self.zones.items() if zone.account not in accounts}
         zones = {zone.id for zone in self.zones.values() if zone.account in accounts} | {zone for zone, _ in theirs}
         zones -= {zone.id for zone in kept.values()}
-        keys = {key for key in (*self._histories, *self.writer.changes.histories) if key[0] in zones}.union(theirs)
-        self.writer.drop(accounts, keys)
+        keys = {key for key in self._histories if key[0] in zones}.union(theirs)
+        self.writer.drop(accounts, zones, keys)
         for account in accounts:
             self.booked.pop(account, None)
         self.zones = kept

@@ -38,7 +38,7 @@ class Writer:
         """``worker`` has one thread, and every use of ``store`` goes through it."""
         self._store = store
         self._tenure = tenure
-        self._dropped: list[tuple[Collection[str], set[PackKey]]] = []
+        self._dropped: list[tuple[Collection[str], Collection[str], Collection[PackKey]]] = []
         self._worker = worker
         self.changes = Changes()
         self.afresh = False  # a history in ``changes`` has fewer attempts than the stored one
@@ -77,15 +77,15 @@ class Writer:
         self._dropped = []
         if not await self.attempt(lambda: self._store.save(changes, moment, fence)):
             changes.histories = shifted(changes.histories, self.moment.step_since(moment))
-            for accounts, keys in self._dropped:
-                changes.drop(accounts, keys)
+            for dropped in self._dropped:
+                changes.drop(*dropped)
             changes.merge(self.changes)
             self.changes, self.afresh = changes, True
 
-    def drop(self, accounts: Collection[str], keys: set[PackKey]) -> None:
-        """What is of these accounts is not to be written any more: it is somebody else's."""
-        self.changes.drop(accounts, keys)
-        self._dropped.append((accounts, keys))  # something may be on its way
+    def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
+        """What is of these accounts is somebody else's, and not to be written any more: as ``Changes.drop`` has it."""
+        self.changes.drop(accounts, zones, keys)
+        self._dropped.append((accounts, zones, keys))  # something may be on its way
 
     async def attempt(self, write: Callable[[], object]) -> bool:
         """Write to the disk; False where it does not take it, and ``error`` says why.

@@ -92,7 +92,8 @@ class Replicas(Surroundings):
         self.server.wrong = timedelta(seconds=deployment.wrong[-1])
         self._lives = {}  # machine: the last process there
         self._beating = {}  # machine: since when its replica can say what it runs
-        self._database_clock_set_at = self._compared = -math.inf
+        self._compared = -math.inf
+        self._database_clock_set = -math.inf, 0.0  # when last, and by how much
         self.machines = [
             Machine(number, wrong, Way(self.dice), self.config) for number, wrong in enumerate(deployment.wrong[:-1])
         ]
@@ -128,8 +129,8 @@ class Replicas(Surroundings):
 
     def _start(self, machine):
         if machine.process is None:
-            if self.time.seconds < self._database_clock_set_at + self.deployment.lease:  # it may begin another era
-                self.laws.database_clock_set_unseen()
+            if self.time.seconds < self._database_clock_set[0] + self.deployment.lease:  # it may begin another era
+                self.laws.database_clock_set_unseen(*self._database_clock_set)
             self.lives += 1
             self.tally["lives"] += 1
             machine.process = Process(self, machine)
@@ -271,9 +272,9 @@ class Replicas(Surroundings):
 
     def _database_clock(self, by):
         self.server.wrong += plan.delta(by)
-        self._database_clock_set_at = self.time.seconds
+        self._database_clock_set = self.time.seconds, by
         if self.server.trouble or self.server.full or not any(each.able for each in self.machines):
-            self.laws.database_clock_set_unseen()
+            self.laws.database_clock_set_unseen(*self._database_clock_set)
 
     def _differing(self, replica, restart, share, lasts):
         machine = self.machines[replica]

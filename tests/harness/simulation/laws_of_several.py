@@ -51,7 +51,7 @@ class LawsOfSeveral(Laws):
         self.instances = {}  # the name of a process in the leases: its life
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
-        self._unseen_at = -1.0  # when the database's clock was set last with nobody there who could notice
+        self._unseen = {}  # when the database's clock was set with nobody who could notice: when that ended, how far
         self.doubles = Counter()  # account: things that two processes told
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
@@ -84,14 +84,21 @@ class LawsOfSeveral(Laws):
         """A process may be stopped between the two, or the database be slow."""
         return JUST_BEFORE + FRESH
 
-    def database_clock_set_unseen(self):
-        """Nobody could notice: what was sent before counts as longer ago, or less long (docs/reliability.md)."""
-        self._unseen_at = self._time.seconds
+    def database_clock_set_unseen(self, at, by):
+        """It was set at ``at`` by so many seconds, and nobody could notice until now.
+
+        What was sent until now counts as longer ago by as much, or less long (docs/reliability.md).
+        """
+        self._unseen[at] = self._time.seconds, by
         for window in self._windows.values():
             window.clear()
 
     def _counts_for_the_hour(self, patch):
-        return super()._counts_for_the_hour(patch) and patch.at > self._unseen_at
+        return super()._counts_for_the_hour(patch) and all(patch.at > until for until, _ in self._unseen.values())
+
+    def _passed_unseen(self, patch):
+        """Only what the clock was set forward: set back, it makes waits longer."""
+        return sum(by for until, by in self._unseen.values() if by > 0 and patch.at <= until)
 
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
