@@ -21,13 +21,15 @@ from watchdog.deciding import decided
 from watchdog.ledger import Ledger
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis, obstacle
-from watchdog.model.observation import Observation, Seen, Unseen
+from watchdog.model.observation import Known, Observation, Seen, Unseen
 from watchdog.model.packs import PENDING_VALIDATION, Pack, ZoneRef
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.renewal import PRESSING, renewal
 from watchdog.model.text import defect
 from watchdog.observe import poll
+from watchdog.observe.compare import compare
 from watchdog.restarting import Restarting
+from watchdog.state.database import StateError
 
 _status = attrgetter("status")
 
@@ -99,8 +101,11 @@ class Cycle:
         return observation
 
     def lose(self, zone: ZoneRef, surprise: Exception) -> None:
-        """Something in this program failed with a zone: record that as why it could not be seen."""
-        self.ledger.remember(Unseen(zone, Reason.UNSEEN, defect(surprise)))
+        """Something in this program, or its disk, failed with a zone: record that as why it could not be seen."""
+        error = str(surprise) if isinstance(surprise, StateError) else defect(surprise)
+        known = Known(self.components.memory.zone(zone), {}, {})  # not its packs: to read them may be what failed
+        self.ledger.keep(compare(known, Unseen(zone, Reason.UNSEEN, error), self.ledger.now()))
+        self.ledger.report.unseen += 1
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -305,9 +305,11 @@ class Daemon:
             keeper.saw(self.health.seeing(found))
             heartbeat = self.health.all_seen()
         await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
-        if self._listener is not None and not self._prepared:
+        if not self._prepared:
             self._prepared = True
-            await asyncio.to_thread(prepare)
+            if self._listener is not None:
+                await asyncio.to_thread(prepare)
+            await asyncio.to_thread(components.memory.read_ahead)
         if writer.error != self._state_error:
             self._state_error = writer.error
             if self._state_error:

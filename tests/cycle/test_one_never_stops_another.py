@@ -314,3 +314,17 @@ async def test_a_pass_lasts_until_what_came_during_it_is_seen(start):
         fleet.passes.enrol()
         fleet.passes.begin_parts()
         assert (await under_way).seconds == pytest.approx(21, abs=1)
+
+
+@in_simulated_time
+async def test_a_zone_whose_packs_the_disk_does_not_give_is_told_and_looked_at_again(start):
+    zones = {"a.example": CALM}
+    async with start(zones) as fleet:
+        await fleet.watch(minutes=1)
+    async with start(zones, world=fleet.world) as again:
+        again.store._database._aside._raw.close()  # noqa: SLF001 - as a disk that gives nothing any more
+        await again.watch(minutes=16)
+        (known,) = again.runtime.components.memory.zones.values()
+        assert known.error.startswith("the state ")
+        assert len(again.events("zone_unseen", "a.example")) == 1
+        assert len(again.asked("GET")) > 1

@@ -235,3 +235,19 @@ def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zon
     one.prune(kit.t0, one.time() - timedelta(minutes=1))
     assert [*one.roll().leases] == ["main"]
     assert [*one.load().packs] == [known.pack.key]
+
+
+def test_packs_of_an_account_that_no_replica_has_worked_yet_are_kept_though_a_command_made_its_lease(two, kit):
+    one, _ = two
+    known = Remembered(
+        account="main",
+        zone="main.example",
+        pack=kit.pack("p"),
+        since=kit.t0,
+        seen_at=kit.t0,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
+    one.save(Changes(packs=[known]), kit.now)  # as ``state copy`` does
+    Store(one._database).intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)  # noqa: SLF001
+    one.prune(kit.t0, one.time() - timedelta(minutes=1))
+    assert [*one.load().packs] == [known.pack.key]

@@ -229,3 +229,16 @@ async def test_packs_that_cannot_be_read_any_more_are_not_taken_for_unknown(mind
         with pytest.raises(StateDamaged):
             memory.of(ZoneRef("main", "well.example", known.pack.zone_id))
         assert isinstance(memory._store.damage, StateDamaged)  # noqa: SLF001 - for which the daemon ends
+
+
+@in_simulated_time
+async def test_what_was_read_ahead_needs_no_disk_any_more(mind, path, url, kit):
+    (known,) = of("well.example", WELL)
+    with kit.opened(url) as store:
+        store.save(Changes(zones=[zone("well.example")], packs=[known]), kit.now)
+    async with mind(whole=False) as memory:
+        memory.read_ahead()
+        with sqlite3.connect(path) as other:
+            other.execute("DROP TABLE packs")
+        other.close()
+        assert memory.of(ZoneRef("main", "well.example", known.pack.zone_id)).packs == {known.pack.id: known}

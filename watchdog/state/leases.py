@@ -175,10 +175,12 @@ def _given_up(now: Now) -> sa.Update:
 def forget(connection: sa.Connection, before: datetime) -> list[str]:
     """Forget the leases of accounts that nobody has worked since then; gives those. One that comes back has a new one.
 
-    Who takes one over at this moment is waited for, and keeps it.
+    One that was never worked is none of those: a command beside the replicas may have just made its lease. Who takes
+    one over at this moment is waited for, and keeps it.
     """
     at = to_micros(before)
-    idle = sa.and_(_l.expires < at, _l.since < at, sa.func.coalesce(_l.seen_at, 0) < at, _l.account != WATCHDOG)
+    worked = sa.and_(_l.since > 0, _l.account != WATCHDOG)
+    idle = sa.and_(worked, _l.expires < at, _l.since < at, sa.func.coalesce(_l.seen_at, 0) < at)
     return list(connection.execute(sa.delete(schema.leases).where(idle).returning(_l.account)).scalars())
 
 

@@ -8,6 +8,7 @@ disk. What a look changes comes as a ``Difference`` (``observe.compare``), what 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -366,6 +367,15 @@ class Memory:
         except SENSELESS as error:
             self.writer.error = str(self._store.found_senseless(error))
             return {}
+
+    def read_ahead(self) -> None:
+        """Read what was left on the disk, so that a disk that fails or hangs later is no matter; in any thread.
+
+        Of a zone that cannot be read the look tells.
+        """
+        for unread in list(self._unread.values()):
+            with suppress(StateError):
+                self._values(unread)
 
     def pinned(self, zone: ZoneRef) -> dict[str, Identity]:
         """What the packs are that the configuration names by their ids, as far as they were ever seen."""
