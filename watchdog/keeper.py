@@ -20,6 +20,7 @@ from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.model.text import defect
 from watchdog.schedule.spread import share
+from watchdog.schedule.untaken import Untaken
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
 
@@ -39,7 +40,6 @@ MARGIN = 10
 
 PATIENCE = timedelta(seconds=20)
 """How long an account that is to be handed over may take to finish what is under way."""
-
 
 LEAVING = timedelta(seconds=5)
 """How long a stop waits for the database, so that others take over at once."""
@@ -111,6 +111,7 @@ class Keeper:
         self._ready: set[str] = set()
         self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
+        self._untaken = Untaken(ttl.total_seconds())
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating = asyncio.Lock()
@@ -185,7 +186,8 @@ class Keeper:
             if not self._leaving:
                 wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
                 for account in sorted(wanted.give & self._ready):
-                    self._start(self._give(account))
+                    if account not in self.me.accounts or not self._untaken.stays(account, before):
+                        self._start(self._give(account))
                 await self._take(wanted.take - self._leases.keys())
 
     async def leave(self) -> None:
@@ -244,6 +246,7 @@ class Keeper:
         ]
         for lease in leases:
             self._leases[lease.account], self._until[lease.account] = lease, until
+            self._untaken.took(lease.account, lease.epoch, before)
         if leases:
             self._start(self._take_in(leases))
 
@@ -266,6 +269,8 @@ class Keeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.attendant.finish(account)
+        if (lease := self._leases.get(account)) is not None:
+            self._untaken.gave(account, lease.epoch)
         await self._give_back(account)
 
     async def _give_back(self, account: str) -> None:

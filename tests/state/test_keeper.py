@@ -1,11 +1,13 @@
 """What a keeper allows and when: no lease is trusted for longer than it surely lasts, whatever the database does."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.keeper import MARGIN, Keeper
 from watchdog.model.leases import WATCHDOG, Lease, Replica, Roll
 from watchdog.state.database import StateError
@@ -80,9 +82,9 @@ class Attendant:
 
 
 class Kept:
-    def __init__(self):
+    def __init__(self, database=Database):
         self.clock, self.attendant = Clock(), Attendant()
-        self.database = Database(self.clock)
+        self.database = database(self.clock)
         me = Replica(instance="a-1", name="a", expires=T0, since=T0, accounts=("main",))
         self.keeper = Keeper(self.database, ThreadPoolExecutor(1), self.clock, me, TTL)
         self.keeper.attendant = self.attendant
@@ -191,3 +193,74 @@ async def test_who_leaves_gives_everything_up_also_when_the_database_is_away(kep
     await kept.keeper.leave()
     assert not kept.keeper.may_send("main")
     assert {("given", "main"), ("given", WATCHDOG)} <= set(kept.attendant.seen)
+
+
+class Beside(Database):
+    """Another replica is there, too: while it is ``heard`` it is to have one of two accounts. It never takes any."""
+
+    heard = False
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.epochs = Counter()
+
+    def beat(self, me, ttl, fence, seen, monotonic):
+        roll, renewed = super().beat(me, ttl, fence, seen, monotonic)
+        if self.heard:
+            roll.replicas["b-1"] = replace(roll.replicas[me.instance], instance="b-1", name="b")
+        return roll, renewed
+
+    def claim(self, _me, _ttl, accounts):
+        self.epochs.update(accounts)
+        return {account: self.epochs[account] for account in accounts}
+
+
+@pytest.fixture
+def beside():
+    kept = Kept(Beside)
+    yield kept
+    kept.keeper.close()
+
+
+async def untaken(beside):
+    """It was given an account, and was not heard of any more; then this replica had that back."""
+    beside.keeper.me = replace(beside.keeper.me, accounts=("main", "other"))
+    for heard in (False, True, False):
+        beside.database.heard = heard
+        await beside.beat(3.0)
+    assert [what for what in beside.attendant.seen if what[0] == "given"] == [("given", "main")]
+    assert beside.keeper.holds("main")
+    beside.database.heard = True
+
+
+@in_simulated_time
+async def test_what_was_given_and_nobody_took_is_not_given_again_for_ten_leases(beside):
+    await untaken(beside)
+    for _ in range(99):
+        await beside.beat(3.0)
+        assert beside.keeper.holds("main")
+    await beside.beat(3.0)
+    assert not beside.keeper.holds("main")
+
+
+@in_simulated_time
+async def test_what_nobody_took_and_has_left_the_configuration_is_given_away_at_once(beside):
+    await untaken(beside)
+    beside.keeper.me = replace(beside.keeper.me, accounts=("other",))
+    await beside.beat(3.0)
+    assert not beside.keeper.holds("main")
+
+
+@in_simulated_time
+async def test_what_another_took_since_it_was_given_may_be_given_again_at_once(beside):
+    await untaken(beside)
+    beside.clock.seconds += 300.0
+    await beside.beat()
+    assert not beside.keeper.holds("main")
+    beside.database.epochs["main"] += 1  # the other one's
+    beside.database.heard = False
+    await beside.beat(3.0)
+    assert beside.keeper.holds("main")
+    beside.database.heard = True
+    await beside.beat(3.0)
+    assert not beside.keeper.holds("main")
