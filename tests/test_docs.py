@@ -201,9 +201,16 @@ def anchors(path):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(
-    "path", [*PAGES, *sorted((ROOT / "docs" / "runbooks").glob("*.md"))], ids=lambda path: path.name
-)
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", [*PAGES, *RUNBOOKS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_prose_wraps_at_100_columns(path):
+    prose = re.sub(r"(?ms)^ *```.*?^ *```", "", path.read_text())
+    assert [line for line in prose.splitlines() if len(line) > 100 and not line.lstrip().startswith("|")] == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, *RUNBOOKS], ids=lambda path: path.name)
 def test_links_within_the_source_lead_somewhere(path):
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text()):
         name, _, anchor = link.partition("#")
