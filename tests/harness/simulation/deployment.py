@@ -151,6 +151,7 @@ class Replicas(Surroundings):
         for number in self._beating.keys() - {each.number for each in self.machines if each.beats}:
             self.laws.gone(self._lives[number], self.server.leases())
         self._beating = {each: self._beating.get(each, self.time.seconds) for each in beats}
+        self.laws.can_write({each.process.number for each in there if each.process is not None and not each.way.cut})
         able = {each.number for each in there if each.able}
         self.laws.able(able, any(each.unreachable or each.way.slow for each in self.machines))
 

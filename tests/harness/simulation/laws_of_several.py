@@ -6,9 +6,11 @@ few seconds of simulated time.
 
 import json
 import math
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
@@ -52,7 +54,9 @@ class LawsOfSeveral(Laws):
         self.taken = Counter()  # account: how often somebody took its lease
         self.intents = 0
         self._unseen = {}  # when the database's clock was set with nobody who could notice: when that ended, how far
-        self.doubles = Counter()  # account: things that two processes told
+        self.doubles = Counter()  # account: messages with what another process had told and could write down
+        self._again = Counter()  # (account, fingerprint): how often a process told what another had told
+        self._writing = [(0.0, frozenset())]  # since when: the lives that the database takes something from
         schedule = deployment.fate.config["schedule"]
         self._interval, self._attention = (plan.seconds(schedule[key]) for key in ("interval", "attention_interval"))
         self._able_since = {}  # machine: since when its replica can do all it is there for
@@ -204,21 +208,32 @@ class LawsOfSeveral(Laws):
 
     # ── told once ────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def can_write(self, lives):
+        """From now on the database takes what these write, and of no other."""
+        self._writing.append((self._time.seconds, frozenset(lives)))
+
     def told(self, people):
-        """What the people of the webhook were told, and by whom: the same thing by two only where a lease changed."""
-        last = {}  # fingerprint: kind, life, message
-        for (_, host, _, body), life in zip(people.got, people.senders, strict=True):
+        """What the people of the webhook were told, and by whom: the same thing by two only where a lease changed.
+
+        A message counts once, however many alerts are in it. Who could write nothing down leaves its heir to tell all
+        of it again, in as many messages as that takes: then each thing counts by itself.
+        """
+        last = {}  # fingerprint: kind, life, whether that could write it down
+        for (at, host, _, body), life in zip(people.got, people.senders, strict=True):
             if host != plan.HOOK or not body:
                 continue
-            message, doubled = json.loads(body), set[str]()
-            for alert in message["alerts"]:
-                name, kind = alert["fingerprint"], alert["kind"]
+            doubled = set[str]()
+            _, writing = self._writing[bisect_right(self._writing, at, key=itemgetter(0)) - 1]
+            for alert in json.loads(body)["alerts"]:
+                name, kind, account = alert["fingerprint"], alert["kind"], alert["account"] or ""
                 before = last.get(name)
-                last[name] = kind, life, message["id"]
+                last[name] = kind, life, life in writing
                 if before is None or before[1] == life or kind == "lasting" or before[0] != kind:
                     continue
-                doubled.add(alert["account"] or "")
-            self.doubles.update(doubled)  # a message counts once, however many alerts are in it
-        for account, doubles in self.doubles.items():
+                self._again[account, name] += 1
+                if before[2]:
+                    doubled.add(account)
+            self.doubles.update(doubled)
+        for account, doubles in [*self.doubles.items(), *((each[0], many) for each, many in self._again.items())]:
             if doubles > max(0, self.taken[account] - 1):
                 self.broken(f"{account}: {doubles} things were told twice, and its lease changed hands less often")
