@@ -16,7 +16,7 @@ async def test_what_could_not_be_booked_counts_on_when_others_have_booked(mind, 
         until = kit.now.monotonic + 60
         rename(memory._store, "bookings", "away")  # noqa: SLF001 - as where the database takes no write
         assert not await memory.book("main", 3, until, 0.0)
-        rename(memory._store, "away", "bookings")  # noqa: SLF001
+        rename(memory._store, "away", "bookings")  # noqa: SLF001 - as a database that takes no writes
         assert await memory.book("main", 5, until, 0.0)
         with kit.opened(url, exclusive=False) as beside:
             boot = "shared" if beside.shared else kit.now.boot
@@ -30,9 +30,9 @@ async def test_what_could_not_be_booked_counts_on_when_others_have_booked(mind, 
 @in_simulated_time
 async def test_what_could_not_be_booked_counts_on_when_an_account_comes_back(mind, kit):
     async with mind() as memory:
-        rename(memory._store, "bookings", "away")  # noqa: SLF001
+        rename(memory._store, "bookings", "away")  # noqa: SLF001 - as a database that takes no writes
         await memory.book("main", 3, kit.now.monotonic + 60, 0.0)
-        rename(memory._store, "away", "bookings")  # noqa: SLF001
+        rename(memory._store, "away", "bookings")  # noqa: SLF001 - as a database that takes no writes
         memory.release(["main"])
         await memory.adopt(["main"])
         assert [number for _, number in memory.booked["main"]] == [3]

@@ -248,6 +248,6 @@ def test_packs_of_an_account_that_no_replica_has_worked_yet_are_kept_though_a_co
         decision=Decision(Do.LEAVE, Reason.HEALTHY),
     )
     one.save(Changes(packs=[known]), kit.now)  # as ``state copy`` does
-    Store(one._database).intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)  # noqa: SLF001
+    Store(one._database).intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)  # noqa: SLF001 - another over the same database
     one.prune(kit.t0, one.time() - timedelta(minutes=1))
     assert [*one.load().packs] == [known.pack.key]

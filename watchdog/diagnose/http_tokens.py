@@ -199,7 +199,7 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
     if page.status == 0:
         name, says = FindingName.HTTP_UNREACHABLE, f"{host} cannot be reached by HTTP at {address}: {page.error}."
         remedy = "Let port 80 of this address answer, or take the address out of DNS."
-    elif 300 <= page.status < 400:  # noqa: PLR2004  HTTP
+    elif 300 <= page.status < 400:  # noqa: PLR2004  a status of HTTP says more than a name
         name, says = FindingName.HTTP_REDIRECTED, f"The token page of {host} redirects to {page.location or 'nowhere'}."
         remedy = "Leave /.well-known/ out of the redirect. Cloudflare's own Always Use HTTPS is none that matters."
     elif page.challenged or page.status in (401, 403, 503):
@@ -208,7 +208,7 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
             f"The token page of {host} is guarded: HTTP {page.status} at {address}.",
         )
         remedy = "Leave /.well-known/ out of firewall rules, challenges and passwords."
-    elif page.status != 200:  # noqa: PLR2004  HTTP
+    elif page.status != 200:  # noqa: PLR2004  a status of HTTP says more than a name
         says = f"The token page of {host} is not there: HTTP {page.status} at {address}."
     elif page.body.strip() != token.body.strip():
         says = f"The token page of {host} holds something else at {address}: {page.body[:80] or 'nothing'}"

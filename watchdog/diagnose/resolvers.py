@@ -35,7 +35,7 @@ def system_resolvers() -> tuple[tuple[str, int], ...]:
 def shown(resolver: tuple[str, int]) -> str:
     """A resolver as operators write it."""
     address, port = resolver
-    if port == 53:  # noqa: PLR2004  DNS
+    if port == 53:  # noqa: PLR2004  the port of DNS
         return address
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
