@@ -25,9 +25,8 @@ class Aside:
             self._raw = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=ro", uri=True, timeout=patience, check_same_thread=False
             )
-            self._raw.execute(
-                "SELECT 1 FROM packs"
-            ).close()  # opens all its files now: later there may be no descriptor
+            # All its files are opened now: later there may be no descriptor.
+            self._raw.execute("SELECT 1 FROM packs").close()
 
     def __call__(self, said: str, **given: Any) -> list[tuple[Any, ...]]:
         """The rows that a text, with parameters by name, gives."""
