@@ -53,7 +53,7 @@ def begin(asked: Asked, run: Run) -> None:
     replace = _may_write(asked, keyboard=keyboard)
     token, new = _token(asked)
     with terminal.progress(len(asked.names)) as watch:
-        found = run(first_run.look(token, base_url, asked.names, watch))
+        found = run(first_run.look(token, base_url, asked.names, watch, terminal.waits))
     _show(found)
     zones = _choose(asked, found, keyboard=keyboard)
     wanted = Wanted(
