@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
-from watchdog.model.leases import ALONE, WATCHDOG, Fence, Tenure
+from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
@@ -71,9 +71,7 @@ class Writer:
         if changes.empty():
             return
         moment, fence = self.moment, self._tenure.fence()
-        if fence is not None:
-            touched = changes.accounts()
-            fence = fence if touched is None else fence.of(touched - {WATCHDOG})
+        fence = None if fence is None else changes.fence(fence)
         self._dropped = []
         if not await self.attempt(lambda: self._store.save(changes, moment, fence)):
             changes.histories = shifted(changes.histories, self.moment.step_since(moment))
@@ -81,6 +79,8 @@ class Writer:
                 changes.drop(*dropped)
             changes.merge(self.changes)
             self.changes, self.afresh = changes, True
+            if self._dropped:
+                await self.write()  # what is left waits for no other time: its account may be about to go
 
     def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
         """What is of these accounts is somebody else's, and not to be written any more: as ``Changes.drop`` has it."""
