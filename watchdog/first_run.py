@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from watchdog import commands
+from watchdog.cloudflare.credential import GLOBAL_KEY
 from watchdog.config.load import ConfigError, load
 from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
@@ -72,8 +73,8 @@ def checked(token: str) -> str:
         token = header_safe(token.strip())
     except ValueError as error:
         raise CannotBegin(f"the token {error}: give the API token alone", USAGE) from None
-    if token.startswith("cfk_"):
-        text = "this is a global API key (it begins with cfk_): make an API token, which can do less"
+    if token.startswith(GLOBAL_KEY):
+        text = f"this is a global API key (it begins with {GLOBAL_KEY}): make an API token, which can do less"
         raise CannotBegin(text, USAGE)
     return token
 

@@ -132,7 +132,7 @@ class Keeper:
         until = self._until.get(account)
         return until is not None and self._clock.monotonic() < until
 
-    def fence(self) -> Fence | None:
+    def fence(self) -> Fence:
         """The epochs of all that is ours."""
         return Fence(self.me.instance, {account: lease.epoch for account, lease in self._leases.items()})
 
@@ -170,7 +170,7 @@ class Keeper:
         """Once. A database that does not answer is no error: what is held runs out by itself."""
         async with self._beating:
             self.me = self.describe(self.me)
-            before, fence, seen = self._clock.monotonic(), self._fence(), set(self._seen)
+            before, fence, seen = self._clock.monotonic(), self.fence(), set(self._seen)
             try:
                 roll, renewed = await self._ask(
                     lambda: self._store.beat(self.me, self.ttl, fence, seen, self._clock.monotonic)
@@ -197,7 +197,7 @@ class Keeper:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        fence = self._fence()
+        fence = self.fence()
         try:
             async with asyncio.timeout(LEAVING.total_seconds()):
                 await self._ask(lambda: self._store.release(fence, leaving=True))
@@ -213,9 +213,6 @@ class Keeper:
     def close(self) -> None:
         """Ask nothing any more."""
         self._worker.shutdown(wait=False)
-
-    def _fence(self) -> Fence:
-        return self.fence() or Fence(self.me.instance, {})
 
     def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
         until = before + (self.ttl - self.ttl / MARGIN).total_seconds()

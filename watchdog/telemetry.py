@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
-"""Zones that one line names."""
-
-
 class LogsAndMetrics:
     """Logs and, for the daemon, metrics.
 

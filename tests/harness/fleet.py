@@ -13,6 +13,7 @@ from random import Random
 from tests.harness.builders import exposed
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.time import LoopClock
+from tests.harness.values import rows_of
 from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
@@ -169,10 +170,10 @@ class Fleet:
         return next(row for row in self.rows(zone) if pack_key(row["pack_id"]) == key)
 
     def rows(self, zone):
-        return [row for row in inventory(self.components).rows()["packs"] if row["zone"] == zone]
+        return [row for row in rows_of(inventory(self.components))["packs"] if row["zone"] == zone]
 
     def zone(self, zone):
-        return next(row for row in inventory(self.components).rows()["zones"] if row["zone"] == zone)
+        return next(row for row in rows_of(inventory(self.components))["zones"] if row["zone"] == zone)
 
     def journal(self, name, zone, number=0):
         """The lines of a pack's journal that have this name, as they are on the disk."""

@@ -22,7 +22,7 @@ from fuzz.oracles import ASKED
 from tests.harness.alerting import Receiver
 from tests.harness.builders import NOW, exposed, inventory, troubled, zone
 from tests.harness.time import StandingClock
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.translate import translate
@@ -188,7 +188,7 @@ def test_an_explanation_is_lines_of_text(evil, door):
 
 def test_the_pages_json_carries_it_as_a_string(evil):
     known, history = a_row(evil)
-    body = msgspec.json.encode(inventory((known, history)).rows())
+    body = msgspec.json.encode(rows_of(inventory((known, history))))
     assert json.loads(body)["packs"][0]["status"] == known.pack.status
     assert len(body) < 30_000
     for text in (known.pack.status, *known.pack.hosts, *known.pack.validation_errors):

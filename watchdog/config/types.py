@@ -144,11 +144,6 @@ def _resolver(text: str) -> str:
     return text
 
 
-def _listen(text: str) -> str:
-    listen_address(text)
-    return text
-
-
 def _replica_name(text: str) -> str:
     if text and not re.fullmatch(_NAME, text):
         raise ValueError("must be letters, digits and - _ . (at most 63)")
@@ -215,7 +210,7 @@ DestinationName = Annotated[
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
-Listen = Annotated[str, AfterValidator(_listen)]
+Listen = Annotated[str, AfterValidator(listen_address)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
 StateUrl = Annotated[Address, AfterValidator(state_url)]
 ReplicaName = Annotated[str, AfterValidator(_replica_name)]

@@ -78,6 +78,11 @@ class Kind(StrEnum):
     OVER = "over"
     GONE = "gone"  # over because its zone or pack is no longer watched
 
+    @property
+    def ends(self) -> bool:
+        """Whether it tells an end."""
+        return self in (Kind.OVER, Kind.GONE)
+
 
 class Phase(StrEnum):
     """Where an alert is in its life; ``notify.lifecycle`` says how it gets there."""

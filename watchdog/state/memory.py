@@ -2,8 +2,8 @@
 
 ``Memory`` answers every question from the process; what changed is handed to the ``writer``, which brings it to the
 disk. What a look changes comes as a ``Difference`` (``observe.compare``), what was decided as a ``Decision``
-(``decide``). Only ``ledger`` and what lies above it call it, from the loop's
-thread, but for what says that it may be called in any.
+(``decide``). Only ``ledger`` and what lies above it call it, from the loop's thread, but for what says that it may be
+called in any.
 """
 
 from collections import Counter

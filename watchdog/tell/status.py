@@ -118,7 +118,7 @@ class _Report:
         inventory = overview.inventory
         entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
         self._needing = sum(entry.of_a_person for entry in entries)
-        self._unseen = inventory.lost()
+        self._unseen = inventory.unseen()
         shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
         needy = [entry for entry in shown if entry.of_a_person]
         self._needy = sorted(needy, key=lambda each: (-each.need.severity.rank if each.need else 0, each.since))
