@@ -20,7 +20,8 @@ from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.metrics import PREFIX, Account, Metrics, ReplicaSnapshot, Snapshot
+from watchdog.tell.gauges import PREFIX, Account, ReplicaSnapshot, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.pages import routed
 from watchdog.tell.sources import Sources
 

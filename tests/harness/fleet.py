@@ -23,7 +23,7 @@ from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
-from watchdog.tell.metrics import Account, Snapshot
+from watchdog.tell.gauges import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
 

@@ -44,8 +44,9 @@ from watchdog.notify.messages import messages
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
+from watchdog.tell.gauges import Snapshot
 from watchdog.tell.logs import Logs, configure
-from watchdog.tell.metrics import Metrics, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.status import Overview, View, lines
 from watchdog.tell.systemd import Notifier
 

@@ -17,6 +17,7 @@ from watchdog.config.secrets import Secret
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
 from watchdog.model.events import Event, EventName
+from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.reasons import Severity
 from watchdog.notify.alertmanager import RESEND, Alertmanager
 from watchdog.notify.apprise import Service
@@ -25,7 +26,7 @@ from watchdog.notify.heartbeat import Heartbeat
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import trial_message
 from watchdog.notify.pagerduty import PagerDuty
-from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
+from watchdog.notify.queue import DeliveryAttempt, MessageQueue, Refresh
 from watchdog.notify.webhook import Webhook
 
 _ZONES_SHOWN = 10
