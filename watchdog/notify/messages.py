@@ -55,6 +55,14 @@ def is_wanted(notice: Notice, route: Route) -> bool:
     return any(map(route.wants, (notice.alert, *notice.formerly))) and not any(map(route.wants, notice.instead))
 
 
+def is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
+    """Whether anybody is told of it, though others are told of another in its place.
+
+    Where each alert is an incident it has its own anyway: that silences nobody.
+    """
+    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)
+
+
 def trial_message(destination: str, now: datetime) -> Message:
     """The marked message of ``test-alert``."""
     return Message(
