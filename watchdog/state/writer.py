@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
-from watchdog.model.leases import ALONE, WATCHDOG, Fence, Tenure
+from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
@@ -74,9 +74,7 @@ class Writer:
         if changes.empty():
             return True
         moment, fence = self.moment, self._tenure.fence()
-        if fence is not None:
-            touched = changes.accounts()
-            fence = fence if touched is None else fence.of(touched - {WATCHDOG})
+        fence = None if fence is None else changes.fence(fence)
         self._dropped = []
         written = await self.attempt(lambda: self._store.save(changes, moment, fence))
         if not written:
@@ -85,6 +83,8 @@ class Writer:
                 changes.drop(*dropped)
             changes.merge(self.changes)
             self.changes, self.afresh = changes, True
+            if self._dropped:
+                return await self.write()  # what is left waits for no other time: its account may be about to go
         return written
 
     def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
