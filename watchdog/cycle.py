@@ -62,7 +62,7 @@ class Cycle:
             observation = await self.look(zone)
         finally:
             slots.polling.release()
-        if not isinstance(observation, Seen) or not self.components.tenure.keeps(zone.account):
+        if not isinstance(observation, Seen) or not self.components.tenure.holds(zone.account):
             return False
         zone, now = observation.zone, self.ledger.now()
         others = self._unwell(zone, observation.packs, now)
@@ -86,6 +86,8 @@ class Cycle:
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
         pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
+        if not components.tenure.keeps(zone.account):
+            return observation  # it is another replica's by now, who looks for itself
         if not isinstance(observation, Seen) and (
             observation.reason is Reason.ACCOUNT_UNHELD or not components.tenure.may_send(zone.account)
         ):
@@ -104,7 +106,7 @@ class Cycle:
         """Something in this program, or its disk, failed with a zone: record that as why it could not be seen."""
         error = str(surprise) if isinstance(surprise, StateError) else defect(surprise)
         known = Known(self.components.memory.zone(zone), {}, {})  # not its packs: to read them may be what failed
-        self.ledger.keep(compare(known, Unseen(zone, Reason.UNSEEN, error), self.ledger.now()))
+        self.ledger.keep(zone, compare(known, Unseen(zone, Reason.UNSEEN, error), self.ledger.now()))
         self.ledger.report.unseen += 1
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────

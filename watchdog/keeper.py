@@ -108,7 +108,8 @@ class Keeper:
         self._heard = clock.monotonic()
         self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
         self._until: dict[str, float] = {}
-        self._ready: set[str] = set()
+        self._ready: set[str] = set()  # all that is known of them is loaded
+        self._giving: set[str] = set()  # of these, what is under way is finished
         self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
         self._untaken = Untaken(ttl.total_seconds())
@@ -119,12 +120,12 @@ class Keeper:
     # ── who may do what ──────────────────────────────────────────────────────────────────────────────────────────
 
     def keeps(self, account: str) -> bool:
-        """Whether what is remembered of it is here."""
+        """Whether what is remembered of it is here, and what is found of it is noted: also while it is handed over."""
         return account in self._ready
 
     def holds(self, account: str) -> bool:
         """Whether it may be looked at, restarted and told of now."""
-        return account in self._ready and self.may_send(account)
+        return account in self._ready and account not in self._giving and self.may_send(account)
 
     def may_send(self, account: str) -> bool:
         """Whether a request of it may leave at this moment."""
@@ -185,7 +186,7 @@ class Keeper:
             self._renewed(renewed, fence, before)
             if not self._leaving:
                 wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
-                for account in sorted(wanted.give & self._ready):
+                for account in sorted(wanted.give & self._ready - self._giving):
                     if account not in self.me.accounts or not self._untaken.stays(account, before):
                         self._start(self._give(account))
                 await self._take(wanted.take - self._leases.keys())
@@ -262,7 +263,7 @@ class Keeper:
         self.attendant.taken(kept)
 
     async def _give(self, account: str) -> None:
-        self._ready.discard(account)
+        self._giving.add(account)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.attendant.finish(account)
@@ -291,6 +292,7 @@ class Keeper:
             lost.append(self._leases.pop(account, unknown))
             self._until.pop(account, None)
             self._ready.discard(account)
+            self._giving.discard(account)
         if lost:
             self.attendant.let_go(lost, given=given)
 

@@ -270,12 +270,14 @@ class Start:
         dry_run=False,
         state="state.db",
         wrong=timedelta(0),
+        store=None,
         **others,
     ):
         """The fleet: zones by name, each a list of packs, of the account ``main`` and of ``others``.
 
         ``config`` is laid over the configuration (``per_zone`` over zones), ``scenario`` over the simulator's. With a
-        ``world``, the process starts again over what is there; by ``wrong`` its clock is off then.
+        ``world``, the process starts again over what is there; by ``wrong`` its clock is off then. With a ``store``
+        that is shared it is one replica, and takes accounts as its keeper beats.
         """
         accounts = {"main": main, **others}
         clock = LoopClock()
@@ -286,10 +288,12 @@ class Start:
         loaded = self.load(settings)
         metrics, wire = new_metrics(), Wire(world)
         async with AsyncExitStack() as stack:
-            store = Store.open(f"sqlite:///{path}", exclusive=True, mend_at=clock.now())
+            store = store or Store.open(f"sqlite:///{path}", exclusive=True, mend_at=clock.now())
             stack.callback(store.close)
             runtime = await stack.enter_async_context(
-                open_runtime(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
+                open_runtime(
+                    loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire, replica=store.shared
+                )
             )
             fleet = Fleet(world, runtime, wire, store, metrics, clock)
             fleet.start, fleet.settings = self, settings
