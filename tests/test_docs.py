@@ -15,7 +15,7 @@ from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.config.json_schema import json_schema
 from watchdog.model.decisions import Do
-from watchdog.model.events import EVENTS, EventName
+from watchdog.model.event_names import EVENTS, EventName
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
 from watchdog.model.reasons import REASONS, Reason

@@ -15,7 +15,7 @@ from watchdog.config.load import load
 from watchdog.config.permissions import Exposed, Warn
 from watchdog.config.schema import Config
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.text import defect
 from watchdog.notify.routing import unusable
 from watchdog.runtime import CannotReload, Runtime, inventory

@@ -17,7 +17,7 @@ from tests.harness.values import rows_of
 from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
-from watchdog.model.events import EVENTS
+from watchdog.model.event_names import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id

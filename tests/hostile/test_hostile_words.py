@@ -32,7 +32,8 @@ from watchdog.diagnose.responses import read
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef

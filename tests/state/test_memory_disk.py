@@ -10,7 +10,8 @@ from tests.harness.values import replace
 from watchdog.decide.budget import Budget
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Intent, NotIntended, Sent
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef

@@ -16,7 +16,8 @@ from watchdog.config.schema import Config, Destination
 from watchdog.config.secrets import Secret
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.notify.alertmanager import RESEND
 from watchdog.notify.channel import Delivery
