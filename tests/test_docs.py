@@ -18,7 +18,8 @@ from watchdog.model.decisions import Do
 from watchdog.model.event_names import EVENTS, EventName
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.gauges import PREFIX, Account, ReplicaSnapshot, Snapshot
 from watchdog.tell.metrics import Metrics

@@ -22,9 +22,9 @@ from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
+from watchdog.model.meanings import ALERTS as OWN_ALERTS
 from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.alertmanager import name_of

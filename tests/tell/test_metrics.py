@@ -24,9 +24,10 @@ from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, Sent
+from watchdog.model.meanings import ALERTS
 from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import ALERTS, VALIDATION_REASONS, Reason
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
 from watchdog.model.report import PassReport
 from watchdog.tell.gauges import PREFIX, Account, ReplicaSnapshot, Snapshot
 from watchdog.tell.metrics import DECISIONS, MOST_CODES, REFUSALS, REFUSED_AT, Metrics

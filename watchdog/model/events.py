@@ -16,9 +16,10 @@ from watchdog.model.event_names import DEBUG, ERROR, EVENTS, INFO, WARNING, Even
 from watchdog.model.findings import Certainty, Diagnosis
 from watchdog.model.history import History, Intent, JournalLine, Sent
 from watchdog.model.leases import Lease
+from watchdog.model.meanings import REASONS
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 
 if TYPE_CHECKING:  # who tells nobody has no use for it, and it costs every start

@@ -13,8 +13,9 @@ from itertools import product
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
+from watchdog.model.meanings import REASONS
 from watchdog.model.outcomes import DeliveryOutcome
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import PassReport
 from watchdog.tell.gauges import PREFIX, Reload, Snapshot, counter, gauges
