@@ -21,9 +21,10 @@ from watchdog.deciding import decided
 from watchdog.ledger import Ledger
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis, obstacle
+from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Known, Observation, Seen, Unseen
 from watchdog.model.packs import PENDING_VALIDATION, Pack, ZoneRef
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import PRESSING, renewal
 from watchdog.model.text import defect
 from watchdog.observe import poll

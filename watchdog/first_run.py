@@ -24,7 +24,7 @@ from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
 from watchdog.config.secrets import header_safe
 from watchdog.model.history import ZoneMemory
-from watchdog.model.reasons import meaning
+from watchdog.model.meanings import meaning
 from watchdog.model.report import Inventory
 from watchdog.runtime import Runtime
 from watchdog.state.store import Store

@@ -18,10 +18,11 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis, fingerprint
 from watchdog.model.history import History, Intent, NotIntended
+from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Seen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.observe.compare import renamed
 from watchdog.state.intents import Stored
 

@@ -17,13 +17,13 @@ from tests.harness.values import rows_of
 from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
-from watchdog.model.events import EVENTS
+from watchdog.model.event_names import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
-from watchdog.tell.metrics import Account, Snapshot
+from watchdog.tell.gauges import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
 

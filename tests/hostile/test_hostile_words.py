@@ -32,7 +32,8 @@ from watchdog.diagnose.responses import read
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
@@ -44,8 +45,9 @@ from watchdog.notify.messages import messages
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
+from watchdog.tell.gauges import Snapshot
 from watchdog.tell.logs import Logs, configure
-from watchdog.tell.metrics import Metrics, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.status import Overview, View, lines
 from watchdog.tell.systemd import Notifier
 

@@ -10,7 +10,8 @@ from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zon
 from tests.harness.values import replace, rows_of
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED
-from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 
 EXPIRED = Decision(Do.LEAVE, Reason.EXPIRED)

@@ -28,8 +28,9 @@ from watchdog.model.alerts import (
     Notice,
     Phase,
 )
+from watchdog.model.meanings import ALERTS
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import ALERTS, Severity
+from watchdog.model.reasons import Severity
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten

@@ -16,8 +16,9 @@ from tests.harness.readable import fault, sentences, texts_in
 from tests.harness.values import rows_of
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.decisions import Do
+from watchdog.model.meanings import REASONS
 from watchdog.model.needs import Needs
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.notify.messages import messages
 from watchdog.notify.rules import Limits, Standing, active_alerts
 from watchdog.tell.pages import application

@@ -31,9 +31,9 @@ from watchdog.config.durations import PATTERN, format_duration, in_range, parse_
 from watchdog.config.reading import plain
 from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.variables import Expanded
+from watchdog.model.meanings import ALERTS
 from watchdog.model.names import canonical
 from watchdog.model.packs import is_branding, pack_key
-from watchdog.model.reasons import ALERTS
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
 from watchdog.model.clock import rfc3339, span
-from watchdog.model.reasons import REASONS, Severity
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Severity
 from watchdog.model.report import record_row
 from watchdog.model.text import clean, counted
 

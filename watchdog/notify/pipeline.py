@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from watchdog.config.schema import Config
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from msgspec.structs import replace
 
 from watchdog.model.alerts import Message, account_of_group
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.leases import Tenure
 from watchdog.notify.destinations import Logs
 from watchdog.state import outbox

@@ -63,8 +63,10 @@ class Intents:
         Raises ``NotIntended``.
         """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
-        if self._writer.afresh:
-            await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
+        if self._writer.afresh and not await self._writer.flush():  # else what is stored makes the intent look stale
+            reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
+            why = self._writer.error or "a lease was lost"
+            raise NotIntended(reason, f"what precedes the intent could not be stored: {why}")
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
             intent_id = await self._stored(Wanted(intent, before, after, seen), moment)

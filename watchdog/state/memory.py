@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import DEBUG, Event
+from watchdog.model.event_names import DEBUG
+from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure

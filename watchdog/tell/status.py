@@ -14,9 +14,10 @@ import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
-from watchdog.model.reasons import Reason, Severity, meaning
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import Inventory, next_step
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence

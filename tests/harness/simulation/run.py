@@ -32,7 +32,7 @@ from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
 from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.store import Store
-from watchdog.tell.metrics import Account, Snapshot
+from watchdog.tell.gauges import Account, Snapshot
 
 RESTART_AFTER = 10.0
 """Seconds until the service manager starts the process again, as the unit says."""
