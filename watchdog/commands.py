@@ -20,10 +20,11 @@ from watchdog.deciding import decided
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, darkness, obstacle
 from watchdog.model.history import ZoneMemory
+from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
-from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
 from watchdog.runtime import Runtime, inventory, open_runtime

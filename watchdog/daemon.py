@@ -23,7 +23,7 @@ from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.handover import Handover
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
 from watchdog.notify.http import HttpSender

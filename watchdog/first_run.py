@@ -18,12 +18,13 @@ from pathlib import Path
 import msgspec
 
 from watchdog import checking, commands
+from watchdog.cloudflare.credential import GLOBAL_KEY
 from watchdog.config.load import ConfigError, load
 from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
 from watchdog.config.secrets import header_safe
 from watchdog.model.history import ZoneMemory
-from watchdog.model.reasons import meaning
+from watchdog.model.meanings import meaning
 from watchdog.model.report import Inventory
 from watchdog.runtime import Runtime
 from watchdog.state.store import Store
@@ -72,8 +73,8 @@ def checked(token: str) -> str:
         token = header_safe(token.strip())
     except ValueError as error:
         raise CannotBegin(f"the token {error}: give the API token alone", USAGE) from None
-    if token.startswith("cfk_"):
-        text = "this is a global API key (it begins with cfk_): make an API token, which can do less"
+    if token.startswith(GLOBAL_KEY):
+        text = f"this is a global API key (it begins with {GLOBAL_KEY}): make an API token, which can do less"
         raise CannotBegin(text, USAGE)
     return token
 

@@ -207,7 +207,7 @@ class Health:
     def _work(self, found: Inventory) -> str:
         if self.last is None:
             return "The first pass is under way."
-        need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
+        need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.unseen())
         packs, zones = counted(found.count, "pack"), counted(len(found.zones), "zone")
         needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"
         parts = [f"{packs} in {zones}; {needed}"]

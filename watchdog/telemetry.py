@@ -10,7 +10,8 @@ from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.history import Sent
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport

@@ -10,8 +10,9 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
+from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
-from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
 from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, Limits, Standing, active_alerts, unwatched
 

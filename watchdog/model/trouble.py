@@ -10,8 +10,9 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
+from watchdog.model.meanings import REASONS
 from watchdog.model.packs import HELD_BY_PEOPLE, IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
-from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.text import clean, counted
 
 TROUBLE = "trouble"
