@@ -12,9 +12,9 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.schema import Config
 from watchdog.diagnose.zone import inactive
+from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Seen
 from watchdog.model.packs import ZoneRef
-from watchdog.model.reasons import REASONS
 from watchdog.model.text import counted
 from watchdog.observe.poll import poll_zone
 from watchdog.runtime import Runtime, open_runtime
