@@ -19,8 +19,8 @@ from watchdog.state.quarantine import caution
 from watchdog.version import VERSION
 
 SEEN_WITHIN, SEEN_GRACE = 3, timedelta(seconds=60)
-"""The heartbeat ceases where no zone of an account was seen for so many passes, and so much longer, by whichever replica
-works it."""
+"""The heartbeat ceases where the replica that works an account has seen no zone of it for so many passes, and so much
+longer."""
 
 ANSWERS_WITHIN = timedelta(seconds=3)
 """How long whoever asks whether we are ready waits for the state: behind a pooler it may let us wait for minutes."""
