@@ -16,10 +16,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
+from msgspec.structs import replace
+
 from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.model.text import defect
 from watchdog.schedule.spread import share
+from watchdog.schedule.unloadable import Unloadable
 from watchdog.schedule.untaken import Untaken
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
@@ -113,6 +116,7 @@ class Keeper:
         self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
         self._untaken = Untaken(ttl.total_seconds())
+        self._unloadable = Unloadable(ttl.total_seconds())
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating = asyncio.Lock()
@@ -150,10 +154,12 @@ class Keeper:
         """Why the leases cannot be kept; empty while they can.
 
         The last beat failed, or none has ended for so long: behind a pooler a database that is away lets others wait.
+        Or an account is left to others, as it could not be loaded here.
         """
-        if self.error or self._clock.monotonic() - self._heard <= self.ttl.total_seconds():
-            return self.error
-        return "the database has not answered for as long as a lease lasts"
+        if not self.error and self._clock.monotonic() - self._heard > self.ttl.total_seconds():
+            return "the database has not answered for as long as a lease lasts"
+        left = self._unloadable.left(self._clock.monotonic()).items()
+        return self.error or next((f"account {name} could not be loaded: {why}" for name, why in left), "")
 
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,9 +177,10 @@ class Keeper:
         async with self._beating:
             self.me = self.describe(self.me)
             before, fence, seen = self._clock.monotonic(), self.fence(), set(self._seen)
+            me = self._announced(before)
             try:
                 roll, renewed = await self._ask(
-                    lambda: self._store.beat(self.me, self.ttl, fence, seen, self._clock.monotonic)
+                    lambda: self._store.beat(me, self.ttl, fence, seen, self._clock.monotonic)
                 )
             except StateError as error:
                 self.error = str(error)
@@ -184,6 +191,7 @@ class Keeper:
                 self._following.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
+            self._return_unused(roll)
             if not self._leaving:
                 wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
                 for account in sorted(wanted.give & self._ready - self._giving):
@@ -213,6 +221,18 @@ class Keeper:
     def close(self) -> None:
         """Ask nothing any more."""
         self._worker.shutdown(wait=False)
+
+    def _announced(self, now: float) -> Replica:
+        """Who we are, without the accounts that we cannot load while another that lives can work them."""
+        left, replicas = self._unloadable.left(now), self.roll.replicas.values() if self.roll is not None else ()
+        others = {account for each in replicas if each.instance != self.me.instance for account in each.accounts}
+        return replace(self.me, accounts=tuple(name for name in self.me.accounts if name not in left.keys() & others))
+
+    def _return_unused(self, roll: Roll) -> None:
+        """Give back what the database takes for ours and we do not: we let go of it, or never heard that we have it."""
+        mine = {account: lease.epoch for account, lease in roll.leases.items() if lease.instance == self.me.instance}
+        if unused := {account: epoch for account, epoch in mine.items() if account not in self._leases}:
+            self._start(self._release(Fence(self.me.instance, unused)))
 
     def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
         until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
@@ -252,10 +272,13 @@ class Keeper:
         try:
             await self.attendant.take_in(leases)
         except Exception as error:  # noqa: BLE001  it cannot be worked without what is known of it: the next may know
-            self.error = str(error) if isinstance(error, StateError) else defect(error)
+            self.error = why = str(error) if isinstance(error, StateError) else defect(error)
             for lease in leases:
+                self._unloadable.failed(lease.account, why, self._clock.monotonic())
                 await self._give_back(lease.account)
             return
+        for lease in leases:
+            self._unloadable.loaded(lease.account)
         kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
         self._ready.update(lease.account for lease in kept)
         if lost := [lease for lease in leases if lease.account not in self._leases]:  # meanwhile, and then loaded
@@ -278,12 +301,16 @@ class Keeper:
         self._closed.add(account)
         self._until.pop(account, None)  # from here on nothing of it leaves
         try:
-            await self._ask(lambda: self._store.release(Fence(self.me.instance, {account: lease.epoch})))
-        except StateError as error:  # then it runs out
-            self.error = str(error)
+            await self._release(Fence(self.me.instance, {account: lease.epoch}))
         finally:
             self._closed.discard(account)
         self._lose([account], given=True)
+
+    async def _release(self, fence: Fence) -> None:
+        try:
+            await self._ask(lambda: self._store.release(fence))
+        except StateError as error:  # then it runs out, unless a later beat finds it
+            self.error = str(error)
 
     def _lose(self, accounts: Collection[str], *, given: bool) -> None:
         now, lost = self._clock.now(), list[Lease]()
