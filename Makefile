@@ -59,9 +59,9 @@ unit: $(VENV)/.installed ## the unit tests alone
 # The same in two processes of like weight that send each other nothing: an eighth less CPU than two workers, each of which
 # collects all tests and reports each to a third process.
 HALF := tests/bench tests/cycle tests/histories tests/notify
-one-half: $(VENV)/.installed
+one-half: $(VENV)/.installed ## the unit tests of whole daemons and of what they tell, in one process
 	$(IN_MEMORY) $(PYTEST) -p no:cacheprovider $(NEITHER) $(HALF) $(TEST_ARGS) </dev/null
-other-half: $(VENV)/.installed
+other-half: $(VENV)/.installed ## the other unit tests, in one process
 	$(IN_MEMORY) $(PYTEST) -p no:cacheprovider $(NEITHER) $(addprefix --ignore=,$(HALF)) $(TEST_ARGS) </dev/null
 
 coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
