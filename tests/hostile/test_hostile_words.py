@@ -46,7 +46,8 @@ from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
 from watchdog.tell.logs import Logs, configure
 from watchdog.tell.metrics import Metrics, Snapshot
-from watchdog.tell.status import Overview, View, lines
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
 from watchdog.tell.systemd import Notifier
 
 HOSTILE = {
