@@ -19,7 +19,8 @@ from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
 from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
-from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
+from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.query import Refused
 from watchdog.tell.sources import AccountSituation, DestinationSituation, HolderSituation, Situation, Sources
 from watchdog.version import VERSION

@@ -6,7 +6,7 @@ What cannot be delivered within ``PATIENCE`` stays in the outbox: the next run t
 from datetime import timedelta
 
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.leases import WATCHDOG
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline

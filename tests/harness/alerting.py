@@ -19,7 +19,7 @@ from tests.harness.time import LoopClock
 from tests.harness.values import replace
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import EVENTS
+from watchdog.model.event_names import EVENTS
 from watchdog.model.history import History
 from watchdog.model.leases import ALONE
 from watchdog.model.reasons import Reason

@@ -10,8 +10,9 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
+from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
-from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
 from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, Limits, Standing, active_alerts, unwatched
 
@@ -140,11 +141,16 @@ def test_a_restart_whose_records_a_person_places_is_said_with_the_records():
 
 
 @pytest.mark.parametrize("minutes", [11, 10])  # what is found at the moment of the restart was looked for before it
-def test_records_from_before_the_last_restart_are_not_handed_on(minutes):
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_restart_is_not_said_to_need_records_before_its_own_are_known(minutes, restarts):
     before = NOW - timedelta(minutes=minutes)
-    assert held(diagnosed(troubled(history=restarted(1)), MISSING, at=before)) == []
-    [alert] = held(diagnosed(troubled(history=restarted(2)), MISSING, at=before))
-    assert (alert.stage, alert.records) == (1, ())
+    assert held(diagnosed(troubled(history=restarted(restarts)), MISSING, at=before)) == []
+
+
+def test_the_message_of_another_trouble_does_not_hand_on_records_from_before_the_last_restart():
+    row = decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2))
+    [alert] = held(diagnosed(row, MISSING, FORBIDS, at=NOW - timedelta(minutes=11)))
+    assert alert.records == ()
     assert RECORD.name not in alert.body
 
 
@@ -177,8 +183,9 @@ def test_an_authority_that_will_not_issue_is_said_while_the_validation_goes_on()
     assert reasons(waiting(20, replace(MISSING, name=FindingName.CA_REFUSES, host="", record=None))) == ["ca_refuses"]
 
 
-def test_what_is_likely_in_the_way_and_stays_until_a_person_mends_it_is_said_before_pending_for():
-    guarded = replace(MISSING, name=FindingName.HTTP_CHALLENGED, says="The page is guarded.", record=None)
+@pytest.mark.parametrize("name", [FindingName.HTTP_CHALLENGED, FindingName.CA_REFUSES])
+def test_what_is_likely_in_the_way_and_stays_until_a_person_mends_it_is_said_before_pending_for(name):
+    guarded = replace(MISSING, name=name, says="The page is guarded.", record=None)
     assert reasons(waiting(14, guarded)) == []
     [alert] = held(waiting(15, guarded))
     assert (alert.reason, "The page is guarded" in alert.summary) == (Reason.PENDING_TOO_LONG, True)

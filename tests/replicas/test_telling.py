@@ -11,7 +11,7 @@ from tests.harness.postgresql import postgresql
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Fence, Replica
-from watchdog.notify import pipeline
+from watchdog.notify import writing
 from watchdog.notify.rules import Standing
 from watchdog.state import outbox
 from watchdog.state.store import Store
@@ -189,7 +189,7 @@ async def test_no_two_letters_ever_have_one_number(two):
 
 @in_simulated_time
 async def test_what_is_lost_while_numbers_are_asked_for_fires_here_no_more(two, monkeypatch):
-    monkeypatch.setattr(pipeline, "IDS", 0)
+    monkeypatch.setattr(writing, "IDS", 0)
     number, refused = outbox.number, Standing(config_error="config.yaml:1: no")
     async with two() as found:
         await found.a.take("main", WATCHDOG)
@@ -230,7 +230,7 @@ async def test_who_tells_of_the_watchdog_tells_the_end_of_what_no_replica_is_con
         assert title.startswith("[resolved] gave_up: a.example: no longer configured after")
         assert number(found.told_by_b.told()[0]) > number(found.told_by_a.told()[0])
         kept = outbox.load(found.b.store)
-        assert (kept.log.entries, kept.log.groups, kept.letters) == ({}, {}, [])
+        assert (kept.log.entries, kept.log.groups, kept.messages) == ({}, {}, [])
 
 
 @in_simulated_time
@@ -265,7 +265,7 @@ async def test_what_could_not_be_delivered_of_such_an_account_is_delivered_by_wh
             "[critical] gave_up",
             "[resolved] gave_up",
         ]
-        assert outbox.load(found.a.store).letters == []
+        assert outbox.load(found.a.store).messages == []
 
 
 @in_simulated_time

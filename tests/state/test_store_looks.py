@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.harness.builders import NOW, pack, troubled, zone
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog import offline
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery
@@ -92,7 +92,7 @@ def looked(store, **wanted):
 def test_the_rows_are_those_of_the_whole_values(filled):
     snapshot = filled.load()
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
-    whole = Inventory.of(packs, list(snapshot.zones.values()), NOW, silences=snapshot.silences).rows()
+    whole = rows_of(Inventory.of(packs, list(snapshot.zones.values()), NOW, silences=snapshot.silences))
     found, zones = looked(filled)
     by_id = {row["pack_id"]: row for row in map(json.loads, found)}
     assert by_id == {row["pack_id"]: json.loads(json.dumps(row)) for row in whole["packs"]}

@@ -13,10 +13,12 @@ import yaml
 from tests.harness import showcase
 from tests.harness.builders import NOW, inventory, zone
 from tests.harness.readable import fault, sentences, texts_in
+from tests.harness.values import rows_of
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.decisions import Do
+from watchdog.model.meanings import REASONS
 from watchdog.model.needs import Needs
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.notify.messages import messages
 from watchdog.notify.rules import Limits, Standing, active_alerts
 from watchdog.tell.pages import application
@@ -118,7 +120,7 @@ def test_a_message_about_many_can_be_read():
 
 
 def test_what_is_explained_of_every_pack_can_be_read():
-    rows = FLEET.rows()["packs"]
+    rows = rows_of(FLEET)["packs"]
     assert hard(*(row[name] or "" for row in rows for name in ("why", "next_step"))) == []
     needs = Needs(FLEET.by_zone, NOW)
     assert any(needs.of(*entry) for entry in FLEET.packs)

@@ -30,7 +30,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     exposed: list[Exposed] = []
     files = Files()
     loaded = load_config(config, exposed.append, opened=files.opened)
-    from watchdog.daemon import watch
+    from watchdog.run import watch
     from watchdog.tell.listener import ListenError
 
     with opened_state(loaded, exclusive=True, mending=True) as store:

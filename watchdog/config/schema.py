@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from watchdog.config.accounts import AccountConfig, Discover, RateLimit
-from watchdog.config.addresses import listen_address, resolver_address
+from watchdog.config.addresses import resolver_address
 from watchdog.config.alerts import Alerts, Destination
 from watchdog.config.block import Block
 from watchdog.config.durations import format_duration
@@ -122,11 +122,6 @@ class Web(Block):
         description='host:port, an IPv6 host in brackets; port 0 takes a free one; "" turns it off. Loopback by'
         " default, since whoever can reach it can read it. Cannot change while running.",
     )
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host (without brackets) and port; ``None`` when turned off."""
-        return listen_address(self.listen)
 
 
 class State(Block):

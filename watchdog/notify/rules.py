@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
+from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
-from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import TROUBLE

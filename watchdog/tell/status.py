@@ -13,9 +13,10 @@ import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
-from watchdog.model.reasons import Reason, Severity, meaning
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import next_step
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
@@ -75,7 +76,7 @@ class _Report:
         inventory = overview.inventory
         entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
         self._needing = sum(entry.of_a_person for entry in entries)
-        self._unseen = inventory.lost()
+        self._unseen = inventory.unseen()
         shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
         needy = [entry for entry in shown if entry.of_a_person]
         self._needy = sorted(needy, key=lambda each: (-each.need.severity.rank if each.need else 0, each.since))
