@@ -51,10 +51,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """
         if timeout is None:
             raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
-        ready = select(0) if len(self._sockets) > 1 else []  # the one that each loop has only ends a wait
-        if not ready and timeout > 0:
-            if self.is_owed():
-                return select(min(timeout, 0.01))
+        if timeout == 0:
+            return select(0) if len(self._sockets) > 1 else []  # the one that each loop has only ends a wait
+        if self.is_owed():
+            return select(min(timeout, 0.01))
+        ready = select(0)  # asked last: a thread that has ended meanwhile said so there
+        if not ready:
             self.simulated += timeout
         return ready
 
