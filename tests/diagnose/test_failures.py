@@ -314,6 +314,23 @@ def test_a_pack_that_holds_a_certificate_for_such_a_name_is_the_better_witness(r
     assert found.certainty == "likely"
 
 
+@pytest.mark.parametrize("ca", ["google", "lets_encrypt", "ssl_com", ""])
+@pytest.mark.parametrize(
+    "host", ["my_shop.example.com", "*.a_b.example.com", "ab--cd.example.com", "R3--X.EXAMPLE.COM"]
+)
+def test_a_name_that_no_authority_may_issue_for_is_a_likely_cause_and_holds_nothing(resolver, ca, host):
+    found = [one for one in diagnose(pack(host, ca=ca), resolver) if one.name == "ca_refuses"]
+    assert [(one.certainty, one.host) for one in found] == [("likely", host)]
+    assert obstacle(found) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["a--b.example.com", "abc--d.example.com", "xn--bcher-kva.example.com", "*.example.com"]
+)
+def test_other_hyphens_keep_nobody_from_issuing(resolver, host):
+    assert [one for one in diagnose(pack(host, ca="ssl_com"), resolver) if one.name == "ca_refuses"] == []
+
+
 # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 BY_HTTP = pack(HOST, validation=Validation("http"))

@@ -12,9 +12,10 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.meanings import REASONS
 from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.packs import HELD_BY_PEOPLE, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
@@ -213,13 +214,6 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
             if (need := self.needs.of(known, history)) is not None:
                 yield known, history, need
 
-    def rows(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
-        return {
-            "packs": [self.row(known, history) for known, history in self.packs],
-            "zones": list(self.zone_rows()),
-        }
-
     def zone_rows(self) -> Iterator[dict[str, Any]]:
         """Every zone as JSON."""
         counts = Counter[tuple[str, str]]()
@@ -232,13 +226,13 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
         silenced_until = self.silenced.until(known.account, known.zone, known.pack)
         return pack_row(known, history, self.needs.of(known, history), self.at, silenced_until)
 
-    def lost(self) -> list[ZoneMemory]:
+    def unseen(self) -> list[ZoneMemory]:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]
 
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        return bool(self.lost()) or any(need.of_a_person for _, _, need in self.asking())
+        return bool(self.unseen()) or any(need.of_a_person for _, _, need in self.asking())
 
 
 def _time(at: datetime | None) -> str | None:

@@ -10,8 +10,9 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
+from watchdog.model.meanings import REASONS
 from watchdog.model.packs import HELD_BY_PEOPLE, IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
-from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.text import clean, counted
 
 TROUBLE = "trouble"
@@ -23,6 +24,7 @@ minutes, and who places records by a program has done so by then."""
 
 _FOR_A_PERSON = frozenset(
     {
+        FindingName.CA_REFUSES,
         FindingName.CNAME_LOOP,
         FindingName.DELEGATION_WRONG,
         FindingName.DELEGATED_ELSEWHERE,
@@ -135,14 +137,15 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
 def _waits_for_records(known: Remembered, history: History) -> int:
     """After how many restarts a person is to place records; 0 while there is nothing to place.
 
-    Records found before the last restart, or at that moment, are of tokens that it has spent: they say nothing of it.
+    Records found before the last restart, or at that moment, are of tokens that it has spent: until its own are known
+    there are none to place, and what people were told of earlier ones waits with the trouble of the pack.
     """
     found, last = known.diagnosis, history.last_restart_at
-    if found is None or last is None or not found.records:
+    if found is None or last is None or not found.records or found.at <= last:
         return 0
     if known.pack.status != VALIDATION_TIMED_OUT and known.pack.status not in IN_PROGRESS:
         return 0
-    return history.attempts if found.at > last else history.attempts - 1
+    return history.attempts
 
 
 def _need(known: Remembered, history: History, reason: Reason, what: str, *, stage: int = 0) -> Need:

@@ -10,7 +10,7 @@ import msgspec
 from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, next_restart_at
-from watchdog.model.reasons import meaning
+from watchdog.model.meanings import meaning
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
