@@ -433,7 +433,7 @@ class Year:
                 tick = self.time.seconds
                 self._read_facts()
                 health.pass_ended(await runtime.passes.run_pass(schedule.attention_interval))
-                await pipeline.after_pass(self._inventory(), health.standing())
+                await pipeline.after_pass(self._inventory(), health.report())
                 await pipeline.delivered(timedelta(seconds=20))
                 if self.time.seconds - tidied >= TIDY:
                     tidied = self.time.seconds

@@ -23,7 +23,9 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.text import counted
 from watchdog.tell import terminal
-from watchdog.tell.status import Overview, View, lines, wrapped
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST_TOKEN = 16 * 1024
 _ZONES_SHOWN = 20
@@ -52,7 +54,7 @@ def begin(asked: Asked, run: Run) -> None:
     replace = _may_write(asked, keyboard=keyboard)
     token, new = _token(asked)
     with terminal.progress(len(asked.names)) as watch:
-        found = run(first_run.look(token, base_url, asked.names, watch))
+        found = run(first_run.look(token, base_url, asked.names, watch, terminal.waits))
     _show(found)
     zones = _choose(asked, found, keyboard=keyboard)
     wanted = Wanted(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.state.glance import Glance
     from watchdog.state.store import Store
-    from watchdog.tell.status import Overview
+    from watchdog.tell.overview import Overview
 
 MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
@@ -56,7 +56,7 @@ class NotThere(Exception):
 
 def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overview":
     """What is not well, and the counts of everything."""
-    from watchdog.tell.status import Listed, Overview  # noqa: PLC0415  not for those who print JSON
+    from watchdog.tell.overview import Listed, Overview  # noqa: PLC0415  not for those who print JSON
 
     wanted = _watched(config)
     found = _counted(store, store.survey(now + LONGEST_WINDOW), wanted)
@@ -70,7 +70,7 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
             for account, zone, zone_id, pack_id, status, expires_at in store.listed()
             if wanted(account, zone)
         ),
-        likest=store.likest,
+        alike=store.alike,
     )
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class LogsAndMetrics:
     """Logs and, for the daemon, metrics.
 
-    ``progress`` is called after each zone that was looked at, ``heard`` with all that happened.
+    ``progress`` is called after each zone that was looked at, ``waits`` with an account and the seconds that Cloudflare
+    told it to wait, ``heard`` with all that happened.
     """
 
     def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
@@ -32,6 +33,7 @@ class LogsAndMetrics:
         self.metrics = metrics
         self._clock = clock
         self.progress: Callable[[], None] = lambda: None
+        self.waits: Callable[[str, float], None] = lambda _account, _seconds: None
         self.heard: Callable[[list[Event]], None] = lambda _: None
 
     def happened(self, events: list[Event]) -> None:
@@ -69,6 +71,7 @@ class LogsAndMetrics:
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
         self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
+        self.waits(account, seconds)
 
     def credential_changed(self, account: str, change: Change) -> None:
         """A credential is doubted, stopped, or taken again."""

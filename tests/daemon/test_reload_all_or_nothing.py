@@ -53,7 +53,7 @@ def told_by(daemon, fleet):
         "credential": client.credential,
         "rules": components.rules(zone),
         "diagnoser": components.diagnoser,
-        "destinations": daemon.pipeline.destinations(),
+        "destinations": daemon.pipeline.destinations.names,
         "log": structlog.get_config(),
         "period": daemon._ticker._period,  # noqa: SLF001  it says it to nobody
         "metrics": b"pack_expiry_timestamp_seconds{" in b"".join(daemon.answers.metrics("")[0]),

@@ -343,6 +343,12 @@ def test_a_zone_of_its_own_between_the_name_and_ours_cuts_it_off(resolver):
     assert ("ns_cut", "likely", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL))
 
 
+def test_the_name_servers_of_that_zone_are_named(resolver):
+    resolver.records[HOST] = ["SOA", "NS localhost.", "A 192.0.2.1"]
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=FULL) if one.name == "ns_cut"]
+    assert "other name servers: localhost" in found.says
+
+
 def test_name_servers_are_not_asked_for_where_the_answer_for_txt_says_which_zone_it_comes_from(resolver):
     diagnose(pack(HOST), resolver, facts=FULL)
     assert resolver.asked[f"_acme-challenge.{HOST}", "TXT", "udp"] == 1

@@ -99,9 +99,9 @@ def check_config(
 
 
 def _check_online(config: "Config") -> None:
-    from watchdog import commands
+    from watchdog import checking
 
-    checks = in_loop(commands.check_online(config))
+    checks = in_loop(checking.check_online(config))
     with printing():
         print_checks((check.what, check.error, check.caution) for check in checks)
         print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")

@@ -287,7 +287,8 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name, answers: Sequen
     for answer in await lookups.ask(wanted.name, "NS"):
         cut = wanted.name if answer.status is ResponseStatus.FOUND and not answer.chain else answer.enclosing
         if _cuts(cut, wanted, apex) and (cut == wanted.name or not answer.chain):
-            where = f": {', '.join(answer.values[:4])}" if answer.values else ""
+            servers = answer.values or next((one.values for one in await lookups.ask(cut, "NS") if one.values), ())
+            where = f": {', '.join(servers[:4])}" if servers else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."
             remedy = f"Take the NS records off {cut}, or place a delegation CNAME for {wanted.name} on those servers."
             return [wanted.wants_delegation(FindingName.NS_CUT, says, remedy)]

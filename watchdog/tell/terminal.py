@@ -104,6 +104,12 @@ def progress(zones: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+def waits(account: str, seconds: float) -> None:
+    """Say to a person why nothing happens for a while."""
+    sys.stderr.write(f"Cloudflare limits the requests of account {account}: waiting {seconds:.0f} s.\n")
+    sys.stderr.flush()
+
+
 def _to_nowhere(descriptor: int) -> None:
     """Let what is still buffered go where it fails no more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
