@@ -40,7 +40,7 @@ def after(settings):
 def told_by(daemon, fleet):
     """All that a reload may change, as it is now."""
     components = fleet.components
-    turns = components.agenda._entries.items()  # noqa: SLF001  nobody else may see them
+    turns = components.agenda._turns.items()  # noqa: SLF001  nobody else may see them
     client = components.clients["main"]
     window = client.quota._window  # noqa: SLF001  as above
     zone = components.watched.zones()[0]

@@ -216,7 +216,7 @@ async def _lame(lookups: Lookups, base: str, end: _Found) -> Finding:
         # (findings/an-address-at-home-hides-caa.sh).
         says += (
             ", and a good one for what is below. So it seems to have data of its own for that name, such as another"
-            " address inside the house, and hides the CAA records that authorities see."
+            " address inside the house. That hides the CAA records that authorities see."
         )
         remedy = "Put a resolver that sees what the world sees under diagnosis.resolvers; restarts go on without it."
         return Finding(name=FindingName.INCOMPLETE, certainty=Certainty.HINT, host=base, says=says, remedy=remedy)
