@@ -23,7 +23,9 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.text import counted
 from watchdog.tell import terminal
-from watchdog.tell.status import Overview, View, lines, wrapped
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST_TOKEN = 16 * 1024
 _ZONES_SHOWN = 20

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from watchdog.config.schema import Config
     from watchdog.state.glance import Glance
     from watchdog.state.store import Store
-    from watchdog.tell.status import Overview
+    from watchdog.tell.overview import Overview
 
 MOST_ENTRIES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
@@ -56,7 +56,7 @@ class NotThere(Exception):
 
 def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overview":
     """What is not well, and the counts of everything."""
-    from watchdog.tell.status import Listed, Overview  # noqa: PLC0415  not for those who print JSON
+    from watchdog.tell.overview import Listed, Overview  # noqa: PLC0415  not for those who print JSON
 
     wanted = _watched(config)
     found = _counted(store, store.survey(now + LONGEST_WINDOW), wanted)
@@ -70,7 +70,7 @@ def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overv
             for account, zone, zone_id, pack_id, status, expires_at in store.listed()
             if wanted(account, zone)
         ),
-        likest=store.likest,
+        alike=store.alike,
     )
 
 
@@ -252,7 +252,7 @@ def explanation(inventory: Inventory, known: Remembered, entries: Iterable[Journ
         "validation_errors": list(pack.validation_errors),
         "renewal": window
         and {
-            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
+            "opens_at": maybe_rfc3339(window.opens_at),
             "closes_at": rfc3339(window.closes_at),
             "last_restart_at": rfc3339(window.last_restart_at),
             "used": round(window.used, 3),

@@ -48,7 +48,8 @@ from watchdog.tell.explain import explained
 from watchdog.tell.gauges import Snapshot
 from watchdog.tell.logs import Logs, configure
 from watchdog.tell.metrics import Metrics
-from watchdog.tell.status import Overview, View, lines
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
 from watchdog.tell.systemd import Notifier
 
 HOSTILE = {

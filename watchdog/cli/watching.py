@@ -67,7 +67,7 @@ def once(
         with printing():
             print_lists({"packs": pack_lines(result.inventory), "zones": result.inventory.zone_rows()})
     else:
-        from watchdog.tell.status import Overview
+        from watchdog.tell.overview import Overview
 
         print_report(Overview.of(result.inventory))
     if result.nothing_seen:

@@ -7,7 +7,6 @@ another (accounts of zones, zones given twice, restart keys laid over the global
 A setting of the type ``Secret`` may also be given as ``x_file``; no more is to be done for it than to declare it here.
 """
 
-import hashlib
 from datetime import timedelta
 from functools import cached_property
 from typing import Literal
@@ -243,6 +242,8 @@ class Config(Block):
     @cached_property
     def digest(self) -> str:
         """A short name for what matters to all replicas alike: equal where they are configured alike. No secret."""
+        import hashlib  # noqa: PLC0415  which loads OpenSSL: only replicas ask
+
         said = self.model_dump_json(exclude={"state", "replica", "web", "log", "metrics"})
         return hashlib.sha256(said.encode()).hexdigest()[:12]
 

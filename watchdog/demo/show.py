@@ -25,7 +25,9 @@ from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
 from watchdog.tell import logs, terminal
-from watchdog.tell.status import Overview, View, lines, wrapped
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
+from watchdog.tell.wrapping import wrapped
 
 LONGEST = timedelta(minutes=3)
 """After which the demo ends at speed 1, whatever story has not."""

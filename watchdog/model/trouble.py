@@ -83,12 +83,10 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _need(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     if validating and _placeable(known):
         return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
-    waits, text = (
-        known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE,
-        f"{known.pack.status} since {rfc3339(known.since)}",
-    )
+    text = f"{known.pack.status} since {rfc3339(known.since)}"
     if validating and (likely := _likely(known)) is not None:
         return _need(known, history, Reason.PENDING_TOO_LONG, f"{text}. {likely.says.rstrip('.')}")
+    waits = known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE
     if waits and now - known.since >= pending_for:
         return _need(known, history, Reason.PENDING_TOO_LONG, text)
     return None

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from watchdog.model.text import clean, counted, sentence
-from watchdog.tell.status import wrapped
 from watchdog.tell.times import ago, clock, localised, moment, parsed
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST = 1000
 _LABEL = 14
