@@ -243,7 +243,7 @@ class Daemon:
         if (keeper := self._runtime.keeper) is not None:
             keeper.saw(self.health.seeing(found))
             heartbeat = self.health.all_seen()
-        await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
+        await self.pipeline.after_pass(found, self.health.report(), heartbeat=heartbeat)
         if not self._prepared:
             self._prepared = True
             if self._listener is not None:
@@ -259,11 +259,11 @@ class Daemon:
             self._tidied_at = self._clock.monotonic()
             zones = {zone.key for zone in components.watched.zones()}
             await self._runtime.passes.tidy()
-            self._metrics.tidy(zones, components.clients, self.pipeline.destinations())
+            self._metrics.tidy(zones, components.clients, self.pipeline.destinations.names)
 
     async def _alert(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
-        await self.pipeline.consider(inventory(self._runtime.components), self.health.standing())
+        await self.pipeline.consider(inventory(self._runtime.components), self.health.report())
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from watchdog.model.leases import WATCHDOG, Replica, away
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import counted
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.runtime import Runtime
 from watchdog.state.quarantine import caution
 from watchdog.version import VERSION
@@ -169,11 +169,11 @@ class Health:
         self.overdue_since = self.overdue_since or self._clock.now()
         return newly
 
-    def standing(self) -> Standing:
+    def report(self) -> HealthReport:
         """What there is to be alerted of about the watchdog itself."""
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
-        return Standing(
+        return HealthReport(
             state_error=self.state_error(),
             config_error=self.refusal or self._elsewhere(Reason.CONFIG_REFUSED),
             overdue_since=self.overdue_since,

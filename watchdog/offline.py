@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
@@ -256,7 +256,7 @@ def explanation(inventory: Inventory, known: Remembered, entries: Iterable[Journ
         "validation_errors": list(pack.validation_errors),
         "renewal": window
         and {
-            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
+            "opens_at": maybe_rfc3339(window.opens_at),
             "closes_at": rfc3339(window.closes_at),
             "last_restart_at": rfc3339(window.last_restart_at),
             "used": round(window.used, 3),
