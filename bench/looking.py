@@ -129,7 +129,11 @@ async def stand(folder: Path) -> None:
     config = load(folder / "config.yaml", {})
     store, metrics = Store.open(f"sqlite:///{folder / 'state.db'}", exclusive=True), new_metrics()
     async with open_runtime(config, store, metrics=metrics) as runtime:
-        getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)()  # as ``watch`` does
+        try:  # as ``watch`` does
+            from watchdog.run import tune
+        except ImportError:  # an older tree
+            tune = getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)
+        tune()
         daemon: Any = Daemon(runtime, metrics, folder / "config.yaml", {})
         await asyncio.to_thread(inventory, runtime.components)  # as after a pass, also what comes next
         await asyncio.to_thread(getattr(sys.modules["watchdog.daemon"], "prepare", lambda: None))

@@ -337,14 +337,14 @@ class Turns(Agenda):
 
     def put_off(self, zone: ZoneRef, looks: int) -> None:
         """Leave out so many looks of a zone."""
-        entry = self._entries[zone.key]
-        entry.due += looks * entry.period
-        self._queue(entry)
+        turn = self._turns[zone.key]
+        turn.due += looks * turn.period
+        self._queue(turn)
 
     def turn(self, zone: ZoneRef) -> tuple[datetime, timedelta]:
         """When a zone is due, and how often."""
-        entry = self._entries[zone.key]
-        return entry.due, entry.period
+        turn = self._turns[zone.key]
+        return turn.due, turn.period
 
     def next(self, account: str) -> datetime | None:
         """When somebody is due."""
@@ -433,7 +433,7 @@ class Year:
                 tick = self.time.seconds
                 self._read_facts()
                 health.pass_ended(await runtime.passes.run_pass(schedule.attention_interval))
-                await pipeline.after_pass(self._inventory(), health.standing())
+                await pipeline.after_pass(self._inventory(), health.report())
                 await pipeline.delivered(timedelta(seconds=20))
                 if self.time.seconds - tidied >= TIDY:
                     tidied = self.time.seconds

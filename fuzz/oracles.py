@@ -121,7 +121,7 @@ def is_sound(pack: Pack) -> None:
         decision=Decision(Do.LEAVE, Reason.HEALTHY),
     )
     packs.pack_row(known)
-    msgspec.json.encode(Inventory.of([(known, UNTROUBLED)], (), NOW).rows())
+    msgspec.json.encode(Inventory.of([(known, UNTROUBLED)], (), NOW).row(known, UNTROUBLED))
     hash(pack)
 
 

@@ -1,12 +1,18 @@
 """Libraries that are imported without what nobody here uses of them."""
 
+import json
+import re
+import subprocess
 import sys
+import typing
 from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+import typing_extensions
 
-from watchdog.absent import import_without
+from watchdog.absent import import_without, late_patterns, shapeless
+from watchdog.config.load import json_schema
 
 
 @pytest.fixture
@@ -48,3 +54,54 @@ def test_a_version_that_wants_more_is_imported_with_all_that_it_wants(library, t
     import_without("library_for_tests", instead={"heavy_for_tests": SimpleNamespace(old="stand-in")})
     assert import_module("library_for_tests").new
     sys.modules.pop("heavy_for_tests.deep", None)
+
+
+def test_a_late_pattern_answers_as_any_other():
+    with late_patterns():
+        late = re.compile("b (.)", re.VERBOSE)
+    assert late.search("abc")[1] == re.compile("b (.)", re.VERBOSE).search("abc")[1] == "c"
+
+
+def test_a_pattern_is_late_until_it_is_asked():
+    with late_patterns():
+        broken = re.compile("(")
+    with pytest.raises(re.error):
+        broken.search("")
+
+
+@pytest.mark.parametrize("module", [typing, typing_extensions])
+def test_a_shape_is_a_dict_and_of_its_keys_nothing_is_asked(module):
+    with shapeless():
+
+        class Shape(module.TypedDict, total=False):
+            key: "a word that means nothing"  # noqa: F722
+
+        class Larger(Shape):
+            more: "nor does this"  # noqa: F722
+
+    made = Larger(key=1, more=2)
+    assert (made, type(made)) == ({"key": 1, "more": 2}, dict)
+
+
+@pytest.mark.parametrize("module", [typing, typing_extensions])
+def test_shapes_are_looked_at_again_afterwards(module):
+    before = module.TypedDict
+    with shapeless():
+        assert module.TypedDict is not before
+    assert module.TypedDict is before
+
+
+@pytest.mark.process
+def test_what_a_command_imports_pydantic_without_is_not_missed():
+    lean = """
+import json, sys
+from watchdog.cli.process import prepared
+sys.argv = ["certpack-watchdog", "schema"]
+with prepared():
+    from watchdog.config.load import json_schema
+    from watchdog.config.secrets import Secret
+    found = {"zoneinfo", "secrets"} & {*sys.modules}
+    print(json.dumps([json_schema(), Secret("a") == Secret("a"), Secret("a") == Secret("b"), sorted(found)]))
+"""
+    said = subprocess.run([sys.executable, "-c", lean], capture_output=True, check=True, text=True).stdout
+    assert json.loads(said) == [json.loads(json.dumps(json_schema())), True, False, []]

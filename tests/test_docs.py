@@ -15,12 +15,14 @@ from watchdog.cli import app
 from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.config.json_schema import json_schema
 from watchdog.model.decisions import Do
-from watchdog.model.events import EVENTS, EventName
+from watchdog.model.event_names import EVENTS, EventName
 from watchdog.model.findings import FindingName
 from watchdog.model.history import Sent
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
-from watchdog.tell.metrics import PREFIX, Account, Metrics, ReplicaSnapshot, Snapshot
+from watchdog.tell.gauges import PREFIX, Account, ReplicaSnapshot, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.pages import routed
 from watchdog.tell.sources import Sources
 

@@ -1,11 +1,15 @@
 """Parts of libraries that others import and nobody here uses, kept from them: each costs every start its import."""
 
+import re
 import sys
+import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
+
+import typing_extensions
 
 
 def import_without(name: str, *names: str, instead: Mapping[str, object] | None = None) -> None:
@@ -15,6 +19,47 @@ def import_without(name: str, *names: str, instead: Mapping[str, object] | None 
     """
     with absent(*names, instead=instead), suppress(ImportError, AttributeError, TypeError):
         import_module(name)
+
+
+class _Late:
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self._given = (pattern, flags)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(re.compile(*self._given), name)
+
+
+@contextmanager
+def late_patterns() -> Iterator[None]:
+    """While this lasts, a pattern is taken as it is, and compiled when somebody first asks it something."""
+    module: Any = re
+    at_once, module.compile = module.compile, _Late
+    try:
+        yield
+    finally:
+        module.compile = at_once
+
+
+class _Shapeless(dict[str, Any]):
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        return dict(*given, **named)
+
+    def __init_subclass__(cls, **_: bool) -> None:
+        """Whether it is total is nothing to it."""
+
+
+@contextmanager
+def shapeless() -> Iterator[None]:
+    """While this lasts, a ``TypedDict`` is a dict, and what it says of its keys is not looked at: type checkers do."""
+    modules: tuple[Any, ...] = (typing, typing_extensions)
+    kept = [(module, module.TypedDict) for module in modules]
+    for module, _ in kept:
+        module.TypedDict = _Shapeless
+    try:
+        yield
+    finally:
+        for module, made in kept:
+            module.TypedDict = made
 
 
 @contextmanager

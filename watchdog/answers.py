@@ -19,7 +19,8 @@ from watchdog.notify.pipeline import Pipeline
 from watchdog.runtime import Runtime, inventory
 from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
-from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
+from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.query import Refused
 from watchdog.tell.sources import AccountSituation, DestinationSituation, HolderSituation, Situation, Sources
 from watchdog.version import VERSION
@@ -83,7 +84,7 @@ class Answers:
             inventory=self.inventory(),
             accounts=accounts,
             firing=self._pipeline.firing(),
-            destinations=self._pipeline.destinations(),
+            destinations=self._pipeline.destinations.names,
             per_pack=config.metrics.per_pack,
             state_up=not self._health.state_error(),
             replica=self._replica(),
@@ -123,7 +124,7 @@ class Answers:
 
     def situation(self) -> Situation:
         """How the watchdog itself stands."""
-        config, components, standing = self._runtime.config, self._runtime.components, self._health.standing()
+        config, components, health = self._runtime.config, self._runtime.components, self._health.report()
         accounts = tuple(
             AccountSituation(
                 name=name,
@@ -139,15 +140,15 @@ class Answers:
             loaded_at=self._health.loaded_at,
             last_pass=self._health.last,
             dry_run=components.dry_run,
-            refusal=standing.config_error,
-            state_error=standing.state_error,
-            state_lost=standing.state_lost,
-            overdue_since=standing.overdue_since,
-            discovery=standing.discovery,
+            refusal=health.config_error,
+            state_error=health.state_error,
+            state_lost=health.state_lost,
+            overdue_since=health.overdue_since,
+            discovery=health.discovery,
             accounts=accounts,
             destinations=tuple(
                 DestinationSituation(name=name, waiting=waiting, failing=failing)
-                for name, (waiting, failing) in self._pipeline.backlog().items()
+                for name, (waiting, failing) in self._pipeline.destinations.backlog().items()
             ),
             holders=self._holders(),
             runbooks=config.alerts.runbooks,

@@ -6,29 +6,26 @@ into an exit code. They use the same components, the same cycle and the same sta
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.cloudflare.client import Client
-from watchdog.cloudflare.errors import CloudflareError
 from watchdog.config.permissions import Exposed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.deciding import decided
-from watchdog.diagnose.zone import inactive
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, darkness, obstacle
 from watchdog.model.history import ZoneMemory
+from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
-from watchdog.model.reasons import REASONS, Reason, meaning
+from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
-from watchdog.observe.poll import poll_zone
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.schedule.agenda import Agenda
@@ -37,6 +34,10 @@ from watchdog.state.store import Store
 
 WHOLE_PASS = timedelta(days=365)
 """The length of a pass that is to see everything, however long the quota makes it wait."""
+
+
+Waits = Callable[[str, float], None]
+"""Told an account, and the seconds that Cloudflare has told it to wait: until then nothing happens."""
 
 
 class OncePassed(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +56,12 @@ async def once(
     *,
     dry_run: bool,
     watch: Callable[[], None],
+    waits: Waits | None = None,
     then: Callable[[Runtime], Awaitable[None]] | None = None,
 ) -> OncePassed:
     """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
 
+    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so.
     ``then`` is done with what it has found, before all is closed.
     """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
@@ -66,6 +69,7 @@ async def once(
         runtime.telemetry.exposed(exposed)
         passes = runtime.passes
         runtime.telemetry.progress = watch
+        runtime.telemetry.waits = waits or runtime.telemetry.waits
         async with _holding(runtime):
             passes.enrol()
             try:
@@ -160,13 +164,14 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
         return Restarted(seen.zone.label, outcome.pack.id, outcome.pack.status, attempt)
 
 
-async def explain(config: Config, store: Store, zone_name: str, pack_id: str) -> list[dict[str, Any]]:
+async def explain(config: Config, store: Store, zone_name: str, pack_id: str, waits: Waits) -> list[dict[str, Any]]:
     """Why each pack of a zone (or one of them) is as it is, from a fresh look; changes nothing, here or at Cloudflare.
 
     Each is a row as everywhere, with ``next``, ``renewal`` and ``journal`` besides. Raises ``CannotBeDone``.
     """
     quiet = config.model_copy(update={"log": config.log.model_copy(update={"level": "error"})})
     async with open_runtime(quiet, store, dry_run=True) as runtime:
+        runtime.telemetry.waits = waits
         cycle = runtime.passes.cycle
         zone = await _find(runtime, zone_name)
         seen = await cycle.look(zone)
@@ -182,6 +187,8 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
+    known, history = packs[pack.id]
+    packs[pack.id] = replace(known, pack=pack), history  # what is remembered has no validation
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
     known, _ = packs[pack.id]
@@ -240,69 +247,3 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
         found = diagnosis.findings if diagnosis and REASONS[decision.reason].needs_a_person else ()
         why = obstacle(found) or darkness(found)
         raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
-
-
-class OnlineCheck(msgspec.Struct, frozen=True):
-    """One thing that ``check-config --online`` looked at; ``error`` and ``caution`` are empty when it is fine."""
-
-    what: str
-    error: str = ""
-    caution: str = ""
-    unreachable: bool = False
-
-
-async def check_online(config: Config) -> list[OnlineCheck]:
-    """Verify each credential, and that each zone and pack can be read. Changes nothing, and needs no state."""
-    with closing(Store.in_memory()) as store:
-        return await _check_all(config, store)
-
-
-async def _check_all(config: Config, store: Store) -> list[OnlineCheck]:
-    async with open_runtime(config, store, dry_run=True) as runtime:
-        findings = await asyncio.gather(
-            *(_check_account(runtime, client) for client in runtime.components.clients.values())
-        )
-        return [finding for account in findings for finding in account]
-
-
-async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
-    components = runtime.components
-    findings: list[OnlineCheck] = []
-    await components.watched.refresh(client.account, client, components.clock.now())
-    if client.account in components.watched.failures:
-        _, error = components.watched.failures[client.account]
-        findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
-    for zone in components.watched.zones():
-        if zone.account == client.account:
-            seen = await poll_zone(zone, client, troubled=False)
-            what = f"account {zone.account}: zone {zone.label}"
-            if isinstance(seen, Seen):
-                gone = f"no such pack: {', '.join(seen.missing)}" if seen.missing else ""
-                caution = inactive(components.watched.inactive(seen.zone) or await _status(client, zone, seen.zone.id))
-                findings.append(OnlineCheck(f"{what}: {len(seen.packs)} packs", gone, caution))
-            else:
-                findings.append(OnlineCheck(what, seen.error, unreachable=REASONS[seen.reason].unreachable))
-    if runtime.config.accounts[client.account].api_token is not None:
-        works = any(not finding.error for finding in findings)
-        findings.insert(0, await check_token(client, works=works))
-    return findings
-
-
-async def _status(client: Client, zone: ZoneRef, zone_id: str) -> str:
-    """What Cloudflare says of a configured zone, where the credential may ask."""
-    try:
-        return (await client.zone_facts(zone_id, zone.label)).status
-    except CloudflareError:
-        return ""
-
-
-async def check_token(client: Client, *, works: bool) -> OnlineCheck:
-    """What Cloudflare says of an account's API token, of which it may be known already that it ``works``."""
-    what = f"account {client.account}: token"
-    try:
-        status = await client.verify_token()
-    except CloudflareError as error:
-        if works:  # a token that an account owns, not a user, cannot be verified at this address
-            return OnlineCheck(f"{what} works, but cannot be verified as a user's token")
-        return OnlineCheck(what, str(error), unreachable=True)
-    return OnlineCheck(f"{what} is {status}", "" if status == "active" else f"the token is {status}")

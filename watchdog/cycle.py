@@ -21,9 +21,10 @@ from watchdog.deciding import decided
 from watchdog.ledger import Ledger
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Diagnosis, obstacle
+from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Known, Observation, Seen, Unseen
 from watchdog.model.packs import PENDING_VALIDATION, Pack, ZoneRef
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import PRESSING, renewal
 from watchdog.model.text import defect
 from watchdog.observe import poll
@@ -62,7 +63,7 @@ class Cycle:
             observation = await self.look(zone)
         finally:
             slots.polling.release()
-        if not isinstance(observation, Seen) or not self.components.tenure.keeps(zone.account):
+        if not isinstance(observation, Seen) or not self.components.tenure.holds(zone.account):
             return False
         zone, now = observation.zone, self.ledger.now()
         others = self._unwell(zone, observation.packs, now)
@@ -86,6 +87,8 @@ class Cycle:
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
         pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
+        if not components.tenure.keeps(zone.account):
+            return observation  # it is another replica's by now, who looks for itself
         if not isinstance(observation, Seen) and (
             observation.reason is Reason.ACCOUNT_UNHELD or not components.tenure.may_send(zone.account)
         ):
@@ -104,7 +107,7 @@ class Cycle:
         """Something in this program, or its disk, failed with a zone: record that as why it could not be seen."""
         error = str(surprise) if isinstance(surprise, StateError) else defect(surprise)
         known = Known(self.components.memory.zone(zone), {}, {})  # not its packs: to read them may be what failed
-        self.ledger.keep(compare(known, Unseen(zone, Reason.UNSEEN, error), self.ledger.now()))
+        self.ledger.keep(zone, compare(known, Unseen(zone, Reason.UNSEEN, error), self.ledger.now()))
         self.ledger.report.unseen += 1
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,32 +7,26 @@ closes, the state is unlocked. How it stands meanwhile is in ``health``, how it 
 """
 
 import asyncio
-import gc
 import signal
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 from watchdog.answers import Answers
 from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.files import Files
-from watchdog.config.permissions import Exposed
-from watchdog.config.schema import Config
 from watchdog.handover import Handover
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
 from watchdog.reloading import Reloading
-from watchdog.runtime import Runtime, inventory, open_runtime
-from watchdog.schedule.ticker import Ticker
-from watchdog.state.store import Store
+from watchdog.runtime import Runtime, inventory
+from watchdog.schedule.ticker import Ticker, Ticking
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Metrics
 from watchdog.tell.page.site import prepare
@@ -54,64 +48,9 @@ TIDY_EVERY = timedelta(hours=6)
 """How often old entries are forgotten."""
 
 
-LENT = 0.001
-"""Seconds after which a page that is made in another thread lets the loop have its turn; Python's own 5 ms add up."""
-
-
-FEW = (2_000, 5, 100)
-"""Objects made before cycles among them are looked for, and how often the older and the oldest ones are looked through:
-so many at a time hold up the loop for some milliseconds, but all of a large fleet for 50."""
-
-
-def settle() -> None:
-    """What was recalled stays: whoever looked for garbage in it would hold up the loop. Pages give it its turn soon."""
-    gc.freeze()
-    gc.set_threshold(*FEW)
-    sys.setswitchinterval(LENT)
-
-
-async def watch(
-    config: Config,
-    store: Store,
-    path: Path,
-    environ: Mapping[str, str],
-    *,
-    files: Files,
-    exposed: Iterable[Exposed] = (),
-    dry_run: bool,
-) -> None:
-    """``run``: the daemon, until it is asked to stop. ``exposed`` is what the configuration warned of.
-
-    ``files`` is what it was read from, to be followed.
-
-    Raises ``ListenError``, ``StateDamaged``, and ``OSError`` where the listener can go on no more.
-    """
-    metrics = new_metrics()
-    async with open_runtime(config, store, dry_run=dry_run, metrics=metrics, replica=True) as runtime:
-        settle()
-        runtime.telemetry.exposed(exposed)
-        await Daemon(runtime, metrics, path, environ, files=files).run()
-
-
 def new_metrics() -> Metrics:
     """Counters that begin at zero."""
     return Metrics(VERSION, KNOWN_CODES)
-
-
-class Ticking(Protocol):
-    """What begins the passes; ``schedule.ticker`` is one, tests that live in simulated time have another."""
-
-    def start(self) -> None:
-        """Tick now, and go on ticking."""
-
-    def retune(self, period: timedelta) -> None:
-        """Tick every ``period`` from now on."""
-
-    def tick_now(self) -> None:
-        """Tick now, and every period from now on."""
-
-    def stop(self) -> None:
-        """Tick no more."""
 
 
 class Daemon:
@@ -175,7 +114,10 @@ class Daemon:
         self._prepared = False
 
     async def run(self) -> None:
-        """Watch until ``ask_to_stop`` or a signal. Raises as ``watch`` does."""
+        """Watch until ``ask_to_stop`` or a signal.
+
+        Raises ``ListenError``, ``StateDamaged``, and ``OSError`` where the listener can go on no more.
+        """
         await self._start()
         try:
             while not self._stop_asked:
@@ -211,13 +153,10 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self.ask_to_stop)
         loop.add_signal_handler(signal.SIGINT, self.ask_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self.ask_to_reload)
-        address = None
         if sock is not None:
             self._listener = Listener(application(self.answers.sources()), sock)
             self._listening = self._listener.start()
             self._listening.add_done_callback(lambda _: self._wake.set())
-            host, port = sock.getsockname()[:2]
-            address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
         runtime.passes.enrol()
         watched = runtime.components.watched
         self._log(
@@ -225,7 +164,7 @@ class Daemon:
             version=VERSION,
             zones=len(watched.zones()) or None,
             discovering=list(watched.unsearched) or None,
-            listen=address,
+            listen=self._listener.url if self._listener is not None else None,
             state=str(config.state.url),
             dry_run=runtime.components.dry_run or None,
         )
@@ -304,7 +243,7 @@ class Daemon:
         if (keeper := self._runtime.keeper) is not None:
             keeper.saw(self.health.seeing(found))
             heartbeat = self.health.all_seen()
-        await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
+        await self.pipeline.after_pass(found, self.health.report(), heartbeat=heartbeat)
         if not self._prepared:
             self._prepared = True
             if self._listener is not None:
@@ -320,11 +259,11 @@ class Daemon:
             self._tidied_at = self._clock.monotonic()
             zones = {zone.key for zone in components.watched.zones()}
             await self._runtime.passes.tidy()
-            self._metrics.tidy(zones, components.clients, self.pipeline.destinations())
+            self._metrics.tidy(zones, components.clients, self.pipeline.destinations.names)
 
     async def _alert(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
-        await self.pipeline.consider(inventory(self._runtime.components), self.health.standing())
+        await self.pipeline.consider(inventory(self._runtime.components), self.health.report())
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

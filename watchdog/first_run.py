@@ -17,13 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from watchdog import commands
+from watchdog import checking, commands
+from watchdog.cloudflare.credential import GLOBAL_KEY
 from watchdog.config.load import ConfigError, load
 from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
 from watchdog.config.secrets import header_safe
 from watchdog.model.history import ZoneMemory
-from watchdog.model.reasons import meaning
+from watchdog.model.meanings import meaning
 from watchdog.model.report import Inventory
 from watchdog.runtime import Runtime
 from watchdog.state.store import Store
@@ -72,13 +73,15 @@ def checked(token: str) -> str:
         token = header_safe(token.strip())
     except ValueError as error:
         raise CannotBegin(f"the token {error}: give the API token alone", USAGE) from None
-    if token.startswith("cfk_"):
-        text = "this is a global API key (it begins with cfk_): make an API token, which can do less"
+    if token.startswith(GLOBAL_KEY):
+        text = f"this is a global API key (it begins with {GLOBAL_KEY}): make an API token, which can do less"
         raise CannotBegin(text, USAGE)
     return token
 
 
-async def look(token: str, base_url: str, names: Sequence[str], watch: Callable[[], None]) -> Found:
+async def look(
+    token: str, base_url: str, names: Sequence[str], watch: Callable[[], None], waits: commands.Waits
+) -> Found:
     """What the token sees: the zones of these names, or all. ``watch`` is called after each. Raises ``CannotBegin``."""
     config = Config.model_validate(
         {
@@ -90,22 +93,22 @@ async def look(token: str, base_url: str, names: Sequence[str], watch: Callable[
     )
     # No file may ask for it: what goes wrong here is said to the person, and not in a log as well.
     config = config.model_copy(update={"log": Log.model_construct(level="critical", format="json")})
-    checks: list[commands.OnlineCheck] = []
+    checks: list[checking.OnlineCheck] = []
 
     async def verify(runtime: Runtime) -> None:
         client = runtime.components.clients["main"]
         works = any(not zone.error for zone in runtime.components.memory.zones.values())
-        checks.append(await commands.check_token(client, works=works))
+        checks.append(await checking.check_token(client, works=works))
 
     with closing(Store.in_memory()) as store:
-        passed = await commands.once(config, store, dry_run=True, watch=watch, then=verify)
+        passed = await commands.once(config, store, dry_run=True, watch=watch, waits=waits, then=verify)
     [check] = checks
     _judge(check, passed, names)
     zones = [zone for zone in passed.inventory.zones if zone.id]
     return Found(token=check.what, zones=sorted(zones, key=lambda zone: zone.label), inventory=passed.inventory)
 
 
-def _judge(check: commands.OnlineCheck, passed: commands.OncePassed, names: Sequence[str]) -> None:
+def _judge(check: checking.OnlineCheck, passed: commands.OncePassed, names: Sequence[str]) -> None:
     zones = passed.inventory.zones
     if check.error:
         raise CannotBegin(f"the token cannot be used: {check.error}", UNAVAILABLE)
@@ -114,7 +117,8 @@ def _judge(check: commands.OnlineCheck, passed: commands.OncePassed, names: Sequ
         raise CannotBegin(text, NEEDS_A_PERSON)
     failed = [zone for zone in zones if zone.error]
     if failed and (names or len(failed) == len(zones)):
-        text = "\n".join(f"zone {zone.label}: {zone.error}" for zone in failed[: None if names else 1])
+        first = failed[: None if names else 1]
+        text = "\n".join(f"zone {zone.label}: {zone.error}" if zone.id or names else zone.error for zone in first)
         unreachable = all(meaning(zone.reason).unreachable for zone in failed)
         raise CannotBegin(text, UNAVAILABLE if unreachable else NEEDS_A_PERSON)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from watchdog.model.clock import anchor
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.leases import WATCHDOG, Lease
 from watchdog.runtime import Runtime, take_up
 

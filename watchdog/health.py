@@ -13,17 +13,14 @@ from watchdog.model.leases import WATCHDOG, Replica, away
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import counted
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.runtime import Runtime
 from watchdog.state.quarantine import caution
 from watchdog.version import VERSION
 
-SEEN_WITHIN = 3
-"""So many passes an account's zones may not be seen before the heartbeat ceases, where another replica works it."""
-
-GRACE = timedelta(seconds=60)
-"""And so much longer."""
-
+SEEN_WITHIN, SEEN_GRACE = 3, timedelta(seconds=60)
+"""The heartbeat ceases where the replica that works an account has seen no zone of it for so many passes, and so much
+longer."""
 
 ANSWERS_WITHIN = timedelta(seconds=3)
 """How long whoever asks whether we are ready waits for the state: behind a pooler it may let us wait for minutes."""
@@ -35,7 +32,8 @@ class Health:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._clock = runtime.components.clock
-        self._pass_due: float | None = None
+        self.pass_due: float | None = None
+        """When the pass under way is to end (monotonic, in seconds); ``None`` where there is none."""
         self.last: PassReport | None = None
         self.refusal = ""
         """Why the configuration was not taken at the last reload; empty when it was."""
@@ -46,24 +44,19 @@ class Health:
 
     def pass_begun(self, due: float) -> None:
         """A pass is under way, which is to end before ``due`` (monotonic, in seconds)."""
-        self._pass_due = due
+        self.pass_due = due
 
     def pass_ended(self, report: PassReport) -> None:
         """It has ended."""
-        self._pass_due, self.last = None, report
+        self.pass_due, self.last = None, report
 
     def configuration_taken(self) -> None:
         """Another configuration holds from now on."""
         self.refusal, self.loaded_at = "", self._clock.now()
 
-    @property
-    def pass_due(self) -> float | None:
-        """When the pass under way is to end (monotonic, in seconds); ``None`` where there is none."""
-        return self._pass_due
-
     def healthy(self) -> tuple[bool, str]:
         """Whether the loop turns and no pass hangs, and a sentence."""
-        if self._pass_due is not None and self._clock.monotonic() >= self._pass_due:
+        if self.pass_due is not None and self._clock.monotonic() >= self.pass_due:
             return False, "a pass does not end"
         return True, "ok"
 
@@ -119,7 +112,7 @@ class Health:
             return True
         if not keeper.holds(WATCHDOG) or keeper.roll is None:
             return False
-        at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + GRACE
+        at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + SEEN_GRACE
         leases = [keeper.roll.leases.get(account) for account in self._runtime.config.accounts]
         return all(
             lease is not None and lease.held(at) and lease.seen_at is not None and at - lease.seen_at <= lately
@@ -176,11 +169,11 @@ class Health:
         self.overdue_since = self.overdue_since or self._clock.now()
         return newly
 
-    def standing(self) -> Standing:
+    def report(self) -> HealthReport:
         """What there is to be alerted of about the watchdog itself."""
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
-        return Standing(
+        return HealthReport(
             state_error=self.state_error(),
             config_error=self.refusal or self._elsewhere(Reason.CONFIG_REFUSED),
             overdue_since=self.overdue_since,
@@ -207,7 +200,7 @@ class Health:
     def _work(self, found: Inventory) -> str:
         if self.last is None:
             return "The first pass is under way."
-        need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.lost())
+        need, unseen = sum(need.of_a_person for _, _, need in found.asking()), len(found.unseen())
         packs, zones = counted(found.count, "pack"), counted(len(found.zones), "zone")
         needed = f"{need} {'needs' if need == 1 else 'need'} a person" if need else "none needs a person"
         parts = [f"{packs} in {zones}; {needed}"]

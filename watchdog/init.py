@@ -5,7 +5,6 @@ input where nobody sits at it. Called by ``cli``.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -24,7 +23,9 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.text import counted
 from watchdog.tell import terminal
-from watchdog.tell.status import Overview, View, lines, wrapped
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST_TOKEN = 16 * 1024
 _ZONES_SHOWN = 20
@@ -53,7 +54,7 @@ def begin(asked: Asked, run: Run) -> None:
     replace = _may_write(asked, keyboard=keyboard)
     token, new = _token(asked)
     with terminal.progress(len(asked.names)) as watch:
-        found = run(first_run.look(token, base_url, asked.names, watch))
+        found = run(first_run.look(token, base_url, asked.names, watch, terminal.waits))
     _show(found)
     zones = _choose(asked, found, keyboard=keyboard)
     wanted = Wanted(
@@ -127,7 +128,7 @@ def _choose(asked: Asked, found: Found, *, keyboard: bool) -> Sequence[ZoneMemor
 
 
 def _show(found: Found) -> None:
-    width = shutil.get_terminal_size().columns
+    width = terminal.width()
     failed = sum(1 for zone in found.zones if zone.error)
     readable = f"the packs of {failed} of them cannot be read" if failed else "all their packs can be read"
     said = f"The {found.token.partition(': ')[2]}. It sees {counted(len(found.zones), 'zone')}; {readable}."
@@ -142,7 +143,7 @@ def _show(found: Found) -> None:
 
 
 def _tell(asked: Asked, *, new: bool) -> None:
-    width = shutil.get_terminal_size().columns
+    width = terminal.width()
     token = f" and {asked.token_file} (mode 0600)" if new else ""
     where = "" if asked.output == first_run.INSTALLED / "config.yaml" else f" -c {asked.output}"
     print("\n".join(wrapped(f"Written: {asked.output}{token}. Next:", width)))

@@ -16,10 +16,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
+from msgspec.structs import replace
+
 from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.model.text import defect
 from watchdog.schedule.spread import share
+from watchdog.schedule.unloadable import Unloadable
 from watchdog.schedule.untaken import Untaken
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
@@ -108,10 +111,12 @@ class Keeper:
         self._heard = clock.monotonic()
         self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
         self._until: dict[str, float] = {}
-        self._ready: set[str] = set()
+        self._ready: set[str] = set()  # all that is known of them is loaded
+        self._giving: set[str] = set()  # of these, what is under way is finished
         self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
         self._untaken = Untaken(ttl.total_seconds())
+        self._unloadable = Unloadable(ttl.total_seconds())
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating = asyncio.Lock()
@@ -119,19 +124,19 @@ class Keeper:
     # ── who may do what ──────────────────────────────────────────────────────────────────────────────────────────
 
     def keeps(self, account: str) -> bool:
-        """Whether what is remembered of it is here."""
+        """Whether what is remembered of it is here, and what is found of it is noted: also while it is handed over."""
         return account in self._ready
 
     def holds(self, account: str) -> bool:
         """Whether it may be looked at, restarted and told of now."""
-        return account in self._ready and self.may_send(account)
+        return account in self._ready and account not in self._giving and self.may_send(account)
 
     def may_send(self, account: str) -> bool:
         """Whether a request of it may leave at this moment."""
         until = self._until.get(account)
         return until is not None and self._clock.monotonic() < until
 
-    def fence(self) -> Fence | None:
+    def fence(self) -> Fence:
         """The epochs of all that is ours."""
         return Fence(self.me.instance, {account: lease.epoch for account, lease in self._leases.items()})
 
@@ -149,10 +154,12 @@ class Keeper:
         """Why the leases cannot be kept; empty while they can.
 
         The last beat failed, or none has ended for so long: behind a pooler a database that is away lets others wait.
+        Or an account is left to others, as it could not be loaded here.
         """
-        if self.error or self._clock.monotonic() - self._heard <= self.ttl.total_seconds():
-            return self.error
-        return "the database has not answered for as long as a lease lasts"
+        if not self.error and self._clock.monotonic() - self._heard > self.ttl.total_seconds():
+            return "the database has not answered for as long as a lease lasts"
+        left = self._unloadable.left(self._clock.monotonic()).items()
+        return self.error or next((f"account {name} could not be loaded: {why}" for name, why in left), "")
 
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,10 +176,11 @@ class Keeper:
         """Once. A database that does not answer is no error: what is held runs out by itself."""
         async with self._beating:
             self.me = self.describe(self.me)
-            before, fence, seen = self._clock.monotonic(), self._fence(), set(self._seen)
+            before, fence, seen = self._clock.monotonic(), self.fence(), set(self._seen)
+            me = self._announced(before)
             try:
                 roll, renewed = await self._ask(
-                    lambda: self._store.beat(self.me, self.ttl, fence, seen, self._clock.monotonic)
+                    lambda: self._store.beat(me, self.ttl, fence, seen, self._clock.monotonic)
                 )
             except StateError as error:
                 self.error = str(error)
@@ -183,9 +191,10 @@ class Keeper:
                 self._following.follow(roll.at, before)
             self.roll = roll
             self._renewed(renewed, fence, before)
+            self._return_unused(roll)
             if not self._leaving:
                 wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
-                for account in sorted(wanted.give & self._ready):
+                for account in sorted(wanted.give & self._ready - self._giving):
                     if account not in self.me.accounts or not self._untaken.stays(account, before):
                         self._start(self._give(account))
                 await self._take(wanted.take - self._leases.keys())
@@ -196,7 +205,7 @@ class Keeper:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        fence = self._fence()
+        fence = self.fence()
         try:
             async with asyncio.timeout(LEAVING.total_seconds()):
                 await self._ask(lambda: self._store.release(fence, leaving=True))
@@ -213,8 +222,17 @@ class Keeper:
         """Ask nothing any more."""
         self._worker.shutdown(wait=False)
 
-    def _fence(self) -> Fence:
-        return self.fence() or Fence(self.me.instance, {})
+    def _announced(self, now: float) -> Replica:
+        """Who we are, without the accounts that we cannot load while another that lives can work them."""
+        left, replicas = self._unloadable.left(now), self.roll.replicas.values() if self.roll is not None else ()
+        others = {account for each in replicas if each.instance != self.me.instance for account in each.accounts}
+        return replace(self.me, accounts=tuple(name for name in self.me.accounts if name not in left.keys() & others))
+
+    def _return_unused(self, roll: Roll) -> None:
+        """Give back what the database takes for ours and we do not: we let go of it, or never heard that we have it."""
+        mine = {account: lease.epoch for account, lease in roll.leases.items() if lease.instance == self.me.instance}
+        if unused := {account: epoch for account, epoch in mine.items() if account not in self._leases}:
+            self._start(self._release(Fence(self.me.instance, unused)))
 
     def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
         until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
@@ -254,10 +272,13 @@ class Keeper:
         try:
             await self.attendant.take_in(leases)
         except Exception as error:  # noqa: BLE001  it cannot be worked without what is known of it: the next may know
-            self.error = str(error) if isinstance(error, StateError) else defect(error)
+            self.error = why = str(error) if isinstance(error, StateError) else defect(error)
             for lease in leases:
+                self._unloadable.failed(lease.account, why, self._clock.monotonic())
                 await self._give_back(lease.account)
             return
+        for lease in leases:
+            self._unloadable.loaded(lease.account)
         kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
         self._ready.update(lease.account for lease in kept)
         if lost := [lease for lease in leases if lease.account not in self._leases]:  # meanwhile, and then loaded
@@ -265,7 +286,7 @@ class Keeper:
         self.attendant.taken(kept)
 
     async def _give(self, account: str) -> None:
-        self._ready.discard(account)
+        self._giving.add(account)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await self.attendant.finish(account)
@@ -280,12 +301,16 @@ class Keeper:
         self._closed.add(account)
         self._until.pop(account, None)  # from here on nothing of it leaves
         try:
-            await self._ask(lambda: self._store.release(Fence(self.me.instance, {account: lease.epoch})))
-        except StateError as error:  # then it runs out
-            self.error = str(error)
+            await self._release(Fence(self.me.instance, {account: lease.epoch}))
         finally:
             self._closed.discard(account)
         self._lose([account], given=True)
+
+    async def _release(self, fence: Fence) -> None:
+        try:
+            await self._ask(lambda: self._store.release(fence))
+        except StateError as error:  # then it runs out, unless a later beat finds it
+            self.error = str(error)
 
     def _lose(self, accounts: Collection[str], *, given: bool) -> None:
         now, lost = self._clock.now(), list[Lease]()
@@ -294,6 +319,7 @@ class Keeper:
             lost.append(self._leases.pop(account, unknown))
             self._until.pop(account, None)
             self._ready.discard(account)
+            self._giving.discard(account)
         if lost:
             self.attendant.let_go(lost, given=given)
 

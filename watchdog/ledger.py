@@ -1,7 +1,8 @@
 """What is known, decided and told while zones are watched: the steps of ``cycle`` and ``restarting`` note it here.
 
 What a look or a restart brought goes to the memory, what happened to the journal and the log, what was decided to the
-memory and the report of the pass. Nothing here asks Cloudflare, and nothing is decided.
+memory and the report of the pass. Nothing here asks Cloudflare, and nothing is decided. Of an account that another
+replica has by now nothing is noted but what happened.
 """
 
 import logging
@@ -42,10 +43,12 @@ class Ledger:
     def remember(self, observation: Observation, *, partial: bool = False) -> None:
         """Remember and record what is new in an observation; a ``partial`` one says nothing of other packs."""
         known = self.components.memory.of(observation.zone)
-        self.keep(compare(known, observation, self.now(), partial=partial))
+        self.keep(observation.zone, compare(known, observation, self.now(), partial=partial))
 
-    def keep(self, difference: Difference) -> None:
-        """Remember what is new, and record it."""
+    def keep(self, zone: ZoneRef, difference: Difference) -> None:
+        """Remember what is new in a zone, and record it."""
+        if not self._is_ours(zone):
+            return
         self.components.memory.apply(difference)
         for key in difference.forgotten:
             self.components.budget.forget(key)
@@ -55,6 +58,8 @@ class Ledger:
         self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime
     ) -> None:
         """Remember and record what was decided, where it is no restart: that is recorded by its outcome."""
+        if not self._is_ours(zone):
+            return
         memory = self.components.memory
         self.report.decisions[decision.do, decision.reason] += 1
         if decision.do is Do.GIVE_UP and (history := memory.history(pack)).gave_up_at is None:
@@ -72,12 +77,16 @@ class Ledger:
 
     def conclude_well(self, zone: ZoneRef, packs: Sequence[Pack], now: datetime) -> None:
         """As ``conclude`` for packs of one zone that are well: of them nothing is told."""
+        if not self._is_ours(zone):
+            return
         self.report.decisions[WELL.do, WELL.reason] += len(packs)
         self.components.budget.leave_all(zone.account, (pack.key for pack in packs))
         self.components.memory.conclude_well(zone, packs, WELL, now)
 
     def note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
         """Keep a decision, and the pack's place in the queue for the budget. True when it is another than before."""
+        if not self._is_ours(zone):
+            return False
         memory, budget = self.components.memory, self.components.budget
         if decision.reason in (Reason.OVER_BUDGET, Reason.STATE_UNWRITABLE):
             budget.wait(zone.account, pack.key, due_since(memory.history(pack), now), now)
@@ -85,12 +94,20 @@ class Ledger:
             budget.leave(zone.account, pack.key)
         return memory.conclude(zone, pack, decision, now, diagnosis)
 
+    def note_error(self, zone: ZoneRef, pack: Pack, error: str) -> None:
+        """Keep the last thing that went wrong with a pack."""
+        if self._is_ours(zone):
+            self.components.memory.note_error(pack, error)
+
     def surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
         """Something in this program failed with one pack: record it once, and look again soon."""
-        memory, now, error = self.components.memory, self.now(), defect(surprise)
-        memory.note_error(pack, error)
+        now, error = self.now(), defect(surprise)
+        self.note_error(zone, pack, error)
         if self.note(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), None, now):
             self.record([Event.zone_unseen(zone, now, Reason.UNSEEN, error, pack=pack)])
+
+    def _is_ours(self, zone: ZoneRef) -> bool:
+        return self.components.tenure.keeps(zone.account)
 
     def record(self, events: list[Event]) -> None:
         """Keep events in the journal and write them to the log."""
@@ -98,9 +115,9 @@ class Ledger:
             self.components.memory.journal(events)
             self.publish(self.components.telemetry.happened, events)
 
-    def publish(self, report: Callable[..., None], *what: object) -> None:
+    def publish(self, tell: Callable[..., None], *what: object) -> None:
         """Log or count something, whatever comes of it: no pass fails, and no restart is held, because that failed."""
         try:
-            report(*what)
+            tell(*what)
         except Exception:  # noqa: BLE001  the trace says whose fault it is
             _log.exception("a telemetry failed")

@@ -15,9 +15,9 @@ from watchdog.config.load import load
 from watchdog.config.permissions import Exposed, Warn
 from watchdog.config.schema import Config
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.text import defect
-from watchdog.notify.destinations import unusable
+from watchdog.notify.routing import unusable
 from watchdog.runtime import CannotReload, Runtime, inventory
 from watchdog.tell.metrics import Metrics
 from watchdog.tell.systemd import Notifier

@@ -18,10 +18,11 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis, fingerprint
 from watchdog.model.history import History, Intent, NotIntended
+from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Seen
 from watchdog.model.outcomes import RestartOutcome
 from watchdog.model.packs import Pack, ZoneRef
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.observe.compare import renamed
 from watchdog.state.intents import Stored
 
@@ -91,7 +92,7 @@ class Restarting:
         """Store the next restart of a pack, so that it counts from now on; or say why nothing may be sent."""
         components = self._components
         if components.memory.known(pack) is None:
-            components.memory.conclude(zone, pack, Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT), now)
+            self._ledger.note(zone, pack, Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT), None, now)
         before = components.memory.history(pack)
         wait = components.rules(zone).backoff.drawn(before.attempts + 1, components.dice.random())
         after = before.intended(now, wait)
@@ -134,9 +135,9 @@ class Restarting:
             ledger.report.restarts[outcome.sent] += 1
             ledger.publish(components.telemetry.restarted, zone, outcome.sent)
         if outcome.pack.id != pack.id:
-            ledger.keep(renamed(memory.of(zone), zone, pack, outcome.pack, now))
+            ledger.keep(zone, renamed(memory.of(zone), zone, pack, outcome.pack, now))
         if outcome.error:
-            memory.note_error(outcome.pack, outcome.error)
+            ledger.note_error(zone, outcome.pack, outcome.error)
         history = memory.history(outcome.pack)
         decision = _after(outcome, history)
         changed = ledger.note(zone, outcome.pack, decision, diagnosis, now)
@@ -174,15 +175,15 @@ class Restarting:
             fresh = await restart.reread(pack, client, reservation)
             if isinstance(fresh, RestartOutcome) or not rechecks.is_as_it_was(fresh, pack):
                 return  # the next look tells
-            memory.conclude(zone, pack, decision, now, asked)
+            self._ledger.note(zone, pack, decision, asked, now)
             await memory.writer.flush()  # as with a restart: what was asked is known before it is
             if not self._may_recheck(zone, pack):  # the disk may have taken its time, and a reload come meanwhile
                 return
             done = await recheck.recheck(pack, client, reservation)
         if not done.asked:
-            memory.conclude(zone, pack, decision, now, before)
+            self._ledger.note(zone, pack, decision, before, now)
         if done.error or rechecks.is_stuck_universal(pack):  # of which nothing else is ever asked
-            memory.note_error(pack, done.error)
+            self._ledger.note_error(zone, pack, done.error)
         self._ledger.record([Event.rechecked(zone, pack, now, decision.reason, done.error)])
 
 

@@ -27,7 +27,8 @@ from watchdog.config.schema import Config
 from watchdog.decide.budget import Budget, due_since
 from watchdog.keeper import Keeper
 from watchdog.model.clock import Clock, anchor
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.leases import ALONE, Replica
 from watchdog.model.needs import PENDING_FOR

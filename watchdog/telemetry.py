@@ -10,7 +10,8 @@ from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.history import Sent
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import PassReport
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
-"""Zones that one line names."""
-
-
 class LogsAndMetrics:
     """Logs and, for the daemon, metrics.
 
-    ``progress`` is called after each zone that was looked at, ``heard`` with all that happened.
+    ``progress`` is called after each zone that was looked at, ``waits`` with an account and the seconds that Cloudflare
+    told it to wait, ``heard`` with all that happened.
     """
 
     def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
@@ -34,6 +33,7 @@ class LogsAndMetrics:
         self.metrics = metrics
         self._clock = clock
         self.progress: Callable[[], None] = lambda: None
+        self.waits: Callable[[str, float], None] = lambda _account, _seconds: None
         self.heard: Callable[[list[Event]], None] = lambda _: None
 
     def happened(self, events: list[Event]) -> None:
@@ -71,6 +71,7 @@ class LogsAndMetrics:
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
         self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
+        self.waits(account, seconds)
 
     def credential_changed(self, account: str, change: Change) -> None:
         """A credential is doubted, stopped, or taken again."""

@@ -6,7 +6,7 @@ What cannot be delivered within ``PATIENCE`` stays in the outbox: the next run t
 from datetime import timedelta
 
 from watchdog.health import Health
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.leases import WATCHDOG
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
@@ -36,8 +36,8 @@ async def tell(runtime: Runtime) -> None:
     try:
         if (keeper := runtime.keeper) is not None:  # what was told of an account comes with its lease
             await pipeline.adopt([each for each in (WATCHDOG, *runtime.config.accounts) if keeper.holds(each)])
-        await pipeline.after_pass(inventory(components), Health(runtime).standing())
-        await pipeline.delivered(PATIENCE)
+        await pipeline.after_pass(inventory(components), Health(runtime).report())
+        await pipeline.destinations.settled(PATIENCE)
     except StateError as error:  # then nobody knows what was told: the next run does
         runtime.telemetry.logs.write(EventName.ALERT_FAILED, "error", error=str(error))
     finally:

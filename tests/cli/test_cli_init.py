@@ -91,6 +91,18 @@ def test_it_says_what_the_token_sees_and_which_packs_are_in_trouble(init):
     assert said.endswith("  certpack-watchdog once --dry-run -c config.yaml\n  certpack-watchdog run -c config.yaml\n")
 
 
+def test_that_zones_cannot_be_listed_is_said_of_no_zone(init, cloudflare):
+    broken = {"kind": "json_error", "status": 400, "code": 1234, "message": "No.", "path": "/zones"}
+    said = init("--discover", url=cloudflare(zones=FLEET, tokens=[{"value": TOKEN}], faults=[broken]).url).failed(69)
+    assert said.startswith("list_zones: HTTP 400, code 1234: No.")
+
+
+def test_it_says_why_nothing_happens_while_cloudflare_makes_it_wait(init, cloudflare):
+    slow_down = {"kind": "rate_limited", "retry_after": 1, "times": 1, "path": "*/certificate_packs"}
+    done = init("--discover", url=cloudflare(zones=FLEET, tokens=[{"value": TOKEN}], faults=[slow_down]).url)
+    assert (done.code, done.err) == (0, "Cloudflare limits the requests of account main: waiting 1 s.\n")
+
+
 @pytest.mark.parametrize(
     "named",
     [

@@ -179,7 +179,7 @@ def test_checking_online_reads_every_zone_and_changes_nothing(command, cloudflar
     world = cloudflare(zones=FLEET)
     done = command("check-config", "--online", "-c", configure(world))
     assert done.code == 0
-    for said in ("token is active", "zone well.example: 1 packs", "zone late.example: 1 packs"):
+    for said in ("token is active", "zone well.example: 1 pack", "zone late.example: 1 pack"):
         assert f"ok      account main: {said}\n" in done.out
     assert patches(world) == []
     assert not (tmp_path / "state.db").exists()
@@ -203,9 +203,9 @@ def test_checking_online_says_what_is_wrong_with_zones_that_get_no_certificates(
     done = command("check-config", "--online", "-c", configure(world, **({} if named else finding)))
     assert done.code == 0
     moved = "The zone is moved: its name servers point elsewhere. Only an active zone gets certificates."
-    assert f"warning account main: zone gone.example: 1 packs: {moved}\n" in done.out
-    assert "warning account main: zone new.example: 1 packs: The zone is pending: its name servers (" in done.out
-    assert "ok      account main: zone well.example: 1 packs\n" in done.out
+    assert f"warning account main: zone gone.example: 1 pack: {moved}\n" in done.out
+    assert "warning account main: zone new.example: 1 pack: The zone is pending: its name servers (" in done.out
+    assert "ok      account main: zone well.example: 1 pack\n" in done.out
 
 
 @pytest.mark.process
@@ -229,6 +229,19 @@ def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_report(shell, clo
     assert zone_id("late.example") not in text
     assert f"late.example {LATE[:4]}: initializing" in text
     assert "3 packs in 3 zones; 1 needs you" in text
+
+
+def test_explaining_a_pack_that_is_remembered_says_how_it_is_validated(command, cloudflare, configure):
+    config = configure(cloudflare(zones=FLEET))
+    command("once", "-c", config)
+    assert re.search(r"(?m)^  validation  txt, by google$", command("explain", "well.example", "-c", config).out)
+
+
+def test_explaining_says_why_nothing_happens_while_cloudflare_makes_it_wait(command, cloudflare, configure):
+    slow_down = {"kind": "rate_limited", "retry_after": 1, "times": 1}
+    config = configure(cloudflare(zones=FLEET, faults=[slow_down]))
+    done = command("explain", "well.example", "-c", config)
+    assert (done.code, done.err) == (0, "Cloudflare limits the requests of account main: waiting 1 s.\n")
 
 
 PLANTED = "planted-secret-4f1c9e"

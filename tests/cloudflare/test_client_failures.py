@@ -181,6 +181,13 @@ async def test_an_error_says_the_ray_and_a_short_clean_beginning_of_the_body():
     assert len(str(failed)) < 250
 
 
+@pytest.mark.parametrize("body", [b"", b"null"])
+@in_simulated_time
+async def test_a_429_without_words_says_what_it_means(body):
+    failed = await raised_by(by_hand(httpx.Response(429, content=body)).restart_validation(ZONE, PACK), RateLimited)
+    assert str(failed) == "restart_validation: HTTP 429: too many requests"
+
+
 @in_simulated_time
 async def test_a_page_in_place_of_json_says_its_ray_whatever_its_status():
     page = httpx.Response(200, headers={"cf-ray": "89ab-FRA"}, content=b"<h1>Sign in</h1>")

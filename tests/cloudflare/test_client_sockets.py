@@ -386,6 +386,13 @@ async def test_a_compressed_answer_that_is_broken_settles_nothing():
 
 
 @in_real_time
+async def test_an_answer_that_was_unpacked_on_its_way_and_still_says_gzip_is_read():
+    said = response(BODY, 200, "Content-Encoding: gzip")
+    async with serving(saying(said)) as server, calling(server.base) as client:
+        assert (await client.get_pack(ZONE, PACK)).id == PACK
+
+
+@in_real_time
 async def test_a_small_answer_that_unpacks_to_a_huge_one_is_not_taken_in():
     said = response(gzip.compress(b" " * 64 * 1024 * 1024), 200, "Content-Encoding: gzip")
     async with serving(saying(said)) as server, calling(server.base) as client:
@@ -554,6 +561,14 @@ async def test_a_redirect_is_never_followed_so_no_other_host_sees_the_credential
             await raised_by(client.restart_validation(ZONE, PACK))
             assert server.methods == ["GET"] * GET_TRIES + ["PATCH"]
         assert other.connections == 0
+
+
+@in_real_time
+async def test_a_redirect_is_said_with_where_it_leads_and_without_its_query():
+    there = response(b"<h1>Moved</h1>", 302, "Location: https://portal.example/login?secret=1")
+    async with serving(saying(there)) as server, calling(server.base) as client:
+        failed = await raised_by(client.get_pack(ZONE, PACK), Unsettled)
+    assert "a redirect to https://portal.example/login, not followed: see `api.base_url`" in str(failed)
 
 
 @in_real_time

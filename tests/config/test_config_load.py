@@ -253,21 +253,9 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, name: str) -
     assert "cannot be read: " in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("listen", "address"),
-    [
-        ("127.0.0.1:9909", ("127.0.0.1", 9909)),
-        ("'[::1]:9909'", ("::1", 9909)),
-        ("0.0.0.0:80", ("0.0.0.0", 80)),  # noqa: S104  operators in containers need it
-        ("localhost:0", ("localhost", 0)),
-        ("'127.0.0.1:65535'", ("127.0.0.1", 65535)),
-        ("''", None),
-    ],
-)
-def test_the_listener_takes_a_host_and_a_port_or_nothing(
-    read: Read, listen: str, address: tuple[str, int] | None
-) -> None:
-    assert read(ONE_ZONE + f"web: {{listen: {listen}}}").web.address == address
+@pytest.mark.parametrize("listen", ["127.0.0.1:9909", "[::1]:9909", "0.0.0.0:80", "localhost:0", "127.0.0.1:65535", ""])
+def test_the_listener_takes_a_host_and_a_port_or_nothing(read: Read, listen: str) -> None:
+    assert read(ONE_ZONE + f"web: {{listen: '{listen}'}}").web.listen == listen
 
 
 @pytest.mark.parametrize(

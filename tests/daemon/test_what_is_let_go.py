@@ -15,16 +15,18 @@ from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.decide.budget import Budget
 from watchdog.model.history import Sent
 from watchdog.model.observation import Seen
+from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.notify.destinations import Destinations
-from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome
+from watchdog.notify.queue import DeliveryAttempt
 from watchdog.observe.compare import compare
 from watchdog.observe.facts import BELIEVED_FOR, Facts
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.memory import FORGET_AFTER, Memory
 from watchdog.state.store import Store
+from watchdog.tell.gauges import Account, Snapshot
 from watchdog.tell.logs import REMEMBERED_FOR, Logs, configure
-from watchdog.tell.metrics import MOST_STATUSES, Account, Metrics, Snapshot
+from watchdog.tell.metrics import MOST_STATUSES, Metrics
 
 MANY = 200
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,9 @@ from watchdog.model import packs
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import OBSTACLES, Certainty, Finding, FindingName, Limit, obstacle, placed, to_place
 from watchdog.model.history import UNTROUBLED, History
+from watchdog.model.meanings import REASONS
 from watchdog.model.packs import ManualRecord, Pack
-from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RULES = RestartRules(max_attempts=3)

@@ -199,6 +199,13 @@ def test_an_empty_answer_that_names_no_zone_is_no_absence_where_the_resolver_nam
     assert "names no zone" in found[0].says
 
 
+def test_one_that_names_no_zone_for_the_host_alone_has_data_of_its_own_for_it(resolver):
+    resolver.odd[f"{HOST} CAA"] = "no-soa"
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=PARTIAL) if one.name != "delegation_missing"]
+    assert (found.name, found.certainty) == ("incomplete", "hint")
+    assert "data of its own" in found.says
+
+
 def test_a_resolver_that_never_names_a_zone_is_believed_without(resolver):
     resolver.odd["."] = "no-soa"
     assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}
@@ -305,6 +312,23 @@ def test_a_pack_that_holds_a_certificate_for_such_a_name_is_the_better_witness(r
     which = replace(pack("xn--bcher-kva.example.com", ca="google"), expires_at=datetime(2027, 1, 1, tzinfo=UTC))
     [found] = [one for one in diagnose(which, resolver) if one.name == "ca_refuses"]
     assert found.certainty == "likely"
+
+
+@pytest.mark.parametrize("ca", ["google", "lets_encrypt", "ssl_com", ""])
+@pytest.mark.parametrize(
+    "host", ["my_shop.example.com", "*.a_b.example.com", "ab--cd.example.com", "R3--X.EXAMPLE.COM"]
+)
+def test_a_name_that_no_authority_may_issue_for_is_a_likely_cause_and_holds_nothing(resolver, ca, host):
+    found = [one for one in diagnose(pack(host, ca=ca), resolver) if one.name == "ca_refuses"]
+    assert [(one.certainty, one.host) for one in found] == [("likely", host)]
+    assert obstacle(found) is None
+
+
+@pytest.mark.parametrize(
+    "host", ["a--b.example.com", "abc--d.example.com", "xn--bcher-kva.example.com", "*.example.com"]
+)
+def test_other_hyphens_keep_nobody_from_issuing(resolver, host):
+    assert [one for one in diagnose(pack(host, ca="ssl_com"), resolver) if one.name == "ca_refuses"] == []
 
 
 # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,13 +19,13 @@ from tests.harness.time import LoopClock
 from tests.harness.values import replace
 from watchdog.config.load import load
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import EVENTS
+from watchdog.model.event_names import EVENTS
 from watchdog.model.history import History
 from watchdog.model.leases import ALONE
 from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.runtime import inventory as inventory_of
 from watchdog.state.store import Store
 
@@ -271,10 +271,10 @@ class Chain:
         while (began := fleet.clock.monotonic()) < end:
             await fleet.look()
             components = fleet.components
-            standing = Standing(
+            health = HealthReport(
                 state_error=components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
             )
-            await self.pipeline.after_pass(inventory_of(components), standing)
+            await self.pipeline.after_pass(inventory_of(components), health)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 
 

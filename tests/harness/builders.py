@@ -6,8 +6,9 @@ from io import StringIO
 from watchdog.model.alerts import Alert, AlertLog, AlertState, Message, MessageStatus, Notice, Phase
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
+from watchdog.model.meanings import ALERTS
 from watchdog.model.packs import Pack
-from watchdog.model.reasons import ALERTS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import Inventory
 from watchdog.notify.dedup import deduplicate
 

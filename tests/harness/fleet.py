@@ -13,16 +13,17 @@ from random import Random
 from tests.harness.builders import exposed
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.time import LoopClock
+from tests.harness.values import rows_of
 from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
-from watchdog.model.events import EVENTS
+from watchdog.model.event_names import EVENTS
 from watchdog.model.packs import pack_key
 from watchdog.runtime import Runtime, inventory, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
-from watchdog.tell.metrics import Account, Snapshot
+from watchdog.tell.gauges import Account, Snapshot
 
 ADDRESS = "http://127.0.0.1:9/client/v4"
 
@@ -169,10 +170,10 @@ class Fleet:
         return next(row for row in self.rows(zone) if pack_key(row["pack_id"]) == key)
 
     def rows(self, zone):
-        return [row for row in inventory(self.components).rows()["packs"] if row["zone"] == zone]
+        return [row for row in rows_of(inventory(self.components))["packs"] if row["zone"] == zone]
 
     def zone(self, zone):
-        return next(row for row in inventory(self.components).rows()["zones"] if row["zone"] == zone)
+        return next(row for row in rows_of(inventory(self.components))["zones"] if row["zone"] == zone)
 
     def journal(self, name, zone, number=0):
         """The lines of a pack's journal that have this name, as they are on the disk."""
@@ -269,12 +270,14 @@ class Start:
         dry_run=False,
         state="state.db",
         wrong=timedelta(0),
+        store=None,
         **others,
     ):
         """The fleet: zones by name, each a list of packs, of the account ``main`` and of ``others``.
 
         ``config`` is laid over the configuration (``per_zone`` over zones), ``scenario`` over the simulator's. With a
-        ``world``, the process starts again over what is there; by ``wrong`` its clock is off then.
+        ``world``, the process starts again over what is there; by ``wrong`` its clock is off then. With a ``store``
+        that is shared it is one replica, and takes accounts as its keeper beats.
         """
         accounts = {"main": main, **others}
         clock = LoopClock()
@@ -285,10 +288,12 @@ class Start:
         loaded = self.load(settings)
         metrics, wire = new_metrics(), Wire(world)
         async with AsyncExitStack() as stack:
-            store = Store.open(f"sqlite:///{path}", exclusive=True, mend_at=clock.now())
+            store = store or Store.open(f"sqlite:///{path}", exclusive=True, mend_at=clock.now())
             stack.callback(store.close)
             runtime = await stack.enter_async_context(
-                open_runtime(loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire)
+                open_runtime(
+                    loaded, store, dry_run=dry_run, clock=clock, metrics=metrics, http=wire, replica=store.shared
+                )
             )
             fleet = Fleet(world, runtime, wire, store, metrics, clock)
             fleet.start, fleet.settings = self, settings

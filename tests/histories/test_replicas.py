@@ -280,6 +280,19 @@ def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, mo
     assert "after its holder went" in broken_by(tmp_path, *in_turn("kill", turns=0, down=1))
 
 
+def test_a_replica_that_can_load_no_account_keeps_none_from_the_others(tmp_path, monkeypatch):
+    take_in = Handover.take_in
+
+    async def fails(self, leases):
+        if self._runtime.keeper.me.name == "replica-0" and any(lease.account for lease in leases):
+            raise ValueError("a defect")
+        await take_in(self, leases)
+
+    monkeypatch.setattr(Handover, "take_in", fails)
+    history = small(tmp_path).live()
+    assert history.tally["restarts"] > 0
+
+
 def test_the_alerts_of_an_account_that_every_replica_has_lost_are_over_once_and_nothing_of_them_is_kept(tmp_path):
     without = {"account": "other", "lasts": plan.HOUR}
     lost = [plan.Happening(1800.0 + 5 * each, "without an account", {"replica": each, **without}) for each in (0, 1)]

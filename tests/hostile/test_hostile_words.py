@@ -22,7 +22,7 @@ from fuzz.oracles import ASKED
 from tests.harness.alerting import Receiver
 from tests.harness.builders import NOW, exposed, inventory, troubled, zone
 from tests.harness.time import StandingClock
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.translate import translate
@@ -32,7 +32,8 @@ from watchdog.diagnose.responses import read
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
 from watchdog.model.packs import ManualRecord, ZoneRef
@@ -44,9 +45,11 @@ from watchdog.notify.messages import messages
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
+from watchdog.tell.gauges import Snapshot
 from watchdog.tell.logs import Logs, configure
-from watchdog.tell.metrics import Metrics, Snapshot
-from watchdog.tell.status import Overview, View, lines
+from watchdog.tell.metrics import Metrics
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
 from watchdog.tell.systemd import Notifier
 
 HOSTILE = {
@@ -188,7 +191,7 @@ def test_an_explanation_is_lines_of_text(evil, door):
 
 def test_the_pages_json_carries_it_as_a_string(evil):
     known, history = a_row(evil)
-    body = msgspec.json.encode(inventory((known, history)).rows())
+    body = msgspec.json.encode(rows_of(inventory((known, history))))
     assert json.loads(body)["packs"][0]["status"] == known.pack.status
     assert len(body) < 30_000
     for text in (known.pack.status, *known.pack.hosts, *known.pack.validation_errors):

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED
-from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 
 EXPIRED = Decision(Do.LEAVE, Reason.EXPIRED)
@@ -85,7 +86,7 @@ def test_a_row_needs_a_person_exactly_while_an_alert_of_at_least_warning_holds_a
     found = inventory(*rows)
     alerts = active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()
     grave = {alert.pack_id for alert in alerts if alert.severity is not Severity.INFO}
-    assert {row["pack_id"] for row in found.rows()["packs"] if row["needs_person"]} == grave
+    assert {row["pack_id"] for row in rows_of(found)["packs"] if row["needs_person"]} == grave
 
 
 @given(fleets)
@@ -99,13 +100,13 @@ def test_a_row_has_the_severity_of_the_gravest_alert_about_its_pack(fleet):
         (alert.severity.rank for alert in active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()),
         default=None,
     )
-    [row] = found.rows()["packs"]
+    [row] = rows_of(found)["packs"]
     assert (row["severity"] and Severity(row["severity"]).rank) == gravest
 
 
 def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_watchdog_does_where_none_is():
     gave_up = Decision(Do.GIVE_UP, Reason.GAVE_UP)
-    mine, its = inventory(troubled("p1", decision=gave_up), troubled("p2")).rows()["packs"]
+    mine, its = rows_of(inventory(troubled("p1", decision=gave_up), troubled("p2")))["packs"]
     assert mine["next_step"].startswith("Find out why its validation fails")
     assert (
         its["next_step"]

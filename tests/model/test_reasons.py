@@ -3,7 +3,8 @@
 import pytest
 
 from watchdog.model.decisions import Do
-from watchdog.model.reasons import ALERTS, REASONS, VALIDATION_REASONS, Reason, meaning
+from watchdog.model.meanings import ALERTS, REASONS, meaning
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
 
 
 def test_every_reason_has_a_meaning_and_nothing_else_has():

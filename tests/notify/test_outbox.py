@@ -28,8 +28,9 @@ from watchdog.model.alerts import (
     Notice,
     Phase,
 )
+from watchdog.model.meanings import ALERTS
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import ALERTS, Severity
+from watchdog.model.reasons import Severity
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.outbox import Unwritten
@@ -141,17 +142,17 @@ def written_and_read(store, log, groups, sent):
     outbox.save(store, Unwritten(dict(log), dict(groups), {each.id: each for each in sent}))
     kept = outbox.load(store)
     assert kept.log == AlertLog(log, groups)
-    assert kept.letters == sorted(sent, key=lambda each: each.id)
+    assert kept.messages == sorted(sent, key=lambda each: each.id)
     gone = outbox.difference(kept.log, AlertLog())
-    gone.letters |= dict.fromkeys(each.id for each in sent)
+    gone.messages |= dict.fromkeys(each.id for each in sent)
     outbox.save(store, gone)
-    assert (outbox.load(store).log, outbox.load(store).letters) == (AlertLog(), [])
+    assert (outbox.load(store).log, outbox.load(store).messages) == (AlertLog(), [])
 
 
 def test_an_id_is_never_given_twice_even_when_its_letter_is_gone(either):
     last = outbox.load(either).last_id + 7
-    outbox.save(either, Unwritten(letters={last: message(last)}))
-    outbox.save(either, Unwritten(letters={last: None}))
+    outbox.save(either, Unwritten(messages={last: message(last)}))
+    outbox.save(either, Unwritten(messages={last: None}))
     assert outbox.load(either).last_id == last
 
 
@@ -170,9 +171,9 @@ def test_of_what_changed_twice_the_later_stands():
 
 
 def test_of_what_is_dropped_no_account_is_named_any_more():
-    kept = Unwritten(letters={1: None, 2: None}, accounts={1: "main", 2: "other"})
+    kept = Unwritten(messages={1: None, 2: None}, accounts={1: "main", 2: "other"})
     kept.drop("main")
-    assert kept == Unwritten(letters={2: None}, accounts={2: "other"})
+    assert kept == Unwritten(messages={2: None}, accounts={2: "other"})
 
 
 def test_rows_of_a_newer_program_are_left_out_and_the_others_read(either):
@@ -187,7 +188,7 @@ def test_rows_of_a_newer_program_are_left_out_and_the_others_read(either):
         database.exec_driver_sql("UPDATE outbox SET message = 'no json' WHERE id = 1")
     kept = outbox.load(either)
     outbox.save(either, Unwritten({"a": None, "b": None}, {}, {1: None, 2: None}))
-    assert (list(kept.log.entries), [each.id for each in kept.letters]) == (["b"], [2])
+    assert (list(kept.log.entries), [each.id for each in kept.messages]) == (["b"], [2])
 
 
 LIFE = textwrap.dedent(
@@ -233,15 +234,15 @@ def test_a_daemon_that_is_killed_again_and_again_while_its_receiver_is_down_tell
         port = hook.port
     lived_and_killed(tmp_path, port, "ailing")
     with opened(tmp_path) as store:
-        assert [each.status for each in outbox.load(store).letters] == ["firing"]
+        assert [each.status for each in outbox.load(store).messages] == ["firing"]
     lived_and_killed(tmp_path, port, "ailing")
     with opened(tmp_path) as store:  # nothing new was said of what was said
-        assert len(outbox.load(store).letters) == 1
+        assert len(outbox.load(store).messages) == 1
     with Receiver(port) as hook:
         lived_and_told(tmp_path, hook)
         assert [got.json["status"] for got in hook.got] == ["firing"]
     with opened(tmp_path) as store:
-        assert outbox.load(store).letters == []
+        assert outbox.load(store).messages == []
 
 
 def lived_and_told(folder, hook):

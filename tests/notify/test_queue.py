@@ -10,8 +10,9 @@ from tests.harness.builders import message, notice
 from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.alerts import Kind
+from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.notify.channel import Undelivered
-from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, DeliveryOutcome, MessageQueue, wait_after
+from watchdog.notify.queue import HOPELESS_TRIES, MOST, OLDEST, MessageQueue, wait_after
 
 HOUR = timedelta(hours=1)
 

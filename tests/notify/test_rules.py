@@ -10,10 +10,11 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import History
+from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
-from watchdog.model.reasons import ALERTS, REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
-from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, Limits, Standing, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, HealthReport, Limits, active_alerts, unwatched
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
@@ -40,8 +41,8 @@ PLACED = Finding(
 )
 
 
-def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
-    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), started_at, now)
+def held(*packs, zones=None, health=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
+    found = active_alerts(inventory(*packs, zones=zones), health, limits or Limits(), started_at, now)
     return sorted(found.alerts.values(), key=lambda alert: alert.reason)
 
 
@@ -140,11 +141,16 @@ def test_a_restart_whose_records_a_person_places_is_said_with_the_records():
 
 
 @pytest.mark.parametrize("minutes", [11, 10])  # what is found at the moment of the restart was looked for before it
-def test_records_from_before_the_last_restart_are_not_handed_on(minutes):
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_restart_is_not_said_to_need_records_before_its_own_are_known(minutes, restarts):
     before = NOW - timedelta(minutes=minutes)
-    assert held(diagnosed(troubled(history=restarted(1)), MISSING, at=before)) == []
-    [alert] = held(diagnosed(troubled(history=restarted(2)), MISSING, at=before))
-    assert (alert.stage, alert.records) == (1, ())
+    assert held(diagnosed(troubled(history=restarted(restarts)), MISSING, at=before)) == []
+
+
+def test_the_message_of_another_trouble_does_not_hand_on_records_from_before_the_last_restart():
+    row = decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2))
+    [alert] = held(diagnosed(row, MISSING, FORBIDS, at=NOW - timedelta(minutes=11)))
+    assert alert.records == ()
     assert RECORD.name not in alert.body
 
 
@@ -177,8 +183,9 @@ def test_an_authority_that_will_not_issue_is_said_while_the_validation_goes_on()
     assert reasons(waiting(20, replace(MISSING, name=FindingName.CA_REFUSES, host="", record=None))) == ["ca_refuses"]
 
 
-def test_what_is_likely_in_the_way_and_stays_until_a_person_mends_it_is_said_before_pending_for():
-    guarded = replace(MISSING, name=FindingName.HTTP_CHALLENGED, says="The page is guarded.", record=None)
+@pytest.mark.parametrize("name", [FindingName.HTTP_CHALLENGED, FindingName.CA_REFUSES])
+def test_what_is_likely_in_the_way_and_stays_until_a_person_mends_it_is_said_before_pending_for(name):
+    guarded = replace(MISSING, name=name, says="The page is guarded.", record=None)
     assert reasons(waiting(14, guarded)) == []
     [alert] = held(waiting(15, guarded))
     assert (alert.reason, "The page is guarded" in alert.summary) == (Reason.PENDING_TOO_LONG, True)
@@ -373,7 +380,7 @@ def test_a_zone_is_said_when_it_is_unseen_half_an_hour_longer_than_usual(minutes
 @pytest.mark.parametrize(("minutes", "said"), [(29, ["unseen", "unseen"]), (30, ["cloudflare_failing"])])
 def test_when_no_zone_at_all_is_seen_that_is_one_alert_about_cloudflare(minutes, said):
     zones = [unseen(minutes), replace(unseen(minutes + 9), label="b.example"), unseen(1, "credential_refused")]
-    found = held(zones=zones[:2], standing=Standing(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
+    found = held(zones=zones[:2], health=HealthReport(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
     assert [str(alert.reason) for alert in found if not alert.subject.startswith("discovery")] == said
     assert reasons(zones=zones) == sorted(["credential_refused", *said])  # whose zone says nothing of the others
 
@@ -413,14 +420,14 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 
 def test_the_watchdogs_own_troubles_are_alerts():
-    standing = Standing(
+    health = HealthReport(
         state_error="the disk is full",
         config_error="x.yaml:1: is wrong",
         overdue_since=LONG_AGO,
         discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")},
         state_lost="kept",
     )
-    found = held(standing=standing)
+    found = held(health=health)
     assert [str(alert.reason) for alert in found] == [
         "config_refused",
         "pass_overdue",
@@ -432,30 +439,30 @@ def test_the_watchdogs_own_troubles_are_alerts():
 
 
 def test_an_account_that_no_replica_works_is_one_critical_alert_after_a_while():
-    [alert] = held(standing=Standing(unheld={"main": LONG_AGO}))
+    [alert] = held(health=HealthReport(unheld={"main": LONG_AGO}))
     assert (alert.reason, alert.severity, alert.patience) == ("account_unheld", "critical", UNHELD_FOR)
     assert (alert.account, "account main" in alert.summary) == ("", True)  # it is told by who tells of the watchdog
 
 
 def test_a_pass_that_hangs_in_another_replica_is_a_critical_alert_and_one_of_our_own_comes_first():
     elsewhere = "replica two: a pass has not ended since 2026-11-24T12:00:00Z"
-    [alert] = held(standing=Standing(overdue_elsewhere=elsewhere))
+    [alert] = held(health=HealthReport(overdue_elsewhere=elsewhere))
     assert (alert.reason, alert.severity, alert.account) == ("pass_overdue", "critical", "")
     assert alert.body.startswith(elsewhere)
-    [own] = held(standing=Standing(overdue_elsewhere=elsewhere, overdue_since=LONG_AGO))
+    [own] = held(health=HealthReport(overdue_elsewhere=elsewhere, overdue_since=LONG_AGO))
     assert "another" not in own.summary
 
 
 def test_who_does_not_tell_of_the_watchdog_tells_of_each_zone_that_is_not_seen():
     found = inventory(zones=[unseen(45)])
-    standing = Standing(state_error="full")
-    told = active_alerts(found, standing, Limits(), LONG_AGO, NOW, own=False).alerts.values()
+    health = HealthReport(state_error="full")
+    told = active_alerts(found, health, Limits(), LONG_AGO, NOW, own=False).alerts.values()
     assert [str(alert.reason) for alert in told] == ["unseen"]
 
 
 def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_permission():
     error = "list_zones: HTTP 403; the credential lacks the permission Zone / Zone / Read"
-    [alert] = held(standing=Standing(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
+    [alert] = held(health=HealthReport(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
     assert (alert.reason, alert.severity, alert.patience) == ("credential_refused", "critical", timedelta(0))
     assert "Zone / Zone / Read" in alert.body
 
@@ -471,7 +478,7 @@ def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_name
 
 def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():
     gave_up = decided(Reason.GAVE_UP)
-    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing(state_error="full"))]
+    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(health=HealthReport(state_error="full"))]
     assert unwatched(alerts, inventory(gave_up)) == frozenset()
     assert unwatched(alerts, inventory()) == {alerts[0].fingerprint}
     assert unwatched(alerts, inventory(zones=[])) == {alerts[0].fingerprint, alerts[1].fingerprint}

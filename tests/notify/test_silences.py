@@ -102,9 +102,9 @@ def test_a_silence_of_a_zone_is_of_no_zone_of_another_account():
 
 
 def test_a_silence_whose_time_is_over_silences_nothing():
-    known, history = pack("p1")
+    entry = known, _ = pack("p1")
     rows = [
-        replace(inventory((known, history)), at=NOW + DAY - left, silences=[silence(known)]).rows()["packs"][0]
+        replace(inventory(entry), at=NOW + DAY - left, silences=[silence(known)]).row(*entry)
         for left in (timedelta(seconds=1), timedelta(0))
     ]
     assert [row["silenced_until"] for row in rows] == ["2026-11-25T12:00:00Z", None]

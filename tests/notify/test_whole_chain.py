@@ -11,8 +11,8 @@ from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.meanings import ALERTS
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import ALERTS
 from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
 from watchdog.runtime import inventory
 from watchdog.simulator.scenario import pack_id

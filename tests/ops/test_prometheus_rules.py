@@ -22,13 +22,14 @@ from watchdog.cloudflare.errors import KNOWN_CODES, Operation
 from watchdog.model.alerts import AlertLog
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
+from watchdog.model.meanings import ALERTS as OWN_ALERTS
+from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.packs import KNOWN_STATUSES
-from watchdog.model.reasons import ALERTS as OWN_ALERTS
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
 from watchdog.notify.alertmanager import name_of
-from watchdog.notify.queue import DeliveryOutcome
-from watchdog.tell.metrics import Account, Metrics, ReplicaSnapshot, Snapshot
+from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
+from watchdog.tell.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -10,12 +10,13 @@ from tests.harness.values import replace
 from watchdog.decide.budget import Budget
 from watchdog.model.clock import Anchor
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Intent, NotIntended, Sent
 from watchdog.model.observation import Seen
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.observe.compare import compare
+from watchdog.observe.compare import compare, renamed
 from watchdog.state import changes
 from watchdog.state.database import StateError
 
@@ -185,6 +186,21 @@ async def test_a_pack_that_recovered_in_memory_alone_can_be_restarted_afresh(min
         assert memory.history(STUCK).attempts == 1
     async with mind() as memory:
         assert memory.history(STUCK).attempts == 1
+
+
+@in_simulated_time
+async def test_without_room_for_its_new_id_a_pack_that_was_restarted_keeps_its_attempts(mind, kit):
+    again = replace(STUCK, id="p2")
+    async with mind() as memory:
+        look(memory, STUCK)
+        await restarted(memory)
+        memory.apply(renamed(memory.of(ZONE), ZONE, STUCK, again, T0))
+        tried = memory.history(again)
+        with kit.no_room(), pytest.raises(NotIntended, match="what precedes the intent could not be stored") as held:
+            await restarted(memory, T0 + HOUR, again)
+        assert (held.value.reason, memory.history(again)) == (Reason.STATE_UNWRITABLE, tried)
+        await restarted(memory, T0 + HOUR, again)
+        assert (tried.attempts, memory.history(again).attempts) == (1, 2)
 
 
 # ── other processes ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,10 @@ import sys
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from watchdog.model.history import UNTROUBLED, History, Sent
+from watchdog.state import schema
 from watchdog.state.changes import Changes, Settled
 from watchdog.state.restarts import Stale
 
@@ -69,6 +71,16 @@ def test_an_intent_is_open_until_its_outcome_is_saved(store, kit):
     settle(store, kit, number, Sent.ACCEPTED)
     assert store.open_intents() == []
     assert store.history_of("z1", "p1") == kit.after(intent)
+
+
+@pytest.mark.parametrize("outcomes", [[Sent.UNKNOWN, Sent.ACCEPTED], [Sent.ACCEPTED, Sent.UNKNOWN]])
+def test_that_nobody_knows_what_became_of_it_is_no_news_to_who_sent_it(store, kit, outcomes):
+    intent = kit.intent()
+    number = store.intend(intent, UNTROUBLED, kit.after(intent), kit.now)
+    for outcome in outcomes:
+        settle(store, kit, number, outcome)
+    with store.reading() as connection:
+        assert [*connection.execute(sa.select(schema.intents.c.outcome)).scalars()] == [Sent.ACCEPTED]
 
 
 def test_intents_have_numbers_that_are_never_given_again(store, kit):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import NOW, inventory, pack, troubled, zone
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog.config.durations import parse_duration
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import JournalLine
@@ -106,7 +106,7 @@ def test_packs_come_in_the_order_of_account_zone_and_id(ask):
 
 
 def test_the_row_of_a_pack_is_that_of_every_other_report(ask):
-    assert ask("/api/v1/packs").json()["packs"] == msgspec.to_builtins(FLEET.rows()["packs"])
+    assert ask("/api/v1/packs").json()["packs"] == msgspec.to_builtins(rows_of(FLEET)["packs"])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_pack_is_its_row_and_what_happened_to_it():
     journal = Journal(LINE)
     row = asking(journal=journal)("/api/v1/packs/id-of-b.example/bbbb3333").json()
     events = row.pop("events")
-    assert row == msgspec.to_builtins(FLEET.rows()["packs"][2])
+    assert row == msgspec.to_builtins(rows_of(FLEET)["packs"][2])
     assert [(event["event"], event["detail"]) for event in events] == [("restart_sent", "attempt=1")]
     assert (journal.asked[0].zone_id, journal.asked[0].pack) == ("id-of-b.example", "bbbb3333")
 

@@ -13,7 +13,8 @@ import structlog
 
 from tests.harness.builders import NOW, Terminal, pack
 from tests.harness.time import StandingClock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport

@@ -13,12 +13,14 @@ import yaml
 from tests.harness import showcase
 from tests.harness.builders import NOW, inventory, zone
 from tests.harness.readable import fault, sentences, texts_in
+from tests.harness.values import rows_of
 from watchdog.model.alerts import Kind, Notice, Route
 from watchdog.model.decisions import Do
+from watchdog.model.meanings import REASONS
 from watchdog.model.needs import Needs
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.notify.messages import messages
-from watchdog.notify.rules import Limits, Standing, active_alerts
+from watchdog.notify.rules import HealthReport, Limits, active_alerts
 from watchdog.tell.pages import application
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +78,7 @@ FLEET = inventory(
     zones=[zone(f"{reason}.example", error=ERROR, reason=reason) for reason in Reason if REASONS[reason].zone]
     + [zone("unseen.example", error=ERROR, reason="unseen")],
 )
-STANDING = Standing(
+STANDING = HealthReport(
     state_error="the state cannot be written: the disk is full",
     config_error="config.yaml:3: zones: is missing",
     overdue_since=NOW - HOUR,
@@ -118,7 +120,7 @@ def test_a_message_about_many_can_be_read():
 
 
 def test_what_is_explained_of_every_pack_can_be_read():
-    rows = FLEET.rows()["packs"]
+    rows = rows_of(FLEET)["packs"]
     assert hard(*(row[name] or "" for row in rows for name in ("why", "next_step"))) == []
     needs = Needs(FLEET.by_zone, NOW)
     assert any(needs.of(*entry) for entry in FLEET.packs)

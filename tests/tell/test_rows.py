@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.harness.builders import HEALTHY, NOW, TROUBLED, WAITING, inventory, pack
+from tests.harness.values import rows_of
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.renewal import LONGEST_WINDOW
@@ -68,7 +69,7 @@ def fleets(draw):
 
 @given(fleets())
 def test_each_line_is_the_row_of_its_pack(found):
-    rows = [json.loads(json_line(row)) for row in found.rows()["packs"]]
+    rows = [json.loads(json_line(row)) for row in rows_of(found)["packs"]]
     assert [json.loads(line) for line in pack_lines(found)] == rows
 
 

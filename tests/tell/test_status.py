@@ -9,7 +9,8 @@ from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.reasons import Reason
-from watchdog.tell.status import Overview, View, lines
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
 
 GIVEN_UP = Decision(Do.GIVE_UP, Reason.GAVE_UP)
 STUCK = Decision(Do.LEAVE, Reason.OTHER_STAGE_TIMED_OUT)

@@ -15,8 +15,9 @@ from tests.harness.builders import NOW, inventory, pack
 from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.durations import parse_duration
 from watchdog.tell.fleet import Fleet
+from watchdog.tell.gauges import Account, Snapshot
 from watchdog.tell.listener import Listener, ListenError, bind
-from watchdog.tell.metrics import Account, Metrics, Snapshot
+from watchdog.tell.metrics import Metrics
 from watchdog.tell.pages import application
 from watchdog.tell.sources import Situation, Sources
 

@@ -8,7 +8,6 @@ again.
 Each step takes values and gives one; none raises anything that Cloudflare causes.
 """
 
-import msgspec
 from msgspec.structs import replace
 
 from watchdog.cloudflare.client import Client
@@ -115,7 +114,7 @@ def _not_spent(error: CloudflareError) -> Reason:
 
 def _completed(answer: Pack, pack: Pack) -> Pack:
     """The pack as the PATCH's answer shows it; what the answer leaves out is as it was."""
-    return msgspec.structs.replace(
+    return replace(
         answer,
         type=answer.type or pack.type,
         status=answer.status or pack.status,

@@ -151,6 +151,6 @@ def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:
 
     with opened_state(config, exclusive=True, or_beside=True) as store:
         try:
-            return in_loop(commands.explain(config, store, zone, pack)), now_of(store)
+            return in_loop(commands.explain(config, store, zone, pack, terminal.waits)), now_of(store)
         except commands.CannotBeDone as why:
             fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))

@@ -19,7 +19,7 @@ from watchdog.cli.process import in_loop
 if TYPE_CHECKING:
     from watchdog.config.permissions import Exposed
     from watchdog.config.schema import Config
-    from watchdog.notify.destinations import Tried
+    from watchdog.notify.routing import Tried
 
 
 def init(
@@ -81,7 +81,7 @@ def check_config(
         with suppress(OSError):
             print(f"warning: {sentence}", file=sys.stderr)
     if not without_secrets and any(destination.url is not None for destination in loaded.alerts.destinations):
-        from watchdog.notify.destinations import unusable
+        from watchdog.notify.routing import unusable
 
         if faults := in_loop(unusable(loaded)):
             fail(CONFIG_ERROR, "\n".join(f"{config}: {fault}" for fault in faults))
@@ -99,9 +99,9 @@ def check_config(
 
 
 def _check_online(config: "Config") -> None:
-    from watchdog import commands
+    from watchdog import checking
 
-    checks = in_loop(commands.check_online(config))
+    checks = in_loop(checking.check_online(config))
     with printing():
         print_checks((check.what, check.error, check.caution) for check in checks)
         print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
@@ -122,8 +122,8 @@ def send_test(
         there = f"there is {', '.join(map(str, names))}" if names else "none is configured under alerts.destinations"
         fail(USAGE, f"no destination {destination or 'to test'}: {there}")
     from watchdog.clock import RealClock
-    from watchdog.notify.destinations import try_out
     from watchdog.notify.http import HttpSender
+    from watchdog.notify.routing import try_out
     from watchdog.version import VERSION
 
     async def attempts() -> "list[Tried]":

@@ -31,10 +31,28 @@ def prepared() -> Iterator[None]:
     # The same of uvicorn, with click: 20 ms. It is only named where the package is imported.
     no_command = SimpleNamespace(main=None, run=None, Server=None)
     sys.modules.setdefault("uvicorn.main", cast("ModuleType", no_command))
+    if sys.argv[1:2] not in ([], ["--help"], ["-h"]):
+        _import_pydantic()
     try:
         yield
     finally:
         terminal.finish()
+
+
+def _import_pydantic() -> None:
+    """Without what nobody here uses: 12 ms. Typer imports it for every command, to read the arguments."""
+    from _operator import _compare_digest
+
+    from watchdog.absent import import_without, shapeless
+
+    with shapeless():  # its core has 88 classes that say what its schemas look like
+        import_without("pydantic_core")
+    instead = {
+        "secrets": SimpleNamespace(compare_digest=_compare_digest),  # the rest of it brings OpenSSL
+        "zoneinfo": SimpleNamespace(ZoneInfo=SimpleNamespace, ZoneInfoNotFoundError=LookupError),  # no setting is one
+    }
+    for name in ("pydantic.types", "pydantic.main"):
+        import_without(name, instead=instead)
 
 
 def leave(end: SystemExit) -> None:

@@ -30,7 +30,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     exposed: list[Exposed] = []
     files = Files()
     loaded = load_config(config, exposed.append, opened=files.opened)
-    from watchdog.daemon import watch
+    from watchdog.run import watch
     from watchdog.tell.listener import ListenError
 
     with opened_state(loaded, exclusive=True, mending=True) as store:
@@ -67,7 +67,7 @@ def once(
         with printing():
             print_lists({"packs": pack_lines(result.inventory), "zones": result.inventory.zone_rows()})
     else:
-        from watchdog.tell.status import Overview
+        from watchdog.tell.overview import Overview
 
         print_report(Overview.of(result.inventory))
     if result.nothing_seen:

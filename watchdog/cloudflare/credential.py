@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from watchdog.model.clock import Clock
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 
 PROBE_EVERY = 900.0
 """Seconds between probes of a refused credential: 96 a day, far below any limit, and mended tokens are noticed soon."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
-_READ = frozenset({b"cf-ray", b"content-encoding", b"ratelimit", b"ratelimit-policy", b"retry-after"})
+_READ = frozenset({b"cf-ray", b"content-encoding", b"location", b"ratelimit", b"ratelimit-policy", b"retry-after"})
 _ENDS_A_LINE = re.compile(rb"[\r\n\0]")
 
 

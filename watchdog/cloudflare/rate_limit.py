@@ -179,11 +179,11 @@ class Quota:
         more = number - 1
         return max(
             self._blocked_until - now,
-            self._window.wait(now, self._reserve(urgency) + more),
+            self._window.wait(now, self._headroom(urgency) + more),
             self._policies.wait(operation, number, now, acts=urgency is Urgency.ACT),
         )
 
-    def _reserve(self, urgency: Urgency) -> int:
+    def _headroom(self, urgency: Urgency) -> int:
         """Requests (3 % of ours) that looks leave over, so that a restart never waits for a whole window."""
         return 0 if urgency is Urgency.ACT else self._window.limit // 32
 

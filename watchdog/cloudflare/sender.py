@@ -161,8 +161,8 @@ class Sender:
         hide = self.credential.taken_out_of
         body = hide(body)
         if not 200 <= status < 300:
-            ray = hide(headers.get("cf-ray", "").encode()).decode()
-            raise _refusal(request.operation, status, ray, body)
+            ray, to = (hide(headers.get(name, "").encode()).decode() for name in ("cf-ray", "location"))
+            raise _refusal(request.operation, status, ray, _redirect(to) if 300 <= status < 400 and to else body)
         prefix = ""
         try:
             return request.decode(body)
@@ -179,13 +179,19 @@ class Sender:
         raise CloudflareFault(operation, code, f"{operation}: HTTP {status}, not the JSON expected: {said}{by}")
 
 
+def _redirect(location: str) -> bytes:
+    """What is said of an answer that leads elsewhere, of which its page says nothing."""
+    to = clean(location.partition("?")[0], 70)  # what follows may be somebody's secret
+    return f"a redirect to {to}, not followed: see `api.base_url`".encode()
+
+
 def _refusal(operation: Operation, status: int, ray: str, body: bytes) -> CloudflareError:
     complaints = envelope.complaints(body)
     return translate(
         operation,
         status,
         complaints,
-        prefix=clean(body[:400].decode("utf-8", "replace"), 120),
+        prefix="" if body == b"null" else clean(body[:400].decode("utf-8", "replace"), 120),
         ray=ray,
         problem=None if complaints else envelope.problem(body),
     )

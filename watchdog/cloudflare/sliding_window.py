@@ -39,9 +39,9 @@ class SlidingWindow:
             self._ended.popleft()
         return self.in_flight + len(self._ended)
 
-    def wait(self, now: float, reserve: int = 0) -> float:
-        """Seconds until one more may start with ``reserve`` left over; ``inf`` while only an answer can make room."""
-        over = self.used(now) - (self.limit - reserve)
+    def wait(self, now: float, headroom: int = 0) -> float:
+        """Seconds until one more may start with ``headroom`` left over; ``inf`` while only an answer can make room."""
+        over = self.used(now) - (self.limit - headroom)
         if over < 0:
             return 0.0
         if over >= len(self._ended):

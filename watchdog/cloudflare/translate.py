@@ -86,7 +86,7 @@ def translate(
     first = complaints[0] if complaints else Complaint(0, "")
     label = _label(first, status, problem)
     words = [first.message, *first.details] if complaints else [problem.text if problem else prefix]
-    said = "; ".join(dict.fromkeys(filter(None, (clean(each, 200) for each in words[:4])))) or "no message"
+    said = "; ".join(dict.fromkeys(filter(None, (clean(each, 200) for each in words[:4])))) or _unsaid(status)
     text = f"{operation}: HTTP {status}" + (f", code {first.code}" if first.code else "") + f": {clean(said)}"
     if ray:
         text += f" (cf-ray {clean(ray, 40)})"
@@ -135,6 +135,10 @@ def _about_the_credential(
         denied.lasts = 9109 in codes
         return denied
     return None
+
+
+def _unsaid(status: int) -> str:
+    return "too many requests" if status == 429 else "no message"
 
 
 def _is_said(pattern: str, said: str) -> bool:

@@ -7,6 +7,7 @@ always verified; bodies are read up to a bound, which holds while they are unpac
 import os
 import ssl
 import zlib
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from watchdog.cloudflare.connections import Connections, Proxy
@@ -69,10 +70,8 @@ def unpacked(operation: Operation, response: Response) -> Response:
     """
     packed, body = response.headers.get("content-encoding", ""), response.body
     if packed and packed.strip().lower() in _PACKED:
-        try:
+        with suppress(zlib.error):  # a proxy may have unpacked it, and left the header
             body = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, MOST_BYTES + 1)
-        except zlib.error:
-            body = b""
     if max(len(response.body), len(body)) > MOST_BYTES and 200 <= response.status < 300:
         raise CloudflareFault(operation, "too_large", f"{operation}: the answer has more than {MOST_BYTES} bytes")
     return response if body is response.body else response._replace(body=body)

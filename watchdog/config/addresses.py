@@ -72,26 +72,25 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def listen_address(text: str) -> tuple[str, int] | None:
-    """Host (without brackets) and port; ``None`` for the empty text that turns the listener off."""
+def listen_address(text: str) -> str:
+    """Where to listen, as it was given: a host and a port, or the empty text that turns the listener off."""
     if not text:
-        return None
+        return text
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
         raise ValueError('must be host:port, as in 127.0.0.1:9909, or "" to turn it off')
     if not host:
         raise ValueError(f"names no host: write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
     if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
         try:
-            ip_address(host)
+            ip_address(host[1:-1])
         except ValueError:
             raise ValueError("has no IPv6 address between its brackets") from None
     elif ":" in host:
         raise ValueError(f"an IPv6 address stands in brackets, as in [::1]:{port}")
     elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
         raise ValueError("names no host that could be listened on")
-    return host, int(port)
+    return text
 
 
 def resolver_address(text: str) -> tuple[str, int]:

@@ -7,7 +7,6 @@ another (accounts of zones, zones given twice, restart keys laid over the global
 A setting of the type ``Secret`` may also be given as ``x_file``; no more is to be done for it than to declare it here.
 """
 
-import hashlib
 from datetime import timedelta
 from functools import cached_property
 from typing import Literal
@@ -15,7 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from watchdog.config.accounts import AccountConfig, Discover, RateLimit
-from watchdog.config.addresses import listen_address, resolver_address
+from watchdog.config.addresses import resolver_address
 from watchdog.config.alerts import Alerts, Destination
 from watchdog.config.block import Block
 from watchdog.config.durations import format_duration
@@ -123,11 +122,6 @@ class Web(Block):
         description='host:port, an IPv6 host in brackets; port 0 takes a free one; "" turns it off. Loopback by'
         " default, since whoever can reach it can read it. Cannot change while running.",
     )
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host (without brackets) and port; ``None`` when turned off."""
-        return listen_address(self.listen)
 
 
 class State(Block):
@@ -248,6 +242,8 @@ class Config(Block):
     @cached_property
     def digest(self) -> str:
         """A short name for what matters to all replicas alike: equal where they are configured alike. No secret."""
+        import hashlib  # noqa: PLC0415  which loads OpenSSL: only replicas ask
+
         said = self.model_dump_json(exclude={"state", "replica", "web", "log", "metrics"})
         return hashlib.sha256(said.encode()).hexdigest()[:12]
 

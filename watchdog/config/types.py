@@ -31,9 +31,9 @@ from watchdog.config.durations import PATTERN, format_duration, in_range, parse_
 from watchdog.config.reading import plain
 from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.variables import Expanded
+from watchdog.model.meanings import ALERTS
 from watchdog.model.names import canonical
 from watchdog.model.packs import is_branding, pack_key
-from watchdog.model.reasons import ALERTS
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
@@ -144,11 +144,6 @@ def _resolver(text: str) -> str:
     return text
 
 
-def _listen(text: str) -> str:
-    listen_address(text)
-    return text
-
-
 def _replica_name(text: str) -> str:
     if text and not re.fullmatch(_NAME, text):
         raise ValueError("must be letters, digits and - _ . (at most 63)")
@@ -215,7 +210,7 @@ DestinationName = Annotated[
 ]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
-Listen = Annotated[str, AfterValidator(_listen)]
+Listen = Annotated[str, AfterValidator(listen_address)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
 StateUrl = Annotated[Address, AfterValidator(state_url)]
 ReplicaName = Annotated[str, AfterValidator(_replica_name)]

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from watchdog.demo.stories import GONE, SHOWN, STORIES, TOLD, Story
 from watchdog.model.clock import span
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.reasons import Reason
 
 WIDTH = 80

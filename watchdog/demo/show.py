@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Callable
@@ -25,8 +24,10 @@ from watchdog.simulator.resolver import ZoneResolver
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
-from watchdog.tell import logs
-from watchdog.tell.status import Overview, View, lines, wrapped
+from watchdog.tell import logs, terminal
+from watchdog.tell.overview import Overview
+from watchdog.tell.status import View, lines
+from watchdog.tell.wrapping import wrapped
 
 LONGEST = timedelta(minutes=3)
 """After which the demo ends at speed 1, whatever story has not."""
@@ -64,7 +65,7 @@ async def show(*, speed: float, duration: str | None, port: int, verbose: bool) 
     restarts, messages = counted(len(world.restarts), "restart"), counted(len(chat.texts), "message")
     _say(f"\n{span(took)} went by here. Cloudflare accepted {restarts}; the chat got {messages}.")
     _say("`certpack-watchdog status` would say now:\n")
-    for line in lines(Overview.of(found), View(width=shutil.get_terminal_size().columns)):
+    for line in lines(Overview.of(found), View(width=terminal.width())):
         _say(line)
 
 

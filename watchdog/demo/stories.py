@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.simulator.scenario import Scenario, zone_id
 
 SPEED = 120

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from watchdog.model.findings import Certainty, Finding, FindingName, Limit
-from watchdog.model.reasons import REASONS, VALIDATION_REASONS, Reason
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import VALIDATION_REASONS, Reason
 from watchdog.model.text import clean
 
 # Patterns, which ``re`` compiles at their first use: a start over a fleet that is well needs none of them.

@@ -1,6 +1,7 @@
 """What needs no network: the zone as Cloudflare describes it, and the pack's own contradictions. Pure."""
 
 from watchdog.model.findings import Certainty, Finding, FindingName
+from watchdog.model.names import PREFIX, canonical
 from watchdog.model.packs import Pack, ZoneFacts
 
 MOST_LABELS = 10
@@ -60,15 +61,20 @@ def check_zone(pack: Pack, zone: ZoneFacts) -> list[Finding]:
 
 
 def _never_issued(pack: Pack) -> list[Finding]:
-    """Hosts that the pack's authority issues for nobody (cloudflare-docs, certificate-authorities).
+    """Hosts that the pack's authority issues for nobody (cloudflare-docs, certificate-authorities), or that none may.
 
-    A pack that holds a certificate is the better witness: then it is only likely.
+    A pack that holds a certificate is the better witness: then it is only likely. So is what all authorities are
+    forbidden (CA/Browser Forum, Baseline Requirements 7.1.2.7.12), as Cloudflare took the order all the same.
     """
     sure = Certainty.CERTAIN if pack.expires_at is None else Certainty.LIKELY
     found = []
     for host in pack.hosts:
-        labels = host.removeprefix("*.").rstrip(".").lower().split(".")
-        if pack.certificate_authority == "google" and not all(map(_is_plain, labels)):
+        labels = canonical(host).removeprefix("*.").split(".")
+        remedy = "Order the pack from another certificate authority, or without this host."
+        certainty = sure
+        if says := _never_by_anybody(labels):
+            certainty, remedy = Certainty.LIKELY, "Rename the host, or order the pack without it."
+        elif pack.certificate_authority == "google" and any(label.startswith(PREFIX) for label in labels):
             says = (
                 "Google Trust Services issues for no names in Punycode (xn--), which stand for other letters than a-z."
             )
@@ -76,10 +82,13 @@ def _never_issued(pack: Pack) -> list[Finding]:
             says = f"Let's Encrypt issues for no names of more than {MOST_LABELS} labels; this one has {len(labels)}."
         else:
             continue
-        remedy = "Order the pack from another certificate authority, or without this host."
-        found.append(Finding(name=FindingName.CA_REFUSES, certainty=sure, host=host, says=says, remedy=remedy))
+        found.append(Finding(name=FindingName.CA_REFUSES, certainty=certainty, host=host, says=says, remedy=remedy))
     return found
 
 
-def _is_plain(label: str) -> bool:
-    return label.isascii() and not label.startswith("xn--")
+def _never_by_anybody(labels: list[str]) -> str:
+    if any("_" in label for label in labels):
+        return "No public authority issues for a name with an underscore."
+    if any(label[2:4] == "--" and not label.startswith(PREFIX) for label in labels):
+        return "No public authority issues for a name with two hyphens at places 3 and 4 that is no Punycode (xn--)."
+    return ""

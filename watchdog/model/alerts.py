@@ -12,9 +12,10 @@ from enum import StrEnum
 
 import msgspec
 
+from watchdog.model.meanings import ALERTS
 from watchdog.model.names import matcher
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import ALERTS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 
 RUNBOOKS = "docs/runbooks/"
 """Where those pages are, from the top of this program's source."""
@@ -77,6 +78,11 @@ class Kind(StrEnum):
     LASTING = "lasting"
     OVER = "over"
     GONE = "gone"  # over because its zone or pack is no longer watched
+
+    @property
+    def ends(self) -> bool:
+        """Whether it tells an end."""
+        return self in (Kind.OVER, Kind.GONE)
 
 
 class Phase(StrEnum):

@@ -11,8 +11,9 @@ import msgspec
 
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import History, Remembered, next_restart_at
+from watchdog.model.meanings import ORDERED_AGAIN
 from watchdog.model.packs import EXPIRED, PENDING_EXPIRATION, UNIVERSAL, UPLOADED, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import ORDERED_AGAIN, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import LONGEST_WINDOW, PRESSING, RenewalWindow, renewal
 from watchdog.model.trouble import Need
 

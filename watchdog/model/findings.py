@@ -5,7 +5,6 @@ The names are a closed set and public, as the reasons are. Where a finding says 
 everybody who tells shows them.
 """
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -120,6 +119,8 @@ def to_place(findings: Iterable[Finding]) -> tuple[ManualRecord, ...]:
 
 def fingerprint(tokens: Iterable[ManualRecord]) -> str:
     """A short name for a set of tokens, the same in whatever order they come."""
+    import hashlib  # noqa: PLC0415  which loads OpenSSL: who only looks needs none
+
     lines = sorted(f"{token.type} {token.name} {token.value}" for token in tokens)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
+from watchdog.model.meanings import REASONS
 from watchdog.model.packs import HEALTHY, KNOWN_STATUSES, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT, Pack
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 
 CAUTIOUS_FOR = timedelta(hours=1)
 """After the state was lost, nothing is restarted for at least so long: the budget of an hour may just have been spent,
@@ -119,6 +120,11 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seen_at: datetime
     decision: Decision
     diagnosis: Diagnosis | None = None
+
+
+def as_it_is_since(known: Remembered, history: History) -> datetime:
+    """Since when a pack is as it is: in trouble, or in its status."""
+    return history.trouble_since or known.since
 
 
 def next_restart_at(known: Remembered, history: History) -> datetime | None:

@@ -113,7 +113,7 @@ class Tenure(Protocol):
     """Which accounts are this process's to work."""
 
     def keeps(self, account: str) -> bool:
-        """Whether what is remembered of it is here. It may be that nothing may be done for it at the moment."""
+        """Whether what is remembered of it is here, and what is found of it is noted: also while it is handed over."""
 
     def holds(self, account: str) -> bool:
         """Whether it may be looked at, restarted and told of now."""

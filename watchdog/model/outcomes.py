@@ -1,6 +1,7 @@
-"""What became of a decision to restart."""
+"""What became of a decision to restart, and of a try to deliver a message."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 
@@ -29,3 +30,11 @@ class RestartOutcome(msgspec.Struct, frozen=True, kw_only=True):
     def counts(self) -> bool:
         """Whether an attempt was spent; else the intent, if one was stored, is withdrawn."""
         return self.attempt > 0
+
+
+class DeliveryOutcome(StrEnum):
+    """What became of a try at one destination; the ``outcome`` label of ``notifications_total``."""
+
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    DROPPED = "dropped"

@@ -8,18 +8,19 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Finding
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.meanings import REASONS
 from watchdog.model.needs import PENDING_FOR, Needs
 from watchdog.model.packs import HELD_BY_PEOPLE, UNDEPLOYED, UPLOADED, VALIDATION_TIMED_OUT, ManualRecord, Pack
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks, by_zone
+from watchdog.model.zone_packs import Entry, ZonePacks, grouped
 
 
 class PassReport(msgspec.Struct):
@@ -65,15 +66,15 @@ def pack_row(
         "decision": decision.do,
         "reason": decision.reason,
         "attempts": history.attempts,
-        "last_restart_at": _time(history.last_restart_at),
-        "next_restart_at": _time(next_restart_at(known, history) or _stored(decision, history)),
-        "expires_at": _time(pack.expires_at),
+        "last_restart_at": maybe_rfc3339(history.last_restart_at),
+        "next_restart_at": maybe_rfc3339(next_restart_at(known, history) or _stored(decision, history)),
+        "expires_at": maybe_rfc3339(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
         "needs_person": need is not None and need.of_a_person,
         "severity": need.severity if need is not None else None,
         "why": need.what if need is not None else None,
         "next_step": sentence(need.remedy) if need is not None else next_step(known, history, now),
-        "silenced_until": _time(silenced_until),
+        "silenced_until": maybe_rfc3339(silenced_until),
         "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
         "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
@@ -139,8 +140,8 @@ def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
         "zone": zone.label,
         "zone_id": zone.id or None,
         "packs": packs,
-        "last_success_at": _time(zone.seen_at),
-        "last_look_at": _time(zone.tried_at),
+        "last_success_at": maybe_rfc3339(zone.seen_at),
+        "last_look_at": maybe_rfc3339(zone.tried_at),
         "reason": zone.reason or None,
         "last_error": zone.error or None,
     }
@@ -179,7 +180,7 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
     @classmethod
     def of(cls, packs: Iterable[Entry], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":
         """One that is made of single packs."""
-        return cls(by_zone(packs), zones, at, **more)
+        return cls(grouped(packs), zones, at, **more)
 
     @cached_property
     def packs(self) -> list[Entry]:
@@ -213,13 +214,6 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
             if (need := self.needs.of(known, history)) is not None:
                 yield known, history, need
 
-    def rows(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
-        return {
-            "packs": [self.row(known, history) for known, history in self.packs],
-            "zones": list(self.zone_rows()),
-        }
-
     def zone_rows(self) -> Iterator[dict[str, Any]]:
         """Every zone as JSON."""
         counts = Counter[tuple[str, str]]()
@@ -232,17 +226,13 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
         silenced_until = self.silenced.until(known.account, known.zone, known.pack)
         return pack_row(known, history, self.needs.of(known, history), self.at, silenced_until)
 
-    def lost(self) -> list[ZoneMemory]:
+    def unseen(self) -> list[ZoneMemory]:
         """The zones whose last look failed."""
         return [zone for zone in self.zones if zone.error]
 
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
-        return bool(self.lost()) or any(need.of_a_person for _, _, need in self.asking())
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
+        return bool(self.unseen()) or any(need.of_a_person for _, _, need in self.asking())
 
 
 def silence_row(silence: Silence) -> dict[str, Any]:

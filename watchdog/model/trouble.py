@@ -10,8 +10,9 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Certainty, Finding, FindingName, darkness, obstacle
 from watchdog.model.history import History, Remembered
+from watchdog.model.meanings import REASONS
 from watchdog.model.packs import HELD_BY_PEOPLE, IN_PROGRESS, PENDING_VALIDATION, VALIDATION_TIMED_OUT
-from watchdog.model.reasons import REASONS, Reason, Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.model.text import clean, counted
 
 TROUBLE = "trouble"
@@ -21,8 +22,11 @@ WORKS_WITHIN = timedelta(minutes=15)
 """How long a validation is left alone before what is found in its way is worth a word. One that works takes five
 minutes, and who places records by a program has done so by then."""
 
+_WAITING = IN_PROGRESS - HELD_BY_PEOPLE
+
 _FOR_A_PERSON = frozenset(
     {
+        FindingName.CA_REFUSES,
         FindingName.CNAME_LOOP,
         FindingName.DELEGATION_WRONG,
         FindingName.DELEGATED_ELSEWHERE,
@@ -81,15 +85,13 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _need(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     if validating and _placeable(known):
         return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
-    waits, text = (
-        known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE,
-        f"{known.pack.status} since {rfc3339(known.since)}",
-    )
-    if validating and (likely := _likely(known)) is not None:
-        return _need(known, history, Reason.PENDING_TOO_LONG, f"{text}. {likely.says.rstrip('.')}")
-    if waits and now - known.since >= pending_for:
-        return _need(known, history, Reason.PENDING_TOO_LONG, text)
-    return None
+    likely = _likely(known) if validating else None
+    if likely is None and (known.pack.status not in _WAITING or now - known.since < pending_for):
+        return None
+    text = f"{known.pack.status} since {rfc3339(known.since)}"
+    if likely is not None:
+        text += f". {likely.says.rstrip('.')}"
+    return _need(known, history, Reason.PENDING_TOO_LONG, text)
 
 
 def _placeable(known: Remembered) -> bool:
@@ -135,14 +137,15 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
 def _waits_for_records(known: Remembered, history: History) -> int:
     """After how many restarts a person is to place records; 0 while there is nothing to place.
 
-    Records found before the last restart, or at that moment, are of tokens that it has spent: they say nothing of it.
+    Records found before the last restart, or at that moment, are of tokens that it has spent: until its own are known
+    there are none to place, and what people were told of earlier ones waits with the trouble of the pack.
     """
     found, last = known.diagnosis, history.last_restart_at
-    if found is None or last is None or not found.records:
+    if found is None or last is None or not found.records or found.at <= last:
         return 0
     if known.pack.status != VALIDATION_TIMED_OUT and known.pack.status not in IN_PROGRESS:
         return 0
-    return history.attempts if found.at > last else history.attempts - 1
+    return history.attempts
 
 
 def _need(known: Remembered, history: History, reason: Reason, what: str, *, stage: int = 0) -> Need:

@@ -1,4 +1,4 @@
-"""Alertmanager's API v2: not letters but what holds now, sent again and again.
+"""Alertmanager's API v2: not messages but what holds now, sent again and again.
 
 Alertmanager groups, repeats and silences by itself, so it is told every alert that holds, each minute, with an
 ``endsAt`` a few minutes ahead: when the daemon dies, its alerts resolve. What is over is told with its real end for a
@@ -35,9 +35,9 @@ HEARTBEAT = "CertpackWatchdogHeartbeat"
 class Alertmanager:
     """Tells one Alertmanager what holds."""
 
-    def __init__(self, url: str, post: HttpSender, route: Route, *, heartbeat: bool = False) -> None:
+    def __init__(self, url: str, http: HttpSender, route: Route, *, heartbeat: bool = False) -> None:
         self._url = f"{url.rstrip('/')}/api/v2/alerts"
-        self._post = post
+        self._http = http
         self._route = route
         self._heartbeat = heartbeat
         self._firing: frozenset[tuple[str, Severity]] = frozenset()
@@ -65,7 +65,7 @@ class Alertmanager:
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
         body = msgspec.json.encode(alerts)
-        await self._post.send("POST", self._url, body, {"content-type": "application/json"})
+        await self._http.send("POST", self._url, body, {"content-type": "application/json"})
 
     def _alerts(self, log: Iterable[AlertState], now: datetime) -> Iterator[dict[str, Any]]:
         if self._heartbeat:

@@ -185,16 +185,16 @@ def _notify(
         notices.append(_told(states, each, others(each), notice, now, repeat_every))
         if heard(notices[-1]):  # a group of which all is told with others has said nothing
             groups[notice.alert.group] = speaking[notice.alert.group]
-        if notices[-1].kind in _ENDS.values() and not notices[-1].instead:
+        if notices[-1].kind.ends and not notices[-1].instead:
             told_now = {name for name, _ in found} | {*silenced}
             notices += _reminded(states, story.going_on(states[each], others(each)), told_now, now)
     return tuple(notices)
 
 
 def _reminded(
-    states: dict[str, AlertState], names: Iterable[str], heard: Collection[str], now: datetime
+    states: dict[str, AlertState], names: Iterable[str], told_now: Collection[str], now: datetime
 ) -> list[Notice]:
-    """Note in ``states`` that people are reminded of some, unless they are ``heard`` of now or are not to be.
+    """Note in ``states`` that people are reminded of some, unless these are ``told_now`` or not to be told.
 
     Of what may end without a word they hear should it come back.
     """
@@ -202,7 +202,7 @@ def _reminded(
     for name in names:
         if states[name].phase is not Phase.FIRING:
             states[name] = lifecycle.unheard(states[name])
-        elif name not in heard and states[name].notified_at != now:
+        elif name not in told_now and states[name].notified_at != now:
             notices.append(Notice(Kind.LASTING, states[name].alert))
             states[name] = lifecycle.notified(states[name], now)
     return notices
@@ -217,7 +217,7 @@ def _told(
     repeat_every: timedelta,
 ) -> Notice:
     """Note in ``states`` that people are told of one, unless they know enough by ``others`` about the same pack."""
-    if notice.kind in _ENDS.values():
+    if notice.kind.ends:
         known = story.known_end(states[fingerprint], others.values(), now)
         formerly = story.gave_way(states[fingerprint], others.values())
         notice = replace(notice, formerly=tuple(map(_at_worst, formerly)))

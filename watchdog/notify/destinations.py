@@ -16,17 +16,15 @@ from watchdog.config.schema import Config, Destination
 from watchdog.config.secrets import Secret
 from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
-from watchdog.model.reasons import Severity
-from watchdog.notify.alertmanager import RESEND, Alertmanager
-from watchdog.notify.apprise import Service
-from watchdog.notify.channel import Channel, Delivery, Undelivered
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
+from watchdog.model.outcomes import DeliveryOutcome
+from watchdog.notify.alertmanager import RESEND
+from watchdog.notify.channel import Delivery
 from watchdog.notify.heartbeat import Heartbeat
 from watchdog.notify.http import HttpSender
-from watchdog.notify.messages import trial_message
-from watchdog.notify.pagerduty import PagerDuty
-from watchdog.notify.queue import DeliveryAttempt, DeliveryOutcome, MessageQueue, Refresh
-from watchdog.notify.webhook import Webhook
+from watchdog.notify.queue import DeliveryAttempt, MessageQueue, Refresh
+from watchdog.notify.routing import alertmanager_of, channel_of, route_of
 
 _ZONES_SHOWN = 10
 """Zones that a line of the log names; its fingerprints are those of all alerts that the message carries."""
@@ -242,67 +240,3 @@ def _told(message: Message | None) -> dict[str, object]:
         "zones": list(dict.fromkeys(alert.zone for alert in alerts if alert.zone))[:_ZONES_SHOWN] or None,
         "fingerprints": [alert.fingerprint for alert in alerts] or None,
     }
-
-
-def route_of(destination: Destination) -> Route:
-    """What a destination wants."""
-    incidents = destination.pagerduty is not None
-    return Route(Severity(destination.min_severity), frozenset(destination.reasons), destination.zones, incidents)
-
-
-def channel_of(destination: Destination, http: HttpSender, clock: Clock) -> Channel:
-    """The way to a destination."""
-    if destination.alertmanager is not None:
-        return alertmanager_of(destination, http)
-    if destination.webhook is not None:
-        secret = destination.secret.get_secret_value() if destination.secret is not None else ""
-        return Webhook(destination.webhook.get_secret_value(), secret, http, clock.now)
-    if destination.pagerduty is not None:
-        return PagerDuty(destination.pagerduty.get_secret_value(), destination.pagerduty_url or "", http)
-    return Service(destination.url.get_secret_value() if destination.url is not None else "")
-
-
-def alertmanager_of(destination: Destination, http: HttpSender) -> Alertmanager:
-    """An Alertmanager, which is also told what fires."""
-    url = destination.alertmanager.get_secret_value() if destination.alertmanager is not None else ""
-    return Alertmanager(url, http, route_of(destination), heartbeat=destination.heartbeat)
-
-
-class Tried(msgspec.Struct, frozen=True):
-    """What became of a test at one destination; ``error`` is empty when it was accepted."""
-
-    destination: str
-    error: str = ""
-
-
-async def try_out(config: Config, name: str, clock: Clock, http: HttpSender) -> list[Tried]:
-    """``test-alert``: send a marked test to one destination, or with no ``name`` to all of them.
-
-    Nothing is kept, so nothing is tried again.
-    """
-    found = [each for each in config.alerts.destinations if name in ("", each.name)]
-
-    async def attempt(destination: Destination) -> Tried:
-        to = destination.name or ""
-        try:
-            await channel_of(destination, http, clock).send(trial_message(to, clock.now()))
-        except Undelivered as why:
-            return Tried(to, str(why))
-        return Tried(to)
-
-    try:
-        return list(await asyncio.gather(*map(attempt, found)))
-    finally:
-        await http.close()
-
-
-async def unusable(config: Config) -> list[str]:
-    """``check-config``: a sentence for each destination to which nothing can ever be sent. Connects to none."""
-    faults = []
-    for destination in config.alerts.destinations:
-        if destination.url is not None:
-            try:
-                await Service(destination.url.get_secret_value()).check()
-            except Undelivered as why:
-                faults.append(f"alerts.destinations[{destination.name}].url: {why}")
-    return faults

@@ -22,10 +22,10 @@ DEADLINE = timedelta(seconds=10)
 class Heartbeat(Delivery):
     """Pings one URL. ``lost`` is told why a ping was given up."""
 
-    def __init__(self, url: str, post: HttpSender, clock: Clock, lost: Callable[[str], None]) -> None:
+    def __init__(self, url: str, http: HttpSender, clock: Clock, lost: Callable[[str], None]) -> None:
         super().__init__()
         self._url = url
-        self._post = post
+        self._http = http
         self._clock = clock
         self._lost = lost
         self._wanted: str | None = None
@@ -46,7 +46,7 @@ class Heartbeat(Delivery):
             for wait in (*WAITS, None):
                 url = self._wanted or self._url
                 try:
-                    await self._post.send("GET", url, deadline=DEADLINE)
+                    await self._http.send("GET", url, deadline=DEADLINE)
                     break
                 except Undelivered as why:
                     if wait is None:

@@ -13,8 +13,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
-from watchdog.model.clock import rfc3339, span
-from watchdog.model.reasons import REASONS, Severity
+from watchdog.model.clock import maybe_rfc3339, rfc3339, span
+from watchdog.model.meanings import REASONS
+from watchdog.model.reasons import Severity
 from watchdog.model.report import record_row
 from watchdog.model.text import clean, counted
 
@@ -30,8 +31,6 @@ MOST_CHARACTERS = 3500
 _LONGEST_LINE = 1200
 """A record's value is copied, so it is not cut."""
 
-_OVER = (Kind.OVER, Kind.GONE)
-
 
 def messages(notices: Iterable[Notice], destination: str, route: Route, now: datetime) -> list[Message]:
     """What to send to one destination, the gravest first; where it keeps incidents, with every alert in a message."""
@@ -40,7 +39,7 @@ def messages(notices: Iterable[Notice], destination: str, route: Route, now: dat
         alert = notice.alert
         if is_wanted(notice, route):
             only = replace(notice, instead=(), formerly=())
-            groups[alert.reason, alert.account, notice.kind in _OVER].append(only)
+            groups[alert.reason, alert.account, notice.kind.ends].append(only)
     found = [
         _message(group[start : start + most], destination, now)
         for group in groups.values()
@@ -55,6 +54,14 @@ def is_wanted(notice: Notice, route: Route) -> bool:
     if route.incidents:
         return route.wants(notice.alert)
     return any(map(route.wants, (notice.alert, *notice.formerly))) and not any(map(route.wants, notice.instead))
+
+
+def is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
+    """Whether anybody is told of it, though others are told of another in its place.
+
+    Where each alert is an incident it has its own anyway: that silences nobody.
+    """
+    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)
 
 
 def trial_message(destination: str, now: datetime) -> Message:
@@ -95,7 +102,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
 
 def notice_json(notice: Notice) -> dict[str, Any]:
     """An alert of a message, with what is new of it: ``kind``, and ``until`` when it ended."""
-    return {**alert_json(notice.alert), "kind": notice.kind, "until": _time(notice.until)}
+    return {**alert_json(notice.alert), "kind": notice.kind, "until": maybe_rfc3339(notice.until)}
 
 
 def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | None = None) -> dict[str, Any]:
@@ -109,16 +116,12 @@ def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | No
         "alerts": [
             {
                 **alert_json(each.alert),
-                "last_said_at": _time(each.notified_at),
-                "silenced_until": _time(silences.get(each.alert.fingerprint)),
+                "last_said_at": maybe_rfc3339(each.notified_at),
+                "silenced_until": maybe_rfc3339(silences.get(each.alert.fingerprint)),
             }
             for each in firing
         ]
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,7 +133,7 @@ def _message(group: list[Notice], destination: str, now: datetime) -> Message:
     title = _single_title(first) if single else _title(group)
     return Message(
         destination=destination,
-        status=MessageStatus.RESOLVED if first.kind in _OVER else MessageStatus.FIRING,
+        status=MessageStatus.RESOLVED if first.kind.ends else MessageStatus.FIRING,
         reason=first.alert.reason,
         severity=first.alert.severity,
         title=clean(title, 200),
@@ -143,7 +146,7 @@ def _message(group: list[Notice], destination: str, now: datetime) -> Message:
 
 def _single_title(notice: Notice) -> str:
     alert = notice.alert
-    if notice.kind in _OVER:
+    if notice.kind.ends:
         return f"[resolved] {alert.reason}: {alert.zone or alert.account or 'certpack-watchdog'}: {_end(notice)}"
     still = "still " if notice.kind is Kind.LASTING else ""
     return f"[{alert.severity}] {still}{alert.reason}: {alert.summary}"
@@ -151,14 +154,14 @@ def _single_title(notice: Notice) -> str:
 
 def _single_body(notice: Notice) -> str:
     alert = notice.alert
-    if notice.kind in _OVER:
+    if notice.kind.ends:
         return f"{_end(notice)}\nIt was: {alert.summary}"
     return f"Since {rfc3339(alert.since)}.\n\n{alert.body}\n\nRunbook: {alert.runbook}"
 
 
 def _title(group: list[Notice]) -> str:
     alert = group[0].alert
-    mark = "resolved" if group[0].kind in _OVER else alert.severity
+    mark = "resolved" if group[0].kind.ends else alert.severity
     still = "still " if all(notice.kind is Kind.LASTING for notice in group) else ""
     return f"[{mark}] {still}{alert.reason}: {_count(group)}"
 
@@ -181,13 +184,13 @@ def _list(group: list[Notice]) -> Iterable[str]:
     yield f"{_count(group)}: " + ", ".join(f"{count} {words[kind]}" for kind, count in kinds.items())
     for notice in group[:MOST_LINES]:
         alert = notice.alert
-        over = notice.kind in _OVER
+        over = notice.kind.ends
         yield f"- {alert.zone or alert.account or alert.summary}: {_end(notice)}" if over else f"- {alert.summary}"
         if not over:
             yield from (f"  {each.name} {each.type} {each.value}" for each in alert.records[:2])
     if len(group) > MOST_LINES:
         yield f"… and {len(group) - MOST_LINES} more"
-    if group[0].kind not in _OVER:
+    if not group[0].kind.ends:
         yield from ("", f"The first of them:\n{group[0].alert.body}", "", f"Runbook: {group[0].alert.runbook}")
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from watchdog.model.alerts import Alert
 from watchdog.model.clock import rfc3339
-from watchdog.model.history import History, Remembered
-from watchdog.model.packs import ManualRecord
+from watchdog.model.history import History, Remembered, as_it_is_since
+from watchdog.model.packs import ManualRecord, hosts_beside
 from watchdog.model.report import next_step
 from watchdog.model.text import counted
 from watchdog.model.trouble import Need
@@ -33,7 +33,7 @@ def pack_alert(
         severity=need.severity,
         subject=f"{need.family}/{pack.lasting_name}",
         summary=f"{_who(known)}: {need.what}",
-        since=history.trouble_since or known.since,
+        since=as_it_is_since(known, history),
         body="\n".join(_body(known, history, need.remedy, now)),
         account=known.account,
         zone=known.zone,
@@ -49,11 +49,8 @@ def pack_alert(
 
 def _who(known: Remembered) -> str:
     """The pack in a few words: its zone, and the first of its hosts where that says more."""
-    hosts = known.pack.hosts
-    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
-        return known.zone
-    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-    return f"{known.zone} ({hosts[0]}{more})"
+    beside = hosts_beside(known.zone, known.pack.hosts)
+    return f"{known.zone} ({beside})" if beside else known.zone
 
 
 def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:

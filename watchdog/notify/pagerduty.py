@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.alerts import Alert, Kind, Message, MessageStatus, Notice
+from watchdog.model.alerts import Alert, Message, MessageStatus, Notice
 from watchdog.model.clock import rfc3339
 from watchdog.model.text import clean
 from watchdog.notify.channel import Undelivered
@@ -30,18 +30,17 @@ _MOST_LISTED = 50
 _MOST_BODY = 20_000
 _MOST_TITLE = 200
 _CLIENT = "certpack-watchdog"
-_OVER = (Kind.OVER, Kind.GONE)
 
 
 class PagerDuty:
     """Sends events to one integration of one service."""
 
-    def __init__(self, key: str, url: str, post: HttpSender) -> None:
+    def __init__(self, key: str, url: str, http: HttpSender) -> None:
         """``url`` is where events go, with or without the API's path; empty for PagerDuty's own in the US."""
         base = (url or DEFAULT_URL).rstrip("/")
         self._url = base if base.endswith(_PATH) else base + _PATH
         self._key = key
-        self._post = post
+        self._http = http
         self._message = -1
         self._accepted: set[str] = set()
 
@@ -73,7 +72,7 @@ class PagerDuty:
         if len(body) > MOST_BYTES:
             del event["payload"]["custom_details"]
             body = msgspec.json.encode(event)
-        await self._post.send("POST", self._url, body, {"content-type": "application/json"}, reason=self._reason)
+        await self._http.send("POST", self._url, body, {"content-type": "application/json"}, reason=self._reason)
 
     def _reason(self, body: bytes) -> str:
         """PagerDuty's own words for a refusal, without the key."""
@@ -98,7 +97,7 @@ def events(message: Message, key: str) -> Iterator[dict[str, Any]]:
         yield _event(key, "resolve", name)
     for notice in message.notices:
         alert = notice.alert
-        if notice.kind in _OVER:
+        if notice.kind.ends:
             yield _event(key, "resolve", alert.fingerprint)
             continue
         payload = _payload(

@@ -1,60 +1,48 @@
 """The other spine: how people are alerted.
 
 After each pass: which alerts hold (``rules``) → what of them is new (``dedup``) → a message for each destination that
-wants it (``messages``) → log and messages on disk in one transaction (``state.outbox``) → to the destinations
-(``destinations``). Nothing here ever raises, and nothing here is waited for but, a while, the disk: each destination
-has a task of its own.
+wants it (``messages``) → log and messages on disk in one transaction (``writing``) → to the destinations
+(``destinations``). Nothing of that ever raises, and nothing is waited for but, a while, the disk: each destination has
+a task of its own.
 
 Built and closed by ``daemon``. Everything happens in the loop's thread, but for the arithmetic over a large fleet.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import AlertLog, Message, Notice, Route, account_of_group
+from watchdog.model.alerts import AlertLog, Message, Route
 from watchdog.model.clock import Clock
-from watchdog.model.events import Event, EventName
+from watchdog.model.event_names import EventName
+from watchdog.model.events import Event
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
 from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
-from watchdog.notify.messages import firing_json, is_wanted, messages
+from watchdog.notify.messages import firing_json, is_heard, messages
 from watchdog.notify.retirement import Strangers, ended, forsaken, retired
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
+from watchdog.notify.rules import ALL_WELL, HealthReport, Limits, active_alerts, nothing_seen, unwatched
+from watchdog.notify.writing import AlertWriter, Ask
 from watchdog.state import outbox
 from watchdog.state.database import StateError
 from watchdog.state.leases import LeaseLost
 from watchdog.state.outbox import Unwritten
 from watchdog.state.store import Store
 
-T = TypeVar("T")
-
-PATIENCE_WITH_DISK = timedelta(seconds=5)
-"""How long a message waits to be on the disk before it goes out all the same: a disk that hangs is news itself, and the
-worst that can come of it is a message that arrives twice."""
-
-
-IDS = 1_000
-"""So many numbers of letters a replica sets aside at once, so that it has some while the database is away."""
-
-
-class Ask(Protocol):
-    """Runs a question to the store in the store's one thread."""
-
-    def __call__(self, question: Callable[[], T], /) -> Awaitable[T]:
-        """What it answers."""
-
 
 class Pipeline:
-    """Alerts people. ``start`` it before the first pass, ``close`` it after the last."""
+    """Alerts people. ``start`` it before the first pass, ``close`` it after the last.
+
+    ``destinations`` are there to be asked; what they are to do is said here.
+    """
 
     def __init__(
         self,
@@ -83,18 +71,16 @@ class Pipeline:
         self._config = config
         self._store = store
         self._ask = ask
+        self._writer = AlertWriter(store, ask, logs, tenure)
         self._clock = clock
         self._logs = logs
         self._started_at = clock.now()
         self._log = AlertLog()
         self._silenced: dict[str, datetime] = {}
-        self._last_id = self._ids_until = 0
         self._dropped: set[str] = set()
         self._strangers = Strangers(once=once)
-        self._unwritten = Unwritten()
         self._considering = asyncio.Lock()
-        self._writing: asyncio.Task[None] | None = None
-        self._destinations = Destinations(
+        self.destinations = Destinations(
             http=http,
             clock=clock,
             logs=logs,
@@ -110,44 +96,37 @@ class Pipeline:
     async def start(self) -> None:
         """Load the log and what is still to be delivered, and begin to deliver."""
         messages: list[Message] = []
-        none: tuple[str, ...] | None = None if self._alone else ()
         try:
-            kept = await self._ask(lambda: outbox.load(self._store, none))
+            kept = await self._writer.load(None if self._alone else ())
         except StateError as error:  # what was sent may be sent again
             self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
-            self._log, messages, self._last_id = kept.log, kept.letters, kept.last_id
-        self._drop(self._destinations.prepare(self._config)(messages))
+            self._log, messages = kept.log, kept.messages
+        self._writer.forget(self.destinations.prepare(self._config)(messages))
 
     async def adopt(self, accounts: Collection[str]) -> None:
         """These are this process's to tell of: load what was told of them, and go on. Raises ``StateError``.
 
         What is told from now on has higher numbers than whatever was told of them before.
         """
-        kept, last_id = await self._ask(lambda: (outbox.load(self._store, accounts), self._set_aside()))
+        kept, last_id = await self._writer.take_over(accounts)
         async with self._considering:
             _, others = self._log.split(accounts)
             self._log = others.joined(kept.log)
-            self._last_id, self._ids_until = last_id, last_id + IDS
-            self._unwritten.letters |= {
-                letter.id: None for letter in kept.letters if not self._destinations.put(letter)
-            }
-            self._unwritten.accounts |= {letter.id: letter.owner for letter in kept.letters}
+            self._writer.go_on_from(last_id)
+            self._writer.forget(message for message in kept.messages if not self.destinations.put(message))
 
     def release(self, accounts: Collection[str]) -> None:
         """Another replica tells of these accounts: forget what is known of them."""
         _, self._log = self._log.split(accounts)
         for account in accounts:
-            self._destinations.withdraw(account)
-            self._unwritten.drop(account)
+            self.destinations.withdraw(account)
+            self._writer.release(account)
             self._dropped.add(account)
 
     async def flush(self) -> None:
         """Write what has gathered, as far as the disk takes it."""
-        await self._write_soon()
-
-    def _set_aside(self) -> int:
-        return outbox.number(self._store, IDS)
+        await self._writer.write_soon()
 
     def _may_tell(self, account: str) -> bool:
         """Of the watchdog itself whoever told last goes on while nobody is known to have taken over."""
@@ -158,46 +137,39 @@ class Pipeline:
 
         What the configuration does not change goes on; messages to what is gone go too.
         """
-        switch = self._destinations.prepare(config)
+        switch = self.destinations.prepare(config)
 
         def take() -> None:
             self._config = config
-            self._drop(switch([]))
+            self._writer.forget(switch([]))
 
         return take
 
     async def close(self, patience: timedelta = timedelta(seconds=3)) -> None:
         """Let messages that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
-        await self._destinations.close(patience)
-        await self._write_soon()
-
-    async def delivered(self, patience: timedelta) -> None:
-        """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
-        await self._destinations.settled(patience)
-
-    def _drop(self, messages: list[Message]) -> None:
-        """Nobody is there to take them any more."""
-        self._unwritten.letters |= {message.id: None for message in messages}
-        self._unwritten.accounts |= {message.id: message.owner for message in messages}
+        await self.destinations.close(patience)
+        await self._writer.write_soon()
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def after_pass(self, inventory: Inventory, standing: Standing = ALL_WELL, *, heartbeat: bool = True) -> None:
+    async def after_pass(
+        self, inventory: Inventory, health: HealthReport = ALL_WELL, *, heartbeat: bool = True
+    ) -> None:
         """A pass is over: ping the ``heartbeat``, if it is ours to ping, then send what is to be sent."""
         if heartbeat:
-            blind = nothing_seen(inventory.zones, standing)
-            self._destinations.pass_completed(failed=blind or bool(standing.state_error))
-        await self.consider(inventory, standing)
+            blind = nothing_seen(inventory.zones, health)
+            self.destinations.pass_completed(failed=blind or bool(health.state_error))
+        await self.consider(inventory, health)
 
-    async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
+    async def consider(self, inventory: Inventory, health: HealthReport = ALL_WELL) -> None:
         """Send what is to be sent now; also between two passes, when the watchdog itself is in trouble."""
         async with self._considering:
             try:
-                await self._consider(inventory, standing)
+                await self._consider(inventory, health)
             except Exception as surprise:  # noqa: BLE001  a defect here must not end the watch
                 self._logs.write(EventName.ALERT_FAILED, "error", error=defect(surprise))
 
-    async def _consider(self, inventory: Inventory, standing: Standing) -> None:
+    async def _consider(self, inventory: Inventory, health: HealthReport) -> None:
         now, config, before, mine = self._clock.now(), self._config, self._log, None
         settings = config.alerts
         if not self._alone:
@@ -206,20 +178,20 @@ class Pipeline:
             before, _ = before.split(mine)
         self._dropped.clear()
         limits = Limits(settings.pending_for, config.schedule.interval, settings.runbooks)
-        routes = dict(self._destinations.routes())
+        routes = dict(self.destinations.routes())
         # While zones cannot be listed, nobody knows whether an account only got another name.
-        all_known = self._alone and not standing.discovery and all(map(self._worked, config.accounts))
+        all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
-            found = active_alerts(inventory, standing, limits, self._started_at, now, own=own)
+            found = active_alerts(inventory, health, limits, self._started_at, now, own=own)
             if mine is not None:
                 kept = {name: alert for name, alert in found.alerts.items() if alert.account in mine}
                 found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
-            over |= forsaken(missing, standing.configured)
+            over |= forsaken(missing, health.configured)
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -233,15 +205,15 @@ class Pipeline:
                 silenced=silenced,
                 retired=over,
                 listening=bool(routes),
-                heard=lambda notice: _is_heard(notice, routes.values()),
+                heard=lambda notice: is_heard(notice, routes.values()),
             )
-            return decided, _letters(before, decided, routes, now), outbox.difference(before, decided.log), silenced
+            return decided, _messages(before, decided, routes, now), outbox.difference(before, decided.log), silenced
 
         # A tenth of a second for ten thousand packs.
         decided, new, changes, silenced = await asyncio.to_thread(evaluate)
         log = decided.log
         if mine is not None:
-            await self._number(len(new))  # before it is asked what was lost: that may take its time
+            await self._writer.see_to_numbers(len(new))  # before it is asked what was lost: that may take its time
             if lost := {*self._dropped} & mine:  # somebody else tells of them by now
                 _, log = log.split(lost)
                 new = [message for message in new if message.owner not in lost]
@@ -251,31 +223,29 @@ class Pipeline:
             log = others.joined(log)
         then, self._silenced = self._silenced, silenced
         whole, self._log = self._log, log
-        numbered = self._numbered(new)
-        changes.letters |= {message.id: message for message in numbered}
-        changes.accounts |= {message.id: message.owner for message in numbered}
-        self._unwritten.merge(changes)
-        await self._write_soon()
+        numbered = self._writer.numbered(new)
+        self._writer.note(changes, numbered)
+        await self._writer.write_soon()
         self._put(numbered)
         if not self._alone and self._may_tell(WATCHDOG):
-            await self._retire(inventory, standing, now)
+            await self._retire(inventory, health, now)
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
-            self._destinations.alerts_changed()
+            self.destinations.alerts_changed()
 
-    async def _retire(self, inventory: Inventory, standing: Standing, now: datetime) -> None:
+    async def _retire(self, inventory: Inventory, health: HealthReport, now: datetime) -> None:
         """Tell the end of alerts of accounts that no replica is configured with, and keep nothing of them.
 
         They have no holder. Whoever tells of the watchdog itself does it, under that lease.
         """
-        if not standing.configured:
+        if not health.configured:
             return
-        config, known = self._config, {WATCHDOG, *self._config.accounts, *standing.configured}
+        config, known = self._config, {WATCHDOG, *self._config.accounts, *health.configured}
         try:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
             certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
-            certain = certain if not standing.discovery else frozenset()  # as above
-            for account in self._strangers.due(log, found, certain, standing.worked, now):
+            certain = certain if not health.discovery else frozenset()  # as above
+            for account in self._strangers.due(log, found, certain, health.worked, now):
                 await self._retire_account(account, log.split([account])[0], now)
         except LeaseLost as lost:
             self._tenure.lost(lost.epochs)
@@ -283,25 +253,24 @@ class Pipeline:
             return
 
     async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
-        routes = dict(self._destinations.routes())
+        routes = dict(self.destinations.routes())
         decided = ended(log, now, self._config.alerts.repeat_every, listening=bool(routes))
-        new = _letters(log, decided, routes, now)
-        await self._number(len(new))
-        numbered = [replace(message, told_under=WATCHDOG) for message in self._numbered(new)]
+        new = _messages(log, decided, routes, now)
+        await self._writer.see_to_numbers(len(new))
+        numbered = [replace(message, told_under=WATCHDOG) for message in self._writer.numbered(new)]
         fence = self._tenure.fence()
         fence = fence.of([WATCHDOG]) if fence is not None else None
         self._put(await self._ask(partial(outbox.retire, self._store, account, numbered, fence)))
 
-    def _numbered(self, letters: list[Message]) -> list[Message]:
-        numbered = [replace(message, id=number) for number, message in enumerate(letters, self._last_id + 1)]
-        self._last_id += len(numbered)
-        return numbered
-
     def _put(self, numbered: list[Message]) -> None:
         """On their way, but for what lies in the outbox for who tells of the account by now."""
-        for message in numbered:
-            if message.owner not in self._dropped and not self._destinations.put(message):
-                self._unwritten.letters[message.id] = None  # a reload took its destination away meanwhile
+        kept = (message for message in numbered if message.owner not in self._dropped)
+        # Else a reload took its destination away meanwhile.
+        self._writer.forget(message for message in kept if not self.destinations.put(message))
+
+    async def _forget(self, message: Message) -> None:
+        self._writer.forget([message])
+        await self._writer.write_soon()
 
     # ── answers to those who ask ─────────────────────────────────────────────────────────────────────────────────
 
@@ -313,61 +282,8 @@ class Pipeline:
         """How many alerts fire, by reason and severity."""
         return self._log.firing_counts()
 
-    def destinations(self) -> tuple[str, ...]:
-        """The names of all destinations."""
-        return self._destinations.names
 
-    def backlog(self) -> dict[str, tuple[int, str]]:
-        """By destination: how many messages wait for it, and why the last try failed (empty: it did not)."""
-        return self._destinations.backlog()
-
-    # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _number(self, letters: int) -> None:
-        """See that there are numbers for so many letters, which no other replica gives: some are kept in store."""
-        if self._last_id + letters <= self._ids_until:
-            return
-        try:
-            self._last_id = await self._ask(partial(outbox.number, self._store, IDS + letters))
-            self._ids_until = self._last_id + IDS + letters
-        except StateError as error:  # it goes out all the same, perhaps under a number that is given twice
-            self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
-
-    async def _forget(self, message: Message) -> None:
-        self._unwritten.letters[message.id] = None
-        self._unwritten.accounts[message.id] = message.owner
-        await self._write_soon()
-
-    async def _write_soon(self) -> None:
-        """Write what has gathered, and be back after ``PATIENCE_WITH_DISK`` at the latest."""
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
-        await asyncio.wait([self._writing], timeout=PATIENCE_WITH_DISK.total_seconds())
-        if self._writing.done():
-            self._writing.result()
-
-    async def _write(self) -> None:
-        """Write until nothing is left. What cannot be written is kept for the next time, and delivered all the same."""
-        while not self._unwritten.empty():
-            changes, self._unwritten = self._unwritten, Unwritten()
-            fence = self._tenure.fence()
-            if fence is not None:
-                fence = fence.of({*changes.accounts.values(), *map(account_of_group, changes.groups)})
-            try:
-                await self._ask(partial(outbox.save, self._store, changes, fence))
-            except LeaseLost as lost:
-                changes.merge(self._unwritten)
-                self._unwritten = changes
-                self._tenure.lost(lost.epochs)
-                for account in lost.epochs:
-                    self._unwritten.drop(account)
-            except StateError:  # the state says so itself, and it is an alert
-                changes.merge(self._unwritten)
-                self._unwritten = changes
-                return
-
-
-def _letters(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route], now: datetime) -> list[Message]:
+def _messages(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route], now: datetime) -> list[Message]:
     """What each destination is told of what was decided."""
     people = decided.notices
     incidents = (*people, *replaced(before, decided))
@@ -376,11 +292,3 @@ def _letters(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route
         for name, route in routes.items()
         for each in messages(incidents if route.incidents else people, name, route, now)
     ]
-
-
-def _is_heard(notice: Notice, routes: Iterable[Route]) -> bool:
-    """Whether anybody is told of it, though others are told of another in its place.
-
-    Where each alert is an incident it has its own anyway: that silences nobody.
-    """
-    return not notice.instead or any(is_wanted(notice, route) for route in routes if not route.incidents)

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 import msgspec
 
 from watchdog.model.alerts import Message
 from watchdog.model.clock import Clock
+from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.notify.channel import Channel, Delivery, Undelivered
 
 FIRST_WAIT = timedelta(seconds=5)
@@ -33,14 +33,6 @@ MOST = 200
 """Messages to one destination: many days of bad news, and still few enough to be read."""
 HOPELESS_TRIES = 3
 """How often a message is sent that the destination says it will not take (HTTP 400 and the like)."""
-
-
-class DeliveryOutcome(StrEnum):
-    """What became of a try; the ``outcome`` label of ``notifications_total``."""
-
-    ACCEPTED = "accepted"
-    FAILED = "failed"
-    DROPPED = "dropped"
 
 
 class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,10 +25,10 @@ TIMESTAMP = "X-Certpack-Watchdog-Timestamp"
 class Webhook:
     """POSTs to one URL."""
 
-    def __init__(self, url: str, secret: str, post: HttpSender, now: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, secret: str, http: HttpSender, now: Callable[[], datetime]) -> None:
         self._url = url
         self._secret = secret.encode()
-        self._post = post
+        self._http = http
         self._now = now
 
     async def check(self) -> None:
@@ -41,7 +41,7 @@ class Webhook:
         headers = {"content-type": "application/json", TIMESTAMP: timestamp}
         if self._secret:
             headers[SIGNATURE] = signature(self._secret, timestamp, body)
-        await self._post.send("POST", self._url, body, headers)
+        await self._http.send("POST", self._url, body, headers)
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -7,7 +7,6 @@ not asked here.
 
 from datetime import datetime
 
-import msgspec
 from msgspec.structs import replace
 
 from watchdog.model.decisions import Decision, Do
@@ -161,8 +160,8 @@ def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: dateti
     if pack_key(then.pack.id) not in zone.packs:
         difference.forgotten.append(then.pack.key)
     elif then.pack.status not in GOING_AWAY:
-        gone = msgspec.structs.replace(then.pack, status="deleted")
-        left = msgspec.structs.replace(then, pack=gone, since=now, seen_at=last_seen, decision=GONE)
+        gone = replace(then.pack, status="deleted")
+        left = replace(then, pack=gone, since=now, seen_at=last_seen, decision=GONE)
         difference.packs.append(left)
 
 
@@ -193,10 +192,10 @@ def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pa
         elif then.pack.identity in identities and then.pack.hosts:  # as the deployed one, or on the way there
             _let_go(difference, zone, then, now, last_seen)
         elif then.pack.status not in GOING_AWAY:
-            gone = msgspec.structs.replace(then.pack, status="deleted")
+            gone = replace(then.pack, status="deleted")
             difference.events.append(Event.pack_changed(zone, gone, now, before=then.pack.status))
             decision = MISSING if wanted else GONE
-            left = msgspec.structs.replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision)
+            left = replace(then, pack=gone, since=now, seen_at=last_seen, decision=decision)
             difference.packs.append(left)
     for pack_id in missing.values():
         nowhere = Pack(id=pack_id, zone_id=zone.id, type="", status="", hosts=())

@@ -8,6 +8,7 @@ die with SIGTERM: the job therefore only ticks. A job that starts a second late 
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from types import SimpleNamespace
+from typing import Protocol
 
 from watchdog.absent import import_without
 
@@ -24,6 +25,22 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 _JOB = "tick"
+
+
+class Ticking(Protocol):
+    """What begins the passes: a ``Ticker``, or another where time is simulated."""
+
+    def start(self) -> None:
+        """Tick now, and go on ticking."""
+
+    def retune(self, period: timedelta) -> None:
+        """Tick every ``period`` from now on."""
+
+    def tick_now(self) -> None:
+        """Tick now, and every period from now on."""
+
+    def stop(self) -> None:
+        """Tick no more."""
 
 
 class Ticker:

@@ -13,6 +13,7 @@ import msgspec
 from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
+from watchdog.model.leases import WATCHDOG, Fence
 from watchdog.model.packs import PackKey
 from watchdog.model.silences import Silence
 
@@ -81,13 +82,17 @@ class Changes(msgspec.Struct, kw_only=True):
         """Whether there is nothing to write."""
         return not any(getattr(self, name) for name in self.__struct_fields__)
 
-    def accounts(self) -> frozenset[str] | None:
-        """Whose they are; ``None`` where that cannot be told, as a history or an outcome comes without its pack."""
-        keys = {(each.pack.zone_id, each.pack.id) for each in self.packs}
-        if self.settled or not keys.issuperset((*self.histories, *self.diagnoses, *self.forgotten)):
-            return None
+    def fence(self, held: Fence) -> Fence:
+        """The part of what is ``held`` that must hold for this to be written.
+
+        All of it where a history comes without its pack: whose it is cannot be told. Nothing for what happened, and for
+        what became of an intent: nobody else knows it, and it stands in nobody's way.
+        """
         owners = {zone.account for zone in self.zones} | {each.account for each in self.packs}
-        return frozenset(owners | {line.account for line in self.journal})
+        keys = {(each.pack.zone_id, each.pack.id) for each in self.packs}
+        if not keys.issuperset((*self.histories, *self.diagnoses, *self.forgotten)):
+            owners |= held.epochs.keys() - {WATCHDOG}
+        return held.of(owners)
 
     def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
         """Forget what is of some accounts, who alone have the ``zones``, and these ``keys`` elsewhere: others write it.

@@ -27,10 +27,11 @@ from watchdog.state.rows import rows_as_text
 
 _BUSY = 5.0
 _FEW = 5_000
-_BESIDE = (
-    "SELECT its.zone_id, (SELECT max(pack_id) FROM packs WHERE zone_id = its.zone_id AND pack_id < its.id),"
-    " (SELECT min(pack_id) FROM packs WHERE zone_id = its.zone_id AND pack_id > its.id) FROM"
-    " (SELECT json_extract(value, '$[0]') AS zone_id, json_extract(value, '$[1]') AS id FROM json_each(:keys)) AS its"
+_ALIKE = (
+    "SELECT packs.zone_id, packs.pack_id FROM (SELECT json_extract(value, '$[0]') AS zone_id,"
+    " json_extract(value, '$[1]') AS id, substr(json_extract(value, '$[1]'), 1, :length) AS beginning"
+    " FROM json_each(:keys)) AS its CROSS JOIN packs ON packs.zone_id = its.zone_id AND packs.pack_id <> its.id"
+    " AND packs.pack_id >= its.beginning AND packs.pack_id < its.beginning || char(1114111)"  # Unicode's last
 )
 _PREFIX = "sqlite:///"
 
@@ -101,13 +102,13 @@ class Glance:
         with _usual():
             return survey.ids(self._ask, column="group_concat(pack_id, char(10))")  # as one text: half the time
 
-    def likest(self, keys: Collection[PackKey]) -> list[PackKey]:
-        """As ``Store.likest``; of few packs, those whose ids stand next to theirs, in a third of the time."""
+    def alike(self, keys: Collection[PackKey], length: int) -> list[PackKey]:
+        """As ``Store.alike``; for few packs hardly any but those, in a fifth of the time."""
         with _usual():
             if len(keys) > _FEW:
-                return survey.likest(self._ask, keys)
-            rows = self._ask(_BESIDE, keys=msgspec.json.encode(list(keys)).decode())
-            return [(zone_id, pack_id) for zone_id, *beside in rows for pack_id in beside if pack_id is not None]
+                return survey.beside(self._ask, keys)
+            rows = self._ask(_ALIKE, keys=msgspec.json.encode(list(keys)).decode(), length=length)
+            return [(zone_id, pack_id) for zone_id, pack_id in rows]
 
     def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
         """As ``Store.listed``."""

@@ -63,24 +63,26 @@ class Intents:
         Raises ``NotIntended``.
         """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
-        if self._writer.afresh:
-            await self._writer.flush()  # what is stored must have started afresh too, or the intent looks stale
+        if self._writer.afresh and not await self._writer.flush():  # else what is stored makes the intent look stale
+            reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
+            why = self._writer.error or "a lease was lost"
+            raise NotIntended(reason, f"what precedes the intent could not be stored: {why}")
         unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
         try:
             intent_id = await self._stored(Wanted(intent, before, after, seen), moment)
         except Stale as stale:
-            self._memory.recall_history(key, stale.history, moment)
+            self._recalled(intent, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except LeaseLost as lost:
             self._tenure.lost(lost.epochs)
             raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
-            if unwritten is not None:
+            if unwritten is not None and self._tenure.keeps(intent.account):
                 step = self._writer.moment.step_since(moment)
                 self._writer.changes.histories.setdefault(key, unwritten.shifted(step))
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
-        self._memory.recall_history(key, after, moment)
+        self._recalled(intent, after, moment)
         return Stored(intent_id, intent, before, moment)
 
     async def _stored(self, wanted: Wanted, moment: Anchor) -> int:
@@ -128,5 +130,10 @@ class Intents:
         fence = self._writer.fence(stored.intent.account)
         if not await self._writer.attempt(lambda: self._store.withdraw(stored.id, stored.before, stored.moment, fence)):
             return False
-        self._memory.recall_history(stored.key, stored.before, stored.moment)
+        self._recalled(stored.intent, stored.before, stored.moment)
         return True
+
+    def _recalled(self, intent: Intent, history: History, moment: Anchor) -> None:
+        """What is stored by now holds here too, unless the account went to another meanwhile."""
+        if self._tenure.keeps(intent.account):
+            self._memory.recall_history((intent.zone_id, intent.pack_id), history, moment)

@@ -2,8 +2,8 @@
 
 ``Memory`` answers every question from the process; what changed is handed to the ``writer``, which brings it to the
 disk. What a look changes comes as a ``Difference`` (``observe.compare``), what was decided as a ``Decision``
-(``decide``). Only ``ledger`` and what lies above it call it, from the loop's
-thread, but for what says that it may be called in any.
+(``decide``). Only ``ledger`` and what lies above it call it, from the loop's thread, but for what says that it may be
+called in any.
 """
 
 from collections import Counter
@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.events import DEBUG, Event
+from watchdog.model.event_names import DEBUG
+from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
@@ -196,7 +197,12 @@ class Memory:
                 await writer.write()
                 # In one go: what is stored meanwhile by an intent is in both or in neither.
                 moment = writer.moment
-                (stored, restarts), self.silences = await writer.ask(lambda: self._stored(moment))
+                while True:
+                    fence = self._tenure.fence()
+                    accounts = None if fence is None else list(fence.epochs)
+                    (stored, restarts), self.silences = await writer.ask(partial(self._stored, moment, accounts))
+                    if fence == self._tenure.fence():
+                        break  # else it is also of accounts that went meanwhile
                 self._count(await writer.ask(lambda: self._store.booked(self._boot(moment))), moment)
         except StateError as error:
             writer.error = str(error)
@@ -235,9 +241,10 @@ class Memory:
         added = [Event.silence_added(each, now) for each in self.silences if each not in before]
         return added + [Event.silence_ended(each, now) for each in before if each not in self.silences]
 
-    def _stored(self, moment: Anchor) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
-        fence = self._tenure.fence()
-        snapshot = self._store.tried(None if fence is None else list(fence.epochs))
+    def _stored(
+        self, moment: Anchor, accounts: Collection[str] | None
+    ) -> tuple[tuple[dict[PackKey, History], Restarts], tuple[Silence, ...]]:
+        snapshot = self._store.tried(accounts)
         return self._aligned(snapshot, moment), snapshot.silences
 
     def _aligned(self, snapshot: Snapshot, now: Anchor) -> tuple[dict[PackKey, History], Restarts]:
@@ -410,6 +417,7 @@ class Memory:
     def apply(self, difference: Difference) -> None:
         """Keep what one look changed."""
         if difference.zone is not None:
+            self._note_move(difference.zone)
             self.zones[difference.zone.key] = difference.zone
             self.writer.changes.zones.append(difference.zone)
         for key, history in difference.histories.items():
@@ -532,6 +540,17 @@ class Memory:
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _note_move(self, zone: ZoneMemory) -> None:
+        """Where its name stands for another id from now on, note when the packs of before were last seen.
+
+        Their rows say when something last changed; ``tidy`` counts from here.
+        """
+        before = self.zones.get(zone.key)
+        if before is None or before.seen_at is None or not self._has_moved(zone.key, zone.id):
+            return
+        theirs = [known for known in self._of(before.id).values() if (known.account, known.zone) == zone.key]
+        self._put(before.id, [replace(known, seen_at=before.seen_at) for known in theirs])
 
     def _has_moved(self, key: tuple[str, str], zone_id: str) -> bool:
         """Whether a zone is another than this at Cloudflare by now: its name stands for another id."""

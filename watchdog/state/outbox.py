@@ -1,12 +1,12 @@
 """The alert log and the outbox on disk: what was said, and what no destination has accepted yet.
 
-Functions over an open ``Store``, to be run in its one thread. What the log says and the letters that say it are written
-in one transaction: after a kill at any moment, an alert is either not said yet or its letters are there. Rows of a
-newer program that cannot be read are left out: then something is said twice, and nothing is lost.
+Functions over an open ``Store``, to be run in its one thread. What the log says and the messages that say it are
+written in one transaction: after a kill at any moment, an alert is either not said yet or its messages are there. Rows
+of a newer program that cannot be read are left out: then something is said twice, and nothing is lost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -34,10 +34,10 @@ _Value = TypeVar("_Value")
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What was stored: the log, the letters in their order, and the highest id ever given to one."""
+    """What was stored: the log, the messages in their order, and the highest id ever given to one."""
 
     log: AlertLog
-    letters: list[Message]
+    messages: list[Message]
     last_id: int
 
 
@@ -46,27 +46,27 @@ class Unwritten(msgspec.Struct):
 
     entries: dict[str, AlertState | None] = msgspec.field(default_factory=dict)
     groups: dict[str, GroupHistory | None] = msgspec.field(default_factory=dict)
-    letters: dict[int, Message | None] = msgspec.field(default_factory=dict)
+    messages: dict[int, Message | None] = msgspec.field(default_factory=dict)
     accounts: dict[str | int, str] = msgspec.field(default_factory=dict)
-    """Whose they are, by fingerprint and by the id of a letter."""
+    """Whose they are, by fingerprint and by the id of a message."""
 
     def drop(self, account: str) -> None:
         """Forget what is of one account: somebody else writes it now."""
         owner = self.accounts.get
         self.entries = {name: each for name, each in self.entries.items() if owner(name) != account}
-        self.letters = {number: each for number, each in self.letters.items() if owner(number) != account}
+        self.messages = {number: each for number, each in self.messages.items() if owner(number) != account}
         self.groups = {name: each for name, each in self.groups.items() if account_of_group(name) != account}
         self.accounts = {key: each for key, each in self.accounts.items() if each != account}
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.entries or self.groups or self.letters)
+        return not (self.entries or self.groups or self.messages)
 
     def merge(self, newer: "Unwritten") -> None:
         """Add what changed later; of what changed twice the later stands."""
         self.entries.update(newer.entries)
         self.groups.update(newer.groups)
-        self.letters.update(newer.letters)
+        self.messages.update(newer.messages)
         self.accounts.update(newer.accounts)
 
 
@@ -91,7 +91,7 @@ def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
 
     with store.reading() as connection:
         entries = connection.execute(_ENTRIES.where(theirs(_l.account))).all()
-        messages = connection.execute(_MESSAGES.where(theirs(_o.account))).all()
+        messages = _messages(connection.execute(_MESSAGES.where(theirs(_o.account))))
         groups = connection.execute(_GROUPS.where(theirs(_g.account))).all()
         last_id = connection.execute(_LAST).scalar_one()
     log = AlertLog(
@@ -101,9 +101,7 @@ def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
             for name, at, in_a_row, early_until in groups
         },
     )
-    found = ((number, destination, _read(text, Message)) for number, destination, text in messages)
-    letters = [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
-    return Kept(log, letters, last_id)
+    return Kept(log, messages, last_id)
 
 
 def accounts(store: Store) -> set[str]:
@@ -121,32 +119,26 @@ def retire(store: Store, account: str, ends: Iterable[Message], fence: Fence | N
     with store.writing(fence) as connection:
         if account not in store.unheld(connection, [account]):
             return []
-        found = connection.execute(_MESSAGES.where(_o.account == account)).all()
-        waiting = ((number, destination, _read(text, Message)) for number, destination, text in found)
-        letters = [
-            replace(each, id=number, destination=to, told_under=WATCHDOG)
-            for number, to, each in waiting
-            if each is not None
-        ]
-        letters += ends
+        waiting = _messages(connection.execute(_MESSAGES.where(_o.account == account)))
+        messages = [*(replace(each, told_under=WATCHDOG) for each in waiting), *ends]
         for table in (schema.alert_log, schema.alert_groups, schema.outbox):
             connection.execute(sa.delete(table).where(table.c.account == account))
-        upsert_each(connection, schema.outbox, [_row(letter) for letter in letters])
-        if letters:
-            connection.execute(_GIVEN, {"given": max(letter.id for letter in letters)})
-    return letters
+        upsert_each(connection, schema.outbox, [_row(message) for message in messages])
+        if messages:
+            connection.execute(_GIVEN, {"given": max(message.id for message in messages)})
+    return messages
 
 
-def number(store: Store, letters: int) -> int:
-    """Set numbers aside for so many letters, higher than any before; gives the one before the first of them."""
+def number(store: Store, messages: int) -> int:
+    """Set numbers aside for so many messages, higher than any before; gives the one before the first of them."""
     with store.writing() as connection:
-        connection.execute(_SET_ASIDE, {"more": letters})
-        return int(connection.execute(_LAST).scalar_one()) - letters
+        connection.execute(_SET_ASIDE, {"more": messages})
+        return int(connection.execute(_LAST).scalar_one()) - messages
 
 
 def save(store: Store, changes: Unwritten, fence: Fence | None = None) -> None:
     """All of it or, with a ``StateError``, nothing. ``LeaseLost`` where the ``fence`` does not hold."""
-    entries, groups, letters = changes.entries.items(), changes.groups.items(), changes.letters.items()
+    entries, groups, messages = changes.entries.items(), changes.groups.items(), changes.messages.items()
     with store.writing(fence) as connection:
         upsert_each(
             connection,
@@ -174,10 +166,15 @@ def save(store: Store, changes: Unwritten, fence: Fence | None = None) -> None:
             ],
         )
         delete_each(connection, schema.alert_groups, [(key,) for key, each in groups if each is None])
-        upsert_each(connection, schema.outbox, [_row(letter) for _, letter in letters if letter is not None])
-        delete_each(connection, schema.outbox, [(key,) for key, letter in letters if letter is None])
-        if letters:
-            connection.execute(_GIVEN, {"given": max(changes.letters)})
+        upsert_each(connection, schema.outbox, [_row(message) for _, message in messages if message is not None])
+        delete_each(connection, schema.outbox, [(key,) for key, message in messages if message is None])
+        if messages:
+            connection.execute(_GIVEN, {"given": max(changes.messages)})
+
+
+def _messages(rows: Iterable[Sequence[Any]]) -> list[Message]:
+    found = ((number, destination, _read(text, Message)) for number, destination, text in rows)
+    return [replace(each, id=number, destination=to) for number, to, each in found if each is not None]
 
 
 def _row(message: Message) -> Row:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from watchdog.model.history import UNTROUBLED, History, Intent, Remembered
+from watchdog.model.history import UNTROUBLED, History, Intent, Remembered, Sent
 from watchdog.model.packs import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
@@ -24,7 +24,9 @@ _h, _i, _p = schema.histories.c, schema.intents.c, schema.packs.c
 _HISTORIES = sa.select(schema.histories)
 _HISTORY = _HISTORIES.where(_h.zone_id == sa.bindparam("zone"), _h.pack_id == sa.bindparam("pack"))
 _INTEND = sa.insert(schema.intents)
-_SETTLE = sa.update(schema.intents).where(_i.id == sa.bindparam("intent"))
+_SETTLE = sa.update(schema.intents).where(  # who took over from its sender knows less of it
+    _i.id == sa.bindparam("intent"), sa.or_(_i.outcome.is_(None), _i.outcome == sa.bindparam("unknown"))
+)
 _INTENT = sa.select(_i.zone_id, _i.pack_id).where(_i.id == sa.bindparam("intent"))
 _WITHDRAW = sa.delete(schema.intents).where(_i.id == sa.bindparam("intent"))
 _LATER = sa.select(_i.id).where(
@@ -95,7 +97,13 @@ def save(connection: sa.Connection, changes: Changes) -> None:
     well = [key for key, history in changes.histories.items() if history == UNTROUBLED]
     delete_each(connection, schema.histories, well + changes.forgotten)
     settled = [
-        {"intent": each.intent_id, "outcome": each.outcome.value, "error": each.error, "settled_at": to_micros(each.at)}
+        {
+            "intent": each.intent_id,
+            "outcome": each.outcome.value,
+            "error": each.error,
+            "settled_at": to_micros(each.at),
+            "unknown": Sent.UNKNOWN.value,
+        }
         for each in changes.settled
     ]
     execute_each(connection, _SETTLE, settled)

@@ -212,10 +212,10 @@ class Store:
         with self._asking() as ask:
             return survey.ids(ask)
 
-    def likest(self, keys: Collection[PackKey]) -> list[PackKey]:
-        """Of the packs in the zones of these, at least those whose ids are most like theirs."""
+    def alike(self, keys: Collection[PackKey], length: int) -> list[PackKey]:  # noqa: ARG002  all are more than asked
+        """Of the packs in the zones of these, at least the others whose ids begin as one of theirs, for ``length``."""
         with self._asking() as ask:
-            return survey.likest(ask, keys)
+            return survey.beside(ask, keys)
 
     def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
         """Account, zone, its id, id, status and expiry of every pack, by zone."""

@@ -111,8 +111,8 @@ def ids(ask: Ask, *, column: str = "pack_id") -> list[str]:
     return [pack_id for (text,) in ask(f"SELECT {column} FROM packs") if text for pack_id in text.split("\n")]
 
 
-def likest(ask: Ask, keys: Collection[PackKey]) -> list[PackKey]:
-    """All packs of the zones of these: those whose ids are the likest are among them."""
+def beside(ask: Ask, keys: Collection[PackKey]) -> list[PackKey]:
+    """All packs of the zones of these."""
     chosen = _in({zone_id for zone_id, _ in keys})
     rows = (row for where, places in chosen for row in ask(f"SELECT zone_id, pack_id FROM packs{where}", **places))
     return [(zone_id, pack_id) for zone_id, pack_id in rows]

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
-from watchdog.model.leases import ALONE, WATCHDOG, Fence, Tenure
+from watchdog.model.leases import ALONE, Fence, Tenure
 from watchdog.model.packs import PackKey
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
@@ -60,27 +60,32 @@ class Writer:
             self._flushed_at = now
             await self.flush()
 
-    async def flush(self) -> None:
-        """Write what has gathered. What cannot be written is kept for the next time, and ``error`` says why."""
-        async with self.writing:
-            await self.write()
+    async def flush(self) -> bool:
+        """Write what has gathered. What cannot be written is kept for the next time: then it is False.
 
-    async def write(self) -> None:
+        ``error`` says why, if it is not that a lease was lost.
+        """
+        async with self.writing:
+            return await self.write()
+
+    async def write(self) -> bool:
         """As ``flush``, for who holds ``writing``."""
         changes, self.changes, self.afresh = self.changes, Changes(), False
         if changes.empty():
-            return
+            return True
         moment, fence = self.moment, self._tenure.fence()
-        if fence is not None:
-            touched = changes.accounts()
-            fence = fence if touched is None else fence.of(touched - {WATCHDOG})
+        fence = None if fence is None else changes.fence(fence)
         self._dropped = []
-        if not await self.attempt(lambda: self._store.save(changes, moment, fence)):
+        written = await self.attempt(lambda: self._store.save(changes, moment, fence))
+        if not written:
             changes.histories = shifted(changes.histories, self.moment.step_since(moment))
             for dropped in self._dropped:
                 changes.drop(*dropped)
             changes.merge(self.changes)
             self.changes, self.afresh = changes, True
+            if self._dropped:
+                return await self.write()  # what is left waits for no other time: its account may be about to go
+        return written
 
     def drop(self, accounts: Collection[str], zones: Collection[str], keys: Collection[PackKey]) -> None:
         """What is of these accounts is somebody else's, and not to be written any more: as ``Changes.drop`` has it."""

@@ -75,6 +75,12 @@ class Listener:
         self._server = Server(self.config)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def url(self) -> str:
+        """Where the first page is."""
+        host, port = self._sock.getsockname()[:2]
+        return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
     def start(self) -> asyncio.Task[None]:
         """Listen, in a task of its own, which ends with ``stop`` or, where it cannot, with what is the matter."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._sock]))

@@ -28,7 +28,8 @@ import_without(
 import structlog
 
 from watchdog.model.clock import Clock
-from watchdog.model.events import EVENTS, Event, EventName, shown
+from watchdog.model.event_names import EVENTS, EventName
+from watchdog.model.events import Event, shown
 from watchdog.model.report import PassReport
 from watchdog.model.text import clean
 from watchdog.tell import terminal

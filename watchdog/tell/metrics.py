@@ -1,51 +1,35 @@
 """What Prometheus sees: the names of ``docs/metrics.md``, and nothing else.
 
-Counters are counted as things happen. Gauges of zones and packs are made from the memory at the moment of the scrape,
-so a series of a zone or pack that is gone cannot linger. No label value is free text: accounts and zones are names of
-the configuration or of Cloudflare's zones, statuses and error codes come from closed sets, the rest is ``other``.
+Counters are counted as things happen. What else there is to see is made from the memory at the moment of the scrape: of
+the watchdog itself in ``gauges``, of zones and packs in ``series``, so that none of one that is gone can linger. No
+label value is free text: accounts and zones are names of the configuration or of Cloudflare's zones, statuses and error
+codes come from closed sets, the rest is ``other``.
 """
 
-import platform
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime
 from itertools import product
-from types import SimpleNamespace
-
-import msgspec
-
-from watchdog.absent import import_without
-
-import_without(
-    "prometheus_client",
-    instead={  # for servers and pushing of its own: 10 ms
-        "http.server": SimpleNamespace(BaseHTTPRequestHandler=object),
-        "urllib.request": SimpleNamespace(
-            **dict.fromkeys(("BaseHandler", "HTTPHandler", "HTTPRedirectHandler", "HTTPSHandler", "Request"), object),
-            build_opener=None,
-        ),
-        "wsgiref.simple_server": SimpleNamespace(WSGIRequestHandler=object, WSGIServer=object, make_server=None),
-    },
-)
-from prometheus_client import (
-    CollectorRegistry,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import Sent
-from watchdog.model.reasons import REASONS, Reason
+from watchdog.model.meanings import REASONS
+from watchdog.model.outcomes import DeliveryOutcome
+from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
-from watchdog.model.report import Inventory, PassReport
+from watchdog.model.report import PassReport
+from watchdog.tell.gauges import PREFIX, Reload, Snapshot, counter, gauges
+from watchdog.tell.prometheus import (
+    Collector,
+    CollectorRegistry,
+    Histogram,
+    Metric,
+    PlatformCollector,
+    ProcessCollector,
+    choose_encoder,
+    disable_created_metrics,
+)
 from watchdog.tell.series import series
-
-PREFIX = "certpack_watchdog_"
 
 MOST_CODES = 200
 """Distinct error codes counted one by one; Cloudflare has some dozens of them. What comes after is ``other``."""
@@ -61,46 +45,10 @@ REFUSED_AT = ("list_packs", "list_zones")
 """Failures that are there at 0 from the start, for each account: how a refused credential shows first. A rule counts
 them, and to ``increase()`` a series that is born at 1 has not grown. All others are born when they first happen."""
 
-NOTIFICATION_OUTCOMES = ("accepted", "failed", "dropped")
-"""What can become of a message at one destination (``notify.queue.DeliveryOutcome``)."""
-
 _OPENMETRICS, _END = "application/openmetrics-text", b"# EOF\n"
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
 _RECOVERY_BUCKETS = (300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
-
-
-class Account(msgspec.Struct, frozen=True):
-    """What is known of one account's quota at the moment of a scrape."""
-
-    name: str
-    remaining: int | None
-    waited: float
-
-
-class ReplicaSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What one of several replicas holds, by account; how often each lease came or went; its configuration's hash."""
-
-    held: Mapping[str, bool]
-    transitions: Mapping[str, int]
-    config: str
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gauges are made of; gathered in the loop, exposed in another thread."""
-
-    inventory: Inventory
-    accounts: tuple[Account, ...]
-    firing: Mapping[tuple[str, str], int] = msgspec.field(default_factory=dict)
-    """Alerts by reason and severity; what could fire and does not is 0."""
-    destinations: tuple[str, ...] = ()
-    """Where alerts go, by name."""
-    per_pack: str = "all"
-    """Which packs have series of their own: ``all``, only the ``troubled``, or ``none``."""
-    state_up: bool = True
-    """Whether the state could be used when that was last tried."""
-    replica: "ReplicaSnapshot | None" = None
-    """Where several share the state."""
 
 
 class Metrics:
@@ -117,7 +65,7 @@ class Metrics:
         self._notifications: Counter[tuple[str, str]] = Counter()
         self._decisions: Counter[tuple[str, str]] = Counter(dict.fromkeys(DECISIONS, 0))
         self._last_pass = 0.0
-        self._reload: tuple[bool, float] = (True, 0.0)
+        self._reload = Reload(successful=True, taken_at=0.0)
         self._counted = 0  # how often the counts of restarts have changed
         self._made: tuple[tuple[object, ...], list[bytes]] | None = None
         ProcessCollector(registry=self.registry)
@@ -174,7 +122,7 @@ class Metrics:
 
     def reloaded(self, now: datetime, *, successful: bool) -> None:
         """The configuration was loaded, or refused."""
-        self._reload = (successful, now.timestamp() if successful else self._reload[1])
+        self._reload = Reload(successful, now.timestamp() if successful else self._reload.taken_at)
 
     def tidy(self, zones: Container[tuple[str, str]], accounts: Container[str], destinations: Container[str]) -> None:
         """Forget what was counted of zones (each account and label), accounts and destinations that are not here."""
@@ -204,7 +152,7 @@ class Metrics:
     def _series(self, snapshot: Snapshot, *, openmetrics: bool) -> list[bytes]:
         """The series of zones and packs; where nothing has changed since the last scrape, as they were made then."""
         inventory, hour = snapshot.inventory, 3600  # the day a certificate comes near its end is not one of seconds
-        near = max(self._last_pass, self._reload[1]) // hour * hour
+        near = max(self._last_pass, self._reload.taken_at) // hour * hour
         made_of = (inventory.by_zone, inventory.zones, snapshot.per_pack, near, self._counted, openmetrics)
         made = self._made
         if made is None or not _same(made[0], made_of):
@@ -217,55 +165,25 @@ class Metrics:
     def _families(self, snapshot: Snapshot) -> Iterable[Metric]:
         yield from self.registry.collect()
         yield from self._counters(snapshot)
-        yield from self._own_gauges(snapshot)
-        if snapshot.replica is not None:
-            yield from _of_a_replica(snapshot.replica)
+        yield from gauges(snapshot, self._last_pass, self._reload, self._version)
 
     def _counters(self, snapshot: Snapshot) -> Iterable[Metric]:
-        failures = _counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
+        failures = counter("failures", "Failed calls to Cloudflare.", "account", "operation", "error_code")
         names = {account.name for account in snapshot.accounts}
         counted = {labels: count for labels, count in dict(self._failures).items() if labels[0] in names}
         born = dict.fromkeys(product(sorted(names), REFUSED_AT, REFUSALS), 0)
         for failed, count in sorted((born | counted).items()):
             failures.add_metric(failed, count)
         yield failures
-        decisions = _counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
+        decisions = counter("decisions", "Decisions about packs, one per pack and look.", "decision", "reason")
         for labels, count in sorted(dict(self._decisions).items()):  # copied in one step: the loop goes on counting
             decisions.add_metric(labels, count)
         yield decisions
-        notifications = _counter("notifications", "Messages tried, by what became of them.", "destination", "outcome")
+        notifications = counter("notifications", "Messages tried, by what became of them.", "destination", "outcome")
         for destination in snapshot.destinations:
-            for outcome in NOTIFICATION_OUTCOMES:
+            for outcome in DeliveryOutcome:
                 notifications.add_metric([destination, outcome], self._notifications[destination, outcome])
         yield notifications
-        waits = _counter("rate_limit_wait_seconds", "Time calls waited for their turn in the quota.", "account")
-        for account in snapshot.accounts:
-            waits.add_metric([account.name], account.waited)
-        yield waits
-
-    def _own_gauges(self, snapshot: Snapshot) -> Iterable[Metric]:
-        remaining = _gauge("rate_limit_remaining", "Requests left in Cloudflare's window, as it last said.", "account")
-        for account in snapshot.accounts:
-            if account.remaining is not None:
-                remaining.add_metric([account.name], account.remaining)
-        yield remaining
-        firing = _gauge("alerts_firing", "Alerts that hold now.", "reason", "severity")
-        for reason_and_severity, count in snapshot.firing.items():
-            firing.add_metric(reason_and_severity, count)
-        yield firing
-        silences = _gauge("silences", "Silences that hold, of zones and packs.", "account")
-        held = Counter(each.account for each in snapshot.inventory.silenced.all)
-        for account in snapshot.accounts:
-            silences.add_metric([account.name], held[account.name])
-        yield silences
-        yield _single("last_pass_timestamp_seconds", "When the last pass was completed; 0 before.", self._last_pass)
-        successful, at = self._reload
-        yield _single("config_last_reload_successful", "1 when the last configuration was taken.", float(successful))
-        yield _single("config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", at)
-        yield _single("state_up", "1 while the state can be written, and leases be kept.", float(snapshot.state_up))
-        build = _gauge("build_info", "What runs; always 1.", "version", "python")
-        build.add_metric([self._version, platform.python_version()], 1)
-        yield build
 
 
 class _Once(Collector):
@@ -279,28 +197,3 @@ class _Once(Collector):
 def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
     """Whether both were made of the same: of fleets the very same lists, which nobody changes."""
     return all(a is b or (not isinstance(a, list | tuple) and a == b) for a, b in zip(one, other, strict=True))
-
-
-def _of_a_replica(replica: ReplicaSnapshot) -> Iterable[Metric]:
-    held = _gauge("account_held", "1 on the replica that works the account, 0 on the others.", "account")
-    transitions = _counter(
-        "lease_transitions", "How often the lease of an account came to this replica or left it.", "account"
-    )
-    for account, holds in replica.held.items():
-        held.add_metric([account], float(holds))
-        transitions.add_metric([account], replica.transitions.get(account, 0))
-    config = _gauge("config_info", "A hash of what replicas should be configured alike; always 1.", "hash")
-    config.add_metric([replica.config], 1)
-    yield from (held, transitions, config)
-
-
-def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(PREFIX + name, text, labels=labels)
-
-
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, labels=labels)
-
-
-def _single(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, value=value)

@@ -47,7 +47,7 @@ class PlainForm:
 
 
 def pack_lines(found: Inventory) -> Iterator[str]:
-    """What ``found.rows`` says of each pack, as lines of JSON."""
+    """What ``found.row`` says of each pack, as lines of JSON."""
     form, soon = PlainForm(found.at), found.at + LONGEST_WINDOW
     silenced = {(each.account, each.zone) for each in found.silenced.all}
     for each in found.by_zone:

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 
-from prometheus_client import utils
-
 from watchdog.model.history import Sent, next_restart_at
 from watchdog.model.needs import worth_a_look
 from watchdog.model.packs import GOING_AWAY, KNOWN_STATUSES
@@ -19,6 +17,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.serving import Serving
 from watchdog.model.zone_packs import side_by_side
+from watchdog.tell.prometheus import utils
 
 AT_ONCE = 2000
 """Lines that are joined, and let go, without a pause: all in one go would hold up the loop."""

@@ -5,7 +5,6 @@ word is cut but one that is longer than that. With ``wide``, each pack is one li
 terminals. Only what is shown is looked at, so that 100,000 packs that are well cost nothing.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -13,65 +12,24 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.clock import span
-from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
+from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
-from watchdog.model.reasons import Reason, Severity, meaning
-from watchdog.model.report import Inventory, next_step
+from watchdog.model.reasons import Reason, Severity
+from watchdog.model.report import next_step
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.trouble import TROUBLE, Need
+from watchdog.tell.overview import Listed, Overview
 from watchdog.tell.times import ago, localised, moment
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST = 1000
 _COLUMNS = ("SEVERITY", "ZONE", "PACK", "STATUS", "SINCE", "REASON", "RESTARTS", "NEXT", "EXPIRES", "WHY")
 _COLOURS = {Severity.CRITICAL: "\x1b[1;31m", Severity.WARNING: "\x1b[33m"}
 _SAID_BY_NEXT_STEP = frozenset({Reason.RESTARTED, Reason.IN_PROGRESS, Reason.DISABLED})
-_IN_A_MEASURE = re.compile(r" (?<=\d )(?=(?:s|min|h|d)\b)")  # begins with what is searched for quickly
-_GLUE = "\N{NO-BREAK SPACE}"
 _RESET = "\x1b[0m"
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A pack of which nothing but this is to be told."""
-
-    account: str
-    zone: str
-    zone_id: str
-    pack_id: str
-    status: str
-    expires_at: datetime | None
-
-
-class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything, as far as somebody may want to see it.
-
-    ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
-    failed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and ``likest`` of the packs in the zones of
-    some at least those whose ids are most like theirs, when somebody asks.
-    """
-
-    inventory: Inventory
-    packs: int
-    zones: int
-    last_look: datetime | None
-    listed: Callable[[], Iterable[Listed]]
-    likest: Callable[[Collection[PackKey]], Iterable[PackKey]]
-
-    @classmethod
-    def of(cls, inventory: Inventory) -> "Overview":
-        """One that is made from everything."""
-        looks = [zone.tried_at for zone in inventory.zones if zone.tried_at is not None]
-        return cls(
-            inventory=inventory,
-            packs=inventory.count,
-            zones=len(inventory.zones),
-            last_look=max(looks, default=None),
-            listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),
-            likest=lambda _: [known.pack.key for known, _ in inventory.packs],
-        )
-
-
 _NOTHING_YET = (
     "No zone was seen yet, so nothing is known. `certpack-watchdog check-config --online` says whether the credentials"
     " work and which zones they find."
@@ -100,7 +58,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        return self.history.trouble_since or self.known.since
+        return as_it_is_since(self.known, self.history)
 
 
 def lines(overview: Overview, view: View) -> Iterator[str]:
@@ -118,7 +76,7 @@ class _Report:
         inventory = overview.inventory
         entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
         self._needing = sum(entry.of_a_person for entry in entries)
-        self._unseen = inventory.lost()
+        self._unseen = inventory.unseen()
         shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
         needy = [entry for entry in shown if entry.of_a_person]
         self._needy = sorted(needy, key=lambda each: (-each.need.severity.rank if each.need else 0, each.since))
@@ -169,8 +127,9 @@ class _Report:
 
         A zone is named wherever one of its packs is.
         """
-        in_zones = short_length_in_zones([*shown, *self._overview.likest(shown)]) if shown else 0
-        return max(in_zones, short_length(pack_id for _, pack_id in shown))
+        length = short_length(pack_id for _, pack_id in shown)
+        alike = list(self._overview.alike(shown, length)) if shown else []
+        return max(length, short_length_in_zones([*shown, *alike])) if alike else length
 
     def _wants(self, entry: _Entry) -> bool:
         reason = self._view.reason
@@ -317,27 +276,6 @@ def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Ite
         yield "no silence holds"
 
 
-def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
-    """``text`` in lines of at most ``width`` columns; only a word that is longer than that makes a longer one.
-
-    A number stays with its unit.
-    """
-    left = " ".join(filter(None, text.replace("\n", " ").split(" ")))
-    if not left:
-        return []
-    if len(first) + len(left) <= width:
-        return [first + left]
-    left, found, begins = _IN_A_MEASURE.sub(_GLUE, left), [], first
-    while len(begins) + len(left) > width:
-        end = left.rfind(" ", 0, max(0, width - len(begins)) + 1)
-        end = left.find(" ") if end < 0 else end
-        if end < 0:  # one long word
-            break
-        found.append(begins + left[:end])
-        left, begins = left[end + 1 :], others
-    return [each.replace(_GLUE, " ") for each in (*found, begins + left)]
-
-
 def _severity(zone: ZoneMemory) -> Severity:
     return next(iter(meaning(zone.reason).severities), Severity.WARNING)
 
@@ -349,16 +287,4 @@ def _words(reason: str) -> str:
 def _is_well(entry: _Entry) -> bool:
     return entry.need is None and (
         entry.known.decision.reason is Reason.HEALTHY or entry.known.pack.status in GOING_AWAY
-    )
-
-
-def _listed(known: Remembered) -> Listed:
-    pack = known.pack
-    return Listed(
-        account=known.account,
-        zone=known.zone,
-        zone_id=pack.zone_id,
-        pack_id=pack.id,
-        status=pack.status,
-        expires_at=pack.expires_at,
     )

@@ -99,10 +99,15 @@ def progress(zones: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console  # noqa: PLC0415  only a terminal needs it
     from rich.progress import Progress  # noqa: PLC0415  the same
 
-    width = shutil.get_terminal_size().columns  # as in tables
-    with Progress(console=Console(stderr=True, width=width), transient=True) as bar:
+    with Progress(console=Console(stderr=True, width=width()), transient=True) as bar:
         task = bar.add_task("looking at zones", total=zones or None)
         yield lambda: bar.advance(task)
+
+
+def waits(account: str, seconds: float) -> None:
+    """Say to a person why nothing happens for a while."""
+    sys.stderr.write(f"Cloudflare limits the requests of account {account}: waiting {seconds:.0f} s.\n")
+    sys.stderr.flush()
 
 
 def _to_nowhere(descriptor: int) -> None:

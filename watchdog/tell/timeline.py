@@ -5,8 +5,8 @@ from datetime import date, datetime
 
 from watchdog.model.history import JournalLine
 from watchdog.model.text import clean
-from watchdog.tell.status import wrapped
 from watchdog.tell.times import localised
+from watchdog.tell.wrapping import wrapped
 
 _LONGEST = 2000
 _INDENT = " " * 12

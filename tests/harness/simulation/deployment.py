@@ -22,7 +22,7 @@ from tests.harness.simulation.laws_of_several import LOOKED_AT_EVERY, LawsOfSeve
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.simulation.surroundings import Ears, Surroundings
 from tests.harness.simulation.turns import ReplicaLoop, Turns
-from tests.harness.values import replace
+from tests.harness.values import replace, rows_of
 from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.load import load
 from watchdog.daemon import Daemon
@@ -488,7 +488,7 @@ class EndOfSeveral:
                 raise Broken(f"{machine.name} does not run")
             held, instances = history.server.leases().values(), history.laws.instances
             mine = {lease.account for lease in held if instances.get(lease.instance) == process.number}
-            rows += [row for row in inventory(process.runtime.components).rows()["packs"] if row["account"] in mine]
+            rows += [row for row in rows_of(inventory(process.runtime.components))["packs"] if row["account"] in mine]
         store = Store(Connection(history.server, Way(history.dice), 0))
         Ending(history, store, rows).check()
         history.laws.told(history.people)

@@ -44,8 +44,8 @@ class Ending:
 
     def _everybody_was_told(self, rows):
         kept = outbox.load(self._store)
-        if kept.letters:
-            raise Broken(f"{len(kept.letters)} letters were not delivered")
+        if kept.messages:
+            raise Broken(f"{len(kept.messages)} letters were not delivered")
         told = self._stories()
         for fingerprint, entry in kept.log.entries.items():
             alert = entry.alert

@@ -25,13 +25,14 @@ from tests.harness.simulation.environment import (
 )
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.surroundings import Ears, Surroundings
+from tests.harness.values import rows_of
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
 from watchdog.runtime import inventory, open_runtime
 from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.store import Store
-from watchdog.tell.metrics import Account, Snapshot
+from watchdog.tell.gauges import Account, Snapshot
 
 RESTART_AFTER = 10.0
 """Seconds until the service manager starts the process again, as the unit says."""
@@ -391,7 +392,7 @@ class Life:
         """The end of all: everything that could be put right is, and everybody knows."""
         if self.runtime is None:
             raise Broken("nothing runs")
-        Ending(self.history, self.store, inventory(self.runtime.components).rows()["packs"]).check()
+        Ending(self.history, self.store, rows_of(inventory(self.runtime.components))["packs"]).check()
 
 
 def _seconds(text):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from watchdog.model.clock import span
-from watchdog.model.events import EventName
+from watchdog.model.event_names import EventName
 from watchdog.model.history import JournalLine, Remembered
 from watchdog.model.packs import EXPIRED, GOING_AWAY, HEALTHY, IN_PROGRESS, OTHER_STAGE_TIMED_OUT, VALIDATION_TIMED_OUT
 from watchdog.model.text import counted

@@ -7,7 +7,7 @@ from typing import Any
 from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import JournalLine, ZoneMemory, next_restart_at
-from watchdog.model.reasons import meaning
+from watchdog.model.meanings import meaning
 from watchdog.model.renewal import RenewalWindow, renewal
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
