@@ -37,6 +37,10 @@ BY_NAME = ("txt", "")
 
 _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
+_SIGNED_AWAY = (  # findings/powerdns-signs-a-token-and-denies-it.sh
+    " That nothing is there is signed: if the name servers show the record themselves, their proofs are older than it."
+    " Have the zone put in order (PowerDNS: pdnsutil rectify-zone)."
+)
 
 
 class _Name(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,7 +347,8 @@ def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool)
             sure, show = Certainty.HINT, False
             remedy = "Nothing for now: the host is proxied, so Cloudflare tries its renewal by HTTP first."
         elif show and not seen:
-            remedy += wanted.first + wanted.for_good
+            remedy += (_SIGNED_AWAY if any(one.validated and absent(one) for one in told) else "") + wanted.first
+            remedy += wanted.for_good
         found.append(
             Finding(
                 name=name,
