@@ -267,6 +267,11 @@ def test_hosts_are_bounded_in_number_and_length():
     assert (len(pack.hosts), max(map(len, pack.hosts))) == (wire.MOST_HOSTS, 255)
 
 
+def test_the_hosts_that_are_kept_of_far_too_many_are_the_same_in_whatever_order_they_come():
+    hosts = [f"{n}.example" for n in range(2 * wire.MOST_HOSTS)]
+    assert wire.pack(one(hosts=hosts), ZONE).identity == wire.pack(one(hosts=hosts[::-1]), ZONE).identity
+
+
 @pytest.mark.parametrize("strange", [{}, {"status": 7}], ids=["typed", "field-by-field"])
 def test_a_page_with_far_more_packs_than_were_asked_for_is_none(strange):
     def page(count):
