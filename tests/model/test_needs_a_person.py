@@ -115,6 +115,19 @@ def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_wat
     )
 
 
+def test_a_row_says_how_to_mend_what_holds_a_restart():
+    known, history = troubled("p1", decision=Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS))
+    forbids = Finding(
+        name=FindingName.CAA_FORBIDS,
+        certainty=Certainty.CERTAIN,
+        host="",
+        says="CAA forbids.",
+        remedy="Allow pki.goog.",
+    )
+    [row] = rows_of(inventory((replace(known, diagnosis=Diagnosis(NOW, (forbids,))), history)))["packs"]
+    assert row["next_step"] == "Allow pki.goog."
+
+
 @pytest.mark.parametrize(("name", "said"), [(FindingName.CA_RATE_LIMITED, True), (FindingName.CA_INTERNAL, False)])
 def test_a_row_says_that_it_is_a_limit_of_the_authority_that_is_waited_for(name, said):
     known, history = troubled("p1")

@@ -116,7 +116,14 @@ def test_an_alert_says_what_is_known_and_what_to_do():
     row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
     [alert] = held(row)
     assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
-    for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
+    for text in (
+        "p1",
+        "2 restarts",
+        "Allow pki.goog.",
+        "You: mend what is named above.",
+        "_acme-challenge.example.com TXT token",
+        "explain example.com",
+    ):
         assert text in alert.body
     assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))
     assert alert.runbook == "docs/runbooks/held_by_diagnosis.md"
