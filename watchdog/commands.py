@@ -27,7 +27,7 @@ from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_lengt
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
-from watchdog.runtime import Runtime, inventory, open_runtime
+from watchdog.runtime import Runtime, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.database import StateInUse
 from watchdog.state.store import Store
@@ -78,7 +78,7 @@ async def once(
                 await passes.stop(timedelta(0))
             if then is not None:
                 await then(runtime)
-            found = inventory(runtime.components, config.alerts.pending_for)
+            found = runtime.inventory()
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
             ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
