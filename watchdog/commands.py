@@ -61,8 +61,8 @@ async def once(
 ) -> OncePassed:
     """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
 
-    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so.
-    ``then`` is done with what it has found, before all is closed.
+    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so. ``then`` is done with what
+    the pass has found, before all is closed.
     """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda, replica=True) as runtime:
