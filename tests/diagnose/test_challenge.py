@@ -79,6 +79,27 @@ def test_text_of_a_wildcard_record_is_not_taken_for_an_old_token(resolver):
     assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}
 
 
+@pytest.mark.parametrize("record", ["A 192.0.2.1", "CNAME www.example.com.cdn.cloudflare.net."])
+@pytest.mark.parametrize("asked", [waiting(TOKEN), pack(HOST)])
+def test_who_places_a_record_is_warned_where_the_host_lives_by_a_wildcard(resolver, record, asked):
+    del resolver.records[HOST]
+    resolver.records |= {"*.example.com": [record], "www.example.com.cdn.cloudflare.net": ["A 192.0.2.1"]}
+    [found] = diagnose(asked, resolver, facts=PARTIAL)
+    assert f"First give {HOST} an A, AAAA or CNAME record of its own" in found.remedy
+
+
+@pytest.mark.parametrize("wildcard", ["*.example.com", "*.www.example.com"])
+def test_nobody_is_warned_of_a_wildcard_that_the_host_does_not_live_by(resolver, wildcard):
+    resolver.records[wildcard] = ["A 192.0.2.1"]
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "First give" not in found.remedy
+
+
+def test_the_domain_itself_lives_by_no_wildcard(resolver):
+    resolver.records["*.example.com"] = ["A 192.0.2.1"]
+    assert all("First give" not in one.remedy for one in diagnose(pack("example.com"), resolver, facts=PARTIAL))
+
+
 def test_a_delegation_whose_target_fails_is_still_seen_and_the_failure_is_told(resolver):
     resolver.records[NAME] = [f"CNAME {TARGET}."]
     resolver.odd[f"{NAME} TXT"] = "servfail"

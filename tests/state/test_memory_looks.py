@@ -261,6 +261,20 @@ async def test_packs_that_a_zone_had_under_another_id_are_forgotten_a_week_after
 
 
 @in_simulated_time
+async def test_what_was_tried_in_a_zone_that_gets_another_id_is_kept_for_a_week_however_long_nothing_had_changed(mind):
+    stuck, moved = pack(status="validation_timed_out"), replace(ZONE, id="z9")
+    async with mind() as memory:
+        look(memory, stuck)
+        tried(memory, stuck)
+        last = T0 + 20 * DAY
+        look(memory, stuck, now=last)
+        look(memory, zone=moved, now=last + HOUR)
+        for after, attempts in ((HOUR, 3), (7 * DAY, 3), (7 * DAY + MINUTE, 0)):
+            await memory.tidy([moved], last + after)
+            assert memory.history(stuck).attempts == attempts
+
+
+@in_simulated_time
 async def test_a_watched_zone_keeps_its_packs_however_long_nothing_changes(mind):
     async with mind() as memory:
         look(memory, pack())
