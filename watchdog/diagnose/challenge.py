@@ -272,8 +272,8 @@ async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> _N
     if wanted.lies or not await lives_by_wildcard(lookups, zone, wanted.base):
         return wanted
     first = (
-        f" First give {wanted.base} an A, AAAA or CNAME record of its own. It seems to live by a wildcard record, and"
-        " that covers it no more once anything is placed below it."
+        f" First give {wanted.base} an A, AAAA or CNAME record of its own. It seems to live by a wildcard record, which"
+        " does not cover it any more once anything is placed below it."
     )
     return replace(wanted, first=first)
 
