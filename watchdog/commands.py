@@ -187,6 +187,8 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
+    known, history = packs[pack.id]
+    packs[pack.id] = replace(known, pack=pack), history  # what is remembered has no validation
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
     known, _ = packs[pack.id]

@@ -247,6 +247,8 @@ class _Reading:
             hint = "indent with spaces, not with tabs"
         elif at in {"@", "`", "%"}:
             hint = f"quote a value that begins with {at}"
+        elif mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${"):
+            hint = "put a value with ${…} between braces or brackets in quotes"
         return Problem(file=self.file, line=mark.line + 1, what=f"is not YAML: {complaint}", hint=hint)
 
 
