@@ -434,7 +434,7 @@ class Year:
                 self._read_facts()
                 health.pass_ended(await runtime.passes.run_pass(schedule.attention_interval))
                 await pipeline.after_pass(self._inventory(), health.report())
-                await pipeline.delivered(timedelta(seconds=20))
+                await pipeline.destinations.settled(timedelta(seconds=20))
                 if self.time.seconds - tidied >= TIDY:
                     tidied = self.time.seconds
                     await runtime.passes.tidy()
