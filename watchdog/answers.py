@@ -95,7 +95,7 @@ class Answers:
         keeper, config = self._runtime.keeper, self._runtime.config
         if keeper is None:
             return None
-        held = {account: keeper.holds(account) for account in config.accounts}
+        held = {account: keeper.held.holds(account) for account in config.accounts}
         return ReplicaSnapshot(held=held, transitions=dict(self._transitions), config=config.digest)
 
     def _holders(self) -> tuple[HolderSituation, ...]:
@@ -108,7 +108,7 @@ class Answers:
                 account=lease.account,
                 holder=lease.holder if lease.held(at) else "",
                 since=lease.since,
-                here=keeper.keeps(lease.account),
+                here=keeper.held.keeps(lease.account),
             )
             for lease in sorted(keeper.roll.leases.values(), key=lambda lease: lease.account)
         )

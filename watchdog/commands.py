@@ -102,11 +102,11 @@ async def _holding(runtime: Runtime) -> AsyncIterator[None]:
     from watchdog.handover import Handover  # noqa: PLC0415  only where several share a state
     from watchdog.health import Health  # noqa: PLC0415  as above
 
-    keeper.attendant, keeper.describe = Handover(runtime), Health(runtime).described
+    keeper.held.attendant, keeper.describe = Handover(runtime), Health(runtime).described
     await keeper.beat()
     await keeper.settled()
     try:
-        if missing := [account for account in accounts if not keeper.holds(account)]:
+        if missing := [account for account in accounts if not keeper.held.holds(account)]:
             found = keeper.roll.leases.get(missing[0]) if keeper.roll is not None else None
             by = f"by replica {found.holder}" if found is not None and found.holder else "by another replica"
             said = f"account {missing[0]} is worked {by}: a single pass needs all of them"

@@ -172,7 +172,7 @@ class Daemon:
         self._following = asyncio.create_task(self._reloading.follow(self.ask_to_reload))
         self._ticker.start()
         if (keeper := runtime.keeper) is not None:
-            keeper.attendant, keeper.describe = self.handover, self.health.described
+            keeper.held.attendant, keeper.describe = self.handover, self.health.described
             self._keeping = asyncio.create_task(keeper.run())
 
     # ── tick ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -137,7 +137,7 @@ async def open_runtime(
     logs.configure(config.log.level, config.log.format, clock)
     telemetry = LogsAndMetrics(Logs(clock), metrics, clock)
     keeper = _keeper(config, store, clock, dice) if replica and store.shared else None
-    tenure = keeper or ALONE
+    tenure = ALONE if keeper is None else keeper.held
     memory = Memory(store, worker, tenure)
     lasting = Lasting(
         store=store,

@@ -35,7 +35,7 @@ async def tell(runtime: Runtime) -> None:
     await pipeline.start()
     try:
         if (keeper := runtime.keeper) is not None:  # what was told of an account comes with its lease
-            await pipeline.adopt([each for each in (WATCHDOG, *runtime.config.accounts) if keeper.holds(each)])
+            await pipeline.adopt([each for each in (WATCHDOG, *runtime.config.accounts) if keeper.held.holds(each)])
         await pipeline.after_pass(runtime.inventory(), Health(runtime).report())
         await pipeline.destinations.settled(PATIENCE)
     except StateError as error:  # then nobody knows what was told: the next run does
