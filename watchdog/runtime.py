@@ -24,7 +24,6 @@ from watchdog.components import Components
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
 from watchdog.decide.budget import Budget, due_since
-from watchdog.keeper import Keeper
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.event_names import EventName
 from watchdog.model.events import Event
@@ -43,6 +42,7 @@ from watchdog.tell import logs
 from watchdog.tell.logs import Logs
 
 if TYPE_CHECKING:
+    from watchdog.keeper import Keeper
     from watchdog.notify.pipeline import Pipeline
     from watchdog.tell.metrics import Metrics
 
@@ -202,7 +202,9 @@ async def _shared_clock(store: Store, machine: Enduring, worker: Executor) -> Cl
     return SharedClock(machine, await asyncio.get_running_loop().run_in_executor(worker, store.time), before)
 
 
-def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> Keeper:
+def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper":
+    from watchdog.keeper import Keeper  # noqa: PLC0415  most share their state with nobody
+
     name = config.replica.name or clean(gethostname(), 63)
     now = clock.now()
     me = Replica(instance=f"{name}-{dice.getrandbits(32):08x}", name=name, expires=now, since=now)
