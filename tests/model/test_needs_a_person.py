@@ -13,7 +13,7 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.meanings import REASONS
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.rules import ALL_WELL, active_alerts
 
 EXPIRED = Decision(Do.LEAVE, Reason.EXPIRED)
 
@@ -85,7 +85,7 @@ def test_a_row_needs_a_person_exactly_while_an_alert_of_at_least_warning_holds_a
         found = replace(known.pack, type=kind, certificate_authority=f"authority {number}")
         rows.append((replace(known, pack=found, since=since), history))
     found = inventory(*rows)
-    alerts = active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()
+    alerts = active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()
     grave = {alert.pack_id for alert in alerts if alert.severity is not Severity.INFO}
     assert {row["pack_id"] for row in rows_of(found)["packs"] if row["needs_person"]} == grave
 
@@ -98,7 +98,7 @@ def test_a_row_has_the_severity_of_the_gravest_alert_about_its_pack(fleet):
     ]
     found = inventory(*rows)
     gravest = max(
-        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()),
+        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()),
         default=None,
     )
     [row] = rows_of(found)["packs"]
