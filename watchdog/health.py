@@ -76,7 +76,7 @@ class Health:
             return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         if keeper is None:
             return True, "ok"
-        accounts = [account for account in self._runtime.config.accounts if keeper.holds(account)]
+        accounts = [account for account in self._runtime.config.accounts if keeper.held.holds(account)]
         if not accounts:
             return True, "standby: works no account, ready to take over"
         return True, f"ok: works {counted(len(accounts), 'account')} of {len(self._runtime.config.accounts)}"
@@ -110,7 +110,7 @@ class Health:
         keeper, schedule = self._runtime.keeper, self._runtime.config.schedule
         if keeper is None:
             return True
-        if not keeper.holds(WATCHDOG) or keeper.roll is None:
+        if not keeper.held.holds(WATCHDOG) or keeper.roll is None:
             return False
         at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + SEEN_GRACE
         leases = [keeper.roll.leases.get(account) for account in self._runtime.config.accounts]
