@@ -1,6 +1,7 @@
 """Libraries that are imported without what nobody here uses of them."""
 
 import json
+import re
 import subprocess
 import sys
 import typing
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import typing_extensions
 
-from watchdog.absent import import_without, shapeless
+from watchdog.absent import import_without, late_patterns, shapeless
 from watchdog.config.load import json_schema
 
 
@@ -53,6 +54,19 @@ def test_a_version_that_wants_more_is_imported_with_all_that_it_wants(library, t
     import_without("library_for_tests", instead={"heavy_for_tests": SimpleNamespace(old="stand-in")})
     assert import_module("library_for_tests").new
     sys.modules.pop("heavy_for_tests.deep", None)
+
+
+def test_a_late_pattern_answers_as_any_other():
+    with late_patterns():
+        late = re.compile("b (.)", re.VERBOSE)
+    assert late.search("abc")[1] == re.compile("b (.)", re.VERBOSE).search("abc")[1] == "c"
+
+
+def test_a_pattern_is_late_until_it_is_asked():
+    with late_patterns():
+        broken = re.compile("(")
+    with pytest.raises(re.error):
+        broken.search("")
 
 
 @pytest.mark.parametrize("module", [typing, typing_extensions])

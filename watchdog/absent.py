@@ -1,5 +1,6 @@
 """Parts of libraries that others import and nobody here uses, kept from them: each costs every start its import."""
 
+import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,25 @@ def import_without(name: str, *names: str, instead: Mapping[str, object] | None 
     """
     with absent(*names, instead=instead), suppress(ImportError, AttributeError, TypeError):
         import_module(name)
+
+
+class _Late:
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self._given = (pattern, flags)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(re.compile(*self._given), name)
+
+
+@contextmanager
+def late_patterns() -> Iterator[None]:
+    """While this lasts, a pattern is taken as it is, and compiled when somebody first asks it something."""
+    module: Any = re
+    at_once, module.compile = module.compile, _Late
+    try:
+        yield
+    finally:
+        module.compile = at_once
 
 
 class _Shapeless(dict[str, Any]):

@@ -16,7 +16,7 @@ from watchdog.model.history import JournalLine, JournalQuery
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import Inventory
 from watchdog.notify.pipeline import Pipeline
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
 from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
@@ -69,7 +69,7 @@ class Answers:
         memory = components.memory
         revision, zones, kept = memory.revision, components.zones(), self._known
         if kept is None or kept[:2] != (revision, zones):
-            kept = self._known = (revision, zones, inventory(components))
+            kept = self._known = (revision, zones, self._runtime.inventory())
         return replace(kept[2], at=components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
     def metrics(self, accept: str) -> tuple[list[bytes], str]:
@@ -84,7 +84,7 @@ class Answers:
             inventory=self.inventory(),
             accounts=accounts,
             firing=self._pipeline.firing(),
-            destinations=self._pipeline.destinations(),
+            destinations=self._pipeline.destinations.names,
             per_pack=config.metrics.per_pack,
             state_up=not self._health.state_error(),
             replica=self._replica(),
@@ -95,7 +95,7 @@ class Answers:
         keeper, config = self._runtime.keeper, self._runtime.config
         if keeper is None:
             return None
-        held = {account: keeper.holds(account) for account in config.accounts}
+        held = {account: keeper.held.holds(account) for account in config.accounts}
         return ReplicaSnapshot(held=held, transitions=dict(self._transitions), config=config.digest)
 
     def _holders(self) -> tuple[HolderSituation, ...]:
@@ -108,7 +108,7 @@ class Answers:
                 account=lease.account,
                 holder=lease.holder if lease.held(at) else "",
                 since=lease.since,
-                here=keeper.keeps(lease.account),
+                here=keeper.held.keeps(lease.account),
             )
             for lease in sorted(keeper.roll.leases.values(), key=lambda lease: lease.account)
         )
@@ -124,7 +124,7 @@ class Answers:
 
     def situation(self) -> Situation:
         """How the watchdog itself stands."""
-        config, components, standing = self._runtime.config, self._runtime.components, self._health.standing()
+        config, components, health = self._runtime.config, self._runtime.components, self._health.report()
         accounts = tuple(
             AccountSituation(
                 name=name,
@@ -140,15 +140,15 @@ class Answers:
             loaded_at=self._health.loaded_at,
             last_pass=self._health.last,
             dry_run=components.dry_run,
-            refusal=standing.config_error,
-            state_error=standing.state_error,
-            state_lost=standing.state_lost,
-            overdue_since=standing.overdue_since,
-            discovery=standing.discovery,
+            refusal=health.config_error,
+            state_error=health.state_error,
+            state_lost=health.state_lost,
+            overdue_since=health.overdue_since,
+            discovery=health.discovery,
             accounts=accounts,
             destinations=tuple(
                 DestinationSituation(name=name, waiting=waiting, failing=failing)
-                for name, (waiting, failing) in self._pipeline.backlog().items()
+                for name, (waiting, failing) in self._pipeline.destinations.backlog().items()
             ),
             holders=self._holders(),
             runbooks=config.alerts.runbooks,

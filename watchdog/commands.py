@@ -27,7 +27,7 @@ from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_lengt
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
-from watchdog.runtime import Runtime, inventory, open_runtime
+from watchdog.runtime import Runtime, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.database import StateInUse
 from watchdog.state.store import Store
@@ -61,8 +61,8 @@ async def once(
 ) -> OncePassed:
     """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
 
-    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so.
-    ``then`` is done with what it has found, before all is closed.
+    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so. ``then`` is done with what
+    the pass has found, before all is closed.
     """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda, replica=True) as runtime:
@@ -78,7 +78,7 @@ async def once(
                 await passes.stop(timedelta(0))
             if then is not None:
                 await then(runtime)
-            found = inventory(runtime.components, config.alerts.pending_for)
+            found = runtime.inventory()
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
             ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
@@ -102,11 +102,11 @@ async def _holding(runtime: Runtime) -> AsyncIterator[None]:
     from watchdog.handover import Handover  # noqa: PLC0415  only where several share a state
     from watchdog.health import Health  # noqa: PLC0415  as above
 
-    keeper.attendant, keeper.describe = Handover(runtime), Health(runtime).described
+    keeper.held.attendant, keeper.describe = Handover(runtime), Health(runtime).described
     await keeper.beat()
     await keeper.settled()
     try:
-        if missing := [account for account in accounts if not keeper.holds(account)]:
+        if missing := [account for account in accounts if not keeper.held.holds(account)]:
             found = keeper.roll.leases.get(missing[0]) if keeper.roll is not None else None
             by = f"by replica {found.holder}" if found is not None and found.holder else "by another replica"
             said = f"account {missing[0]} is worked {by}: a single pass needs all of them"
@@ -187,6 +187,8 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     diagnosis = await cycle.diagnose(zone, pack) if pack.status not in HEALTHY | GOING_AWAY else None
     memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
+    known, history = packs[pack.id]
+    packs[pack.id] = replace(known, pack=pack), history  # what is remembered has no validation
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
     known, _ = packs[pack.id]

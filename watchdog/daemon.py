@@ -25,7 +25,7 @@ from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
 from watchdog.reloading import Reloading
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.schedule.ticker import Ticker, Ticking
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Metrics
@@ -172,7 +172,7 @@ class Daemon:
         self._following = asyncio.create_task(self._reloading.follow(self.ask_to_reload))
         self._ticker.start()
         if (keeper := runtime.keeper) is not None:
-            keeper.attendant, keeper.describe = self.handover, self.health.described
+            keeper.held.attendant, keeper.describe = self.handover, self.health.described
             self._keeping = asyncio.create_task(keeper.run())
 
     # ── tick ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,13 +237,13 @@ class Daemon:
     async def _after_pass(self, report: PassReport) -> None:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
-        found = await asyncio.to_thread(inventory, components, self._runtime.config.alerts.pending_for)
+        found = await asyncio.to_thread(self._runtime.inventory)
         self._notify.send(STATUS=self.health.summary(found))
         heartbeat = True
         if (keeper := self._runtime.keeper) is not None:
             keeper.saw(self.health.seeing(found))
             heartbeat = self.health.all_seen()
-        await self.pipeline.after_pass(found, self.health.standing(), heartbeat=heartbeat)
+        await self.pipeline.after_pass(found, self.health.report(), heartbeat=heartbeat)
         if not self._prepared:
             self._prepared = True
             if self._listener is not None:
@@ -259,11 +259,11 @@ class Daemon:
             self._tidied_at = self._clock.monotonic()
             zones = {zone.key for zone in components.watched.zones()}
             await self._runtime.passes.tidy()
-            self._metrics.tidy(zones, components.clients, self.pipeline.destinations())
+            self._metrics.tidy(zones, components.clients, self.pipeline.destinations.names)
 
     async def _alert(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
-        await self.pipeline.consider(inventory(self._runtime.components), self.health.standing())
+        await self.pipeline.consider(self._runtime.inventory(), self.health.report())
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from watchdog.model.leases import WATCHDOG, Replica, away
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.model.text import counted
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.runtime import Runtime
 from watchdog.state.quarantine import caution
 from watchdog.version import VERSION
@@ -76,7 +76,7 @@ class Health:
             return False, f"the state cannot be written: {writer.error or 'the disk refuses'}"
         if keeper is None:
             return True, "ok"
-        accounts = [account for account in self._runtime.config.accounts if keeper.holds(account)]
+        accounts = [account for account in self._runtime.config.accounts if keeper.held.holds(account)]
         if not accounts:
             return True, "standby: works no account, ready to take over"
         return True, f"ok: works {counted(len(accounts), 'account')} of {len(self._runtime.config.accounts)}"
@@ -110,7 +110,7 @@ class Health:
         keeper, schedule = self._runtime.keeper, self._runtime.config.schedule
         if keeper is None:
             return True
-        if not keeper.holds(WATCHDOG) or keeper.roll is None:
+        if not keeper.held.holds(WATCHDOG) or keeper.roll is None:
             return False
         at, lately = keeper.roll.at, SEEN_WITHIN * schedule.attention_interval + SEEN_GRACE
         leases = [keeper.roll.leases.get(account) for account in self._runtime.config.accounts]
@@ -169,11 +169,11 @@ class Health:
         self.overdue_since = self.overdue_since or self._clock.now()
         return newly
 
-    def standing(self) -> Standing:
+    def report(self) -> HealthReport:
         """What there is to be alerted of about the watchdog itself."""
         components = self._runtime.components
         lost = caution(components.memory.lost, self._runtime.config.restart.backoff.initial, self._clock.now())
-        return Standing(
+        return HealthReport(
             state_error=self.state_error(),
             config_error=self.refusal or self._elsewhere(Reason.CONFIG_REFUSED),
             overdue_since=self.overdue_since,

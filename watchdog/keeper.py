@@ -1,18 +1,14 @@
-"""Takes and gives the leases of one replica: which accounts this process works, and until when it may.
+"""Takes and gives the leases of one replica, so that each account is worked by one, and by one that can.
 
 One beat every ``poll``: say that this replica is alive, keep what it holds, see who else is there, give what is theirs
 and take what nobody holds. Each beat is a question to the database in a thread of its own, so that a slow one holds up
-nothing; it must come from the loop, so that a loop that hangs loses its accounts. What it means to take an account in,
-or to let one go, is the matter of an ``Attendant``.
-
-No lease is trusted for longer than a moment that lies before its last renewal was sent, plus its length, less a margin:
-by a clock that counts while a machine is suspended.
+nothing; it must come from the loop, so that a loop that hangs loses its accounts. What we hold, and until when, is
+noted in ``held``, which everybody else asks.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -21,6 +17,7 @@ from msgspec.structs import replace
 from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.model.text import defect
+from watchdog.schedule.holding import Holding
 from watchdog.schedule.spread import share
 from watchdog.schedule.unloadable import Unloadable
 from watchdog.schedule.untaken import Untaken
@@ -38,9 +35,6 @@ POLLS = 10
 HEARD = 3
 """Who was not heard of for so many beats is given nothing: it may be gone, and nobody would work it meanwhile."""
 
-MARGIN = 10
-"""The part of a lease that is not used: for a request that is on its way, and clocks that do not run alike."""
-
 PATIENCE = timedelta(seconds=20)
 """How long an account that is to be handed over may take to finish what is under way."""
 
@@ -56,40 +50,8 @@ class Following(Protocol):
         """The database said ``at`` just now, asked at ``before`` (monotonic)."""
 
 
-class Attendant(Protocol):
-    """What is to be done when an account comes or goes."""
-
-    async def take_in(self, leases: Collection[Lease]) -> None:
-        """These are ours: load all that is known of them. Raises ``StateError``."""
-
-    def taken(self, leases: Collection[Lease]) -> None:
-        """All that is known of these is loaded: from now on they are worked."""
-
-    async def finish(self, account: str) -> None:
-        """No new work of this account begins: wait for what is under way, and write all of it."""
-
-    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Not ours any more, as they were ``given`` away or somebody took them: forget what is known of them."""
-
-
-class Unattended:
-    """Nothing is to be done."""
-
-    async def take_in(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    def taken(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    async def finish(self, account: str) -> None:
-        """Nothing."""
-
-    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Nothing."""
-
-
 class Keeper:
-    """The leases of this process. A ``Tenure``."""
+    """Keeps the leases of this process."""
 
     def __init__(
         self,
@@ -102,48 +64,19 @@ class Keeper:
         """``worker`` has a thread of its own. ``me`` says who this is; ``describe`` may change what it says."""
         self._store, self._worker, self._clock, self.me, self.ttl = store, worker, clock, me, ttl
         self._following = clock if isinstance(clock, Following) else None
-        self.attendant: Attendant = Unattended()
+        self.held = Holding(me.instance, clock, ttl)
         self.describe: Callable[[Replica], Replica] = lambda me: me
         self.poll = min(ttl / POLLS, LONGEST_POLL)
         self.roll: Roll | None = None
         self.error = ""
         """Why the last beat failed; empty when it did not."""
         self._heard = clock.monotonic()
-        self._leases: dict[str, Lease] = {}  # ours, as far as anybody knows
-        self._until: dict[str, float] = {}
-        self._ready: set[str] = set()  # all that is known of them is loaded
-        self._giving: set[str] = set()  # of these, what is under way is finished
-        self._closed: set[str] = set()  # given back, as soon as the database has heard of it
         self._seen: set[str] = set()
         self._untaken = Untaken(ttl.total_seconds())
         self._unloadable = Unloadable(ttl.total_seconds())
         self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating = asyncio.Lock()
-
-    # ── who may do what ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def keeps(self, account: str) -> bool:
-        """Whether what is remembered of it is here, and what is found of it is noted: also while it is handed over."""
-        return account in self._ready
-
-    def holds(self, account: str) -> bool:
-        """Whether it may be looked at, restarted and told of now."""
-        return account in self._ready and account not in self._giving and self.may_send(account)
-
-    def may_send(self, account: str) -> bool:
-        """Whether a request of it may leave at this moment."""
-        until = self._until.get(account)
-        return until is not None and self._clock.monotonic() < until
-
-    def fence(self) -> Fence:
-        """The epochs of all that is ours."""
-        return Fence(self.me.instance, {account: lease.epoch for account, lease in self._leases.items()})
-
-    def lost(self, epochs: Mapping[str, int]) -> None:
-        """The database says that these leases are over. One that was taken again since has another epoch, and holds."""
-        held = {account: lease.epoch for account, lease in self._leases.items()}
-        self._lose([account for account, epoch in epochs.items() if held.get(account, epoch) == epoch], given=False)
 
     def saw(self, accounts: Collection[str]) -> None:
         """Zones of these accounts were seen."""
@@ -176,7 +109,7 @@ class Keeper:
         """Once. A database that does not answer is no error: what is held runs out by itself."""
         async with self._beating:
             self.me = self.describe(self.me)
-            before, fence, seen = self._clock.monotonic(), self.fence(), set(self._seen)
+            before, fence, seen = self._clock.monotonic(), self.held.fence(), set(self._seen)
             me = self._announced(before)
             try:
                 roll, renewed = await self._ask(
@@ -190,14 +123,15 @@ class Keeper:
             if self._following is not None and roll.exact:
                 self._following.follow(roll.at, before)
             self.roll = roll
-            self._renewed(renewed, fence, before)
+            self.held.renewed(renewed, before)
+            self.held.lose(fence.epochs.keys() - renewed, given=False)
             self._return_unused(roll)
             if not self._leaving:
                 wanted = share(roll, self.me.instance, self.ttl - HEARD * self.poll)
-                for account in sorted(wanted.give & self._ready - self._giving):
+                for account in sorted(wanted.give & self.held.settled):
                     if account not in self.me.accounts or not self._untaken.stays(account, before):
                         self._start(self._give(account))
-                await self._take(wanted.take - self._leases.keys())
+                await self._take(wanted.take - self.held.fence().epochs.keys())
 
     async def leave(self) -> None:
         """Hand everything over, at once. What is under way has ended before this is called."""
@@ -205,13 +139,13 @@ class Keeper:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        fence = self.fence()
+        fence = self.held.fence()
         try:
             async with asyncio.timeout(LEAVING.total_seconds()):
                 await self._ask(lambda: self._store.release(fence, leaving=True))
         except (StateError, TimeoutError) as error:  # then they run out
             self.error = str(error)
-        self._lose(list(self._leases), given=True)
+        self.held.lose(self.held.fence().epochs, given=True)
 
     async def settled(self) -> None:
         """What was begun with the last beat is done."""
@@ -231,15 +165,8 @@ class Keeper:
     def _return_unused(self, roll: Roll) -> None:
         """Give back what the database takes for ours and we do not: we let go of it, or never heard that we have it."""
         mine = {account: lease.epoch for account, lease in roll.leases.items() if lease.instance == self.me.instance}
-        if unused := {account: epoch for account, epoch in mine.items() if account not in self._leases}:
+        if unused := {account: epoch for account, epoch in mine.items() if self.held.of(account) is None}:
             self._start(self._release(Fence(self.me.instance, unused)))
-
-    def _renewed(self, renewed: Collection[str], fence: Fence, before: float) -> None:
-        until = before + (self.ttl - self.ttl / MARGIN).total_seconds()
-        for account in renewed:
-            if account in self._leases and account not in self._closed:  # else it is given away meanwhile
-                self._until[account] = until
-        self._lose(fence.epochs.keys() - set(renewed), given=False)
 
     async def _take(self, accounts: Collection[str]) -> None:
         if not accounts:
@@ -250,7 +177,7 @@ class Keeper:
         except StateError as error:
             self.error = str(error)
             return
-        until, now = before + (self.ttl - self.ttl / MARGIN).total_seconds(), self._clock.now()
+        now = self._clock.now()
         leases = [
             Lease(
                 account=account,
@@ -262,15 +189,15 @@ class Keeper:
             )
             for account, epoch in sorted(taken.items())
         ]
+        self.held.took(leases, before)
         for lease in leases:
-            self._leases[lease.account], self._until[lease.account] = lease, until
             self._untaken.took(lease.account, lease.epoch, before)
         if leases:
             self._start(self._take_in(leases))
 
     async def _take_in(self, leases: Collection[Lease]) -> None:
         try:
-            await self.attendant.take_in(leases)
+            await self.held.attendant.take_in(leases)
         except Exception as error:  # noqa: BLE001  it cannot be worked without what is known of it: the next may know
             self.error = why = str(error) if isinstance(error, StateError) else defect(error)
             for lease in leases:
@@ -279,49 +206,36 @@ class Keeper:
             return
         for lease in leases:
             self._unloadable.loaded(lease.account)
-        kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
-        self._ready.update(lease.account for lease in kept)
-        if lost := [lease for lease in leases if lease.account not in self._leases]:  # meanwhile, and then loaded
-            self.attendant.let_go(lost, given=False)
-        self.attendant.taken(kept)
+        self.held.load(leases)
 
     async def _give(self, account: str) -> None:
-        self._giving.add(account)
-        with suppress(TimeoutError):
+        self.held.finish(account)
+        try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                await self.attendant.finish(account)
-        if (lease := self._leases.get(account)) is not None:
+                await self.held.attendant.finish(account)
+        except TimeoutError:  # what is under way goes on, and is noted no more
+            pass
+        except Exception as surprise:  # noqa: BLE001  a fault of ours: nobody works it until it is somebody else's
+            self.error = defect(surprise)
+        if (lease := self.held.of(account)) is not None:
             self._untaken.gave(account, lease.epoch)
         await self._give_back(account)
 
     async def _give_back(self, account: str) -> None:
-        lease = self._leases.get(account)
+        lease = self.held.of(account)
         if lease is None:
             return
-        self._closed.add(account)
-        self._until.pop(account, None)  # from here on nothing of it leaves
+        self.held.close(account)
         try:
             await self._release(Fence(self.me.instance, {account: lease.epoch}))
         finally:
-            self._closed.discard(account)
-        self._lose([account], given=True)
+            self.held.lose([account], given=True)
 
     async def _release(self, fence: Fence) -> None:
         try:
             await self._ask(lambda: self._store.release(fence))
         except StateError as error:  # then it runs out, unless a later beat finds it
             self.error = str(error)
-
-    def _lose(self, accounts: Collection[str], *, given: bool) -> None:
-        now, lost = self._clock.now(), list[Lease]()
-        for account in accounts:
-            unknown = Lease(account=account, holder="", instance="", epoch=0, expires=now, since=now)
-            lost.append(self._leases.pop(account, unknown))
-            self._until.pop(account, None)
-            self._ready.discard(account)
-            self._giving.discard(account)
-        if lost:
-            self.attendant.let_go(lost, given=given)
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

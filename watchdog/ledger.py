@@ -115,9 +115,9 @@ class Ledger:
             self.components.memory.journal(events)
             self.publish(self.components.telemetry.happened, events)
 
-    def publish(self, report: Callable[..., None], *what: object) -> None:
+    def publish(self, tell: Callable[..., None], *what: object) -> None:
         """Log or count something, whatever comes of it: no pass fails, and no restart is held, because that failed."""
         try:
-            report(*what)
+            tell(*what)
         except Exception:  # noqa: BLE001  the trace says whose fault it is
             _log.exception("a telemetry failed")

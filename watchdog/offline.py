@@ -6,7 +6,7 @@ read the configuration and the state is answered. What is heavy (the clients, th
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, PackKey, meant, pack_key
+from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, zone_row
@@ -146,8 +146,10 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
     if aside := aside - {known.pack.zone_id for known, _ in inventory.packs}:
         found = replace(found, unwell=store.with_zones(found.unwell, aside))
         inventory = _noteworthy(config, store, found, now, wanted)
-    told, listed = {known.pack.key for known, _ in inventory.packs}, reason in ("", Reason.HEALTHY)
-    counted = Counter((known.account, known.zone) for known, _ in inventory.packs)
+    told, counted, listed = defaultdict[str, set[str]](set), Counter[tuple[str, str]](), reason in ("", Reason.HEALTHY)
+    for known, _ in inventory.packs:
+        told[known.pack.zone_id].add(known.pack.id)
+        counted[known.account, known.zone] += 1
 
     def of_packs() -> Iterator[str]:
         for known, history in inventory.packs:
@@ -173,19 +175,20 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
 def _plain_lines(
     packs: Iterable[Plain],
     now: datetime,
-    told: Collection[PackKey],
+    told: Mapping[str, Collection[str]],
     fits: Callable[[str], bool] | None,
     wanted: Wanted,
 ) -> Iterator[tuple[tuple[str, str], list[str]]]:
     """The rows of packs of which there is nothing to tell.
 
-    Gives account and zone, and rows of it. Those that are ``told`` of are left out, and those in zones that do not fit
-    or are not ``wanted``.
+    Gives account and zone, and rows of it. Those that are ``told`` of, by zone id, are left out, and those in zones
+    that do not fit or are not ``wanted``.
     Packs come zone by zone: what those of a zone have in common is filled in once.
     """
     form = PlainForm(now)
     expires_, rest = form.expires, form.rest
     before, fitting, lines = ("",) * 5, False, list[str]()
+    told_here: Collection[str] = ()
     first = second = third = ""
 
     @lru_cache(maxsize=10_000)
@@ -199,7 +202,8 @@ def _plain_lines(
                 yield before[:2], lines
             before, fitting, lines = shared, (fits is None or fits(zone)) and wanted(account, zone), []
             first, second, third = form.shared(*shared)
-        if fitting and (zone_id, pack_id) not in told:
+            told_here = told.get(zone_id, ())
+        if fitting and pack_id not in told_here:
             words = hosts if hosts.isascii() else json.dumps(json.loads(hosts))
             own_id = encode_basestring_ascii(pack_id)
             lines.append(f"{first}{own_id}{second}{words}{third}{moment(begun)}{expires_}{moment(expires)}{rest}")
@@ -252,7 +256,7 @@ def explanation(inventory: Inventory, known: Remembered, entries: Iterable[Journ
         "validation_errors": list(pack.validation_errors),
         "renewal": window
         and {
-            "opens_at": rfc3339(window.opens_at) if window.opens_at else None,
+            "opens_at": maybe_rfc3339(window.opens_at),
             "closes_at": rfc3339(window.closes_at),
             "last_restart_at": rfc3339(window.last_restart_at),
             "used": round(window.used, 3),

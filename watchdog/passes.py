@@ -152,8 +152,12 @@ class Passes:
         if client is None:  # a reload has just taken it away
             return
         if accounts := await watched.refresh(account, client, self._steady()):
-            found = Event.discovered(account, before, watched.found[account], self.cycle.ledger.now())
-            self.cycle.ledger.record([] if found is None else [found])
+            ledger, zones = self.cycle.ledger, watched.found[account]
+            found = Event.discovered(account, before, zones, ledger.now())
+            if before is None and all(zone.key in components.memory.zones for zone in zones):
+                ledger.publish(components.telemetry.happened, [found])  # at every start: no news for the journal
+            else:
+                ledger.record([] if found is None else [found])
             self.enrol(accounts)
             await self._turns(account, horizon)
 

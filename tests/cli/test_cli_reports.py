@@ -231,6 +231,12 @@ def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_report(shell, clo
     assert "3 packs in 3 zones; 1 needs you" in text
 
 
+def test_explaining_a_pack_that_is_remembered_says_how_it_is_validated(command, cloudflare, configure):
+    config = configure(cloudflare(zones=FLEET))
+    command("once", "-c", config)
+    assert re.search(r"(?m)^  validation  txt, by google$", command("explain", "well.example", "-c", config).out)
+
+
 def test_explaining_says_why_nothing_happens_while_cloudflare_makes_it_wait(command, cloudflare, configure):
     slow_down = {"kind": "rate_limited", "retry_after": 1, "times": 1}
     config = configure(cloudflare(zones=FLEET, faults=[slow_down]))

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.time import LoopClock, simulated
-from watchdog.cloudflare.address import SHORTEST_NAP, Address
+from watchdog.cloudflare.address import PER_ADDRESS, SHORTEST_NAP, TOGETHER, Address
 from watchdog.cloudflare.rate_limit import Quota, Urgency
 from watchdog.cloudflare.sliding_window import Allowance
 
@@ -20,8 +21,9 @@ PLENTY = Allowance(10_000_000, 300, 1.0)
 class Crowd:
     """Accounts that each look at their zones as fast as they may, and when each look began."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, latency: Callable[[], float] = lambda: LATENCY) -> None:
         self.address = Address(limit, LoopClock())
+        self.latency = latency
         self.begun: list[tuple[float, str]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -37,7 +39,7 @@ class Crowd:
         while True:
             await quota.acquire(urgency)
             self.begun.append((now(), name))
-            await asyncio.sleep(LATENCY)
+            await asyncio.sleep(self.latency())
             quota.release({})
 
     async def disperse(self) -> None:
@@ -68,7 +70,7 @@ def within(seconds: float, work: Coroutine) -> Coroutine:
     return asyncio.wait_for(work, seconds)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(accounts=st.integers(2, 24), limit=st.integers(2, 60), troubled=st.integers(0, 3))
 def test_the_limit_of_the_address_is_shared_evenly_whatever_the_accounts_look_at(accounts, limit, troubled):
     async def work() -> Counter[str]:
@@ -87,7 +89,7 @@ def test_the_limit_of_the_address_is_shared_evenly_whatever_the_accounts_look_at
     assert max(looks.values()) - min(looks.values()) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(accounts=st.integers(1, 64), limit=st.integers(2, 190))
 def test_an_account_that_comes_late_has_its_first_turn_after_one_round_of_the_others(accounts, limit):
     async def work() -> float:
@@ -98,6 +100,33 @@ def test_an_account_that_comes_late_has_its_first_turn_after_one_round_of_the_ot
 
     rounds = -(-(accounts + 1) // limit)  # in each second as many go as the limit says, however they are spread in it
     assert simulated(work) <= rounds * (1 + LATENCY + SHORTEST_NAP)
+
+
+async def looks_of_twelve_accounts(latency: Callable[[], float]) -> list[float]:
+    """When looks began in 20 s at the limit of an address, of more than it lets through."""
+    those = Crowd(PER_ADDRESS, latency)
+    for number in range(12):
+        those.look(f"{number}", those.account())
+    await asyncio.sleep(5)
+    began = now()
+    await asyncio.sleep(20)
+    await those.disperse()
+    return [at for at, _ in those.begun if at >= began]
+
+
+@pytest.mark.parametrize(("answers", "part"), [((0.002, 0.008), 0.98), ((0.02, 0.08), 0.96), ((0.05, 0.25), 0.94)])
+@settings(max_examples=3)
+@given(dice=st.randoms(use_true_random=True))
+def test_nearly_all_of_a_window_is_used_of_what_the_time_of_the_answers_leaves(answers, part, dice):
+    looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(*answers)))
+    assert len(looks) >= part * 20 * PER_ADDRESS / (1 + sum(answers) / 2)
+
+
+@settings(max_examples=3)
+@given(dice=st.randoms(use_true_random=True))
+def test_at_the_limit_of_the_address_a_tenth_of_its_window_begins_at_the_same_moment(dice):
+    looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(0.02, 0.08)))
+    assert len(looks) / len(set(looks)) >= PER_ADDRESS // TOGETHER
 
 
 def test_no_look_of_any_account_begins_while_a_restart_waits_for_the_address():

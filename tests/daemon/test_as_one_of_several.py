@@ -33,7 +33,7 @@ async def test_a_pass_that_hangs_in_another_replica_is_told_as_that_one_says_it(
         said = []
         for replicas in ([me, other], [me, replace(other, troubles={})], [replace(me, troubles=hangs)]):
             keeper.roll = Roll(now, {}, {each.instance: each for each in replicas})
-            said.append(health.standing().overdue_elsewhere)
+            said.append(health.report().overdue_elsewhere)
         assert said == ["replica two: a pass has not ended since 2026-11-24T12:00:00Z", "", ""]
 
 
@@ -76,31 +76,31 @@ async def beside(start, *others, **last):
         keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
         living = [me, *(replace(me, instance=f"{name}-2", name=name) for name in others)]
         keeper.roll = Roll(now, {"main": lease(fleet), "far": far}, {each.instance: each for each in living})
-        yield Health(fleet.runtime).standing()
+        yield Health(fleet.runtime).report()
 
 
 @in_simulated_time
 async def test_an_account_whose_only_replica_died_is_worked_by_nobody_and_still_configured(start):
-    async with beside(start) as standing:
-        assert ([*standing.unheld], standing.configured) == (["far"], {"main", "far"})
+    async with beside(start) as health:
+        assert ([*health.unheld], health.configured) == (["far"], {"main", "far"})
 
 
 @in_simulated_time
 async def test_an_account_whose_only_replica_was_stopped_may_come_back_for_a_day(start):
-    async with beside(start, instance="", expires=50 * 365 * DAY, seen_at=DAY - MINUTE) as standing:
-        assert ([*standing.unheld], standing.configured) == ([], {"main", "far"})
+    async with beside(start, instance="", expires=50 * 365 * DAY, seen_at=DAY - MINUTE) as health:
+        assert ([*health.unheld], health.configured) == ([], {"main", "far"})
 
 
 @in_simulated_time
 async def test_an_account_that_nobody_worked_for_a_day_is_configured_no_more(start):
-    async with beside(start, expires=DAY + MINUTE, since=2 * DAY) as standing:
-        assert ([*standing.unheld], standing.configured) == ([], {"main"})
+    async with beside(start, expires=DAY + MINUTE, since=2 * DAY) as health:
+        assert ([*health.unheld], health.configured) == ([], {"main"})
 
 
 @in_simulated_time
 async def test_an_account_that_its_replica_has_no_more_is_configured_no_more(start):
-    async with beside(start, "two") as standing:
-        assert ([*standing.unheld], standing.configured) == ([], {"main"})
+    async with beside(start, "two") as health:
+        assert ([*health.unheld], health.configured) == ([], {"main"})
 
 
 @in_simulated_time

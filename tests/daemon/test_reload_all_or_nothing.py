@@ -40,7 +40,7 @@ def after(settings):
 def told_by(daemon, fleet):
     """All that a reload may change, as it is now."""
     components = fleet.components
-    turns = components.agenda._entries.items()  # noqa: SLF001  nobody else may see them
+    turns = components.agenda._turns.items()  # noqa: SLF001  nobody else may see them
     client = components.clients["main"]
     window = client.quota._window  # noqa: SLF001  as above
     zone = components.watched.zones()[0]
@@ -53,7 +53,7 @@ def told_by(daemon, fleet):
         "credential": client.credential,
         "rules": components.rules(zone),
         "diagnoser": components.diagnoser,
-        "destinations": daemon.pipeline.destinations(),
+        "destinations": daemon.pipeline.destinations.names,
         "log": structlog.get_config(),
         "period": daemon._ticker._period,  # noqa: SLF001  it says it to nobody
         "metrics": b"pack_expiry_timestamp_seconds{" in b"".join(daemon.answers.metrics("")[0]),

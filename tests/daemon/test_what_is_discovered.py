@@ -37,6 +37,19 @@ async def test_what_is_found_is_counted_once_and_what_comes_and_goes_is_named(st
 
 
 @in_simulated_time
+async def test_a_start_that_finds_what_is_remembered_is_no_news_for_the_journal(start, capfd):
+    async with start({}, scenario={"zones": [{"name": "a.example"}]}, config=SOON) as fleet, as_a_daemon(fleet):
+        await fleet.sleep(60)
+        world = fleet.world
+    async with start({}, world=world, config=SOON) as again, as_a_daemon(again):
+        await again.sleep(60)
+        await again.components.memory.writer.flush()
+        kept = [line for _, line in await again.components.memory.events(JournalQuery())]
+    assert [line.detail for line in kept if line.event == "discovered"] == ["zones=1 new=1 gone=0"]
+    assert said(capfd, "discovered") == [{"account": "main", "zones": 1, "new": 1, "gone": 0}] * 2
+
+
+@in_simulated_time
 async def test_a_start_speaks_of_no_zones_before_it_has_looked_for_any(start, capfd):
     async with start({}, scenario={"zones": [{"name": "a.example"}]}, config=SOON) as fleet, as_a_daemon(fleet):
         await fleet.sleep(5)

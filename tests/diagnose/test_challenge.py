@@ -79,6 +79,36 @@ def test_text_of_a_wildcard_record_is_not_taken_for_an_old_token(resolver):
     assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}
 
 
+@pytest.mark.parametrize("record", ["A 192.0.2.1", "CNAME www.example.com.cdn.cloudflare.net."])
+@pytest.mark.parametrize("asked", [waiting(TOKEN), pack(HOST)])
+def test_who_places_a_record_is_warned_where_the_host_lives_by_a_wildcard(resolver, record, asked):
+    del resolver.records[HOST]
+    resolver.records |= {"*.example.com": [record], "www.example.com.cdn.cloudflare.net": ["A 192.0.2.1"]}
+    [found] = diagnose(asked, resolver, facts=PARTIAL)
+    assert f"First give {HOST} an A, AAAA or CNAME record of its own" in found.remedy
+
+
+@pytest.mark.parametrize("wildcard", ["*.example.com", "*.www.example.com"])
+def test_nobody_is_warned_of_a_wildcard_that_the_host_does_not_live_by(resolver, wildcard):
+    resolver.records[wildcard] = ["A 192.0.2.1"]
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "First give" not in found.remedy
+
+
+def test_where_it_is_signed_that_a_token_is_not_there_proofs_that_are_too_old_are_named(resolver):
+    resolver.validated = True
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "rectify-zone" in found.remedy
+    resolver.validated = False
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "rectify-zone" not in found.remedy
+
+
+def test_the_domain_itself_lives_by_no_wildcard(resolver):
+    resolver.records["*.example.com"] = ["A 192.0.2.1"]
+    assert all("First give" not in one.remedy for one in diagnose(pack("example.com"), resolver, facts=PARTIAL))
+
+
 def test_a_delegation_whose_target_fails_is_still_seen_and_the_failure_is_told(resolver):
     resolver.records[NAME] = [f"CNAME {TARGET}."]
     resolver.odd[f"{NAME} TXT"] = "servfail"
@@ -341,6 +371,12 @@ def test_name_servers_at_the_challenged_name_cut_it_off(resolver):
 def test_a_zone_of_its_own_between_the_name_and_ours_cuts_it_off(resolver):
     resolver.records[HOST] = ["SOA", "A 192.0.2.1"]
     assert ("ns_cut", "likely", HOST) in names(diagnose(pack(HOST), resolver, facts=FULL))
+
+
+def test_the_name_servers_of_that_zone_are_named(resolver):
+    resolver.records[HOST] = ["SOA", "NS localhost.", "A 192.0.2.1"]
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=FULL) if one.name == "ns_cut"]
+    assert "other name servers: localhost" in found.says
 
 
 def test_name_servers_are_not_asked_for_where_the_answer_for_txt_says_which_zone_it_comes_from(resolver):

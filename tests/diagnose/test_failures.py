@@ -199,6 +199,13 @@ def test_an_empty_answer_that_names_no_zone_is_no_absence_where_the_resolver_nam
     assert "names no zone" in found[0].says
 
 
+def test_one_that_names_no_zone_for_the_host_alone_has_data_of_its_own_for_it(resolver):
+    resolver.odd[f"{HOST} CAA"] = "no-soa"
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=PARTIAL) if one.name != "delegation_missing"]
+    assert (found.name, found.certainty) == ("incomplete", "hint")
+    assert "data of its own" in found.says
+
+
 def test_a_resolver_that_never_names_a_zone_is_believed_without(resolver):
     resolver.odd["."] = "no-soa"
     assert about(diagnose(pack(HOST), resolver, facts=PARTIAL)) == {("delegation_missing", "likely")}

@@ -25,8 +25,7 @@ from watchdog.model.leases import ALONE
 from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
-from watchdog.notify.rules import Standing
-from watchdog.runtime import inventory as inventory_of
+from watchdog.notify.rules import HealthReport
 from watchdog.state.store import Store
 
 
@@ -271,10 +270,10 @@ class Chain:
         while (began := fleet.clock.monotonic()) < end:
             await fleet.look()
             components = fleet.components
-            standing = Standing(
+            health = HealthReport(
                 state_error=components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
             )
-            await self.pipeline.after_pass(inventory_of(components), standing)
+            await self.pipeline.after_pass(fleet.runtime.inventory(), health)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 
 

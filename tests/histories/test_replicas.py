@@ -19,10 +19,10 @@ from watchdog.cloudflare import sender
 from watchdog.decide.backoff import Backoff
 from watchdog.handover import Handover
 from watchdog.health import Health
-from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease
 from watchdog.notify.pipeline import Pipeline
 from watchdog.schedule.agenda import Agenda
+from watchdog.schedule.holding import Holding
 from watchdog.schedule.spread import Share, share
 from watchdog.state import leases, restarts, schema
 from watchdog.state.memory import Memory
@@ -131,7 +131,7 @@ def test_an_account_held_between_two_looks_was_not_left_alone(tmp_path):
 
 
 def test_one_that_does_not_look_at_its_deadline_before_a_patch_leaves_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr(Keeper, "may_send", lambda *_: True)
+    monkeypatch.setattr(Holding, "may_send", lambda *_: True)
     monkeypatch.setattr(sender, "FRESH", math.inf)  # else that holds it, too
     assert "after the pack was read" in broken_by(tmp_path, *again_and_again("pause at an intent", **LONG))
 

@@ -13,8 +13,8 @@ from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
-from watchdog.model.zone_packs import by_zone
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.model.zone_packs import grouped
+from watchdog.notify.rules import ALL_WELL, active_alerts
 from watchdog.tell.fleet import EXPIRING_SHOWN, Fleet
 
 DAY = timedelta(days=1)
@@ -43,7 +43,7 @@ def of(found, now=NOW):
 
 def needs_of(found, now):
     """What the packs ask, each looked at."""
-    return Needs(by_zone(found), now)
+    return Needs(grouped(found), now)
 
 
 @given(entries(), st.integers(0, 40))
@@ -64,7 +64,7 @@ def test_a_row_is_the_same_whatever_its_zone_is(found, days):
 
 @given(entries())
 def test_the_alerts_know_of_each_pack_that_is_in_trouble(found):
-    unwell = active_alerts(of(found), ALL_WELL, Limits(), NOW, NOW).unwell
+    unwell = active_alerts(of(found), ALL_WELL, NOW, NOW).unwell
     troubles = [known for known, history in found if history.trouble_since is not None and worth_a_look(known)]
     assert {name.partition("/")[2] for name in unwell} == {known.pack.lasting_name for known in troubles}
 
@@ -94,14 +94,14 @@ def test_packs_are_given_in_their_order_from_any_place_on(found, number):
 
 def test_a_pack_that_is_well_is_told_of_from_when_its_end_comes_near():
     well = pack("p1")
-    (found,) = by_zone([well])
+    (found,) = grouped([well])
     assert found.restless(found.ends - timedelta.resolution) == []
     assert found.restless(found.ends) == [well]
 
 
 def test_a_pack_that_is_well_and_was_tried_is_none_of_those():
     tried = pack("p2", history=troubled()[1])
-    (found,) = by_zone([pack("p1"), tried])
+    (found,) = grouped([pack("p1"), tried])
     assert found.restless(NOW) == [tried]
 
 

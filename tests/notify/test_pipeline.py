@@ -13,7 +13,7 @@ from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
 
@@ -261,7 +261,7 @@ def beats(network):
 async def test_the_heartbeat_follows_every_pass_and_says_when_the_state_cannot_be_written(tmp_path, network):
     async with living(tmp_path, network, HEARTBEAT) as runtime:
         await runtime.passes(pack("p1"))
-        await runtime.passes(pack("p1"), standing=Standing(state_error="the disk is full"))
+        await runtime.passes(pack("p1"), health=HealthReport(state_error="the disk is full"))
         network.down.add("hc.test")
         await runtime.passes(pack("p1"))
     assert beats(network) == ["good", "failed"]
@@ -286,12 +286,12 @@ async def test_the_heartbeat_goes_by_what_all_zones_last_showed(tmp_path, networ
 
 @in_simulated_time
 async def test_the_heartbeat_says_that_nothing_is_seen_where_no_zone_is_known_since_discovery_fails(tmp_path, network):
-    failing = Standing(discovery={"main": ("credential_refused", "list_zones: HTTP 403")})
+    failing = HealthReport(discovery={"main": ("credential_refused", "list_zones: HTTP 403")})
     async with living(tmp_path, network, HEARTBEAT) as runtime:
         await runtime.pipeline.after_pass(inventory(zones=[]), failing)
-        await runtime.pipeline.delivered(timedelta(seconds=20))
+        await runtime.pipeline.destinations.settled(timedelta(seconds=20))
         await runtime.pipeline.after_pass(inventory(zones=[zone("a.example")]), failing)
-        await runtime.pipeline.delivered(timedelta(seconds=20))
+        await runtime.pipeline.destinations.settled(timedelta(seconds=20))
     assert beats(network) == ["failed", "good"]
 
 
@@ -316,7 +316,7 @@ async def test_a_reload_gives_what_waits_to_the_destinations_new_address_and_lea
         await asyncio.sleep(1)
         assert (len(network.told("new.test")), len(network.told("other.test"))) == (1, 1)
         runtime.reload("  pending_for: 24h\n")
-        assert runtime.pipeline.destinations() == ()
+        assert runtime.pipeline.destinations.names == ()
 
 
 @in_simulated_time
@@ -354,8 +354,8 @@ class FullDisk:
 async def test_a_disk_that_takes_no_writes_keeps_nobody_from_being_told(tmp_path, network):
     disk = FullDisk(Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True))
     async with living(tmp_path, network, store=disk) as runtime:
-        standing = Standing(state_error="the disk is full")
-        await runtime.passes(gave_up(), count=3, standing=standing)
+        health = HealthReport(state_error="the disk is full")
+        await runtime.passes(gave_up(), count=3, health=health)
         assert sorted(title.split(":")[0] for title in network.titles()) == [
             "[critical] gave_up",
             "[critical] state_unwritable",
@@ -425,7 +425,7 @@ async def test_a_single_pass_can_wait_until_all_is_delivered_but_not_for_ever(tm
     everything = TWO + "    - {name: am, alertmanager: 'http://am.test'}\n"
     async with living(tmp_path, network, "  heartbeat_url: http://hc.test/\n" + everything) as runtime:
         await runtime.pipeline.after_pass(inventory(gave_up(zone="www.example.com")))
-        await runtime.pipeline.delivered(timedelta(seconds=20))
+        await runtime.pipeline.destinations.settled(timedelta(seconds=20))
         assert len(network.told()) == len(network.asked["hc.test"]) == 1
         assert "CertpackWatchdogGaveUp" in dict(network.firing())
 
@@ -595,9 +595,9 @@ async def test_the_journal_says_once_that_people_could_not_be_told_and_again_whe
 async def test_alerts_of_an_account_that_may_have_got_another_name_wait_while_zones_cannot_be_listed(tmp_path, network):
     async with living(tmp_path, network) as home:
         await home.passes(gave_up(zone="a.example"), zones=[zone("a.example")], count=2)
-    others, failing = [zone("b.example", "renamed")], Standing(discovery={"renamed": ("unseen", "HTTP 502")})
+    others, failing = [zone("b.example", "renamed")], HealthReport(discovery={"renamed": ("unseen", "HTTP 502")})
     async with living(tmp_path, network, account="renamed") as home:
-        await home.passes(zones=others, standing=failing, count=5)
+        await home.passes(zones=others, health=failing, count=5)
         assert [title for title in network.titles() if "a.example" in title and "resolved" in title] == []
         await home.passes(zones=others, count=5)
         assert len([title for title in network.titles() if "a.example" in title and "resolved" in title]) == 1
@@ -607,11 +607,11 @@ async def test_alerts_of_an_account_that_may_have_got_another_name_wait_while_zo
 async def test_an_account_that_nobody_works_ends_as_what_it_is(tmp_path, network):
     """Worked again, or configured by no replica any more."""
     now, both = LoopClock().now(), frozenset({"main", "far"})
-    nobody = Standing(unheld={"far": now}, configured=both)
+    nobody = HealthReport(unheld={"far": now}, configured=both)
     async with living(tmp_path, network) as household:
         for after in (both, frozenset({"main"})):
-            await household.passes(standing=nobody, count=20)
-            await household.passes(standing=Standing(configured=after), count=20)
+            await household.passes(health=nobody, count=20)
+            await household.passes(health=HealthReport(configured=after), count=20)
     ends = [title.rpartition(": ")[2] for title in network.titles() if title.startswith("[resolved]")]
     assert ends[0].startswith("a replica works the account again after")
     assert ends[1].startswith("no longer configured after")

@@ -14,7 +14,7 @@ from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
-from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, Limits, Standing, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, HealthReport, active_alerts, unwatched
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
@@ -41,8 +41,8 @@ PLACED = Finding(
 )
 
 
-def held(*packs, zones=None, standing=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
-    found = active_alerts(inventory(*packs, zones=zones), standing, limits or Limits(), started_at, now)
+def held(*packs, zones=None, health=ALL_WELL, started_at=LONG_AGO, now=NOW):
+    found = active_alerts(inventory(*packs, zones=zones), health, started_at, now)
     return sorted(found.alerts.values(), key=lambda alert: alert.reason)
 
 
@@ -116,7 +116,14 @@ def test_an_alert_says_what_is_known_and_what_to_do():
     row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
     [alert] = held(row)
     assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
-    for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
+    for text in (
+        "p1",
+        "2 restarts",
+        "Allow pki.goog.",
+        "You: mend what is named above.",
+        "_acme-challenge.example.com TXT token",
+        "explain example.com",
+    ):
         assert text in alert.body
     assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))
     assert alert.runbook == "docs/runbooks/held_by_diagnosis.md"
@@ -223,7 +230,7 @@ def test_a_pack_is_the_same_when_a_restart_changed_its_id():
 
 
 def test_a_pack_in_trouble_is_unwell_whatever_is_said_of_it():
-    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), LONG_AGO, NOW)
+    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, LONG_AGO, NOW)
     assert (found.alerts, list(found.unwell.values())) == ({}, [3])
 
 
@@ -380,7 +387,7 @@ def test_a_zone_is_said_when_it_is_unseen_half_an_hour_longer_than_usual(minutes
 @pytest.mark.parametrize(("minutes", "said"), [(29, ["unseen", "unseen"]), (30, ["cloudflare_failing"])])
 def test_when_no_zone_at_all_is_seen_that_is_one_alert_about_cloudflare(minutes, said):
     zones = [unseen(minutes), replace(unseen(minutes + 9), label="b.example"), unseen(1, "credential_refused")]
-    found = held(zones=zones[:2], standing=Standing(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
+    found = held(zones=zones[:2], health=HealthReport(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")}))
     assert [str(alert.reason) for alert in found if not alert.subject.startswith("discovery")] == said
     assert reasons(zones=zones) == sorted(["credential_refused", *said])  # whose zone says nothing of the others
 
@@ -420,14 +427,14 @@ def test_a_zone_that_was_never_seen_has_its_time():
 
 
 def test_the_watchdogs_own_troubles_are_alerts():
-    standing = Standing(
+    health = HealthReport(
         state_error="the disk is full",
         config_error="x.yaml:1: is wrong",
         overdue_since=LONG_AGO,
         discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")},
         state_lost="kept",
     )
-    found = held(standing=standing)
+    found = held(health=health)
     assert [str(alert.reason) for alert in found] == [
         "config_refused",
         "pass_overdue",
@@ -439,30 +446,30 @@ def test_the_watchdogs_own_troubles_are_alerts():
 
 
 def test_an_account_that_no_replica_works_is_one_critical_alert_after_a_while():
-    [alert] = held(standing=Standing(unheld={"main": LONG_AGO}))
+    [alert] = held(health=HealthReport(unheld={"main": LONG_AGO}))
     assert (alert.reason, alert.severity, alert.patience) == ("account_unheld", "critical", UNHELD_FOR)
     assert (alert.account, "account main" in alert.summary) == ("", True)  # it is told by who tells of the watchdog
 
 
 def test_a_pass_that_hangs_in_another_replica_is_a_critical_alert_and_one_of_our_own_comes_first():
     elsewhere = "replica two: a pass has not ended since 2026-11-24T12:00:00Z"
-    [alert] = held(standing=Standing(overdue_elsewhere=elsewhere))
+    [alert] = held(health=HealthReport(overdue_elsewhere=elsewhere))
     assert (alert.reason, alert.severity, alert.account) == ("pass_overdue", "critical", "")
     assert alert.body.startswith(elsewhere)
-    [own] = held(standing=Standing(overdue_elsewhere=elsewhere, overdue_since=LONG_AGO))
+    [own] = held(health=HealthReport(overdue_elsewhere=elsewhere, overdue_since=LONG_AGO))
     assert "another" not in own.summary
 
 
 def test_who_does_not_tell_of_the_watchdog_tells_of_each_zone_that_is_not_seen():
     found = inventory(zones=[unseen(45)])
-    standing = Standing(state_error="full")
-    told = active_alerts(found, standing, Limits(), LONG_AGO, NOW, own=False).alerts.values()
+    health = HealthReport(state_error="full")
+    told = active_alerts(found, health, LONG_AGO, NOW, own=False).alerts.values()
     assert [str(alert.reason) for alert in told] == ["unseen"]
 
 
 def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_permission():
     error = "list_zones: HTTP 403; the credential lacks the permission Zone / Zone / Read"
-    [alert] = held(standing=Standing(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
+    [alert] = held(health=HealthReport(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
     assert (alert.reason, alert.severity, alert.patience) == ("credential_refused", "critical", timedelta(0))
     assert "Zone / Zone / Read" in alert.body
 
@@ -478,7 +485,7 @@ def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_name
 
 def test_what_is_not_in_the_inventory_cannot_be_said_to_be_well():
     gave_up = decided(Reason.GAVE_UP)
-    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(standing=Standing(state_error="full"))]
+    alerts = [*held(gave_up), *held(zones=[unseen(99), SEEN])[-1:], *held(health=HealthReport(state_error="full"))]
     assert unwatched(alerts, inventory(gave_up)) == frozenset()
     assert unwatched(alerts, inventory()) == {alerts[0].fingerprint}
     assert unwatched(alerts, inventory(zones=[])) == {alerts[0].fingerprint, alerts[1].fingerprint}

@@ -112,7 +112,7 @@ def begin(start):
         ):
             for each in (a, b):
                 keeper, accounts = each.runtime.keeper, tuple(each.runtime.config.accounts)
-                keeper.attendant, keeper.me = Handover(each.runtime), replace(keeper.me, accounts=accounts)
+                keeper.held.attendant, keeper.me = Handover(each.runtime), replace(keeper.me, accounts=accounts)
             two = Two(a, b)
             await two.beat(a)
             yield two

@@ -1,5 +1,6 @@
 """Two real daemons on a real PostgreSQL: how an account comes from the one to the other, and what goes with it."""
 
+import signal
 import time
 
 import httpx
@@ -16,6 +17,8 @@ POLL = LEASE / 10
 ATTENTION = 0.2
 SLACK = 2.0
 """Seconds that a machine under load may add."""
+GRACE = 30.0
+"""Seconds that systemd and Kubernetes give a process for its end (``deploy/``)."""
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +152,16 @@ def test_while_the_database_is_away_readyz_says_so_nothing_is_restarted_and_it_c
     two.all_held(40)
     two.works(40)
     two.check_intents()
+
+
+def test_one_that_is_told_to_stop_while_the_database_is_away_behind_its_pooler_stops(two, server):
+    server.stop("immediate")
+    try:
+        two.replicas[0].signal(signal.SIGTERM)
+        until(lambda: not two.replicas[0].runs, "its end", GRACE)
+        assert two.replicas[0].process.ended() == 0
+    finally:
+        server.start()
 
 
 def test_status_shows_who_works_what(machine, two):

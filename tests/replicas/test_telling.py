@@ -12,7 +12,7 @@ from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Fence, Replica
 from watchdog.notify import writing
-from watchdog.notify.rules import Standing
+from watchdog.notify.rules import HealthReport
 from watchdog.state import outbox
 from watchdog.state.store import Store
 
@@ -106,9 +106,9 @@ def apart(two):
     return begin
 
 
-ONLY_B = Standing(configured=frozenset({"other"}))
+ONLY_B = HealthReport(configured=frozenset({"other"}))
 OF_A = {"zones": [zone("a.example")]}
-OF_B = {"zones": [zone("b.example", "other")], "standing": ONLY_B}
+OF_B = {"zones": [zone("b.example", "other")], "health": ONLY_B}
 
 
 def number(letter):
@@ -158,9 +158,9 @@ async def test_what_concerns_the_watchdog_itself_is_told_by_one_of_all(two):
     async with two() as found:
         await found.a.take("main")
         await found.b.take(WATCHDOG)
-        standing = Standing(config_error="x.yaml:1: wrong")
+        health = HealthReport(config_error="x.yaml:1: wrong")
         for each in (found.a, found.b):
-            await each.household.passes(count=2, standing=standing)
+            await each.household.passes(count=2, health=health)
         assert found.told_by_a.titles() == []
         assert [title.split(":")[0] for title in found.told_by_b.titles()] == ["[warning] config_refused"]
 
@@ -190,7 +190,7 @@ async def test_no_two_letters_ever_have_one_number(two):
 @in_simulated_time
 async def test_what_is_lost_while_numbers_are_asked_for_fires_here_no_more(two, monkeypatch):
     monkeypatch.setattr(writing, "IDS", 0)
-    number, refused = outbox.number, Standing(config_error="config.yaml:1: no")
+    number, refused = outbox.number, HealthReport(config_error="config.yaml:1: no")
     async with two() as found:
         await found.a.take("main", WATCHDOG)
         await found.a.household.passes(gave_up(), count=5)
@@ -200,7 +200,7 @@ async def test_what_is_lost_while_numbers_are_asked_for_fires_here_no_more(two, 
             return number(store, letters)
 
         monkeypatch.setattr(outbox, "number", slow)
-        await found.a.household.passes(gave_up(), standing=refused)
+        await found.a.household.passes(gave_up(), health=refused)
         assert [alert["reason"] for alert in found.a.pipeline.rows()["alerts"]] == ["config_refused"]
 
 
@@ -241,8 +241,8 @@ async def test_what_somebody_still_holds_or_is_configured_with_is_left_alone(apa
         await found.a.household.passes(gave_up(zone="a.example"), **OF_A, count=2)
         await found.b.household.passes(**OF_B, count=5)
         found.a.give("main")
-        standing = Standing(configured=frozenset({"main", "other"}))
-        await found.b.household.passes(**OF_B | {"standing": standing}, count=5)
+        health = HealthReport(configured=frozenset({"main", "other"}))
+        await found.b.household.passes(**OF_B | {"health": health}, count=5)
         assert found.told_by_b.titles() == []
         assert len(outbox.load(found.b.store).log.entries) == 1
 
@@ -298,7 +298,7 @@ async def test_a_single_pass_waits_an_hour_where_an_account_may_only_have_got_an
         found.a.give("main")
         await found.b.take("other", WATCHDOG)
         worked = {"main": found.b.household.clock.now() - timedelta(minutes=minutes)}
-        standing = Standing(configured=frozenset({"other"}), discovery=discovery, worked=worked)
-        await found.b.household.passes(zones=zones, standing=standing)
+        health = HealthReport(configured=frozenset({"other"}), discovery=discovery, worked=worked)
+        await found.b.household.passes(zones=zones, health=health)
         ended = [title for title in found.told_by_b.titles() if title.startswith("[resolved]")]
         assert len(ended) == (minutes > 60)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
-from watchdog.keeper import MARGIN, Keeper
+from watchdog.keeper import Keeper
 from watchdog.model.leases import WATCHDOG, Lease, Replica, Roll
+from watchdog.schedule.holding import MARGIN
 from watchdog.state.database import StateError
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -87,7 +88,7 @@ class Kept:
         self.database = database(self.clock)
         me = Replica(instance="a-1", name="a", expires=T0, since=T0, accounts=("main",))
         self.keeper = Keeper(self.database, ThreadPoolExecutor(1), self.clock, me, TTL)
-        self.keeper.attendant = self.attendant
+        self.keeper.held.attendant = self.attendant
 
     async def beat(self, seconds=0.0):
         self.clock.seconds += seconds
@@ -104,12 +105,12 @@ def kept():
 
 @in_simulated_time
 async def test_what_nobody_holds_is_taken_loaded_and_then_held(kept):
-    assert not kept.keeper.holds("main")
+    assert not kept.keeper.held.holds("main")
     await kept.beat()
-    assert kept.keeper.holds("main")
-    assert kept.keeper.holds(WATCHDOG)
+    assert kept.keeper.held.holds("main")
+    assert kept.keeper.held.holds(WATCHDOG)
     assert [what for what in kept.attendant.seen if what[1] == "main"] == [("in", "main"), ("taken", "main")]
-    assert kept.keeper.fence().epochs == {"main": 1, WATCHDOG: 1}
+    assert kept.keeper.held.fence().epochs == {"main": 1, WATCHDOG: 1}
 
 
 @in_simulated_time
@@ -117,12 +118,12 @@ async def test_while_the_database_is_away_it_is_held_for_as_long_as_it_surely_la
     await kept.beat()
     kept.database.away = True
     await kept.beat(LASTS - 1)
-    assert kept.keeper.may_send("main")
+    assert kept.keeper.held.may_send("main")
     assert kept.keeper.error == "the database is away"
     await kept.beat(1)
-    assert not kept.keeper.may_send("main")
-    assert not kept.keeper.holds("main")
-    assert kept.keeper.keeps("main")
+    assert not kept.keeper.held.may_send("main")
+    assert not kept.keeper.held.holds("main")
+    assert kept.keeper.held.keeps("main")
 
 
 @in_simulated_time
@@ -144,7 +145,7 @@ async def test_when_the_database_is_back_and_nobody_took_it_all_goes_on_without_
     await kept.beat(100)
     kept.database.away = False
     await kept.beat()
-    assert kept.keeper.holds("main")
+    assert kept.keeper.held.holds("main")
     assert kept.keeper.error == ""
     assert kept.attendant.seen.count(("in", "main")) == 1
 
@@ -154,18 +155,18 @@ async def test_what_somebody_else_took_is_let_go_at_the_next_beat(kept):
     await kept.beat()
     kept.database.taken.add("main")
     await kept.beat(100)
-    assert not kept.keeper.keeps("main")
+    assert not kept.keeper.held.keeps("main")
     assert ("lost", "main") in kept.attendant.seen
-    assert kept.keeper.fence().of(["main"]).epochs == {"main": -1}
+    assert kept.keeper.held.fence().of(["main"]).epochs == {"main": -1}
 
 
 @in_simulated_time
 async def test_a_refusal_under_an_old_epoch_loses_no_lease_that_was_taken_again_since(kept):
     await kept.beat()
-    kept.keeper.lost({"main": 0})
-    assert kept.keeper.holds("main")
-    kept.keeper.lost({"main": 1})
-    assert not kept.keeper.holds("main")
+    kept.keeper.held.lost({"main": 0})
+    assert kept.keeper.held.holds("main")
+    kept.keeper.held.lost({"main": 1})
+    assert not kept.keeper.held.holds("main")
     assert kept.attendant.seen[-1] == ("lost", "main")
 
 
@@ -173,7 +174,7 @@ async def test_a_refusal_under_an_old_epoch_loses_no_lease_that_was_taken_again_
 async def test_what_cannot_be_loaded_is_given_back(kept):
     kept.attendant.fails = True
     await kept.beat()
-    assert not kept.keeper.keeps("main")
+    assert not kept.keeper.held.keeps("main")
     assert ("given", "main") in kept.attendant.seen
     assert kept.keeper.error == "the disk is odd"
 
@@ -191,7 +192,7 @@ async def test_who_leaves_gives_everything_up_also_when_the_database_is_away(kep
     await kept.beat()
     kept.database.away = True
     await kept.keeper.leave()
-    assert not kept.keeper.may_send("main")
+    assert not kept.keeper.held.may_send("main")
     assert {("given", "main"), ("given", WATCHDOG)} <= set(kept.attendant.seen)
 
 
@@ -229,7 +230,7 @@ async def untaken(beside):
         beside.database.heard = heard
         await beside.beat(3.0)
     assert [what for what in beside.attendant.seen if what[0] == "given"] == [("given", "main")]
-    assert beside.keeper.holds("main")
+    assert beside.keeper.held.holds("main")
     beside.database.heard = True
 
 
@@ -238,9 +239,9 @@ async def test_what_was_given_and_nobody_took_is_not_given_again_for_ten_leases(
     await untaken(beside)
     for _ in range(99):
         await beside.beat(3.0)
-        assert beside.keeper.holds("main")
+        assert beside.keeper.held.holds("main")
     await beside.beat(3.0)
-    assert not beside.keeper.holds("main")
+    assert not beside.keeper.held.holds("main")
 
 
 @in_simulated_time
@@ -248,7 +249,7 @@ async def test_what_nobody_took_and_has_left_the_configuration_is_given_away_at_
     await untaken(beside)
     beside.keeper.me = replace(beside.keeper.me, accounts=("other",))
     await beside.beat(3.0)
-    assert not beside.keeper.holds("main")
+    assert not beside.keeper.held.holds("main")
 
 
 @in_simulated_time
@@ -256,11 +257,11 @@ async def test_what_another_took_since_it_was_given_may_be_given_again_at_once(b
     await untaken(beside)
     beside.clock.seconds += 300.0
     await beside.beat()
-    assert not beside.keeper.holds("main")
+    assert not beside.keeper.held.holds("main")
     beside.database.epochs["main"] += 1  # the other one's
     beside.database.heard = False
     await beside.beat(3.0)
-    assert beside.keeper.holds("main")
+    assert beside.keeper.held.holds("main")
     beside.database.heard = True
     await beside.beat(3.0)
-    assert not beside.keeper.holds("main")
+    assert not beside.keeper.held.holds("main")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.time import in_simulated_time
+from tests.harness.values import replace
 from watchdog.keeper import Keeper
 from watchdog.model.leases import WATCHDOG, Replica
 from watchdog.schedule.unloadable import LEASES
@@ -68,7 +69,7 @@ class One:
         self.store = Between(Connection(server, Way(None), 1))
         me = Replica(instance=f"{name}-1", name=name, expires=T0, since=T0, accounts=("main",))
         self.keeper = Keeper(self.store, ThreadPoolExecutor(1), clock, me, TTL)
-        self.keeper.attendant = self
+        self.keeper.held.attendant = self
 
     async def take_in(self, leases):
         if self.unloadable & {lease.account for lease in leases}:
@@ -117,7 +118,7 @@ async def test_what_one_cannot_load_twice_in_a_row_is_worked_by_another_within_t
     await two.beats(two.a)
     for _ in range(3):
         await two.beats()
-    assert two.b.keeper.holds("main")
+    assert two.b.keeper.held.holds("main")
 
 
 @in_simulated_time
@@ -126,7 +127,7 @@ async def test_what_one_could_not_load_once_is_not_left_to_others(two):
     await two.beats()
     two.a.unloadable.clear()
     await two.beats()
-    assert two.a.keeper.holds("main")
+    assert two.a.keeper.held.holds("main")
     assert two.a.keeper.trouble == ""
 
 
@@ -139,7 +140,7 @@ async def test_while_an_account_is_left_to_others_there_is_trouble_that_says_why
     for _ in range(LEASES * round(TTL.total_seconds() / BEAT)):
         await two.beats()
     assert two.a.keeper.trouble == ""
-    assert two.b.keeper.holds("main")
+    assert two.b.keeper.held.holds("main")
 
 
 @in_simulated_time
@@ -149,15 +150,31 @@ async def test_who_alone_is_there_tries_again_at_each_beat(two):
         await two.beats(two.a)
     two.a.unloadable.clear()
     await two.beats(two.a)
-    assert two.a.keeper.holds("main")
+    assert two.a.keeper.held.holds("main")
     assert two.a.keeper.trouble == ""
+
+
+@in_simulated_time
+async def test_an_account_of_which_a_defect_keeps_us_from_finishing_the_work_is_given_back_all_the_same(
+    two, monkeypatch
+):
+    await two.beats(two.a)
+
+    async def finish(account):
+        raise ValueError(account)
+
+    monkeypatch.setattr(two.a, "finish", finish)
+    two.a.keeper.me = replace(two.a.keeper.me, accounts=())
+    await two.beats(two.a)
+    assert two.holder() == ""
+    assert "ValueError" in two.a.keeper.error
 
 
 @in_simulated_time
 async def test_a_lease_that_is_renewed_after_it_was_let_go_is_given_back_at_once(two):
     await two.beats()
-    lost = two.a.keeper.fence().of(["main"]).epochs
-    two.a.store.before_beat_is_heard = lambda: two.a.keeper.lost(lost)
+    lost = two.a.keeper.held.fence().of(["main"]).epochs
+    two.a.store.before_beat_is_heard = lambda: two.a.keeper.held.lost(lost)
     await two.beats(two.a)
     assert two.holder() == ""
     assert two.holder(WATCHDOG) == "a"
@@ -172,4 +189,4 @@ async def test_a_lease_that_was_taken_though_nobody_heard_of_it_is_given_back_at
     await two.beats(two.a)
     assert two.holder() == ""
     await two.beats(two.a)
-    assert two.a.keeper.holds("main")
+    assert two.a.keeper.held.holds("main")

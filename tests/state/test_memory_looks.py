@@ -261,6 +261,20 @@ async def test_packs_that_a_zone_had_under_another_id_are_forgotten_a_week_after
 
 
 @in_simulated_time
+async def test_what_was_tried_in_a_zone_that_gets_another_id_is_kept_for_a_week_however_long_nothing_had_changed(mind):
+    stuck, moved = pack(status="validation_timed_out"), replace(ZONE, id="z9")
+    async with mind() as memory:
+        look(memory, stuck)
+        tried(memory, stuck)
+        last = T0 + 20 * DAY
+        look(memory, stuck, now=last)
+        look(memory, zone=moved, now=last + HOUR)
+        for after, attempts in ((HOUR, 3), (7 * DAY, 3), (7 * DAY + MINUTE, 0)):
+            await memory.tidy([moved], last + after)
+            assert memory.history(stuck).attempts == attempts
+
+
+@in_simulated_time
 async def test_a_watched_zone_keeps_its_packs_however_long_nothing_changes(mind):
     async with mind() as memory:
         look(memory, pack())
@@ -315,7 +329,7 @@ anys = st.builds(
 sights = st.lists(anys, max_size=3, unique_by=lambda each: each.id)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(sights, st.booleans(), st.integers(0, 3)), max_size=8))
 def test_whatever_is_seen_another_process_recalls_exactly_what_this_one_knows(tmp_path_factory, kit, looks):
     url = f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db"
@@ -380,7 +394,7 @@ STEPS = {
 
 @pytest.mark.parametrize("kept", [(), (pack(),)], ids=["empty", "unread"])
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_said_of_a_zone_is_never_older_than_what_is_known_of_its_packs(kit, kept, steps):
     async def live():
         with closing(Store.in_memory()) as store, ThreadPoolExecutor(1) as worker:

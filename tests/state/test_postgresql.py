@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
+from tests.harness.postgresql import pgbouncer
+from tests.harness.postgresql import postgresql as a_server
 from watchdog.model.history import UNTROUBLED, ZoneMemory
-from watchdog.state import postgresql, schema
+from watchdog.state import patient, postgresql, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateTooNew
 from watchdog.state.store import Store
@@ -137,3 +140,15 @@ def test_zones_that_are_looked_at_for_days_take_no_more_room(server, kit):
         for number in range(1, 9):
             round_of_looks(store, number)
     assert size() < 1.5 * before
+
+
+def test_an_answer_that_a_pooler_keeps_back_while_its_server_is_away_is_not_waited_for(kit, monkeypatch):
+    with a_server() as server, pgbouncer(server) as port, kit.opened(server.url("away", port)) as store:
+        connection = patient.PatientConnection.connect(host="127.0.0.1", port=port, user="postgres", autocommit=True)
+        server.stop("immediate")
+        monkeypatch.setattr(patient, "ANSWERS_WITHIN", 0.3)
+        with pytest.raises(psycopg.OperationalError, match=r"it has not answered within 0\.3 s"):
+            connection.execute("SELECT 1")
+        assert connection.closed
+        with pytest.raises(StateError, match="cannot be reached"):
+            store.roll()

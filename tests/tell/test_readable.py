@@ -20,7 +20,7 @@ from watchdog.model.meanings import REASONS
 from watchdog.model.needs import Needs
 from watchdog.model.reasons import Reason
 from watchdog.notify.messages import messages
-from watchdog.notify.rules import Limits, Standing, active_alerts
+from watchdog.notify.rules import HealthReport, active_alerts
 from watchdog.tell.pages import application
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ FLEET = inventory(
     zones=[zone(f"{reason}.example", error=ERROR, reason=reason) for reason in Reason if REASONS[reason].zone]
     + [zone("unseen.example", error=ERROR, reason="unseen")],
 )
-STANDING = Standing(
+STANDING = HealthReport(
     state_error="the state cannot be written: the disk is full",
     config_error="config.yaml:3: zones: is missing",
     overdue_since=NOW - HOUR,
@@ -88,7 +88,7 @@ STANDING = Standing(
 
 
 def alerts():
-    return active_alerts(FLEET, STANDING, Limits(), NOW - DAY, NOW).alerts.values()
+    return active_alerts(FLEET, STANDING, NOW - DAY, NOW).alerts.values()
 
 
 @pytest.mark.parametrize("path", SPEAKING, ids=lambda path: path.stem)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
+from watchdog.absent import late_patterns
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -28,6 +28,9 @@ from watchdog.config.document import (
     too_many,
     unnoticed,
 )
+
+with late_patterns():  # the parser that is written in C asks none of them: 4 ms
+    import yaml
 
 MAX_DEPTH = 40
 MAX_VALUES = 500_000
@@ -244,6 +247,8 @@ class _Reading:
             hint = "indent with spaces, not with tabs"
         elif at in {"@", "`", "%"}:
             hint = f"quote a value that begins with {at}"
+        elif mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${"):
+            hint = "put a value with ${…} between braces or brackets in quotes"
         return Problem(file=self.file, line=mark.line + 1, what=f"is not YAML: {complaint}", hint=hint)
 
 

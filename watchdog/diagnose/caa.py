@@ -1,8 +1,8 @@
 """CAA (RFC 8659): whether the domain's records let the pack's certificate authority issue, and who could change that.
 
 The records that count are those at the host, or else at its nearest parent that has any; aliases are followed at every
-step, by the resolver. What they mean is said by ``caa_records``. A domain that
-cannot be asked may not be issued for, so a failing lookup on the way is an obstacle too, if a less certain one.
+step, by the resolver. What they mean is said by ``caa_records``. A domain that cannot be asked may not be issued for,
+so a failing lookup on the way is an obstacle too, if a less certain one.
 
 The parameters of RFC 8657 (``accounturi``, ``validationmethods``) bind Let's Encrypt, and every authority from
 2027-03-15 (CA/Browser Forum, SC-098v2). The account is Cloudflare's, so an ``accounturi`` never admits a pack.
@@ -66,7 +66,7 @@ async def check_caa(lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, no
     ends, lame = await climb(lookups, base)
     told = [end for end in ends if end.answer is None or end.answer.status is ResponseStatus.FOUND]
     failed = [end for end in ends if end not in told and end.answer and end.answer.status not in UNTOLD]
-    findings = [_lame(base, lame[0])] if lame else []
+    findings = [await _lame(lookups, base, lame[0])] if lame else []
     if failed:
         findings.append(await _failure(lookups, pack, zone, base, failed))
     elif not told and any(end.answer and end.answer.status is ResponseStatus.TIMEOUT for end in ends):
@@ -207,11 +207,20 @@ def _refusal(pack: Pack) -> str:
     return f"Let's Encrypt{own} refuses then; others may issue all the same."
 
 
-def _lame(base: str, end: _Found) -> Finding:
+async def _lame(lookups: Lookups, base: str, end: _Found) -> Finding:
     by = end.answer.resolver if end.answer else ""
-    says = (
-        f"{by} has an empty answer for {end.at} that names no zone: a name server asked by it does not know the zone."
-    )
+    says = f"{by} has an empty answer for {end.at} that names no zone"
+    below_it = await lookups.ask(f"_acme-challenge.{end.at}", "TXT")
+    if any(one.resolver == by and (one.enclosing or one.values) for one in below_it):
+        # unbound, BIND, Knot and PowerDNS answer so for a name whose address alone is overridden
+        # (findings/an-address-at-home-hides-caa.sh).
+        says += (
+            ", and a good one for what is below. So it seems to have data of its own for that name, such as another"
+            " address inside the house. That hides the CAA records that authorities see."
+        )
+        remedy = "Put a resolver that sees what the world sees under diagnosis.resolvers; restarts go on without it."
+        return Finding(name=FindingName.INCOMPLETE, certainty=Certainty.HINT, host=base, says=says, remedy=remedy)
+    says += ": a name server asked by it does not know the zone."
     remedy = (
         f"See that every name server that {end.at} is delegated to serves it; no record counts as absent meanwhile."
     )

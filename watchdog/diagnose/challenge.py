@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.hosts import PLACED_BY_HAND, base_of, bases, below, disagreement
+from watchdog.diagnose.hosts import PLACED_BY_HAND, absent, base_of, bases, below, disagreement, lives_by_wildcard
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
 from watchdog.model.findings import Certainty, Finding, FindingName
@@ -37,12 +37,17 @@ BY_NAME = ("txt", "")
 
 _DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
+_SIGNED_AWAY = (  # findings/powerdns-signs-a-token-and-denies-it.sh
+    " That nothing is there is signed: if the name servers show the record themselves, their proofs are older than it."
+    " Have the zone put in order (PowerDNS: pdnsutil rectify-zone)."
+)
 
 
 class _Name(msgspec.Struct, frozen=True, kw_only=True):
     """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
 
-    ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not.
+    ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not. ``first`` says
+    what has to be done before anything is placed there.
     """
 
     name: str
@@ -50,6 +55,7 @@ class _Name(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     tokens: tuple[ManualRecord, ...]
     lies: str = ""
+    first: str = ""
 
     @property
     def delegation(self) -> ManualRecord | None:
@@ -111,6 +117,8 @@ async def check_challenge(
         found += await _cut(lookups, zone, wanted, answers)
     if not told or not any(answer.status in TOLD for answer in answers):
         return found
+    if zone.type in PLACED_BY_HAND and not any(map(absent, answers)):
+        wanted = await _with_wildcard(lookups, zone, wanted)
     if wanted.tokens:
         spared = await _by_http_first(lookups, pack, zone, base, pages)
         return found + _tokens(wanted, zone, told, spared=spared)
@@ -263,6 +271,17 @@ async def _explicit(lookups: Lookups, wanted: _Name, told: list[Answer]) -> list
     ]
 
 
+async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> _Name:
+    """The name with a warning, where the host would lose its address by what is placed there."""
+    if wanted.lies or not await lives_by_wildcard(lookups, zone, wanted.base):
+        return wanted
+    first = (
+        f" First give {wanted.base} an A, AAAA or CNAME record of its own. It seems to live by a wildcard record, which"
+        " does not cover it any more once anything is placed below it."
+    )
+    return replace(wanted, first=first)
+
+
 def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     tokens = {token.value for token in wanted.tokens}
     if tokens and all(tokens <= set(answer.values) for answer in told):
@@ -287,7 +306,8 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name, answers: Sequen
     for answer in await lookups.ask(wanted.name, "NS"):
         cut = wanted.name if answer.status is ResponseStatus.FOUND and not answer.chain else answer.enclosing
         if _cuts(cut, wanted, apex) and (cut == wanted.name or not answer.chain):
-            where = f": {', '.join(answer.values[:4])}" if answer.values else ""
+            servers = answer.values or next((one.values for one in await lookups.ask(cut, "NS") if one.values), ())
+            where = f": {', '.join(servers[:4])}" if servers else ""
             says = f"{cut} is delegated to other name servers{where}. What is placed in the zone above is not seen."
             remedy = f"Take the NS records off {cut}, or place a delegation CNAME for {wanted.name} on those servers."
             return [wanted.wants_delegation(FindingName.NS_CUT, says, remedy)]
@@ -327,6 +347,7 @@ def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool)
             sure, show = Certainty.HINT, False
             remedy = "Nothing for now: the host is proxied, so Cloudflare tries its renewal by HTTP first."
         elif show and not seen:
+            remedy += (_SIGNED_AWAY if any(one.validated and absent(one) for one in told) else "") + wanted.first
             remedy += wanted.for_good
         found.append(
             Finding(
@@ -352,5 +373,5 @@ def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list
         name, says = FindingName.DELEGATION_MISSING, f"Neither a token nor a delegation is at {wanted.name}."
         remedy = "Each new validation brings new tokens to be placed by hand."
     if wanted.delegation:
-        remedy += " Add this CNAME record once, and validations need no hand any more."
+        remedy += f" Add this CNAME record once, and validations need no hand any more.{wanted.first}"
     return [wanted.wants_delegation(name, wanted.lies + says, remedy)]

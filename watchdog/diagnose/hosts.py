@@ -103,6 +103,27 @@ async def disagreement(lookups: Lookups, zone: ZoneFacts, host: str, about: str)
     return Finding(name=FindingName.RESOLVERS_DISAGREE, certainty=Certainty.HINT, host=host, says=says, remedy=remedy)
 
 
+async def lives_by_wildcard(lookups: Lookups, zone: ZoneFacts, base: str) -> bool:
+    """Whether a host seems to have no records of its own: a wildcard above it answers for what is below it, too.
+
+    Any record below such a host makes the host exist, with nothing at it (RFC 4592), so that the wildcard covers it no
+    longer (findings/a-token-takes-a-wildcard-host-off-the-air.sh).
+    """
+    apex, above = zone.name.rstrip(".").lower(), base.partition(".")[2]
+    if not apex or base == apex or not below(base, apex):
+        return False
+    for name in (base, above):
+        told = [answer for answer in await lookups.ask(f"*.{name}", "TXT") if answer.status in TOLD]
+        if not told or any(absent(answer) for answer in told):
+            return False
+    return True
+
+
+def absent(answer: Answer) -> bool:
+    """Whether the very name that was asked for does not exist; the end of an alias is another name."""
+    return answer.status is ResponseStatus.MISSING and not answer.chain
+
+
 def nowhere(answers: tuple[Answer, ...]) -> bool:
     """Whether every resolver that says anything says that there is no such name."""
     statuses = {answer.status for answer in answers}

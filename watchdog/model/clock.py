@@ -63,6 +63,11 @@ def rfc3339(at: datetime) -> str:
     return f"{at.isoformat()[:19]}Z"  # as ``strftime`` says it, in a fifth of the time
 
 
+def maybe_rfc3339(at: datetime | None) -> str | None:
+    """As ``rfc3339``, and nothing of nothing."""
+    return None if at is None else rfc3339(at)
+
+
 def span(duration: timedelta) -> str:
     """So long, as it is said everywhere: in one unit, rounded down.
 

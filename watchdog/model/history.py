@@ -122,6 +122,11 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     diagnosis: Diagnosis | None = None
 
 
+def as_it_is_since(known: Remembered, history: History) -> datetime:
+    """Since when a pack is as it is: in trouble, or in its status."""
+    return history.trouble_since or known.since
+
+
 def next_restart_at(known: Remembered, history: History) -> datetime | None:
     """The earliest moment of the next restart: ``None`` unless the pack is timed out and one is to come."""
     if known.pack.status != VALIDATION_TIMED_OUT or REASONS[known.decision.reason].final:

@@ -263,6 +263,17 @@ def host_set(pack: Pack) -> tuple[str, ...]:
     return tuple(sorted(canonical(host) for host in pack.hosts if not is_branding(host)))
 
 
+def hosts_beside(zone: str, hosts: Sequence[str]) -> str:
+    """The hosts of a pack in a few words, where they say more than its zone does; else nothing.
+
+    >>> hosts_beside("shop.example", ["a.shop.example", "b.shop.example"])
+    'a.shop.example and 1 more'
+    """
+    if set(hosts) <= {zone, f"*.{zone}"}:
+        return ""
+    return hosts[0] + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
+
+
 def is_branding(host: str) -> bool:
     """Whether it is a host of Cloudflare's own that branding adds to an order: nobody else validates or serves it.
 

@@ -79,7 +79,10 @@ def renewal(expires_at: datetime | None, uploaded_at: datetime | None, now: date
 
 
 def _documented(life: timedelta) -> timedelta | None:
-    return next((before for shortest, longest, before in _WINDOWS if shortest <= life <= longest), None)
+    for shortest, longest, before in _WINDOWS:
+        if shortest <= life <= longest:
+            return before
+    return None
 
 
 def _assumed(life: timedelta | None) -> timedelta:

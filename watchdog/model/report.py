@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Finding
+from watchdog.model.findings import Finding, FindingName
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.meanings import REASONS
 from watchdog.model.needs import PENDING_FOR, Needs
@@ -20,7 +20,7 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks, by_zone
+from watchdog.model.zone_packs import Entry, ZonePacks, grouped
 
 
 class PassReport(msgspec.Struct):
@@ -66,15 +66,15 @@ def pack_row(
         "decision": decision.do,
         "reason": decision.reason,
         "attempts": history.attempts,
-        "last_restart_at": _time(history.last_restart_at),
-        "next_restart_at": _time(next_restart_at(known, history) or _stored(decision, history)),
-        "expires_at": _time(pack.expires_at),
+        "last_restart_at": maybe_rfc3339(history.last_restart_at),
+        "next_restart_at": maybe_rfc3339(next_restart_at(known, history) or _stored(decision, history)),
+        "expires_at": maybe_rfc3339(pack.expires_at),
         "last_error": history.last_error or "; ".join(pack.validation_errors) or None,
         "needs_person": need is not None and need.of_a_person,
         "severity": need.severity if need is not None else None,
         "why": need.what if need is not None else None,
         "next_step": sentence(need.remedy) if need is not None else next_step(known, history, now),
-        "silenced_until": _time(silenced_until),
+        "silenced_until": maybe_rfc3339(silenced_until),
         "findings": [finding_row(finding) for finding in known.diagnosis.findings] if known.diagnosis else [],
         "records": [record_row(record) for record in known.diagnosis.records] if known.diagnosis else [],
     }
@@ -109,6 +109,10 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
         step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
         if known.decision.reason is Reason.CA_RATE_LIMITED:
             return f"{step} No wait ends the limit of its authority in time: order it from another one now."
+        found = known.diagnosis.findings if known.diagnosis is not None else ()
+        limited = any(finding.name is FindingName.CA_RATE_LIMITED for finding in found)
+        if limited and known.decision.reason is Reason.BACKING_OFF:
+            return f"{step} It waits for a limit of its authority; another one would issue at once."
         return step
     if known.pack.status in HELD_BY_PEOPLE:
         return "Nothing: it is not deployed until somebody deploys it."
@@ -140,8 +144,8 @@ def zone_row(zone: ZoneMemory, packs: int) -> dict[str, Any]:
         "zone": zone.label,
         "zone_id": zone.id or None,
         "packs": packs,
-        "last_success_at": _time(zone.seen_at),
-        "last_look_at": _time(zone.tried_at),
+        "last_success_at": maybe_rfc3339(zone.seen_at),
+        "last_look_at": maybe_rfc3339(zone.tried_at),
         "reason": zone.reason or None,
         "last_error": zone.error or None,
     }
@@ -180,7 +184,7 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
     @classmethod
     def of(cls, packs: Iterable[Entry], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":
         """One that is made of single packs."""
-        return cls(by_zone(packs), zones, at, **more)
+        return cls(grouped(packs), zones, at, **more)
 
     @cached_property
     def packs(self) -> list[Entry]:
@@ -233,10 +237,6 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
     def needs_a_person(self) -> bool:
         """Whether there is a pack or a zone that nothing the watchdog may do will mend."""
         return bool(self.unseen()) or any(need.of_a_person for _, _, need in self.asking())
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 def silence_row(silence: Silence) -> dict[str, Any]:

@@ -22,6 +22,8 @@ WORKS_WITHIN = timedelta(minutes=15)
 """How long a validation is left alone before what is found in its way is worth a word. One that works takes five
 minutes, and who places records by a program has done so by then."""
 
+_WAITING = IN_PROGRESS - HELD_BY_PEOPLE
+
 _FOR_A_PERSON = frozenset(
     {
         FindingName.CA_REFUSES,
@@ -83,15 +85,13 @@ def trouble(known: Remembered, history: History, pending_for: timedelta, now: da
         return _need(known, history, Reason.RECORDS_NEEDED, text, stage=stage)
     if validating and _placeable(known):
         return _need(known, history, Reason.RECORDS_NEEDED, "needs records placed for its validation")
-    waits, text = (
-        known.pack.status in IN_PROGRESS - HELD_BY_PEOPLE,
-        f"{known.pack.status} since {rfc3339(known.since)}",
-    )
-    if validating and (likely := _likely(known)) is not None:
-        return _need(known, history, Reason.PENDING_TOO_LONG, f"{text}. {likely.says.rstrip('.')}")
-    if waits and now - known.since >= pending_for:
-        return _need(known, history, Reason.PENDING_TOO_LONG, text)
-    return None
+    likely = _likely(known) if validating else None
+    if likely is None and (known.pack.status not in _WAITING or now - known.since < pending_for):
+        return None
+    text = f"{known.pack.status} since {rfc3339(known.since)}"
+    if likely is not None:
+        text += f". {likely.says.rstrip('.')}"
+    return _need(known, history, Reason.PENDING_TOO_LONG, text)
 
 
 def _placeable(known: Remembered) -> bool:
@@ -122,9 +122,10 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
     """What the texts of ``REASONS`` about packs may name."""
     pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
     certain = obstacle(found) or darkness(found)
-    status = clean(pack.status, 60) or "none"
+    status, mend = clean(pack.status, 60) or "none", certain.remedy if certain is not None else "see `explain`."
     return {
         "restarts": counted(history.attempts, "restart"),
+        "mend": mend[:1].lower() + mend[1:],
         "obstacle": certain.says.rstrip(".") if certain is not None else status,
         "authority": pack.certificate_authority or "the certificate authority",
         "status": status,

@@ -79,8 +79,8 @@ class ZonePacks:
         return [*self.unwell, *ending]
 
 
-def by_zone(packs: Iterable[Entry]) -> list[ZonePacks]:
-    """The packs of many zones."""
+def grouped(packs: Iterable[Entry]) -> list[ZonePacks]:
+    """Packs by their zones."""
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in packs:
         found.setdefault((entry[0].account, entry[0].zone), []).append(entry)

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from watchdog.model.alerts import Alert, AlertState, Kind, Message, MessageStatus, Notice, Route
-from watchdog.model.clock import rfc3339, span
+from watchdog.model.clock import maybe_rfc3339, rfc3339, span
 from watchdog.model.meanings import REASONS
 from watchdog.model.reasons import Severity
 from watchdog.model.report import record_row
@@ -102,7 +102,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
 
 def notice_json(notice: Notice) -> dict[str, Any]:
     """An alert of a message, with what is new of it: ``kind``, and ``until`` when it ended."""
-    return {**alert_json(notice.alert), "kind": notice.kind, "until": _time(notice.until)}
+    return {**alert_json(notice.alert), "kind": notice.kind, "until": maybe_rfc3339(notice.until)}
 
 
 def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | None = None) -> dict[str, Any]:
@@ -116,16 +116,12 @@ def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | No
         "alerts": [
             {
                 **alert_json(each.alert),
-                "last_said_at": _time(each.notified_at),
-                "silenced_until": _time(silences.get(each.alert.fingerprint)),
+                "last_said_at": maybe_rfc3339(each.notified_at),
+                "silenced_until": maybe_rfc3339(silences.get(each.alert.fingerprint)),
             }
             for each in firing
         ]
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────────

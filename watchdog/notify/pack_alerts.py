@@ -8,8 +8,8 @@ from datetime import datetime
 
 from watchdog.model.alerts import Alert
 from watchdog.model.clock import rfc3339
-from watchdog.model.history import History, Remembered
-from watchdog.model.packs import ManualRecord
+from watchdog.model.history import History, Remembered, as_it_is_since
+from watchdog.model.packs import ManualRecord, hosts_beside
 from watchdog.model.report import next_step
 from watchdog.model.text import counted
 from watchdog.model.trouble import Need
@@ -18,6 +18,9 @@ MOST_HOSTS = 5
 MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
+
+_SAID = "mend what is named above."
+"""In place of a remedy that stands among the findings."""
 
 
 def pack_alert(
@@ -33,7 +36,7 @@ def pack_alert(
         severity=need.severity,
         subject=f"{need.family}/{pack.lasting_name}",
         summary=f"{_who(known)}: {need.what}",
-        since=history.trouble_since or known.since,
+        since=as_it_is_since(known, history),
         body="\n".join(_body(known, history, need.remedy, now)),
         account=known.account,
         zone=known.zone,
@@ -49,11 +52,8 @@ def pack_alert(
 
 def _who(known: Remembered) -> str:
     """The pack in a few words: its zone, and the first of its hosts where that says more."""
-    hosts = known.pack.hosts
-    if set(hosts) <= {known.zone, f"*.{known.zone}"}:
-        return known.zone
-    more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-    return f"{known.zone} ({hosts[0]}{more})"
+    beside = hosts_beside(known.zone, known.pack.hosts)
+    return f"{known.zone} ({beside})" if beside else known.zone
 
 
 def _to_place(known: Remembered, history: History) -> tuple[ManualRecord, ...]:
@@ -77,10 +77,10 @@ def _body(known: Remembered, history: History, remedy: str, now: datetime) -> It
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"
-    if known.diagnosis is not None:
-        for finding in known.diagnosis.findings[:MOST_FINDINGS]:
-            where = f"{finding.host}: " if finding.host else ""
-            yield f"- {where}{finding.says} → {finding.remedy}"
+    shown = known.diagnosis.findings[:MOST_FINDINGS] if known.diagnosis is not None else ()
+    for finding in shown:
+        where = f"{finding.host}: " if finding.host else ""
+        yield f"- {where}{finding.says} → {finding.remedy}"
     records = _to_place(known, history)
     if records:
         yield "To be placed:"
@@ -88,5 +88,5 @@ def _body(known: Remembered, history: History, remedy: str, now: datetime) -> It
     if len(records) > MOST_RECORDS:
         yield f"  and {len(records) - MOST_RECORDS} more"
     yield f"Next: {next_step(known, history, now)}"
-    yield f"You: {remedy}"
+    yield f"You: {_SAID if any(remedy[1:] == each.remedy[1:] for each in shown) else remedy}"
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

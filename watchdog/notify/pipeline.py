@@ -29,7 +29,7 @@ from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, is_heard, messages
 from watchdog.notify.retirement import Strangers, ended, forsaken, retired
-from watchdog.notify.rules import ALL_WELL, Limits, Standing, active_alerts, nothing_seen, unwatched
+from watchdog.notify.rules import ALL_WELL, HealthReport, active_alerts, nothing_seen, unwatched
 from watchdog.notify.writing import AlertWriter, Ask
 from watchdog.state import outbox
 from watchdog.state.database import StateError
@@ -39,7 +39,10 @@ from watchdog.state.store import Store
 
 
 class Pipeline:
-    """Alerts people. ``start`` it before the first pass, ``close`` it after the last."""
+    """Alerts people. ``start`` it before the first pass, ``close`` it after the last.
+
+    ``destinations`` are there to be asked; what they are to do is said here.
+    """
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class Pipeline:
         self._dropped: set[str] = set()
         self._strangers = Strangers(once=once)
         self._considering = asyncio.Lock()
-        self._destinations = Destinations(
+        self.destinations = Destinations(
             http=http,
             clock=clock,
             logs=logs,
@@ -99,7 +102,7 @@ class Pipeline:
             self._logs.write(EventName.ALERT_FAILED, "error", error=str(error))
         else:
             self._log, messages = kept.log, kept.messages
-        self._writer.forget(self._destinations.prepare(self._config)(messages))
+        self._writer.forget(self.destinations.prepare(self._config)(messages))
 
     async def adopt(self, accounts: Collection[str]) -> None:
         """These are this process's to tell of: load what was told of them, and go on. Raises ``StateError``.
@@ -111,13 +114,13 @@ class Pipeline:
             _, others = self._log.split(accounts)
             self._log = others.joined(kept.log)
             self._writer.go_on_from(last_id)
-            self._writer.forget(message for message in kept.messages if not self._destinations.put(message))
+            self._writer.forget(message for message in kept.messages if not self.destinations.put(message))
 
     def release(self, accounts: Collection[str]) -> None:
         """Another replica tells of these accounts: forget what is known of them."""
         _, self._log = self._log.split(accounts)
         for account in accounts:
-            self._destinations.withdraw(account)
+            self.destinations.withdraw(account)
             self._writer.release(account)
             self._dropped.add(account)
 
@@ -134,7 +137,7 @@ class Pipeline:
 
         What the configuration does not change goes on; messages to what is gone go too.
         """
-        switch = self._destinations.prepare(config)
+        switch = self.destinations.prepare(config)
 
         def take() -> None:
             self._config = config
@@ -144,31 +147,29 @@ class Pipeline:
 
     async def close(self, patience: timedelta = timedelta(seconds=3)) -> None:
         """Let messages that are on the wire arrive for at most ``patience``; others wait on disk for the next start."""
-        await self._destinations.close(patience)
+        await self.destinations.close(patience)
         await self._writer.write_soon()
-
-    async def delivered(self, patience: timedelta) -> None:
-        """Wait until each destination has taken, or not taken, what there is for it, but at most ``patience``."""
-        await self._destinations.settled(patience)
 
     # ── after a pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def after_pass(self, inventory: Inventory, standing: Standing = ALL_WELL, *, heartbeat: bool = True) -> None:
+    async def after_pass(
+        self, inventory: Inventory, health: HealthReport = ALL_WELL, *, heartbeat: bool = True
+    ) -> None:
         """A pass is over: ping the ``heartbeat``, if it is ours to ping, then send what is to be sent."""
         if heartbeat:
-            blind = nothing_seen(inventory.zones, standing)
-            self._destinations.pass_completed(failed=blind or bool(standing.state_error))
-        await self.consider(inventory, standing)
+            blind = nothing_seen(inventory.zones, health)
+            self.destinations.pass_completed(failed=blind or bool(health.state_error))
+        await self.consider(inventory, health)
 
-    async def consider(self, inventory: Inventory, standing: Standing = ALL_WELL) -> None:
+    async def consider(self, inventory: Inventory, health: HealthReport = ALL_WELL) -> None:
         """Send what is to be sent now; also between two passes, when the watchdog itself is in trouble."""
         async with self._considering:
             try:
-                await self._consider(inventory, standing)
+                await self._consider(inventory, health)
             except Exception as surprise:  # noqa: BLE001  a defect here must not end the watch
                 self._logs.write(EventName.ALERT_FAILED, "error", error=defect(surprise))
 
-    async def _consider(self, inventory: Inventory, standing: Standing) -> None:
+    async def _consider(self, inventory: Inventory, health: HealthReport) -> None:
         now, config, before, mine = self._clock.now(), self._config, self._log, None
         settings = config.alerts
         if not self._alone:
@@ -176,21 +177,28 @@ class Pipeline:
             mine |= {WATCHDOG} if self._may_tell(WATCHDOG) else set()
             before, _ = before.split(mine)
         self._dropped.clear()
-        limits = Limits(settings.pending_for, config.schedule.interval, settings.runbooks)
-        routes = dict(self._destinations.routes())
+        routes = dict(self.destinations.routes())
         # While zones cannot be listed, nobody knows whether an account only got another name.
-        all_known = self._alone and not standing.discovery and all(map(self._worked, config.accounts))
+        all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
-            found = active_alerts(inventory, standing, limits, self._started_at, now, own=own)
+            found = active_alerts(
+                inventory,
+                health,
+                self._started_at,
+                now,
+                interval=config.schedule.interval,
+                runbooks=settings.runbooks,
+                own=own,
+            )
             if mine is not None:
                 kept = {name: alert for name, alert in found.alerts.items() if alert.account in mine}
                 found = replace(found, alerts=kept)
             missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
             gone = unwatched(missing, inventory) if missing else frozenset()
             over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
-            over |= forsaken(missing, standing.configured)
+            over |= forsaken(missing, health.configured)
             known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
             silenced = inventory.silenced.of(known)
             decided = deduplicate(
@@ -227,24 +235,24 @@ class Pipeline:
         await self._writer.write_soon()
         self._put(numbered)
         if not self._alone and self._may_tell(WATCHDOG):
-            await self._retire(inventory, standing, now)
+            await self._retire(inventory, health, now)
         if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
-            self._destinations.alerts_changed()
+            self.destinations.alerts_changed()
 
-    async def _retire(self, inventory: Inventory, standing: Standing, now: datetime) -> None:
+    async def _retire(self, inventory: Inventory, health: HealthReport, now: datetime) -> None:
         """Tell the end of alerts of accounts that no replica is configured with, and keep nothing of them.
 
         They have no holder. Whoever tells of the watchdog itself does it, under that lease.
         """
-        if not standing.configured:
+        if not health.configured:
             return
-        config, known = self._config, {WATCHDOG, *self._config.accounts, *standing.configured}
+        config, known = self._config, {WATCHDOG, *self._config.accounts, *health.configured}
         try:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
             certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
-            certain = certain if not standing.discovery else frozenset()  # as above
-            for account in self._strangers.due(log, found, certain, standing.worked, now):
+            certain = certain if not health.discovery else frozenset()  # as above
+            for account in self._strangers.due(log, found, certain, health.worked, now):
                 await self._retire_account(account, log.split([account])[0], now)
         except LeaseLost as lost:
             self._tenure.lost(lost.epochs)
@@ -252,7 +260,7 @@ class Pipeline:
             return
 
     async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
-        routes = dict(self._destinations.routes())
+        routes = dict(self.destinations.routes())
         decided = ended(log, now, self._config.alerts.repeat_every, listening=bool(routes))
         new = _messages(log, decided, routes, now)
         await self._writer.see_to_numbers(len(new))
@@ -265,7 +273,7 @@ class Pipeline:
         """On their way, but for what lies in the outbox for who tells of the account by now."""
         kept = (message for message in numbered if message.owner not in self._dropped)
         # Else a reload took its destination away meanwhile.
-        self._writer.forget(message for message in kept if not self._destinations.put(message))
+        self._writer.forget(message for message in kept if not self.destinations.put(message))
 
     async def _forget(self, message: Message) -> None:
         self._writer.forget([message])
@@ -280,14 +288,6 @@ class Pipeline:
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
         return self._log.firing_counts()
-
-    def destinations(self) -> tuple[str, ...]:
-        """The names of all destinations."""
-        return self._destinations.names
-
-    def backlog(self) -> dict[str, tuple[int, str]]:
-        """By destination: how many messages wait for it, and why the last try failed (empty: it did not)."""
-        return self._destinations.backlog()
 
 
 def _messages(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route], now: datetime) -> list[Message]:

@@ -14,7 +14,7 @@ from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
-from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
+from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
@@ -31,12 +31,15 @@ UNHELD_FOR = timedelta(minutes=2)
 """How long an account may be worked by nobody: a takeover takes a lease, which is half a minute unless configured."""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How the watchdog itself stands.
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to be alerted of about the watchdog itself. Texts are empty where all is well.
 
-    ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error.
+    ``discovery`` holds the accounts whose zones could not be listed, and why: a reason, and an error. ``state_lost``
+    says what became of a state that was lost, while restarts are held for it. ``overdue_since`` is since when a pass
+    does not end here, ``overdue_elsewhere`` what another replica says of such a pass of its own.
 
-    ``state_lost`` says what became of a state that was lost, while restarts are held for it.
+    Where several replicas share a state, ``unheld`` are the accounts that none of them works, and since when;
+    ``configured`` all that any of them is configured with (empty: not known), ``worked`` when each was last worked.
     """
 
     state_error: str = ""
@@ -46,25 +49,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     discovery: Mapping[str, tuple[Reason, str]] = msgspec.field(default_factory=dict)
     state_lost: str = ""
     unheld: Mapping[str, datetime] = msgspec.field(default_factory=dict)
-    """Where several replicas share a state: accounts that none of them works, and since when."""
     configured: frozenset[str] = frozenset()
-    """There: every account that any replica is configured with; empty where that is not known."""
     worked: Mapping[str, datetime] = msgspec.field(default_factory=dict)
-    """There: when each account was last worked by a replica."""
 
 
-ALL_WELL = Standing()
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What the configuration says: how long things may take, and where people read what to do.
-
-    ``interval`` is how often every zone is looked at.
-    """
-
-    pending_for: timedelta = PENDING_FOR
-    interval: timedelta = timedelta(minutes=15)
-    runbooks: str = RUNBOOKS
+ALL_WELL = HealthReport()
 
 
 class ActiveAlerts(msgspec.Struct, frozen=True):
@@ -76,35 +65,36 @@ class ActiveAlerts(msgspec.Struct, frozen=True):
 
 def active_alerts(
     inventory: Inventory,
-    standing: Standing,
-    limits: Limits,
+    health: HealthReport,
     started_at: datetime,
     now: datetime,
     *,
+    interval: timedelta = timedelta(minutes=15),
+    runbooks: str = RUNBOOKS,
     own: bool = True,
 ) -> ActiveAlerts:
-    """Every alert that holds. ``started_at`` is when this process began to look.
+    """Every alert that holds. ``started_at`` is when this process began to look, every ``interval`` at every zone.
 
     Unless those about the watchdog itself are its ``own`` to tell, there is none, nor one in place of its zones'.
     """
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
-    of_zones = _of_zones(inventory.zones, standing, limits, started_at, now, own=own)
-    for alert in chain(_own(standing, now) if own else (), of_zones):
+    of_zones = _of_zones(inventory.zones, health, interval, started_at, now, own=own)
+    for alert in chain(_own(health, now) if own else (), of_zones):
         _keep(found, alert)
-    needs, soon = Needs(inventory.by_zone, now, limits.pending_for), now + LONGEST_WINDOW
+    needs, soon = Needs(inventory.by_zone, now, inventory.pending_for), now + LONGEST_WINDOW
     for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
             unwell[f"{TROUBLE}/{known.pack.lasting_name}"] = history.attempts
-    return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+    return ActiveAlerts({name: replace(alert, runbooks=runbooks) for name, alert in found.items()}, unwell)
 
 
-def nothing_seen(zones: Sequence[ZoneMemory], standing: Standing) -> bool:
+def nothing_seen(zones: Sequence[ZoneMemory], health: HealthReport) -> bool:
     """Whether every zone that was ever looked at was not seen at its last look; or no zone is known for that reason."""
     looked_at = [zone for zone in zones if zone.tried_at is not None]
-    return all(zone.error for zone in looked_at) if looked_at else not zones and bool(standing.discovery)
+    return all(zone.error for zone in looked_at) if looked_at else not zones and bool(health.discovery)
 
 
 def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
@@ -136,44 +126,44 @@ def _keep(found: dict[str, Alert], alert: Alert) -> None:
 # ── the watchdog itself ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _own(standing: Standing, now: datetime) -> Iterator[Alert]:
-    if standing.state_error:
+def _own(health: HealthReport, now: datetime) -> Iterator[Alert]:
+    if health.state_error:
         text = "the state cannot be written, so nothing is restarted"
         remedy = "see that its disk is not full or read-only, or that its database can be reached"
-        body = f"{standing.state_error}.\nYou: {remedy}. It goes on by itself then."
-        yield _plain(Reason.STATE_UNWRITABLE, text, body, now)
-    if standing.state_lost:
+        body = f"{health.state_error}.\nYou: {remedy}. It goes on by itself then."
+        yield _own_alert(Reason.STATE_UNWRITABLE, text, body, now)
+    if health.state_lost:
         text = "the state was damaged and a new one was begun, so nothing is restarted for a while"
-        body = f"{standing.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
-        yield _plain(Reason.STATE_LOST, text, body, now)
-    if standing.config_error:
+        body = f"{health.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
+        yield _own_alert(Reason.STATE_LOST, text, body, now)
+    if health.config_error:
         text = "the configuration was refused; the last good one goes on"
         body = (
-            f"{standing.config_error}\n"
+            f"{health.config_error}\n"
             "You: mend it, run `certpack-watchdog check-config`, then reload. The daemon does not start with this file."
         )
-        yield _plain(Reason.CONFIG_REFUSED, text, body, now)
-    for account, since in standing.unheld.items():
+        yield _own_alert(Reason.CONFIG_REFUSED, text, body, now)
+    for account, since in health.unheld.items():
         text = f"account {account} is worked by no replica"
         body = (
             f"It has had no holder since {rfc3339(since)}; its zones are not watched, and nothing of it is restarted.\n"
             "You: see which replicas run (`certpack-watchdog status`), whether their configurations have this account,"
             " and what their logs say of it."
         )
-        found = _plain(Reason.ACCOUNT_UNHELD, text, body, since)
+        found = _own_alert(Reason.ACCOUNT_UNHELD, text, body, since)
         yield replace(found, subject=unheld_subject(account), patience=UNHELD_FOR)
-    if standing.overdue_since is not None:
+    if health.overdue_since is not None:
         text = "a pass does not end, and until it does nothing is watched or restarted"
         body = "You: restart the daemon (systemd does that by itself), and report this with its log."
-        yield _plain(Reason.PASS_OVERDUE, text, body, standing.overdue_since)
-    elif standing.overdue_elsewhere:
+        yield _own_alert(Reason.PASS_OVERDUE, text, body, health.overdue_since)
+    elif health.overdue_elsewhere:
         text = "a pass of another replica does not end, and until it does its accounts are not watched"
-        body = f"{standing.overdue_elsewhere}.\nYou: restart that one, as its log should be reported; others take over."
-        yield _plain(Reason.PASS_OVERDUE, text, body, now)
+        body = f"{health.overdue_elsewhere}.\nYou: restart that one, as its log should be reported; others take over."
+        yield _own_alert(Reason.PASS_OVERDUE, text, body, now)
 
 
-def _of_discovery(standing: Standing, now: datetime) -> Iterator[Alert]:
-    for account, (reason, error) in standing.discovery.items():
+def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
+    for account, (reason, error) in health.discovery.items():
         found = REASONS[reason]
         what = found.zone or "its zones cannot be listed"
         yield Alert(
@@ -193,7 +183,7 @@ def unheld_subject(account: str) -> str:
     return f"watchdog/{Reason.ACCOUNT_UNHELD}/{account}"
 
 
-def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
+def _own_alert(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
     severity, subject = REASONS[reason].severities[0], f"watchdog/{reason}"
     return Alert(reason=reason, severity=severity, subject=subject, summary=summary, since=since, body=body)
 
@@ -202,30 +192,36 @@ def _plain(reason: Reason, summary: str, body: str, since: datetime) -> Alert:
 
 
 def _of_zones(
-    zones: Sequence[ZoneMemory], standing: Standing, limits: Limits, started_at: datetime, now: datetime, *, own: bool
+    zones: Sequence[ZoneMemory],
+    health: HealthReport,
+    interval: timedelta,
+    started_at: datetime,
+    now: datetime,
+    *,
+    own: bool,
 ) -> Iterator[Alert]:
     outage = _outage(zones, now) if own else None
-    each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
-    for alert in chain(_of_discovery(standing, now), *each):
+    each = (_of_zone(zone, interval, max(started_at, zone.seen_at or started_at), now) for zone in zones)
+    for alert in chain(_of_discovery(health, now), *each):
         if outage is None or alert.reason is not Reason.UNSEEN:
             yield alert
     if outage is not None:
         yield outage
 
 
-def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
+def _of_zone(zone: ZoneMemory, interval: timedelta, last_good: datetime, now: datetime) -> Iterator[Alert]:
     reason, patience = Reason.UNSEEN, timedelta(0)
     if zone.error and meaning(zone.reason).zone:
         reason, summary = Reason(zone.reason), meaning(zone.reason).zone
     elif zone.error and zone.seen_at is None:
-        summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
+        summary, patience = "it was never seen", interval + UNSEEN_FOR
     elif zone.error and zone.seen_at is not None:
-        if now - zone.seen_at < limits.interval:
+        if now - zone.seen_at < interval:
             return
         # Patience and no longer limit: after an outage of all zones, each has its time to be seen again.
         summary, patience = f"not seen since {rfc3339(zone.seen_at)}", UNSEEN_FOR
     else:
-        if now - last_good < limits.interval + UNSEEN_FOR:
+        if now - last_good < interval + UNSEEN_FOR:
             return
         summary = f"not looked at since {rfc3339(last_good)}"
     yield Alert(
@@ -264,4 +260,4 @@ def _outage(zones: Sequence[ZoneMemory], now: datetime) -> Alert | None:
         " Cloudflare's status page."
     )
     summary = f"no zone was seen since {rfc3339(last)}: Cloudflare's API cannot be reached, or fails"
-    return _plain(Reason.CLOUDFLARE_FAILING, summary, body, last)
+    return _own_alert(Reason.CLOUDFLARE_FAILING, summary, body, last)

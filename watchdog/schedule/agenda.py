@@ -35,7 +35,7 @@ class Agenda:
     def __init__(self, interval: timedelta, attention: timedelta) -> None:
         self.interval = interval
         self.attention = attention
-        self._entries: dict[tuple[str, str], _Turn] = {}
+        self._turns: dict[tuple[str, str], _Turn] = {}
         self._queues: dict[tuple[str, bool], list[tuple[datetime, int, tuple[str, str]]]] = {}
         self._tickets = count()
 
@@ -51,31 +51,31 @@ class Agenda:
         Those already enrolled keep their turn. Of the new ones, ``troubled`` are due at once, the others spread out.
         """
         wanted = {zone.key: zone for zone in zones}
-        gone = self._entries.keys() - wanted.keys()
+        gone = self._turns.keys() - wanted.keys()
         for key in gone if accounts is None else [key for key in gone if key[0] in accounts]:
-            del self._entries[key]
-        fresh = [zone for key, zone in wanted.items() if key not in self._entries]
+            del self._turns[key]
+        fresh = [zone for key, zone in wanted.items() if key not in self._turns]
         step = min(START_STEP, self.interval / max(1, len(fresh)))
         for place, zone in enumerate(fresh):
             urgent = zone.key in troubled
             period = self.attention if urgent else self.interval
-            entry = _Turn(zone=zone, due=now if urgent else now + place * step, period=period)
-            self._entries[zone.key] = entry
-            self._queue(entry)
+            turn = _Turn(zone=zone, due=now if urgent else now + place * step, period=period)
+            self._turns[zone.key] = turn
+            self._queue(turn)
         for key, zone in wanted.items():
-            self._entries[key].zone = zone
-        left = {account for account, _ in self._entries}
+            self._turns[key].zone = zone
+        left = {account for account, _ in self._turns}
         self._queues = {key: queue for key, queue in self._queues.items() if key[0] in left}
 
     def take(self, account: str, now: datetime, horizon: datetime) -> ZoneRef | None:
         """The account's next zone that is due before ``horizon``; it is nobody else's until ``done``."""
         best: _Turn | None = None
         for urgent in (True, False):
-            entry = self._head(account, urgent)
-            if entry is None or entry.due >= horizon:
+            turn = self._head(account, urgent)
+            if turn is None or turn.due >= horizon:
                 continue
-            if best is None or _lateness(entry, now) > _lateness(best, now):
-                best = entry
+            if best is None or _lateness(turn, now) > _lateness(best, now):
+                best = turn
         if best is None:
             return None
         best.taken = True
@@ -83,16 +83,16 @@ class Agenda:
 
     def done(self, zone: ZoneRef, now: datetime, *, troubled: bool, failed: bool) -> None:
         """The zone was looked at (or could not be); it takes its next turn."""
-        entry = self._entries.get(zone.key)
-        if entry is None:
+        turn = self._turns.get(zone.key)
+        if turn is None:
             return
-        entry.failures = entry.failures + 1 if failed else 0
-        entry.period = self.attention if troubled else self.interval
+        turn.failures = turn.failures + 1 if failed else 0
+        turn.period = self.attention if troubled else self.interval
         if failed and not troubled:
-            entry.period = min(self.interval, self.attention * 2 ** min(entry.failures - 1, 20))
-        entry.due = now + entry.period
-        entry.taken = False
-        self._queue(entry)
+            turn.period = min(self.interval, self.attention * 2 ** min(turn.failures - 1, 20))
+        turn.due = now + turn.period
+        turn.taken = False
+        self._queue(turn)
 
     def rescheduled(self, interval: timedelta, attention: timedelta) -> "Agenda":
         """An agenda of the same zones with other intervals; this one stays as it is.
@@ -100,32 +100,32 @@ class Agenda:
         They hold from the next turn on; a turn already set never comes later than the new ones allow.
         """
         agenda = Agenda(interval, attention)
-        for key, before in self._entries.items():
+        for key, before in self._turns.items():
             period = min(before.period, interval)
-            entry = agenda._entries[key] = replace(before, due=before.due - (before.period - period), period=period)
-            if not entry.taken:
-                agenda._queue(entry)
+            turn = agenda._turns[key] = replace(before, due=before.due - (before.period - period), period=period)
+            if not turn.taken:
+                agenda._queue(turn)
         return agenda
 
     def waiting(self, horizon: datetime) -> int:
         """How many zones are due before ``horizon`` and not being looked at."""
-        return sum(1 for entry in self._entries.values() if not entry.taken and entry.due < horizon)
+        return sum(1 for turn in self._turns.values() if not turn.taken and turn.due < horizon)
 
-    def _queue(self, entry: _Turn) -> None:
-        entry.ticket = next(self._tickets)
-        queue = self._queues.setdefault((entry.zone.account, entry.period < self.interval), [])
-        heapq.heappush(queue, (entry.due, entry.ticket, entry.zone.key))
+    def _queue(self, turn: _Turn) -> None:
+        turn.ticket = next(self._tickets)
+        queue = self._queues.setdefault((turn.zone.account, turn.period < self.interval), [])
+        heapq.heappush(queue, (turn.due, turn.ticket, turn.zone.key))
 
     def _head(self, account: str, urgent: bool) -> _Turn | None:
         queue = self._queues.get((account, urgent), [])
         while queue:
             _, ticket, key = queue[0]
-            entry = self._entries.get(key)
-            if entry is not None and not entry.taken and entry.ticket == ticket:
-                return entry
+            turn = self._turns.get(key)
+            if turn is not None and not turn.taken and turn.ticket == ticket:
+                return turn
             heapq.heappop(queue)
         return None
 
 
-def _lateness(entry: _Turn, now: datetime) -> float:
-    return (now - entry.due + entry.period) / entry.period
+def _lateness(turn: _Turn, now: datetime) -> float:
+    return (now - turn.due + turn.period) / turn.period

@@ -417,6 +417,7 @@ class Memory:
     def apply(self, difference: Difference) -> None:
         """Keep what one look changed."""
         if difference.zone is not None:
+            self._note_move(difference.zone)
             self.zones[difference.zone.key] = difference.zone
             self.writer.changes.zones.append(difference.zone)
         for key, history in difference.histories.items():
@@ -539,6 +540,17 @@ class Memory:
         await self.writer.flush()
         if self._tenure.holds(WATCHDOG):  # one is enough
             await self.writer.attempt(lambda: self._store.prune(now - KEEP_JOURNAL, horizon))
+
+    def _note_move(self, zone: ZoneMemory) -> None:
+        """Where its name stands for another id from now on, note when the packs of before were last seen.
+
+        Their rows say when something last changed; ``tidy`` counts from here.
+        """
+        before = self.zones.get(zone.key)
+        if before is None or before.seen_at is None or not self._has_moved(zone.key, zone.id):
+            return
+        theirs = [known for known in self._of(before.id).values() if (known.account, known.zone) == zone.key]
+        self._put(before.id, [replace(known, seen_at=before.seen_at) for known in theirs])
 
     def _has_moved(self, key: tuple[str, str], zone_id: str) -> bool:
         """Whether a zone is another than this at Cloudflare by now: its name stands for another id."""

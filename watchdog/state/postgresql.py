@@ -8,7 +8,7 @@ alone; may be used in several threads.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -89,7 +89,7 @@ class PostgreSQL:
     def __init__(self, url: str, *, member: bool) -> None:
         """A ``member`` is a daemon, which holds leases; what others write is noted, so that daemons look for it."""
         self._member = member
-        psycopg = _driver()
+        psycopg, connect = _driver()
         try:
             options, self.schema = _options(psycopg, url)
         except psycopg.Error as error:
@@ -100,7 +100,7 @@ class PostgreSQL:
         self._engine = sa.create_engine(
             "postgresql+psycopg://",
             # libpq reads the URL itself, with several hosts, services and whatever else it knows.
-            creator=lambda: psycopg.connect(**{**CONNECTION, **options}, prepare_threshold=None),
+            creator=lambda: connect(**{**CONNECTION, **options}, prepare_threshold=None),
             pool_size=_AT_ONCE,
             max_overflow=0,
             pool_timeout=5,
@@ -178,7 +178,7 @@ class PostgreSQL:
                         if not revision
                         else "is not up to date yet: the daemon brings it up to date when it starts"
                     )
-            with self._transaction() as connection:
+            with self._transaction() as connection, _waiting_for_ever(connection):
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
                 connection.execute(_LOCK_MIGRATIONS, {"key": _key(self.schema)})
                 if connection.execute(_HAS_SCHEMA, {"name": self.schema}).first() is None:
@@ -262,13 +262,24 @@ _LOCK_MIGRATIONS = sa.select(sa.func.pg_advisory_xact_lock(sa.bindparam("key", t
 _HAS_SCHEMA = sa.text("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :name")
 
 
-def _driver() -> Any:
+def _driver() -> tuple[Any, Callable[..., Any]]:
+    """psycopg, and what gives a connection."""
     try:
-        return import_module("psycopg")
+        return import_module("psycopg"), import_module("watchdog.state.patient").PatientConnection.connect
     except ImportError:
         raise StateError(
             "a state on PostgreSQL needs the extra `postgresql`: pip install certpack-watchdog[postgresql]"
         ) from None
+
+
+@contextmanager
+def _waiting_for_ever(connection: sa.Connection) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    driver.waits_for_ever = True
+    try:
+        yield
+    finally:
+        driver.waits_for_ever = False
 
 
 def _options(psycopg: Any, url: str) -> tuple[dict[str, Any], str]:

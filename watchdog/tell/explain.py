@@ -58,8 +58,8 @@ class _Screen:
         yield "next", row["next"]
         yield "silenced", f"nobody is told before {self._at(row['silenced_until'])}" if row["silenced_until"] else ""
         yield "tried", self._tried()
-        method, authority = row["validation_method"] or "method unknown", row["certificate_authority"] or "unknown"
-        yield "validation", f"{method}, by {authority}"
+        method, authority = row["validation_method"], row["certificate_authority"] or "an unknown authority"
+        yield "validation", f"{method}, by {authority}" if method else f"by {authority}"
         yield "last error", row["last_error"] or ""
         yield "certificate", self._certificate()
         yield "looked at", self._at(row["seen_at"]) if row.get("seen_at") else ""

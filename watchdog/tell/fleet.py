@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.decisions import Do
-from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.packs import GOING_AWAY, HEALTHY, meant
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
@@ -90,7 +90,7 @@ class Fleet:
             key=lambda each: (
                 each.silenced_until is not None,
                 -each.need.severity.rank,
-                since(each.known, each.history),
+                as_it_is_since(each.known, each.history),
             )
         )
         self.needy = needy
@@ -160,11 +160,6 @@ def _next_end(zone: ZonePacks, now: datetime) -> datetime | None:
     asked = (known.pack.expires_at for known, _ in (zone.unwell if well else zone.entries))
     ends = [each for each in (*asked, zone.ends) if each is not None and each > now]
     return min(ends, default=None)
-
-
-def since(known: Remembered, history: History) -> datetime:
-    """Since when a pack is as it is: in trouble, or in its status."""
-    return history.trouble_since or known.since
 
 
 class Fleets:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from watchdog.model.clock import rfc3339
+from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.leases import WATCHDOG, Lease, Roll
 from watchdog.model.text import clean
 from watchdog.tell.times import ago
@@ -33,7 +33,7 @@ def lease_rows(roll: Roll) -> list[dict[str, Any]]:
             "holder": lease.holder or None,
             "since": rfc3339(lease.since),
             "epoch": lease.epoch,
-            "seen_at": rfc3339(lease.seen_at) if lease.seen_at else None,
+            "seen_at": maybe_rfc3339(lease.seen_at),
         }
         for lease in sorted(roll.leases.values(), key=lambda lease: lease.account)
     ]

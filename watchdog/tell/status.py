@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.clock import span
-from watchdog.model.history import History, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
 from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
@@ -58,7 +58,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        return self.history.trouble_since or self.known.since
+        return as_it_is_since(self.known, self.history)
 
 
 def lines(overview: Overview, view: View) -> Iterator[str]:

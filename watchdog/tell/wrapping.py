@@ -11,7 +11,9 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
 
     A number stays with its unit.
     """
-    left = " ".join(filter(None, text.replace("\n", " ").split(" ")))
+    left = text.strip(" ")
+    if "  " in left or "\n" in left:
+        left = " ".join(filter(None, left.replace("\n", " ").split(" ")))
     if not left:
         return []
     if len(first) + len(left) <= width:

@@ -9,14 +9,15 @@ import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
-from watchdog.model.history import JournalLine, Remembered, ZoneMemory, next_restart_at
+from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
+from watchdog.model.packs import hosts_beside
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
-from watchdog.tell.fleet import Fleet, Needy, since
+from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
-from watchdog.tell.page.words import DASHBOARD, hosts_beside, hosts_listed, moment, path_of
+from watchdog.tell.page.words import DASHBOARD, hosts_listed, moment, path_of
 from watchdog.tell.query import matches
 from watchdog.tell.sources import Situation
 
@@ -139,7 +140,7 @@ def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool
         "href": path_of(known.account, known.zone),
         "why": need.what if "_" in need.what.partition(" ")[0] else sentence(need.what),  # a status begins small
         "reason": str(need.reason),
-        "since": moment(since(known, each.history), now),
+        "since": moment(as_it_is_since(known, each.history), now),
         "ending": moment(known.pack.expires_at, now) if need.family == EXPIRY and known.pack.expires_at else None,
         "next_step": sentence(need.remedy),
         "silenced": moment(each.silenced_until, now) if each.silenced_until is not None else None,
@@ -187,7 +188,7 @@ def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
         "hosts": hosts_beside(known.zone, known.pack.hosts),
         "href": path_of(known.account, known.zone),
         "status": clean(known.pack.status, 60) or "none",
-        "since": moment(since(known, history), now),
+        "since": moment(as_it_is_since(known, history), now),
         "attempts": history.attempts,
         "restart": moment(due, now) if due is not None and due > now else None,
         "next": next_step(known, history, now),

@@ -32,13 +32,6 @@ def path_of(account: str, zone: str) -> str:
     return f"zones/{quote(account, safe='')}/{quote(zone, safe='')}"
 
 
-def hosts_beside(zone: str, hosts: Sequence[str]) -> str:
-    """The hosts of a pack where they say more than its zone does; else nothing."""
-    if set(hosts) <= {zone, f"*.{zone}"}:
-        return ""
-    return hosts[0] + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
-
-
 def hosts_listed(hosts: Sequence[str]) -> str:
     """The hosts of a pack, as many as there is room for."""
     more = f" and {len(hosts) - MOST_HOSTS} more" if len(hosts) > MOST_HOSTS else ""
