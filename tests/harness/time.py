@@ -45,9 +45,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self.simulated
 
     def look(self, timeout: float | None, select: Callable[[float], Any]) -> Any:
-        """A turn begins: what has come on sockets. Where nothing has and nobody is ready, time goes on to the next timer.
+        """What has come on sockets, as a turn begins; where nothing has, time goes on to the next timer.
 
-        ``timeout`` are the seconds until that; ``None`` where there is none.
+        That is in ``timeout`` seconds: zero while anything else is ready, ``None`` where there is no timer.
         """
         if timeout is None:
             raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
