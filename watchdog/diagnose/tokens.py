@@ -41,7 +41,7 @@ async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
 
 
 def judged(wanted: ChallengedName, zone: ZoneFacts, told: list[Answer], *, spared: bool) -> list[Finding]:
-    """What is said of a waiting pack's tokens that are not there, or not everywhere. ``spared``: HTTP is tried first."""
+    """A waiting pack's tokens that are not there, or not everywhere. ``spared``: HTTP is tried first."""
     found = []
     by_hand = zone.type in PLACED_BY_HAND
     others = sorted({value for answer in told for value in answer.values} - {token.value for token in wanted.tokens})
