@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from random import Random, SystemRandom
 from socket import gethostname
 from typing import TYPE_CHECKING, cast
@@ -30,7 +29,6 @@ from watchdog.model.event_names import EventName
 from watchdog.model.events import Event
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.leases import ALONE, Replica
-from watchdog.model.needs import PENDING_FOR
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.text import clean
@@ -75,6 +73,13 @@ class Runtime:
             tenure=lasting.tenure,
         )
         self.passes = Passes(self.components)
+
+    def inventory(self) -> Inventory:
+        """All watched zones and their packs, as they are remembered now; in any thread."""
+        memory, pending_for = self.components.memory, self.config.alerts.pending_for
+        zones = [memory.zone(zone) for zone in self.components.zones()]
+        packs = [memory.packs_in(zone) for zone in zones]
+        return Inventory(packs, zones, self.components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
     def apply(self, config: Config) -> list[Change]:
         """Take another configuration, all of it or nothing. Gives what differs.
@@ -205,14 +210,3 @@ def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper
     me = Replica(instance=f"{name}-{dice.getrandbits(32):08x}", name=name, expires=now, since=now)
     worker = ThreadPoolExecutor(1, thread_name_prefix="leases")
     return Keeper(store, worker, clock, me, config.replica.lease)
-
-
-def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
-    """All watched zones and their packs, as they are remembered now; in any thread.
-
-    ``pending_for`` as ``Inventory`` has it.
-    """
-    memory = components.memory
-    zones = [memory.zone(zone) for zone in components.zones()]
-    packs = [memory.packs_in(zone) for zone in zones]
-    return Inventory(packs, zones, components.clock.now(), pending_for=pending_for, silences=memory.silences)
