@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from tests.harness.values import replace, rows_of
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.meanings import REASONS
 from watchdog.model.reasons import Reason, Severity
@@ -112,6 +113,14 @@ def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_wat
         its["next_step"]
         == "It is restarted at the first look after 2026-11-24T12:15:00Z, if it is still timed out then."
     )
+
+
+@pytest.mark.parametrize(("name", "said"), [(FindingName.CA_RATE_LIMITED, True), (FindingName.CA_INTERNAL, False)])
+def test_a_row_says_that_it_is_a_limit_of_the_authority_that_is_waited_for(name, said):
+    known, history = troubled("p1")
+    limit = Finding(name=name, certainty=Certainty.LIKELY, host="", says="Rate limited.", remedy="Wait.")
+    [row] = rows_of(inventory((replace(known, diagnosis=Diagnosis(NOW, (limit,))), history)))["packs"]
+    assert row["next_step"].endswith("It waits for a limit of its authority; another one would issue at once.") is said
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if REASONS[reason].pack])
