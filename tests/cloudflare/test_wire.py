@@ -106,7 +106,7 @@ bodies = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(bodies)
 def test_whatever_a_body_holds_it_is_decoded_or_refused_as_one_kind_of_error(body):
     envelope(body)
@@ -117,7 +117,7 @@ headers_of_any_kind = st.dictionaries(st.sampled_from(["retry-after", "ratelimit
 CALLS = (("list_packs", (ZONE, Urgency.ACT)), ("restart_validation", (ZONE, "p")), ("list_zones", ()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(100, 599), bodies, headers_of_any_kind)
 def test_whatever_is_answered_a_call_ends_in_a_value_or_a_cloudflare_error(status, body, headers):
     @in_simulated_time

@@ -13,7 +13,7 @@ from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.meanings import REASONS
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.rules import ALL_WELL, active_alerts
 
 EXPIRED = Decision(Do.LEAVE, Reason.EXPIRED)
 
@@ -85,7 +85,7 @@ def test_a_row_needs_a_person_exactly_while_an_alert_of_at_least_warning_holds_a
         found = replace(known.pack, type=kind, certificate_authority=f"authority {number}")
         rows.append((replace(known, pack=found, since=since), history))
     found = inventory(*rows)
-    alerts = active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()
+    alerts = active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()
     grave = {alert.pack_id for alert in alerts if alert.severity is not Severity.INFO}
     assert {row["pack_id"] for row in rows_of(found)["packs"] if row["needs_person"]} == grave
 
@@ -98,7 +98,7 @@ def test_a_row_has_the_severity_of_the_gravest_alert_about_its_pack(fleet):
     ]
     found = inventory(*rows)
     gravest = max(
-        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()),
+        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()),
         default=None,
     )
     [row] = rows_of(found)["packs"]
@@ -113,6 +113,19 @@ def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_wat
         its["next_step"]
         == "It is restarted at the first look after 2026-11-24T12:15:00Z, if it is still timed out then."
     )
+
+
+def test_a_row_says_how_to_mend_what_holds_a_restart():
+    known, history = troubled("p1", decision=Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS))
+    forbids = Finding(
+        name=FindingName.CAA_FORBIDS,
+        certainty=Certainty.CERTAIN,
+        host="",
+        says="CAA forbids.",
+        remedy="Allow pki.goog.",
+    )
+    [row] = rows_of(inventory((replace(known, diagnosis=Diagnosis(NOW, (forbids,))), history)))["packs"]
+    assert row["next_step"] == "Allow pki.goog."
 
 
 @pytest.mark.parametrize(("name", "said"), [(FindingName.CA_RATE_LIMITED, True), (FindingName.CA_INTERNAL, False)])
