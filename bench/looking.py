@@ -107,10 +107,10 @@ def make(folder: Path, packs: int, lines: int) -> None:
 
 async def stand(folder: Path) -> None:
     """Serve the pages of what is in the state, as the daemon does, and say what they cost; asks Cloudflare nothing."""
+    from watchdog import runtime as spine
     from watchdog.answers import Answers
     from watchdog.config.load import load
     from watchdog.daemon import Daemon, new_metrics
-    from watchdog.runtime import inventory, open_runtime
     from watchdog.state.store import Store
     from watchdog.tell.listener import Listener, bind
     from watchdog.tell.pages import application
@@ -128,14 +128,17 @@ async def stand(folder: Path) -> None:
 
     config = load(folder / "config.yaml", {})
     store, metrics = Store.open(f"sqlite:///{folder / 'state.db'}", exclusive=True), new_metrics()
-    async with open_runtime(config, store, metrics=metrics) as runtime:
+    async with spine.open_runtime(config, store, metrics=metrics) as runtime:
         try:  # as ``watch`` does
             from watchdog.run import tune
         except ImportError:  # an older tree
             tune = getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)
         tune()
         daemon: Any = Daemon(runtime, metrics, folder / "config.yaml", {})
-        await asyncio.to_thread(inventory, runtime.components)  # as after a pass, also what comes next
+        try:  # as after a pass, also what comes next
+            await asyncio.to_thread(runtime.inventory)
+        except AttributeError:  # an older tree
+            await asyncio.to_thread(spine.inventory, runtime.components)
         await asyncio.to_thread(getattr(sys.modules["watchdog.daemon"], "prepare", lambda: None))
         answers: Answers = daemon.answers
         pages = application(answers.sources())

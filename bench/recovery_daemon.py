@@ -46,7 +46,7 @@ from watchdog.notify.http import HttpSender
 from watchdog.notify.lifecycle import calm
 from watchdog.notify.pipeline import Pipeline
 from watchdog.observe.facts import KEPT_FOR
-from watchdog.runtime import inventory, open_runtime
+from watchdog.runtime import open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.simulator.life import Life
 from watchdog.simulator.scenario import Fault, RateLimit, Scenario, Token, ZoneStart
@@ -434,7 +434,7 @@ class Year:
                 self._read_facts()
                 health.pass_ended(await runtime.passes.run_pass(schedule.attention_interval))
                 await pipeline.after_pass(self._inventory(), health.report())
-                await pipeline.delivered(timedelta(seconds=20))
+                await pipeline.destinations.settled(timedelta(seconds=20))
                 if self.time.seconds - tidied >= TIDY:
                     tidied = self.time.seconds
                     await runtime.passes.tidy()
@@ -446,7 +446,7 @@ class Year:
 
     def _inventory(self) -> Inventory:
         """What is remembered, as if the looks that were left out had been made."""
-        found = inventory(self.runtime.components)
+        found = self.runtime.inventory()
         zones = [replace(zone, seen_at=found.at) if self._put_off.get(zone.key) else zone for zone in found.zones]
         return replace(found, zones=zones)
 

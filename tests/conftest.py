@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.harness.dns import Responder
@@ -16,6 +17,9 @@ from tests.harness.processes import PATIENCE, Machine
 from tests.harness.time import LoopClock
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import Config
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how long a test takes says how busy the machine is
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_finish() -> None:

@@ -16,7 +16,7 @@ from watchdog.model.history import JournalLine, JournalQuery
 from watchdog.model.packs import ZoneRef
 from watchdog.model.report import Inventory
 from watchdog.notify.pipeline import Pipeline
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.state.database import StateError
 from watchdog.tell.fleet import Fleets
 from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
@@ -69,7 +69,7 @@ class Answers:
         memory = components.memory
         revision, zones, kept = memory.revision, components.zones(), self._known
         if kept is None or kept[:2] != (revision, zones):
-            kept = self._known = (revision, zones, inventory(components))
+            kept = self._known = (revision, zones, self._runtime.inventory())
         return replace(kept[2], at=components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
     def metrics(self, accept: str) -> tuple[list[bytes], str]:

@@ -27,7 +27,7 @@ from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_lengt
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
-from watchdog.runtime import Runtime, inventory, open_runtime
+from watchdog.runtime import Runtime, open_runtime
 from watchdog.schedule.agenda import Agenda
 from watchdog.state.database import StateInUse
 from watchdog.state.store import Store
@@ -61,8 +61,8 @@ async def once(
 ) -> OncePassed:
     """One pass over everything, ``watch`` called after each zone; ``exposed`` is what the configuration warned of.
 
-    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so.
-    ``then`` is done with what it has found, before all is closed.
+    ``waits`` is told of the waits that Cloudflare asks for, where the log is not to say so. ``then`` is done with what
+    the pass has found, before all is closed.
     """
     agenda = Agenda(2 * WHOLE_PASS, 2 * WHOLE_PASS)  # so that no zone is due twice
     async with open_runtime(config, store, dry_run=dry_run, agenda=agenda, replica=True) as runtime:
@@ -78,7 +78,7 @@ async def once(
                 await passes.stop(timedelta(0))
             if then is not None:
                 await then(runtime)
-            found = inventory(runtime.components, config.alerts.pending_for)
+            found = runtime.inventory()
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
             ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)

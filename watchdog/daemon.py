@@ -25,7 +25,7 @@ from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.proxy import unreadable
 from watchdog.reloading import Reloading
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.schedule.ticker import Ticker, Ticking
 from watchdog.tell.listener import Listener, bind
 from watchdog.tell.metrics import Metrics
@@ -237,7 +237,7 @@ class Daemon:
     async def _after_pass(self, report: PassReport) -> None:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
-        found = await asyncio.to_thread(inventory, components, self._runtime.config.alerts.pending_for)
+        found = await asyncio.to_thread(self._runtime.inventory)
         self._notify.send(STATUS=self.health.summary(found))
         heartbeat = True
         if (keeper := self._runtime.keeper) is not None:
@@ -263,7 +263,7 @@ class Daemon:
 
     async def _alert(self) -> None:
         """Something is wrong with the watchdog itself, and no pass will end soon to say so."""
-        await self.pipeline.consider(inventory(self._runtime.components), self.health.report())
+        await self.pipeline.consider(self._runtime.inventory(), self.health.report())
 
     # ── stop ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

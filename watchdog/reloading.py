@@ -18,7 +18,7 @@ from watchdog.health import Health
 from watchdog.model.event_names import EventName
 from watchdog.model.text import defect
 from watchdog.notify.routing import unusable
-from watchdog.runtime import CannotReload, Runtime, inventory
+from watchdog.runtime import CannotReload, Runtime
 from watchdog.tell.metrics import Metrics
 from watchdog.tell.systemd import Notifier
 
@@ -74,7 +74,7 @@ class Reloading:
             self._runtime.telemetry.exposed(exposed)
         finally:
             self._manager.send(READY=1)  # alone: whatever follows may fail
-        found = inventory(self._runtime.components, self._runtime.config.alerts.pending_for)
+        found = self._runtime.inventory()
         self._manager.send(STATUS=self._health.summary(found))
 
     async def follow(self, changed: Callable[[], None]) -> None:

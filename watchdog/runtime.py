@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from random import Random, SystemRandom
 from socket import gethostname
 from typing import TYPE_CHECKING, cast
@@ -25,13 +24,11 @@ from watchdog.components import Components
 from watchdog.config.changes import Change, changes, needs_restart
 from watchdog.config.schema import Config
 from watchdog.decide.budget import Budget, due_since
-from watchdog.keeper import Keeper
 from watchdog.model.clock import Clock, anchor
 from watchdog.model.event_names import EventName
 from watchdog.model.events import Event
 from watchdog.model.history import Sent, cautious_until
 from watchdog.model.leases import ALONE, Replica
-from watchdog.model.needs import PENDING_FOR
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.text import clean
@@ -45,6 +42,7 @@ from watchdog.tell import logs
 from watchdog.tell.logs import Logs
 
 if TYPE_CHECKING:
+    from watchdog.keeper import Keeper
     from watchdog.notify.pipeline import Pipeline
     from watchdog.tell.metrics import Metrics
 
@@ -75,6 +73,13 @@ class Runtime:
             tenure=lasting.tenure,
         )
         self.passes = Passes(self.components)
+
+    def inventory(self) -> Inventory:
+        """All watched zones and their packs, as they are remembered now; in any thread."""
+        memory, pending_for = self.components.memory, self.config.alerts.pending_for
+        zones = [memory.zone(zone) for zone in self.components.zones()]
+        packs = [memory.packs_in(zone) for zone in zones]
+        return Inventory(packs, zones, self.components.clock.now(), pending_for=pending_for, silences=memory.silences)
 
     def apply(self, config: Config) -> list[Change]:
         """Take another configuration, all of it or nothing. Gives what differs.
@@ -197,20 +202,11 @@ async def _shared_clock(store: Store, machine: Enduring, worker: Executor) -> Cl
     return SharedClock(machine, await asyncio.get_running_loop().run_in_executor(worker, store.time), before)
 
 
-def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> Keeper:
+def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper":
+    from watchdog.keeper import Keeper  # noqa: PLC0415  most share their state with nobody
+
     name = config.replica.name or clean(gethostname(), 63)
     now = clock.now()
     me = Replica(instance=f"{name}-{dice.getrandbits(32):08x}", name=name, expires=now, since=now)
     worker = ThreadPoolExecutor(1, thread_name_prefix="leases")
     return Keeper(store, worker, clock, me, config.replica.lease)
-
-
-def inventory(components: Components, pending_for: timedelta = PENDING_FOR) -> Inventory:
-    """All watched zones and their packs, as they are remembered now; in any thread.
-
-    ``pending_for`` as ``Inventory`` has it.
-    """
-    memory = components.memory
-    zones = [memory.zone(zone) for zone in components.zones()]
-    packs = [memory.packs_in(zone) for zone in zones]
-    return Inventory(packs, zones, components.clock.now(), pending_for=pending_for, silences=memory.silences)

@@ -10,7 +10,7 @@ from watchdog.model.event_names import EventName
 from watchdog.model.leases import WATCHDOG
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
-from watchdog.runtime import Runtime, inventory
+from watchdog.runtime import Runtime
 from watchdog.state.database import StateError
 from watchdog.version import VERSION
 
@@ -36,7 +36,7 @@ async def tell(runtime: Runtime) -> None:
     try:
         if (keeper := runtime.keeper) is not None:  # what was told of an account comes with its lease
             await pipeline.adopt([each for each in (WATCHDOG, *runtime.config.accounts) if keeper.held.holds(each)])
-        await pipeline.after_pass(inventory(components), Health(runtime).report())
+        await pipeline.after_pass(runtime.inventory(), Health(runtime).report())
         await pipeline.destinations.settled(PATIENCE)
     except StateError as error:  # then nobody knows what was told: the next run does
         runtime.telemetry.logs.write(EventName.ALERT_FAILED, "error", error=str(error))

@@ -487,7 +487,7 @@ any_fault = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_fault, any_fault, any_fault, st.booleans())
 def test_whatever_goes_wrong_there_is_one_patch_at_most_and_what_took_effect_is_counted(
     staged, reading, sending, settling, takes_effect

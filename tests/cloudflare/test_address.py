@@ -70,7 +70,7 @@ def within(seconds: float, work: Coroutine) -> Coroutine:
     return asyncio.wait_for(work, seconds)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(accounts=st.integers(2, 24), limit=st.integers(2, 60), troubled=st.integers(0, 3))
 def test_the_limit_of_the_address_is_shared_evenly_whatever_the_accounts_look_at(accounts, limit, troubled):
     async def work() -> Counter[str]:
@@ -89,7 +89,7 @@ def test_the_limit_of_the_address_is_shared_evenly_whatever_the_accounts_look_at
     assert max(looks.values()) - min(looks.values()) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(accounts=st.integers(1, 64), limit=st.integers(2, 190))
 def test_an_account_that_comes_late_has_its_first_turn_after_one_round_of_the_others(accounts, limit):
     async def work() -> float:
@@ -115,14 +115,14 @@ async def looks_of_twelve_accounts(latency: Callable[[], float]) -> list[float]:
 
 
 @pytest.mark.parametrize(("answers", "part"), [((0.002, 0.008), 0.98), ((0.02, 0.08), 0.96), ((0.05, 0.25), 0.94)])
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(dice=st.randoms(use_true_random=True))
 def test_nearly_all_of_a_window_is_used_of_what_the_time_of_the_answers_leaves(answers, part, dice):
     looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(*answers)))
     assert len(looks) >= part * 20 * PER_ADDRESS / (1 + sum(answers) / 2)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(dice=st.randoms(use_true_random=True))
 def test_at_the_limit_of_the_address_a_tenth_of_its_window_begins_at_the_same_moment(dice):
     looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(0.02, 0.08)))

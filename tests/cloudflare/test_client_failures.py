@@ -213,7 +213,7 @@ async def test_an_answer_that_is_neither_success_nor_error_settles_nothing(statu
 # ── 429 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, int(LONGEST_BLOCK)))
 def test_a_read_waits_a_429_out_for_exactly_as_long_as_it_says(seconds):
     @in_simulated_time

@@ -50,7 +50,7 @@ def most_in_any_window(moments: list[float], seconds: float) -> int:
     return most
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     requests=st.integers(1, 60),
     per=st.floats(0.5, 30),
@@ -427,7 +427,7 @@ def test_another_allowance_forgets_nothing_that_was_sent():
     assert simulated(work) == 60.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     requests=st.integers(4, 60),
     share=st.floats(0.2, 1),
@@ -486,7 +486,7 @@ def test_a_busy_window_costs_few_writes_more_than_it_has_parts():
 
 
 @given(st.floats(0.2, 3.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_steady_pace_costs_one_booking_for_as_long_as_a_booking_holds(per_second):
     writes = []
 

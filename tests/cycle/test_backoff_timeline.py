@@ -59,7 +59,7 @@ async def test_899_seconds_after_the_first_restart_is_too_early_for_the_second_a
         assert len(fleet.patches()) == patches
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     initial=st.integers(60, 900),
     factor=st.sampled_from([1.0, 1.3, 2.0, 5.0]),

@@ -25,7 +25,7 @@ TYPES = (
 strange = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     packs=st.lists(
         st.tuples(

@@ -95,6 +95,15 @@ def test_nobody_is_warned_of_a_wildcard_that_the_host_does_not_live_by(resolver,
     assert "First give" not in found.remedy
 
 
+def test_where_it_is_signed_that_a_token_is_not_there_proofs_that_are_too_old_are_named(resolver):
+    resolver.validated = True
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "rectify-zone" in found.remedy
+    resolver.validated = False
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "rectify-zone" not in found.remedy
+
+
 def test_the_domain_itself_lives_by_no_wildcard(resolver):
     resolver.records["*.example.com"] = ["A 192.0.2.1"]
     assert all("First give" not in one.remedy for one in diagnose(pack("example.com"), resolver, facts=PARTIAL))

@@ -168,7 +168,7 @@ facts = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(packs, facts)
 def test_no_pack_however_strange_makes_a_diagnosis_raise_or_say_something_unprintable(which, zone):
     found = diagnose(which, Responder({"test": ["SOA"]}), facts=zone, timeout=timedelta(seconds=5))

@@ -26,7 +26,6 @@ from watchdog.model.reasons import Reason
 from watchdog.notify.http import HttpSender
 from watchdog.notify.pipeline import Pipeline
 from watchdog.notify.rules import HealthReport
-from watchdog.runtime import inventory as inventory_of
 from watchdog.state.store import Store
 
 
@@ -274,7 +273,7 @@ class Chain:
             health = HealthReport(
                 state_error=components.memory.writer.error, discovery=dict(components.watched.failures), **(own or {})
             )
-            await self.pipeline.after_pass(inventory_of(components), health)
+            await self.pipeline.after_pass(fleet.runtime.inventory(), health)
             await asyncio.sleep(max(0.0, min(end, began + length) - fleet.clock.monotonic()))
 
 

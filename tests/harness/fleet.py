@@ -19,7 +19,7 @@ from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.event_names import EVENTS
 from watchdog.model.packs import pack_key
-from watchdog.runtime import Runtime, inventory, open_runtime
+from watchdog.runtime import Runtime, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
 from watchdog.state.store import Store
@@ -170,10 +170,10 @@ class Fleet:
         return next(row for row in self.rows(zone) if pack_key(row["pack_id"]) == key)
 
     def rows(self, zone):
-        return [row for row in rows_of(inventory(self.components))["packs"] if row["zone"] == zone]
+        return [row for row in rows_of(self.runtime.inventory())["packs"] if row["zone"] == zone]
 
     def zone(self, zone):
-        return next(row for row in rows_of(inventory(self.components))["zones"] if row["zone"] == zone)
+        return next(row for row in rows_of(self.runtime.inventory())["zones"] if row["zone"] == zone)
 
     def journal(self, name, zone, number=0):
         """The lines of a pack's journal that have this name, as they are on the disk."""
@@ -189,7 +189,7 @@ class Fleet:
 
     def exposition(self):
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in self.components.clients.items())
-        return exposed(self.metrics, Snapshot(inventory=inventory(self.components), accounts=accounts), "")[0].decode()
+        return exposed(self.metrics, Snapshot(inventory=self.runtime.inventory(), accounts=accounts), "")[0].decode()
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ from watchdog.model.report import next_step
 from watchdog.notify.alertmanager import _alert
 from watchdog.notify.apprise import Service
 from watchdog.notify.messages import messages
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.rules import ALL_WELL, active_alerts
 from watchdog.notify.webhook import payload
 from watchdog.tell.explain import explained
 from watchdog.tell.gauges import Snapshot
@@ -211,7 +211,7 @@ def test_metrics_hold_no_free_text_and_forge_no_sample(evil, accept):
 
 
 def an_alert(evil):
-    found = active_alerts(inventory(a_row(evil)), ALL_WELL, Limits(), NOW, NOW)
+    found = active_alerts(inventory(a_row(evil)), ALL_WELL, NOW, NOW)
     return next(alert for alert in found.alerts.values() if alert.reason is Reason.GAVE_UP)
 
 

@@ -26,7 +26,7 @@ def astray(draw, name):
 
 
 @pytest.mark.parametrize("name", ORACLES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_whatever_bytes_come_a_parser_keeps_its_promises(name, data):
     ORACLES[name](data.draw(astray(name)))

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from tests.harness.builders import NOW, TROUBLED, inventory, pack, troubled, zone
 from tests.harness.values import replace, rows_of
 from watchdog.model.decisions import Decision, Do
+from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED
 from watchdog.model.meanings import REASONS
 from watchdog.model.reasons import Reason, Severity
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.rules import ALL_WELL, active_alerts
 
 EXPIRED = Decision(Do.LEAVE, Reason.EXPIRED)
 
@@ -84,7 +85,7 @@ def test_a_row_needs_a_person_exactly_while_an_alert_of_at_least_warning_holds_a
         found = replace(known.pack, type=kind, certificate_authority=f"authority {number}")
         rows.append((replace(known, pack=found, since=since), history))
     found = inventory(*rows)
-    alerts = active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()
+    alerts = active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()
     grave = {alert.pack_id for alert in alerts if alert.severity is not Severity.INFO}
     assert {row["pack_id"] for row in rows_of(found)["packs"] if row["needs_person"]} == grave
 
@@ -97,7 +98,7 @@ def test_a_row_has_the_severity_of_the_gravest_alert_about_its_pack(fleet):
     ]
     found = inventory(*rows)
     gravest = max(
-        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, Limits(), NOW, NOW).alerts.values()),
+        (alert.severity.rank for alert in active_alerts(found, ALL_WELL, NOW, NOW).alerts.values()),
         default=None,
     )
     [row] = rows_of(found)["packs"]
@@ -112,6 +113,27 @@ def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_wat
         its["next_step"]
         == "It is restarted at the first look after 2026-11-24T12:15:00Z, if it is still timed out then."
     )
+
+
+def test_a_row_says_how_to_mend_what_holds_a_restart():
+    known, history = troubled("p1", decision=Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS))
+    forbids = Finding(
+        name=FindingName.CAA_FORBIDS,
+        certainty=Certainty.CERTAIN,
+        host="",
+        says="CAA forbids.",
+        remedy="Allow pki.goog.",
+    )
+    [row] = rows_of(inventory((replace(known, diagnosis=Diagnosis(NOW, (forbids,))), history)))["packs"]
+    assert row["next_step"] == "Allow pki.goog."
+
+
+@pytest.mark.parametrize(("name", "said"), [(FindingName.CA_RATE_LIMITED, True), (FindingName.CA_INTERNAL, False)])
+def test_a_row_says_that_it_is_a_limit_of_the_authority_that_is_waited_for(name, said):
+    known, history = troubled("p1")
+    limit = Finding(name=name, certainty=Certainty.LIKELY, host="", says="Rate limited.", remedy="Wait.")
+    [row] = rows_of(inventory((replace(known, diagnosis=Diagnosis(NOW, (limit,))), history)))["packs"]
+    assert row["next_step"].endswith("It waits for a limit of its authority; another one would issue at once.") is said
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if REASONS[reason].pack])

@@ -14,7 +14,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
 from watchdog.model.report import Inventory
 from watchdog.model.zone_packs import grouped
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
+from watchdog.notify.rules import ALL_WELL, active_alerts
 from watchdog.tell.fleet import EXPIRING_SHOWN, Fleet
 
 DAY = timedelta(days=1)
@@ -64,7 +64,7 @@ def test_a_row_is_the_same_whatever_its_zone_is(found, days):
 
 @given(entries())
 def test_the_alerts_know_of_each_pack_that_is_in_trouble(found):
-    unwell = active_alerts(of(found), ALL_WELL, Limits(), NOW, NOW).unwell
+    unwell = active_alerts(of(found), ALL_WELL, NOW, NOW).unwell
     troubles = [known for known, history in found if history.trouble_since is not None and worth_a_look(known)]
     assert {name.partition("/")[2] for name in unwell} == {known.pack.lasting_name for known in troubles}
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import DAY, T0, Day, alert, at
@@ -258,7 +258,6 @@ def test_how_long_a_critical_waits_is_what_the_configuration_says():
 
 
 @given(st.lists(st.integers(min_value=0, max_value=90), min_size=1, max_size=8))
-@settings(deadline=None)
 def test_of_new_criticals_the_first_three_in_a_row_never_wait_for_longer_than_a_minute(gaps):
     log, now, held, told, new = AlertLog(), T0, {}, {}, {}
     for number, minutes in enumerate(gaps):
@@ -356,7 +355,6 @@ def lived(story):
 
 
 @given(steps)
-@settings(deadline=None)
 def test_every_story_of_an_alert_begins_with_its_start_and_ends_at_most_once(story):
     open_ = set()
     for _, _, done, _ in lived(story):
@@ -371,14 +369,12 @@ def test_every_story_of_an_alert_begins_with_its_start_and_ends_at_most_once(sto
 
 
 @given(steps)
-@settings(deadline=None)
 def test_asking_twice_says_nothing_twice(story):
     for (now, alerts, done, _), (_, _, unwell, _) in zip(lived(story), story, strict=True):
         assert deduplicate(done.log, alerts, dict.fromkeys(unwell, 1), frozenset(), now, DAY).notices == ()
 
 
 @given(steps)
-@settings(deadline=None)
 def test_a_group_is_never_heard_twice_within_a_minute_nor_much_more_than_once_an_hour(story):
     heard = {}
     for now, _, done, _ in lived(story):
@@ -393,7 +389,6 @@ def test_a_group_is_never_heard_twice_within_a_minute_nor_much_more_than_once_an
 
 
 @given(steps)
-@settings(deadline=None)
 def test_what_goes_on_to_hold_is_said_and_what_stays_away_is_over(story):
     log, now = AlertLog(), T0
     for at_, _, done, _ in lived(story):

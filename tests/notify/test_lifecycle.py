@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.builders import T0, alert, firing
@@ -76,7 +76,6 @@ def lived(story, of=PATIENT):
 
 
 @given(looks)
-@settings(deadline=None)
 def test_the_times_of_an_alert_are_those_its_phase_has(story):
     for _, _, _, state in lived(story):
         if state is not None:
@@ -85,7 +84,6 @@ def test_the_times_of_an_alert_are_those_its_phase_has(story):
 
 
 @given(looks)
-@settings(deadline=None)
 def test_it_fires_only_once_it_has_held_for_as_long_as_it_must(story):
     for _, now, before, state in lived(story):
         if state is not None and state.phase is Phase.FIRING and (before is None or before.phase is Phase.PENDING):
@@ -93,14 +91,12 @@ def test_it_fires_only_once_it_has_held_for_as_long_as_it_must(story):
 
 
 @given(looks)
-@settings(deadline=None)
 def test_what_holds_is_never_forgotten(story):
     for what, _, _, state in lived(story):
         assert what != "holds" or state is not None
 
 
 @given(looks)
-@settings(deadline=None)
 def test_an_end_of_which_nobody_was_told_is_told_to_nobody(story):
     for _, _, _, state in lived(story):
         if state is not None and state.phase in (Phase.OVER, Phase.GONE):
@@ -108,7 +104,6 @@ def test_an_end_of_which_nobody_was_told_is_told_to_nobody(story):
 
 
 @given(looks)
-@settings(deadline=None)
 def test_whatever_stays_away_is_forgotten(story):
     states = [state for *_, state in lived(story)]
     state, now = states[-1] if states else None, T0 + timedelta(days=365)

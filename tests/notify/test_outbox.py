@@ -121,7 +121,7 @@ letters = st.builds(
     st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_was_written_is_read_back(tmp_path_factory, log, groups, sent):
     with opened(tmp_path_factory.mktemp("state")) as store:
         written_and_read(store, log, groups, sent)
@@ -133,7 +133,7 @@ def test_what_was_written_is_read_back(tmp_path_factory, log, groups, sent):
     st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_what_was_written_is_read_back_from_postgresql_too(shared, log, groups, sent):
     written_and_read(shared, log, groups, sent)
 

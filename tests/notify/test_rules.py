@@ -14,7 +14,7 @@ from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
-from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, HealthReport, Limits, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, HealthReport, active_alerts, unwatched
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
@@ -41,8 +41,8 @@ PLACED = Finding(
 )
 
 
-def held(*packs, zones=None, health=ALL_WELL, started_at=LONG_AGO, now=NOW, limits=None):
-    found = active_alerts(inventory(*packs, zones=zones), health, limits or Limits(), started_at, now)
+def held(*packs, zones=None, health=ALL_WELL, started_at=LONG_AGO, now=NOW):
+    found = active_alerts(inventory(*packs, zones=zones), health, started_at, now)
     return sorted(found.alerts.values(), key=lambda alert: alert.reason)
 
 
@@ -116,7 +116,14 @@ def test_an_alert_says_what_is_known_and_what_to_do():
     row = diagnosed(decided(Reason.HELD_BY_DIAGNOSIS, history=restarted(2)), MISSING, FORBIDS)
     [alert] = held(row)
     assert alert.summary == "example.com: not restarted, since that is certain to fail: CAA forbids google"
-    for text in ("p1", "2 restarts", "Allow pki.goog.", "_acme-challenge.example.com TXT token", "explain example.com"):
+    for text in (
+        "p1",
+        "2 restarts",
+        "Allow pki.goog.",
+        "You: mend what is named above.",
+        "_acme-challenge.example.com TXT token",
+        "explain example.com",
+    ):
         assert text in alert.body
     assert (alert.records, alert.restarts, alert.since) == ((RECORD,), 2, NOW - timedelta(hours=3))
     assert alert.runbook == "docs/runbooks/held_by_diagnosis.md"
@@ -223,7 +230,7 @@ def test_a_pack_is_the_same_when_a_restart_changed_its_id():
 
 
 def test_a_pack_in_trouble_is_unwell_whatever_is_said_of_it():
-    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, Limits(), LONG_AGO, NOW)
+    found = active_alerts(inventory(troubled(history=restarted(3))), ALL_WELL, LONG_AGO, NOW)
     assert (found.alerts, list(found.unwell.values())) == ({}, [3])
 
 
@@ -456,7 +463,7 @@ def test_a_pass_that_hangs_in_another_replica_is_a_critical_alert_and_one_of_our
 def test_who_does_not_tell_of_the_watchdog_tells_of_each_zone_that_is_not_seen():
     found = inventory(zones=[unseen(45)])
     health = HealthReport(state_error="full")
-    told = active_alerts(found, health, Limits(), LONG_AGO, NOW, own=False).alerts.values()
+    told = active_alerts(found, health, LONG_AGO, NOW, own=False).alerts.values()
     assert [str(alert.reason) for alert in told] == ["unseen"]
 
 

@@ -13,8 +13,7 @@ from tests.harness.values import replace
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.meanings import ALERTS
 from watchdog.model.packs import ManualRecord
-from watchdog.notify.rules import ALL_WELL, Limits, active_alerts
-from watchdog.runtime import inventory
+from watchdog.notify.rules import ALL_WELL, active_alerts
 from watchdog.simulator.scenario import pack_id
 from watchdog.state import outbox
 
@@ -90,7 +89,7 @@ async def test_a_start_knows_that_a_renewal_is_late_before_any_zone_is_seen(tmp_
         world = runtime.fleet.world
     async with chain(tmp_path, {ZONE: []}, world=world) as again:
         now = again.fleet.clock.now()
-        held = active_alerts(inventory(again.fleet.components), ALL_WELL, Limits(), now - timedelta(hours=1), now)
+        held = active_alerts(again.fleet.runtime.inventory(), ALL_WELL, now - timedelta(hours=1), now)
     assert [str(alert.reason) for alert in held.alerts.values()] == ["expiring"]
 
 

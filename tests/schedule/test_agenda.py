@@ -115,7 +115,7 @@ def test_a_look_that_began_before_the_zone_was_configured_anew_does_not_bring_th
     assert a.take("a", NOW, NOW + ALL) == anew
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     calm=st.integers(1, 40),
     troubled=st.integers(0, 10),

@@ -9,7 +9,6 @@ from tests.harness.canaries import KEY, OTHER_TOKEN, PLANTED, PROXY_PASSWORD, PR
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from tests.secrets.test_configurations import configuration
-from watchdog.runtime import inventory
 from watchdog.tell.pages import application
 
 PATHS = ("/", "/healthz", "/readyz", "/metrics", "/api/v1/packs", "/api/v1/alerts")
@@ -65,7 +64,7 @@ async def test_a_daemon_shows_no_secret_whatever_goes_wrong(start, capfd, monkey
         await fleet.sleep(2 * 3600)
         shown = {
             "pages": await pages(daemon),
-            "status line": daemon.health.summary(inventory(fleet.components)),
+            "status line": daemon.health.summary(fleet.runtime.inventory()),
             "core": reprs(daemon, fleet.runtime, fleet.telemetry.events, fleet.telemetry.reports),
             "journal": repr([fleet.journal(name, "a.example") for name in ("restart_failed", "gave_up")]),
         }

@@ -329,7 +329,7 @@ anys = st.builds(
 sights = st.lists(anys, max_size=3, unique_by=lambda each: each.id)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(sights, st.booleans(), st.integers(0, 3)), max_size=8))
 def test_whatever_is_seen_another_process_recalls_exactly_what_this_one_knows(tmp_path_factory, kit, looks):
     url = f"sqlite:///{tmp_path_factory.mktemp('state')}/state.db"
@@ -394,7 +394,7 @@ STEPS = {
 
 @pytest.mark.parametrize("kept", [(), (pack(),)], ids=["empty", "unread"])
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_said_of_a_zone_is_never_older_than_what_is_known_of_its_packs(kit, kept, steps):
     async def live():
         with closing(Store.in_memory()) as store, ThreadPoolExecutor(1) as worker:

@@ -95,7 +95,7 @@ def test_a_naive_time_is_refused():
         rows.to_micros(datetime(2026, 1, 1))  # noqa: DTZ001 - the point
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(zones, unique_by=lambda zone: zone.key),
     st.lists(remembered, unique_by=key_of),
@@ -113,7 +113,7 @@ def test_what_is_saved_is_what_another_process_loads(store, other, kit, zones, p
     assert snapshot.histories == {key: history for key, history in histories.items() if history != UNTROUBLED}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(entries, max_size=5))
 def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
     assume(not (store.shared and holds_nul(lines)))

@@ -20,7 +20,7 @@ from watchdog.model.meanings import REASONS
 from watchdog.model.needs import Needs
 from watchdog.model.reasons import Reason
 from watchdog.notify.messages import messages
-from watchdog.notify.rules import HealthReport, Limits, active_alerts
+from watchdog.notify.rules import HealthReport, active_alerts
 from watchdog.tell.pages import application
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ STANDING = HealthReport(
 
 
 def alerts():
-    return active_alerts(FLEET, STANDING, Limits(), NOW - DAY, NOW).alerts.values()
+    return active_alerts(FLEET, STANDING, NOW - DAY, NOW).alerts.values()
 
 
 @pytest.mark.parametrize("path", SPEAKING, ids=lambda path: path.stem)

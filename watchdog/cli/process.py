@@ -32,27 +32,29 @@ def prepared() -> Iterator[None]:
     no_command = SimpleNamespace(main=None, run=None, Server=None)
     sys.modules.setdefault("uvicorn.main", cast("ModuleType", no_command))
     if sys.argv[1:2] not in ([], ["--help"], ["-h"]):
-        _import_pydantic()
+        _import_libraries()
     try:
         yield
     finally:
         terminal.finish()
 
 
-def _import_pydantic() -> None:
-    """Without what nobody here uses: 12 ms. Typer imports it for every command, to read the arguments."""
+def _import_libraries() -> None:
+    """Those that every command has, without what nobody here uses: 13 ms. By pydantic Typer reads the arguments."""
     from _operator import _compare_digest
 
     from watchdog.absent import import_without, shapeless
 
-    with shapeless():  # its core has 88 classes that say what its schemas look like
-        import_without("pydantic_core")
     instead = {
         "secrets": SimpleNamespace(compare_digest=_compare_digest),  # the rest of it brings OpenSSL
         "zoneinfo": SimpleNamespace(ZoneInfo=SimpleNamespace, ZoneInfoNotFoundError=LookupError),  # no setting is one
     }
+    with shapeless():  # it has 88 classes that say what its schemas look like
+        import_without("pydantic_core")
     for name in ("pydantic.types", "pydantic.main"):
         import_without(name, instead=instead)
+    no_schemas = SimpleNamespace(schema=None, schema_components=None)
+    import_without("msgspec", instead={"msgspec.inspect": SimpleNamespace(), "msgspec._json_schema": no_schemas})
 
 
 def leave(end: SystemExit) -> None:

@@ -223,7 +223,8 @@ def _hosts(hosts: list[str] | None) -> tuple[str, ...]:
     plainly = len(together) <= _LONGEST_NAME and together.isascii() and together.isprintable()
     if plainly and together.count(",") == len(hosts) - 1 and ".," not in f"{together},":  # nearly all: all at once
         return tuple(sorted(together.lower().split(",")))
-    return tuple(sorted(canonical(plain(host, _LONGEST_NAME)) for host in hosts[:MOST_HOSTS]))
+    kept = sorted(hosts)[:MOST_HOSTS] if len(hosts) > MOST_HOSTS else hosts  # the same ones in whatever order they come
+    return tuple(sorted(canonical(plain(host, _LONGEST_NAME)) for host in kept))
 
 
 _LONGEST_NAME = 255

@@ -4,14 +4,13 @@ Here it is only judged, before anybody does: the libraries would raise at the fi
 traceback, and some would speak HTTP to a SOCKS port.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TRUSTED = "SSL_CERT_FILE"
-_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 def check_environment(environ: Mapping[str, str]) -> Iterator[str]:
@@ -39,7 +38,8 @@ def _of_trusted(file: str) -> str:
     import ssl  # noqa: PLC0415  most have no such variable, and some commands speak to nobody
 
     try:
-        found = _CERTIFICATE.findall(Path(file).read_text("utf-8", "replace"))
+        _, *rest = Path(file).read_text("utf-8", "replace").split(_BEGIN)
+        found = [f"{_BEGIN}{each.partition(_END)[0]}{_END}" for each in rest]
         for each in found:  # that they can be decoded is enough of the others: to take all of them in takes 27 ms
             ssl.PEM_cert_to_DER_cert(each)
         one = {"cadata": found[0]} if found else {"cafile": file}

@@ -2,8 +2,8 @@
 
 The wait after a restart is drawn and stored before anybody knows how the validation will end. Once its reason is known,
 the stored wait is stretched in proportion (so its jitter stays, and no dice are thrown), or a certificate authority's
-limit is waited out: until the time its message names, or else until one more fits in, counted from the
-restart that ran into it or else from when the trouble was seen:
+limit is waited out: until the time its message names, or else until one more fits in, counted from the restart that
+ran into it or else from when the trouble was seen:
 
     ================  =====  ==========  ====================================================================
     reason            × of   at least    why
@@ -81,8 +81,8 @@ def next_restart_at(
 ) -> datetime | None:
     """The earliest moment of the next restart once the last one failed for ``reason``; ``None`` when it may be now.
 
-    No wait is stretched beyond the ``backoff``'s longest.
-    ``limit`` is what the authority said of the limit, if that was the reason.
+    No wait is stretched beyond the ``backoff``'s longest. ``limit`` is what the authority said of the
+    limit, if that was the reason.
     """
     last, drawn = history.last_restart_at, history.next_restart_at
     pace = PACES.get(reason, _AS_DRAWN) if reason is not None else _AS_DRAWN

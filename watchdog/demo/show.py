@@ -17,7 +17,7 @@ from watchdog.demo.narrator import WIDTH, Narrator
 from watchdog.demo.stories import SPEED, STORIES, configuration, scenario
 from watchdog.model.clock import span
 from watchdog.model.text import counted
-from watchdog.runtime import inventory, open_runtime
+from watchdog.runtime import open_runtime
 from watchdog.schedule.ticker import Ticker
 from watchdog.simulator.chat import Chat
 from watchdog.simulator.resolver import ZoneResolver
@@ -61,7 +61,7 @@ async def show(*, speed: float, duration: str | None, port: int, verbose: bool) 
         narrator.introduce()
         asyncio.get_running_loop().call_later(length.total_seconds(), daemon.ask_to_stop)
         await daemon.run()
-        found, took = inventory(runtime.components), timedelta(seconds=clock.monotonic())
+        found, took = runtime.inventory(), timedelta(seconds=clock.monotonic())
     restarts, messages = counted(len(world.restarts), "restart"), counted(len(chat.texts), "message")
     _say(f"\n{span(took)} went by here. Cloudflare accepted {restarts}; the chat got {messages}.")
     _say("`certpack-watchdog status` would say now:\n")

@@ -1,8 +1,8 @@
 """CAA (RFC 8659): whether the domain's records let the pack's certificate authority issue, and who could change that.
 
 The records that count are those at the host, or else at its nearest parent that has any; aliases are followed at every
-step, by the resolver. What they mean is said by ``caa_records``. A domain that
-cannot be asked may not be issued for, so a failing lookup on the way is an obstacle too, if a less certain one.
+step, by the resolver. What they mean is said by ``caa_records``. A domain that cannot be asked may not be issued for,
+so a failing lookup on the way is an obstacle too, if a less certain one.
 
 The parameters of RFC 8657 (``accounturi``, ``validationmethods``) bind Let's Encrypt, and every authority from
 2027-03-15 (CA/Browser Forum, SC-098v2). The account is Cloudflare's, so an ``accounturi`` never admits a pack.

@@ -7,7 +7,7 @@ record can stand: then all of that is judged at the name that the DNAME makes of
 
 In a partial zone the renewal of a proxied host without a wildcard, and without a delegation, is tried by HTTP first,
 whatever the pack's method (cloudflare-docs, dcv-certificate-renewal). So nobody has to place a record for one, unless
-its token page is seen to be wrong.
+its token page is seen to be wrong. What is said of tokens is in ``tokens``.
 """
 
 from asyncio import shield
@@ -17,76 +17,22 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose import failures
+from watchdog.diagnose.challenged import DELEGATED, PREFIX, ChallengedName, challenged
 from watchdog.diagnose.hosts import PLACED_BY_HAND, absent, base_of, bases, below, disagreement, lives_by_wildcard
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
+from watchdog.diagnose.tokens import judged, nothing_pending
 from watchdog.model.findings import Certainty, Finding, FindingName
 from watchdog.model.packs import (
-    PENDING_VALIDATION,
-    UNIVERSAL,
     VALIDATION_TIMED_OUT,
-    ManualRecord,
     Pack,
     ZoneFacts,
-    is_branding,
 )
 
-_PREFIX = "_acme-challenge."
 BY_NAME = ("txt", "")
 """Methods of validation that look at the challenged names."""
 
-_DELEGATED = ".dcv.cloudflare.com"
 _PROXIED = ".cdn.cloudflare.net"
-
-
-class _Name(msgspec.Struct, frozen=True, kw_only=True):
-    """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
-
-    ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not. ``first`` says
-    what has to be done before anything is placed there.
-    """
-
-    name: str
-    base: str
-    target: str
-    tokens: tuple[ManualRecord, ...]
-    lies: str = ""
-    first: str = ""
-
-    @property
-    def delegation(self) -> ManualRecord | None:
-        return ManualRecord("CNAME", self.name, self.target) if self.target else None
-
-    @property
-    def for_good(self) -> str:
-        """The one CNAME that ends the work by hand, as a sentence; empty where it is not possible."""
-        if not self.target:
-            return ""
-        return (
-            f" To end this work for good, put the CNAME record {self.name} → {self.target} there in place of any TXT"
-            " record: then Cloudflare places all tokens itself."
-        )
-
-    def wants_delegation(self, name: FindingName, says: str, remedy: str) -> Finding:
-        """What is likely wrong here, with the delegation that would mend it, where one is possible."""
-        return Finding(
-            name=name,
-            certainty=Certainty.LIKELY,
-            host=self.base,
-            says=says,
-            remedy=remedy,
-            record=self.delegation,
-        )
-
-
-def challenged(pack: Pack, zone: ZoneFacts, base: str) -> _Name:
-    """The name that is challenged for a host, with the tokens and the delegation that would serve it."""
-    name = _PREFIX + base
-    offered = (record.value for record in pack.validation.delegations if record.name == name)
-    made = f"{base}.{zone.delegation}{_DELEGATED}" if zone.delegation else ""
-    target = "" if pack.type == UNIVERSAL else next(offered, made).lower()
-    tokens = pack.validation.tokens if pack.status == PENDING_VALIDATION else ()
-    return _Name(name=name, base=base, target=target, tokens=tuple(token for token in tokens if token.name == name))
 
 
 async def check_challenge(
@@ -117,8 +63,8 @@ async def check_challenge(
         wanted = await _with_wildcard(lookups, zone, wanted)
     if wanted.tokens:
         spared = await _by_http_first(lookups, pack, zone, base, pages)
-        return found + _tokens(wanted, zone, told, spared=spared)
-    return found + _nothing_pending(wanted, zone, told)
+        return found + judged(wanted, zone, told, spared=spared)
+    return found + nothing_pending(wanted, zone, told)
 
 
 async def may_be_delegated(lookups: Lookups, pack: Pack, found: Sequence[Finding]) -> bool:
@@ -131,32 +77,8 @@ async def may_be_delegated(lookups: Lookups, pack: Pack, found: Sequence[Finding
         return False
     if any(one.name is FindingName.NS_CUT for one in found):
         return True
-    said = [answer for base in bases(pack.hosts) for answer in await lookups.ask(_PREFIX + base, "TXT")]
+    said = [answer for base in bases(pack.hosts) for answer in await lookups.ask(PREFIX + base, "TXT")]
     return any(answer.chain or answer.status not in TOLD for answer in said)
-
-
-async def all_placed(lookups: Lookups, pack: Pack) -> list[Finding]:
-    """The good news, when every token of a waiting pack is seen from every resolver that can be asked at all."""
-    wanted: dict[str, set[str]] = {}
-    for token in pack.validation.tokens if pack.status == PENDING_VALIDATION else ():
-        if not is_branding(token.name):
-            wanted.setdefault(token.name, set()).add(token.value)
-    for name, values in wanted.items():
-        heard = [answer for answer in await lookups.ask(name, "TXT") if answer.status is not ResponseStatus.SILENT]
-        if not heard or not all(values <= set(answer.values) for answer in heard):
-            return []
-    if not wanted:
-        return []
-    says = f"All {sum(map(len, wanted.values()))} tokens are in DNS, seen from every resolver."
-    return [
-        Finding(
-            name=FindingName.TOKENS_PLACED,
-            certainty=Certainty.CERTAIN,
-            host="",
-            says=says,
-            remedy="Nothing is left to be placed.",
-        )
-    ]
 
 
 def _failures(base: str, name: str, answers: Sequence[Answer], *, dark: bool) -> list[Finding]:
@@ -177,7 +99,7 @@ def _failures(base: str, name: str, answers: Sequence[Answer], *, dark: bool) ->
     return []
 
 
-def _below_dname(wanted: _Name, told: list[Answer]) -> tuple[_Name, list[Answer]]:
+def _below_dname(wanted: ChallengedName, told: list[Answer]) -> tuple[ChallengedName, list[Answer]]:
     """The name at which a record can stand, and what is said of that, where a DNAME covers the challenged one."""
     at, owners, links = wanted.name, list[str](), 0
     witness = next((answer for answer in told if answer.dnames), None)
@@ -196,7 +118,7 @@ def _below_dname(wanted: _Name, told: list[Answer]) -> tuple[_Name, list[Answer]
     ]
 
 
-async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
+async def _alias_alone(lookups: Lookups, wanted: ChallengedName) -> list[Answer]:
     """The CNAME record by itself, where what it points to cannot be had: a delegation may be well all the same."""
     answers = await lookups.ask(wanted.name, "CNAME")
     return [
@@ -206,13 +128,13 @@ async def _alias_alone(lookups: Lookups, wanted: _Name) -> list[Answer]:
     ]
 
 
-def _delegated(wanted: _Name, answer: Answer) -> bool:
+def _delegated(wanted: ChallengedName, answer: Answer) -> bool:
     if wanted.target:
         return wanted.target in answer.chain
-    return bool(answer.chain) and answer.chain[0].endswith(_DELEGATED)
+    return bool(answer.chain) and answer.chain[0].endswith(DELEGATED)
 
 
-def _delegated_in_vain(wanted: _Name, pack: Pack, found: list[Finding]) -> list[Finding]:
+def _delegated_in_vain(wanted: ChallengedName, pack: Pack, found: list[Finding]) -> list[Finding]:
     """The one cause of a time-out that cannot be seen from here, where the delegation is right and all else is well."""
     if pack.status != VALIDATION_TIMED_OUT or found:
         return []
@@ -250,7 +172,7 @@ async def _by_http_first(
     return not any(finding.host == base for finding in await shield(pages))
 
 
-async def _explicit(lookups: Lookups, wanted: _Name, told: list[Answer]) -> list[Answer]:
+async def _explicit(lookups: Lookups, wanted: ChallengedName, told: list[Answer]) -> list[Answer]:
     """The answers without what a wildcard record puts there: anything placed at the very name wins over that."""
     tokens = {token.value for token in wanted.tokens}
     if all(set(answer.values) <= tokens and not answer.chain for answer in told):
@@ -267,7 +189,7 @@ async def _explicit(lookups: Lookups, wanted: _Name, told: list[Answer]) -> list
     ]
 
 
-async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> _Name:
+async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: ChallengedName) -> ChallengedName:
     """The name with a warning, where the host would lose its address by what is placed there."""
     if wanted.lies or not await lives_by_wildcard(lookups, zone, wanted.base):
         return wanted
@@ -278,11 +200,11 @@ async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: _Name) -> _N
     return replace(wanted, first=first)
 
 
-def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
+def _aliased(wanted: ChallengedName, alias: str, told: list[Answer]) -> list[Finding]:
     tokens = {token.value for token in wanted.tokens}
     if tokens and all(tokens <= set(answer.values) for answer in told):
         return []
-    if alias.endswith(_DELEGATED):
+    if alias.endswith(DELEGATED):
         says = f"{wanted.lies}{wanted.name} is delegated to {alias}, and not to {wanted.target}."
         remedy = "Change the CNAME record: its target is that of another host or zone, or of another account's zone."
         return [wanted.wants_delegation(FindingName.DELEGATION_WRONG, says, remedy)]
@@ -291,7 +213,7 @@ def _aliased(wanted: _Name, alias: str, told: list[Answer]) -> list[Finding]:
     return [wanted.wants_delegation(FindingName.DELEGATED_ELSEWHERE, says, remedy)]
 
 
-async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name, answers: Sequence[Answer]) -> list[Finding]:
+async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: ChallengedName, answers: Sequence[Answer]) -> list[Finding]:
     """An NS record between the zone and the name: what Cloudflare places in the zone is not seen there.
 
     ``answers`` are those to the question for TXT: one that says that nothing is there names the zone it comes from.
@@ -310,63 +232,6 @@ async def _cut(lookups: Lookups, zone: ZoneFacts, wanted: _Name, answers: Sequen
     return []
 
 
-def _cuts(zone: str, wanted: _Name, apex: str) -> bool:
+def _cuts(zone: str, wanted: ChallengedName, apex: str) -> bool:
     """Whether this is a zone of its own that the name lies in, below the one at Cloudflare."""
     return zone == wanted.name or (zone != apex and below(zone, apex))
-
-
-def _tokens(wanted: _Name, zone: ZoneFacts, told: list[Answer], *, spared: bool) -> list[Finding]:
-    """The tokens of a waiting pack that are not there, or not everywhere. ``spared``: HTTP is tried first."""
-    found = []
-    by_hand = zone.type in PLACED_BY_HAND
-    others = sorted({value for answer in told for value in answer.values} - {token.value for token in wanted.tokens})
-    for token in wanted.tokens:
-        seen = sum(token.value in answer.values for answer in told)
-        if seen == len(told):
-            continue
-        name, sure = FindingName.TOKEN_MISSING, Certainty.LIKELY if by_hand else Certainty.HINT
-        says, remedy = f"The token is not at {token.name}.", "Add this TXT record."
-        if seen:
-            sure = Certainty.HINT
-            says = f"The token is at {token.name}, but only {seen} of {len(told)} resolvers see it."
-            remedy = "Wait until caches have forgotten what was there before, or compare the name servers."
-        elif any(value.strip("\"' ") == token.value for value in others):
-            says = f"The token is at {token.name} with quotation marks or spaces around it."
-            name, remedy = FindingName.TOKEN_STALE, "Take the quotation marks off the value."
-        elif others:
-            says = f"Other TXT records are at {token.name}, perhaps of an earlier validation, and the token is not."
-            name, remedy = FindingName.TOKEN_STALE, "Add this TXT record; the old ones may go."
-        if not by_hand and not seen:
-            remedy = "Cloudflare places it by itself where it runs the zone's DNS; else add this TXT record."
-        show = by_hand or not zone.type  # where nobody knows who places it, the person is told what it would be
-        if spared:
-            sure, show = Certainty.HINT, False
-            remedy = "Nothing for now: the host is proxied, so Cloudflare tries its renewal by HTTP first."
-        elif show and not seen:
-            remedy += wanted.first + wanted.for_good
-        found.append(
-            Finding(
-                name=name,
-                certainty=sure,
-                host=wanted.base,
-                says=wanted.lies + says,
-                remedy=remedy,
-                record=token if show and not seen else None,
-            )
-        )
-    return found
-
-
-def _nothing_pending(wanted: _Name, zone: ZoneFacts, told: list[Answer]) -> list[Finding]:
-    """No token is wanted now. Where a person places them, a delegation would end that; old TXT records prevent it."""
-    if zone.type not in PLACED_BY_HAND:
-        return []
-    if any(answer.values for answer in told):
-        name, says = FindingName.TXT_SHADOWS_DELEGATION, f"A TXT record of an earlier validation is at {wanted.name}."
-        remedy = "Remove it: it does not count any more, and no delegation CNAME can stand beside it."
-    else:
-        name, says = FindingName.DELEGATION_MISSING, f"Neither a token nor a delegation is at {wanted.name}."
-        remedy = "Each new validation brings new tokens to be placed by hand."
-    if wanted.delegation:
-        remedy += f" Add this CNAME record once, and validations need no hand any more.{wanted.first}"
-    return [wanted.wants_delegation(name, wanted.lies + says, remedy)]

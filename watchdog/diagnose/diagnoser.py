@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from watchdog.diagnose import caa, challenge, hosts, http_tokens, validation_errors, zone
+from watchdog.diagnose import caa, challenge, hosts, http_tokens, tokens, validation_errors, zone
 from watchdog.diagnose.http_tokens import EVERYWHERE, Reach
 from watchdog.diagnose.lookup import FailedBefore, Lookups
 from watchdog.diagnose.resolvers import system_resolvers
@@ -132,7 +132,7 @@ class PackDiagnoser:
             side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
             parts.append(_task(self._after([asked[base]], side)))
         if pack.status == PENDING_VALIDATION:
-            parts.append(_task(self._after(asked.values(), lambda: challenge.all_placed(lookups, pack))))
+            parts.append(_task(self._after(asked.values(), lambda: tokens.all_placed(lookups, pack))))
         return parts
 
     def _asked(self, climb: asyncio.Task[list[Finding]]) -> asyncio.Future[None]:

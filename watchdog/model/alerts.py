@@ -179,9 +179,9 @@ def account_of_group(name: str) -> str:
 class Notice(msgspec.Struct, frozen=True):
     """Something new of one alert that people are to be told; ``until`` is when it ended.
 
-    ``retired`` where it ended as its account is configured no more.
-    ``instead`` are others about the same pack: whoever is told of one of those is told enough. ``formerly`` are those
-    that gave way to one that is over, as grave as they were told: their end is this one.
+    ``retired`` where it ended as its account is configured no more. ``instead`` are others about the same pack: whoever
+    is told of one of those is told enough. ``formerly`` are those that gave way to one that is over, as grave as they
+    were told: their end is this one.
     """
 
     kind: Kind

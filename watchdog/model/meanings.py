@@ -84,7 +84,7 @@ REASONS: Mapping[str, Meaning] = {
         next_step="It is restarted at the first look that finds the obstacle gone.",
         severities=_WARNING,
         pack="not restarted, since that is certain to fail: {obstacle}",
-        pack_remedy="mend what is named above.",
+        pack_remedy="{mend}",
     ),
     # ── a restart was sent, and did not go through ───────────────────────────────────────────────────────────────
     Reason.REFUSED: Meaning(),

@@ -10,7 +10,7 @@ import msgspec
 
 from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.decisions import Decision, Do
-from watchdog.model.findings import Finding
+from watchdog.model.findings import Finding, FindingName
 from watchdog.model.history import History, JournalLine, Remembered, ZoneMemory, next_restart_at
 from watchdog.model.meanings import REASONS
 from watchdog.model.needs import PENDING_FOR, Needs
@@ -109,6 +109,10 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
         step = f"It is restarted at the first look after {rfc3339(at)}, if it is still timed out then."
         if known.decision.reason is Reason.CA_RATE_LIMITED:
             return f"{step} No wait ends the limit of its authority in time: order it from another one now."
+        found = known.diagnosis.findings if known.diagnosis is not None else ()
+        limited = any(finding.name is FindingName.CA_RATE_LIMITED for finding in found)
+        if limited and known.decision.reason is Reason.BACKING_OFF:
+            return f"{step} It waits for a limit of its authority; another one would issue at once."
         return step
     if known.pack.status in HELD_BY_PEOPLE:
         return "Nothing: it is not deployed until somebody deploys it."

@@ -122,9 +122,10 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
     """What the texts of ``REASONS`` about packs may name."""
     pack, found = known.pack, known.diagnosis.findings if known.diagnosis is not None else ()
     certain = obstacle(found) or darkness(found)
-    status = clean(pack.status, 60) or "none"
+    status, mend = clean(pack.status, 60) or "none", certain.remedy if certain is not None else "see `explain`."
     return {
         "restarts": counted(history.attempts, "restart"),
+        "mend": mend[:1].lower() + mend[1:],
         "obstacle": certain.says.rstrip(".") if certain is not None else status,
         "authority": pack.certificate_authority or "the certificate authority",
         "status": status,

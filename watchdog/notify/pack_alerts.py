@@ -19,6 +19,9 @@ MOST_FINDINGS = 8
 MOST_RECORDS = 20
 """What a person reads in a message; the rest is in ``explain`` and in the JSON of a webhook."""
 
+_SAID = "mend what is named above."
+"""In place of a remedy that stands among the findings."""
+
 
 def pack_alert(
     known: Remembered,
@@ -74,10 +77,10 @@ def _body(known: Remembered, history: History, remedy: str, now: datetime) -> It
     error = history.last_error or "; ".join(pack.validation_errors)
     if error:
         yield f"Last error: {error}"
-    if known.diagnosis is not None:
-        for finding in known.diagnosis.findings[:MOST_FINDINGS]:
-            where = f"{finding.host}: " if finding.host else ""
-            yield f"- {where}{finding.says} → {finding.remedy}"
+    shown = known.diagnosis.findings[:MOST_FINDINGS] if known.diagnosis is not None else ()
+    for finding in shown:
+        where = f"{finding.host}: " if finding.host else ""
+        yield f"- {where}{finding.says} → {finding.remedy}"
     records = _to_place(known, history)
     if records:
         yield "To be placed:"
@@ -85,5 +88,5 @@ def _body(known: Remembered, history: History, remedy: str, now: datetime) -> It
     if len(records) > MOST_RECORDS:
         yield f"  and {len(records) - MOST_RECORDS} more"
     yield f"Next: {next_step(known, history, now)}"
-    yield f"You: {remedy}"
+    yield f"You: {_SAID if any(remedy[1:] == each.remedy[1:] for each in shown) else remedy}"
     yield f"More: certpack-watchdog explain {known.zone} {pack.id}"

@@ -29,7 +29,7 @@ from watchdog.notify.destinations import Destinations, Logs
 from watchdog.notify.http import HttpSender
 from watchdog.notify.messages import firing_json, is_heard, messages
 from watchdog.notify.retirement import Strangers, ended, forsaken, retired
-from watchdog.notify.rules import ALL_WELL, HealthReport, Limits, active_alerts, nothing_seen, unwatched
+from watchdog.notify.rules import ALL_WELL, HealthReport, active_alerts, nothing_seen, unwatched
 from watchdog.notify.writing import AlertWriter, Ask
 from watchdog.state import outbox
 from watchdog.state.database import StateError
@@ -177,14 +177,21 @@ class Pipeline:
             mine |= {WATCHDOG} if self._may_tell(WATCHDOG) else set()
             before, _ = before.split(mine)
         self._dropped.clear()
-        limits = Limits(settings.pending_for, config.schedule.interval, settings.runbooks)
         routes = dict(self.destinations.routes())
         # While zones cannot be listed, nobody knows whether an account only got another name.
         all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
 
         def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
             own = mine is None or WATCHDOG in mine
-            found = active_alerts(inventory, health, limits, self._started_at, now, own=own)
+            found = active_alerts(
+                inventory,
+                health,
+                self._started_at,
+                now,
+                interval=config.schedule.interval,
+                runbooks=settings.runbooks,
+                own=own,
+            )
             if mine is not None:
                 kept = {name: alert for name, alert in found.alerts.items() if alert.account in mine}
                 found = replace(found, alerts=kept)

@@ -14,7 +14,7 @@ from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
-from watchdog.model.needs import PENDING_FOR, Needs, worth_a_look
+from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW
@@ -56,17 +56,6 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
 ALL_WELL = HealthReport()
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What the configuration says: how long things may take, and where people read what to do.
-
-    ``interval`` is how often every zone is looked at.
-    """
-
-    pending_for: timedelta = PENDING_FOR
-    interval: timedelta = timedelta(minutes=15)
-    runbooks: str = RUNBOOKS
-
-
 class ActiveAlerts(msgspec.Struct, frozen=True):
     """What holds, by fingerprint; and the packs that are not well yet, by subject, with their restarts so far."""
 
@@ -77,28 +66,29 @@ class ActiveAlerts(msgspec.Struct, frozen=True):
 def active_alerts(
     inventory: Inventory,
     health: HealthReport,
-    limits: Limits,
     started_at: datetime,
     now: datetime,
     *,
+    interval: timedelta = timedelta(minutes=15),
+    runbooks: str = RUNBOOKS,
     own: bool = True,
 ) -> ActiveAlerts:
-    """Every alert that holds. ``started_at`` is when this process began to look.
+    """Every alert that holds. ``started_at`` is when this process began to look, every ``interval`` at every zone.
 
     Unless those about the watchdog itself are its ``own`` to tell, there is none, nor one in place of its zones'.
     """
     found: dict[str, Alert] = {}
     unwell: dict[str, int] = {}
-    of_zones = _of_zones(inventory.zones, health, limits, started_at, now, own=own)
+    of_zones = _of_zones(inventory.zones, health, interval, started_at, now, own=own)
     for alert in chain(_own(health, now) if own else (), of_zones):
         _keep(found, alert)
-    needs, soon = Needs(inventory.by_zone, now, limits.pending_for), now + LONGEST_WINDOW
+    needs, soon = Needs(inventory.by_zone, now, inventory.pending_for), now + LONGEST_WINDOW
     for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
             unwell[f"{TROUBLE}/{known.pack.lasting_name}"] = history.attempts
-    return ActiveAlerts({name: replace(alert, runbooks=limits.runbooks) for name, alert in found.items()}, unwell)
+    return ActiveAlerts({name: replace(alert, runbooks=runbooks) for name, alert in found.items()}, unwell)
 
 
 def nothing_seen(zones: Sequence[ZoneMemory], health: HealthReport) -> bool:
@@ -202,10 +192,16 @@ def _own_alert(reason: Reason, summary: str, body: str, since: datetime) -> Aler
 
 
 def _of_zones(
-    zones: Sequence[ZoneMemory], health: HealthReport, limits: Limits, started_at: datetime, now: datetime, *, own: bool
+    zones: Sequence[ZoneMemory],
+    health: HealthReport,
+    interval: timedelta,
+    started_at: datetime,
+    now: datetime,
+    *,
+    own: bool,
 ) -> Iterator[Alert]:
     outage = _outage(zones, now) if own else None
-    each = (_of_zone(zone, limits, max(started_at, zone.seen_at or started_at), now) for zone in zones)
+    each = (_of_zone(zone, interval, max(started_at, zone.seen_at or started_at), now) for zone in zones)
     for alert in chain(_of_discovery(health, now), *each):
         if outage is None or alert.reason is not Reason.UNSEEN:
             yield alert
@@ -213,19 +209,19 @@ def _of_zones(
         yield outage
 
 
-def _of_zone(zone: ZoneMemory, limits: Limits, last_good: datetime, now: datetime) -> Iterator[Alert]:
+def _of_zone(zone: ZoneMemory, interval: timedelta, last_good: datetime, now: datetime) -> Iterator[Alert]:
     reason, patience = Reason.UNSEEN, timedelta(0)
     if zone.error and meaning(zone.reason).zone:
         reason, summary = Reason(zone.reason), meaning(zone.reason).zone
     elif zone.error and zone.seen_at is None:
-        summary, patience = "it was never seen", limits.interval + UNSEEN_FOR
+        summary, patience = "it was never seen", interval + UNSEEN_FOR
     elif zone.error and zone.seen_at is not None:
-        if now - zone.seen_at < limits.interval:
+        if now - zone.seen_at < interval:
             return
         # Patience and no longer limit: after an outage of all zones, each has its time to be seen again.
         summary, patience = f"not seen since {rfc3339(zone.seen_at)}", UNSEEN_FOR
     else:
-        if now - last_good < limits.interval + UNSEEN_FOR:
+        if now - last_good < interval + UNSEEN_FOR:
             return
         summary = f"not looked at since {rfc3339(last_good)}"
     yield Alert(

@@ -122,10 +122,10 @@ class WatchedZones:
     async def refresh(self, account: str, client: Client, now: datetime) -> frozenset[str]:
         """Discover the zones of one account if that is due; gives whose zones may be others since, none if it was not.
 
-        Besides the account's own those of another may be: they stand back for these, or do so no more.
-        A failure is kept, with its reason, in ``failures``; it is tried again when the next discovery is due. Of zones
-        of one name the one that is meant is found; where that cannot be told, the name without an id, which a look then
-        tells as ambiguous.
+        Another account's may be others too: where both find zones of one name, one stands back (``zones``). A failure
+        is kept, with its reason, in ``failures``; it is tried again when the next discovery is due. Of zones of one
+        name the one that is meant is found; where that cannot be told, the name without an id, which a look then tells
+        as ambiguous.
         """
         search = self._searches.get(account)
         if search is None or now < self._due.get(account, now):

@@ -1,8 +1,8 @@
 """The simulated Cloudflare itself, pure of HTTP: zones, the lives of their packs, credentials, faults and a ledger.
 
 Everything is computed from the clock when it is looked at; there are no tasks. Tests and demos read the ledger and
-may change the world while it runs: a pack's status, a credential's validity, the faults in force.
-The app and its readers share it without a lock, so change it between requests, not in the middle of one.
+may change the world while it runs: a pack's status, a credential's validity, the faults in force. The app and its
+readers share it without a lock, so change it between requests, not in the middle of one.
 """
 
 import copy

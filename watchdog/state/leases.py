@@ -124,8 +124,8 @@ def claim(
 ) -> dict[str, tuple[int, int]]:
     """Take over those of ``accounts`` that nobody holds; gives their epochs, and the ``clock_set`` of their times.
 
-    ``set_by`` is that of an account that is new here.
-    One whose holder is in the middle of a write is left for the next time.
+    ``set_by`` is that of an account that is new here. One whose holder is in the middle of a write is left for the next
+    time.
     """
     if not accounts:
         return {}

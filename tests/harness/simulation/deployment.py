@@ -27,7 +27,7 @@ from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.load import load
 from watchdog.daemon import Daemon
 from watchdog.notify.http import HttpSender
-from watchdog.runtime import inventory, open_runtime
+from watchdog.runtime import open_runtime
 from watchdog.state.database import StateError
 from watchdog.state.store import Store
 from watchdog.tell.metrics import Metrics
@@ -488,7 +488,7 @@ class EndOfSeveral:
                 raise Broken(f"{machine.name} does not run")
             held, instances = history.server.leases().values(), history.laws.instances
             mine = {lease.account for lease in held if instances.get(lease.instance) == process.number}
-            rows += [row for row in rows_of(inventory(process.runtime.components))["packs"] if row["account"] in mine]
+            rows += [row for row in rows_of(process.runtime.inventory())["packs"] if row["account"] in mine]
         store = Store(Connection(history.server, Way(history.dice), 0))
         Ending(history, store, rows).check()
         history.laws.told(history.people)

@@ -29,7 +29,7 @@ from tests.harness.values import rows_of
 from watchdog.config.load import load
 from watchdog.daemon import Daemon, new_metrics
 from watchdog.notify.http import HttpSender
-from watchdog.runtime import inventory, open_runtime
+from watchdog.runtime import open_runtime
 from watchdog.state.database import StateDamaged, StateError
 from watchdog.state.store import Store
 from watchdog.tell.gauges import Account, Snapshot
@@ -353,7 +353,7 @@ class Life:
     def counters(self):
         components = self.runtime.components
         accounts = tuple(Account(n, c.quota.remaining, c.quota.waited) for n, c in components.clients.items())
-        text = exposed(self.metrics, Snapshot(inventory=inventory(components), accounts=accounts), "")[0].decode()
+        text = exposed(self.metrics, Snapshot(inventory=self.runtime.inventory(), accounts=accounts), "")[0].decode()
         return {
             line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()
@@ -392,7 +392,7 @@ class Life:
         """The end of all: everything that could be put right is, and everybody knows."""
         if self.runtime is None:
             raise Broken("nothing runs")
-        Ending(self.history, self.store, rows_of(inventory(self.runtime.components))["packs"]).check()
+        Ending(self.history, self.store, rows_of(self.runtime.inventory())["packs"]).check()
 
 
 def _seconds(text):
