@@ -103,6 +103,14 @@ class LawsOfSeveral(Laws):
         """Only what the clock was set forward: set back, it makes waits longer."""
         return sum(by for until, by in self._unseen.values() if by > 0 and patch.at <= until)
 
+    def may_still_wait(self, pack):
+        if not self.patches[pack]:
+            return False
+        last = self.patches[pack][-1]
+        longer = sum(-by for until, by in self._unseen.values() if by < 0 and last.at <= until)
+        jitter = 1 + self._fate.config["restart"]["backoff"]["jitter"]
+        return self._time.seconds < last.at + jitter * max(longest for *_, longest in self.waits) + longer
+
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
     def intended(self, life, account, lease, now):
