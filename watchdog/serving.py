@@ -1,15 +1,26 @@
 """HTTP in a loop that belongs to somebody else: a socket to listen on, and uvicorn that leaves the process alone.
 
-For the daemon's own pages (``tell.listener``) and for the simulator. What is served, and to whom, is theirs to say.
+The door to uvicorn, for the daemon's own pages (``tell.listener``) and for the simulator. What is served, and to whom,
+is theirs to say.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
-import uvicorn
+from watchdog.absent import import_without
+
+import_without(  # its log is never set up here: 5 ms
+    "uvicorn",
+    instead={"logging.config": SimpleNamespace(), "configparser": SimpleNamespace(RawConfigParser=SimpleNamespace)},
+)
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import Server as Uvicorn
+
+__all__ = ["Config", "H11Protocol", "Server", "listen"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(Uvicorn):
     """Uvicorn that takes no signals, and says when it has begun: ``ready`` is set then."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 

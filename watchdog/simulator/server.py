@@ -6,10 +6,9 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from watchdog.serving import Server, listen
+from watchdog.serving import Config, Server, listen
 from watchdog.simulator.app import PREFIX, ConnectionCut, create_app
 from watchdog.simulator.world import World
 
@@ -48,7 +47,7 @@ async def served(app: ASGIApp, host: str, port: int) -> AsyncIterator["Serving"]
     """An application on a socket, in the running loop. ``OSError`` if the port cannot be had."""
     listener = listen(host, port)
     server = Serving(
-        uvicorn.Config(
+        Config(
             app,
             interface="asgi3",
             http="h11",

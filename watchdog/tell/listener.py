@@ -11,11 +11,9 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from watchdog.serving import Server, listen
+from watchdog.serving import Config, H11Protocol, Server, listen
 from watchdog.tell.pages import only_for_this_machine
 
 MOST_CONNECTIONS = 64
@@ -59,7 +57,7 @@ class Listener:
     def __init__(self, pages: ASGIApp, sock: socket.socket) -> None:
         self._sock = sock
         loopback = ip_address(str(sock.getsockname()[0])).is_loopback
-        self.config = uvicorn.Config(
+        self.config = Config(
             only_for_this_machine(pages) if loopback else pages,
             lifespan="off",
             log_config=None,
