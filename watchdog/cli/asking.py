@@ -57,7 +57,7 @@ def status(
             from watchdog.tell.holders import holder_lines
 
             with printing():
-                print("", *holder_lines(cast("Store", store).roll(), now), sep="\n")
+                print("", *holder_lines(cast("Store", store).roster.roll(), now), sep="\n")
 
 
 def _lease_rows(config: "Config", store: "Store | Glance") -> dict[str, list[dict[str, Any]]]:
@@ -66,7 +66,7 @@ def _lease_rows(config: "Config", store: "Store | Glance") -> dict[str, list[dic
         return {}
     from watchdog.tell.holders import lease_rows, replica_rows
 
-    roll = cast("Store", store).roll()
+    roll = cast("Store", store).roster.roll()
     return {"leases": lease_rows(roll), "replicas": replica_rows(roll)}
 
 
