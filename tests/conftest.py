@@ -26,7 +26,16 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays for ever: to look through it again and again is a twentieth of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    _seek_garbage_rarely()
+
+
+def pytest_runtest_setup() -> None:
+    _seek_garbage_rarely()  # a command that was called in this process has its own say, for as long as processes last
+
+
+def _seek_garbage_rarely() -> None:
+    gc.set_threshold(200_000, 20, 50)
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -274,6 +274,8 @@ class Daemon:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
+        for client in self._runtime.components.clients.values():
+            client.quota.end(PATIENCE.total_seconds())
         await self._runtime.passes.stop(PATIENCE)
         if self._pass is not None:
             await asyncio.wait([self._pass], timeout=1)

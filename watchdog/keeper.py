@@ -22,7 +22,7 @@ from watchdog.schedule.spread import share
 from watchdog.schedule.unloadable import Unloadable
 from watchdog.schedule.untaken import Untaken
 from watchdog.state.database import StateError
-from watchdog.state.store import Store
+from watchdog.state.roster import Roster
 
 _T = TypeVar("_T")
 
@@ -55,14 +55,14 @@ class Keeper:
 
     def __init__(
         self,
-        store: Store,
+        roster: Roster,
         worker: Executor,
         clock: Clock,
         me: Replica,
         ttl: timedelta,
     ) -> None:
         """``worker`` has a thread of its own. ``me`` says who this is; ``describe`` may change what it says."""
-        self._store, self._worker, self._clock, self.me, self.ttl = store, worker, clock, me, ttl
+        self._roster, self._worker, self._clock, self.me, self.ttl = roster, worker, clock, me, ttl
         self._following = clock if isinstance(clock, Following) else None
         self.held = Holding(me.instance, clock, ttl)
         self.describe: Callable[[Replica], Replica] = lambda me: me
@@ -113,7 +113,7 @@ class Keeper:
             me = self._announced(before)
             try:
                 roll, renewed = await self._ask(
-                    lambda: self._store.beat(me, self.ttl, fence, seen, self._clock.monotonic)
+                    lambda: self._roster.beat(me, self.ttl, fence, seen, self._clock.monotonic)
                 )
             except StateError as error:
                 self.error = str(error)
@@ -142,7 +142,7 @@ class Keeper:
         fence = self.held.fence()
         try:
             async with asyncio.timeout(LEAVING.total_seconds()):
-                await self._ask(lambda: self._store.release(fence, leaving=True))
+                await self._ask(lambda: self._roster.release(fence, leaving=True))
         except (StateError, TimeoutError) as error:  # then they run out
             self.error = str(error)
         self.held.lose(self.held.fence().epochs, given=True)
@@ -173,7 +173,7 @@ class Keeper:
             return
         before = self._clock.monotonic()
         try:
-            taken = await self._ask(lambda: self._store.claim(self.me, self.ttl, accounts))
+            taken = await self._ask(lambda: self._roster.claim(self.me, self.ttl, accounts))
         except StateError as error:
             self.error = str(error)
             return
@@ -233,7 +233,7 @@ class Keeper:
 
     async def _release(self, fence: Fence) -> None:
         try:
-            await self._ask(lambda: self._store.release(fence))
+            await self._ask(lambda: self._roster.release(fence))
         except StateError as error:  # then it runs out, unless a later beat finds it
             self.error = str(error)
 

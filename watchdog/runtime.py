@@ -199,7 +199,7 @@ def take_up(lasting: Lasting, recalled: Recalled, *, settling: bool) -> None:
 async def _shared_clock(store: Store, machine: Enduring, worker: Executor) -> Clock:
     """The database's, whatever this machine's clock says."""
     before = machine.boottime()
-    return SharedClock(machine, await asyncio.get_running_loop().run_in_executor(worker, store.time), before)
+    return SharedClock(machine, await asyncio.get_running_loop().run_in_executor(worker, store.roster.time), before)
 
 
 def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper":
@@ -209,4 +209,4 @@ def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper
     now = clock.now()
     me = Replica(instance=f"{name}-{dice.getrandbits(32):08x}", name=name, expires=now, since=now)
     worker = ThreadPoolExecutor(1, thread_name_prefix="leases")
-    return Keeper(store, worker, clock, me, config.replica.lease)
+    return Keeper(store.roster, worker, clock, me, config.replica.lease)

@@ -41,6 +41,35 @@ def run_requests(quota: Quota, count: int, latency: float, urgency: Urgency = Ur
     return simulated(work)
 
 
+def test_once_all_ends_nobody_waits_for_a_look_and_an_act_no_longer_than_there_is_patience():
+    async def work() -> tuple[list[str], float]:
+        limited, ended = quota(4, per=60, share=1), list[str]()
+
+        async def one(name: str, urgency: Urgency) -> None:
+            try:
+                await limited.acquire(urgency)
+                ended.append(f"{name} begins")
+            except asyncio.CancelledError:
+                ended.append(f"{name} is cancelled")
+
+        for _ in range(4):
+            await limited.acquire(Urgency.ACT)
+            limited.release({})
+        waiting = [asyncio.create_task(one("look", Urgency.CALM)), asyncio.create_task(one("act", Urgency.ACT))]
+        await asyncio.sleep(50)
+        limited.end(20)
+        waiting.append(asyncio.create_task(one("later look", Urgency.TROUBLED)))
+        await asyncio.wait(waiting)
+        limited.block({"retry-after": "300"})
+        before = asyncio.get_running_loop().time()
+        await one("blocked act", Urgency.ACT)
+        return ended, asyncio.get_running_loop().time() - before
+
+    ended, waited = simulated(work)
+    assert ended == ["look is cancelled", "later look is cancelled", "act begins", "blocked act is cancelled"]
+    assert waited == 0
+
+
 def most_in_any_window(moments: list[float], seconds: float) -> int:
     most, first = 0, 0
     for last, moment in enumerate(moments):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.harness.fleet import timed_out
+from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.leases import Alone
@@ -270,6 +270,16 @@ async def test_a_stop_begins_no_further_look(start):
         await fleet.passes.stop(fleet.patience)
         await under_way
         assert len(fleet.asked("GET")) == 16
+
+
+@in_simulated_time
+async def test_a_daemon_that_cloudflare_makes_wait_stops_at_once(start):
+    async with start({"a.example": [{"status": "active"}]}) as fleet:
+        fleet.fault(kind="rate_limited", retry_after=300)
+        async with as_a_daemon(fleet):
+            await fleet.sleep(5)
+            asked_at = fleet.clock.monotonic()
+        assert fleet.clock.monotonic() - asked_at < 1
 
 
 class TakingOver(Alone):

@@ -28,7 +28,7 @@ async def test_a_pass_that_hangs_in_another_replica_is_told_as_that_one_says_it(
         me = Replica(instance="one-1", name="one", expires=now + TTL, since=now)
         hangs = {"pass_overdue": "a pass has not ended since 2026-11-24T12:00:00Z"}
         other = replace(me, instance="two-1", name="two", troubles=hangs)
-        keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
+        keeper = fleet.runtime.keeper = Keeper(fleet.store.roster, ThreadPoolExecutor(1), fleet.clock, me, TTL)
         health = Health(fleet.runtime)
         said = []
         for replicas in ([me, other], [me, replace(other, troubles={})], [replace(me, troubles=hangs)]):
@@ -73,7 +73,7 @@ async def beside(start, *others, **last):
             lease(fleet), account="far", holder="two", instance="two-1", expires=now - MINUTE, since=now - DAY
         )
         far = replace(far, **{name: now - ago if isinstance(ago, timedelta) else ago for name, ago in last.items()})
-        keeper = fleet.runtime.keeper = Keeper(fleet.store, ThreadPoolExecutor(1), fleet.clock, me, TTL)
+        keeper = fleet.runtime.keeper = Keeper(fleet.store.roster, ThreadPoolExecutor(1), fleet.clock, me, TTL)
         living = [me, *(replace(me, instance=f"{name}-2", name=name) for name in others)]
         keeper.roll = Roll(now, {"main": lease(fleet), "far": far}, {each.instance: each for each in living})
         yield Health(fleet.runtime).report()

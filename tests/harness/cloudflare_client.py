@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import queue
 import threading
@@ -28,6 +29,12 @@ from watchdog.simulator.world import World
 BASE = "http://sim/client/v4"
 
 
+@functools.lru_cache(maxsize=1000)  # a client says the same with every request
+def _headers(lines: bytes) -> dict[str, str]:
+    each = (line.partition(": ") for line in lines.decode("latin-1").split("\r\n") if line)
+    return {name.lower(): value for name, _, value in each}
+
+
 class InProcess(httpx.AsyncBaseTransport):
     """The way to a simulated Cloudflare that needs no socket, for the product's client and for one of httpx."""
 
@@ -45,12 +52,11 @@ class InProcess(httpx.AsyncBaseTransport):
 
     async def ask(self, request: Request, seconds: float) -> Response:
         path, _, query = request.target.partition("?")
-        lines = request.headers.lines.decode("latin-1").split("\r\n")
         asked = Asked(
             method=request.method,
             path=unquote(path),
             query=query,
-            headers={name.lower(): each for name, _, each in (line.partition(": ") for line in lines if line)},
+            headers=_headers(request.headers.lines),
             body=request.content,
             address="127.0.0.1",
         )

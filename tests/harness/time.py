@@ -26,16 +26,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]  #
     loop: "SimulatedLoop"
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
-        ready = self.loop.arrived(super().select)
-        if not ready and timeout > 0:
-            if self.loop.is_owed():
-                ready = super().select(min(timeout, 0.01))
-            else:
-                self.loop.wait(timeout)
-        self.loop.turned()
-        return ready
+        return self.loop.look(timeout, super().select)
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -48,24 +39,30 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         selector.loop = self
         super().__init__(selector)
         self._clock_resolution = 1e-6  # after half a year a nanosecond is rounded away, and no timer would go off
+        self._sockets = selector.get_map()
 
     def time(self) -> float:
         return self.simulated
 
-    def arrived(self, select: Callable[[float], Any]) -> Any:
-        """What has come on the sockets of this loop."""
-        return select(0)
+    def look(self, timeout: float | None, select: Callable[[float], Any]) -> Any:
+        """What has come on sockets, as a turn begins; where nothing has, time goes on to the next timer.
+
+        That is in ``timeout`` seconds: zero while anything else is ready, ``None`` where there is no timer.
+        """
+        if timeout is None:
+            raise RuntimeError("nothing is under way and nobody sleeps: this test would wait for ever")
+        if timeout == 0:
+            return select(0) if len(self._sockets) > 1 else []  # the one that each loop has only ends a wait
+        if self.is_owed():
+            return select(min(timeout, 0.01))
+        ready = select(0)  # asked last: a thread that has ended meanwhile said so there
+        if not ready:
+            self.simulated += timeout
+        return ready
 
     def is_owed(self) -> bool:
         """Whether a thread works for this loop: then no time goes by."""
-        return any(thread.name == APPRISE for thread in threading.enumerate())
-
-    def wait(self, seconds: float) -> None:
-        """Nothing can happen before that."""
-        self.simulated += seconds
-
-    def turned(self) -> None:
-        """One more turn of the loop begins."""
+        return threading.active_count() > 1 and any(thread.name == APPRISE for thread in threading.enumerate())
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """What goes to a thread of ours (the disk) goes through the ``gate``, where a test has set one.

@@ -270,6 +270,20 @@ def test_a_wait_that_is_shorter_than_such_a_clock_was_set_forward_is_noticed(tmp
     assert "400 s are allowed" in broken_by(tmp_path, FORWARD, *AWAY)
 
 
+def back(by):
+    """Each of the two has just restarted a pack, and neither lives when the clock is set back."""
+    return [plan.Happening(110.0, "database clock", {"by": -by}), *AWAY]
+
+
+def test_a_database_clock_set_back_while_no_replica_lives_may_make_a_wait_longer_by_as_much(tmp_path):
+    assert broken_by(tmp_path, *back(2 * plan.HOUR)) == ""
+
+
+def test_a_wait_that_is_longer_than_such_a_clock_was_set_back_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Backoff, "drawn", lambda *_: timedelta(hours=2))
+    assert "is timed out for" in broken_by(tmp_path, *back(600.0))
+
+
 def test_one_that_takes_over_and_looks_an_interval_later_is_noticed(tmp_path, monkeypatch):
     enrol = Agenda.enrol
 

@@ -31,11 +31,11 @@ class Holding:
         self.pipeline = None
 
     async def take(self, *accounts):
-        self.epochs |= self.store.claim(self.me, TTL, accounts)
+        self.epochs |= self.store.roster.claim(self.me, TTL, accounts)
         await self.pipeline.adopt(accounts)
 
     def give(self, *accounts):
-        self.store.release(self.fence().of(accounts))
+        self.store.roster.release(self.fence().of(accounts))
         self.lost(accounts)
 
     def keeps(self, account):
@@ -209,7 +209,7 @@ async def test_who_was_taken_over_from_writes_nothing_of_the_account_any_more(tw
     async with two() as found:
         await found.a.take("main")
         await found.a.household.passes(gave_up(), count=2)
-        found.a.store.release(found.a.fence())  # behind its back
+        found.a.store.roster.release(found.a.fence())  # behind its back
         await found.b.take("main")
         await found.a.household.passes(pack("p1", "active"), count=90)
         assert found.a.epochs == {}

@@ -12,7 +12,7 @@ from watchdog.keeper import Keeper
 from watchdog.model.leases import WATCHDOG, Replica
 from watchdog.schedule.unloadable import LEASES
 from watchdog.state.database import StateError
-from watchdog.state.store import Store
+from watchdog.state.roster import Roster
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TTL = timedelta(seconds=30)
@@ -41,7 +41,7 @@ class NoLaws:
     leased = intended
 
 
-class Between(Store):
+class Between(Roster):
     """What may happen while the database answers: ``before_beat_is_heard``, or a claim of which nobody ever hears."""
 
     claims_are_heard = True
@@ -66,9 +66,9 @@ class One:
 
     def __init__(self, name, server, clock):
         self.unloadable = set()
-        self.store = Between(Connection(server, Way(None), 1))
+        self.roster = Between(Connection(server, Way(None), 1))
         me = Replica(instance=f"{name}-1", name=name, expires=T0, since=T0, accounts=("main",))
-        self.keeper = Keeper(self.store, ThreadPoolExecutor(1), clock, me, TTL)
+        self.keeper = Keeper(self.roster, ThreadPoolExecutor(1), clock, me, TTL)
         self.keeper.held.attendant = self
 
     async def take_in(self, leases):
@@ -99,7 +99,7 @@ class Two:
 
     def holder(self, account="main"):
         """By the database."""
-        lease = self.a.store.roll().leases[account]
+        lease = self.a.roster.roll().leases[account]
         return lease.holder if lease.held(self.clock.now()) else ""
 
 
@@ -174,7 +174,7 @@ async def test_an_account_of_which_a_defect_keeps_us_from_finishing_the_work_is_
 async def test_a_lease_that_is_renewed_after_it_was_let_go_is_given_back_at_once(two):
     await two.beats()
     lost = two.a.keeper.held.fence().of(["main"]).epochs
-    two.a.store.before_beat_is_heard = lambda: two.a.keeper.held.lost(lost)
+    two.a.roster.before_beat_is_heard = lambda: two.a.keeper.held.lost(lost)
     await two.beats(two.a)
     assert two.holder() == ""
     assert two.holder(WATCHDOG) == "a"
@@ -182,10 +182,10 @@ async def test_a_lease_that_is_renewed_after_it_was_let_go_is_given_back_at_once
 
 @in_simulated_time
 async def test_a_lease_that_was_taken_though_nobody_heard_of_it_is_given_back_at_the_next_beat(two):
-    two.a.store.claims_are_heard = False
+    two.a.roster.claims_are_heard = False
     await two.beats(two.a)
     assert two.holder() == "a"
-    two.a.store.claims_are_heard = True
+    two.a.roster.claims_are_heard = True
     await two.beats(two.a)
     assert two.holder() == ""
     await two.beats(two.a)

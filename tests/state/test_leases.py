@@ -31,7 +31,7 @@ def replica(kit, name):
 
 def take(store, kit, name, account="main"):
     """The fence of whoever has just taken over."""
-    taken = store.claim(replica(kit, name), TTL, [account])
+    taken = store.roster.claim(replica(kit, name), TTL, [account])
     return Fence(f"{name}-1", taken)
 
 
@@ -64,7 +64,7 @@ def test_a_takeover_counts_the_epoch_up(two, kit):
 
 def test_what_was_given_back_is_free_at_once_and_its_epoch_goes_on(two, kit):
     one, other = two
-    one.release(take(one, kit, "a"))
+    one.roster.release(take(one, kit, "a"))
     assert take(other, kit, "b").epochs == {"main": 2}
 
 
@@ -72,7 +72,7 @@ def test_a_lease_that_ran_out_is_kept_by_who_comes_back_before_anybody_took_it(t
     one, other = two
     fence = take(one, kit, "a")
     run_out(one)
-    assert one.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
+    assert one.roster.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
     assert take(other, kit, "b").epochs == {}
 
 
@@ -81,7 +81,7 @@ def test_who_was_taken_over_from_keeps_nothing(two, kit):
     fence = take(one, kit, "a")
     run_out(one)
     take(other, kit, "b")
-    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [], monotonic)
+    found, renewed = one.roster.beat(replica(kit, "a"), TTL, fence, [], monotonic)
     assert renewed == frozenset()
     assert found.leases["main"].holder == "b"
 
@@ -89,13 +89,13 @@ def test_who_was_taken_over_from_keeps_nothing(two, kit):
 def test_the_roll_names_the_living_and_when_zones_were_seen(two, kit):
     one, other = two
     fence = take(one, kit, "a")
-    one.beat(replica(kit, "a"), TTL, fence, ["main"], monotonic)
-    found, _ = other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
+    one.roster.beat(replica(kit, "a"), TTL, fence, ["main"], monotonic)
+    found, _ = other.roster.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
     assert {each.name for each in found.replicas.values()} == {"a", "b"}
     assert found.replicas["a-1"].accounts == ("main",)
     assert found.leases["main"].seen_at is not None
-    other.release(Fence("b-1", {}), leaving=True)
-    assert [each.name for each in one.roll().replicas.values()] == ["a"]
+    other.roster.release(Fence("b-1", {}), leaving=True)
+    assert [each.name for each in one.roster.roll().replicas.values()] == ["a"]
 
 
 def test_an_intent_under_an_old_epoch_is_never_written(two, kit):
@@ -140,7 +140,7 @@ def test_nobody_takes_over_in_the_middle_of_a_write_but_the_holder_may_renew(two
     fence = take(one, kit, "a")
     with ExitStack() as writing:
         writing.enter_context(one.writing(fence))
-        assert other.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
+        assert other.roster.beat(replica(kit, "a"), TTL, fence, [], monotonic)[1] == {"main"}
         with other.writing() as connection:  # as if its time were over: the write holds it all the same
             connection.execute(sa.update(schema.leases).values(expires=1))
         assert take(other, kit, "b").epochs == {}
@@ -168,7 +168,7 @@ def test_only_an_account_s_own_is_loaded(two, kit):
 def test_who_leaves_gives_up_also_what_it_took_in_the_last_moment(two, kit):
     one, other = two
     take(one, kit, "a")
-    one.release(Fence("a-1", {}), leaving=True)
+    one.roster.release(Fence("a-1", {}), leaving=True)
     assert take(other, kit, "b").epochs == {"main": 2}
 
 
@@ -180,10 +180,10 @@ def test_what_is_stored_follows_a_clock_of_the_server_that_is_set(two, kit):
     one.intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now, fence)
     one.book("main", "shared", 5.5, 1, 0.0, fence)
     for each in (one, other):
-        each.beat(replica(kit, "a"), TTL, Fence("a-1", {}), [], monotonic)
+        each.roster.beat(replica(kit, "a"), TTL, Fence("a-1", {}), [], monotonic)
         each._database.now = NOW + 3 * 3_600_000_000  # noqa: SLF001 - a server's own clock can be set by nobody here
-    other.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
-    found, renewed = one.beat(replica(kit, "a"), TTL, fence, [], monotonic)
+    other.roster.beat(replica(kit, "b"), TTL, Fence("b-1", {}), [], monotonic)
+    found, renewed = one.roster.beat(replica(kit, "a"), TTL, fence, [], monotonic)
     later = timedelta(hours=3)
     step = one.restarts_since(kit.t0 - later)[0][1] - kit.t0
     assert abs(step - later) < timedelta(seconds=5)
@@ -211,8 +211,8 @@ def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
     long_ago = {"expires": 0, "instance": "", "since": 1, "seen_at": 1}
     with one.writing() as connection:
         connection.execute(sa.update(schema.leases).where(schema.leases.c.account == "gone").values(long_ago))
-    one.prune(kit.t0, one.time() - timedelta(minutes=1))
-    assert [*one.roll().leases] == ["main"]
+    one.prune(kit.t0, one.roster.time() - timedelta(minutes=1))
+    assert [*one.roster.roll().leases] == ["main"]
     assert [(known.account, known.diagnosis is None) for known in one.load().packs.values()] == [("main", False)]
 
 
@@ -231,9 +231,9 @@ def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zon
     one.save(Changes(packs=[known]), kit.now, fence)
     with one.writing() as connection:
         connection.execute(sa.update(schema.leases).values(since=1, seen_at=1))
-    one.release(fence, leaving=leaving)
-    one.prune(kit.t0, one.time() - timedelta(minutes=1))
-    assert [*one.roll().leases] == ["main"]
+    one.roster.release(fence, leaving=leaving)
+    one.prune(kit.t0, one.roster.time() - timedelta(minutes=1))
+    assert [*one.roster.roll().leases] == ["main"]
     assert [*one.load().packs] == [known.pack.key]
 
 
@@ -249,5 +249,5 @@ def test_packs_of_an_account_that_no_replica_has_worked_yet_are_kept_though_a_co
     )
     one.save(Changes(packs=[known]), kit.now)  # as ``state copy`` does
     Store(one._database).intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)  # noqa: SLF001 - another over the same database
-    one.prune(kit.t0, one.time() - timedelta(minutes=1))
+    one.prune(kit.t0, one.roster.time() - timedelta(minutes=1))
     assert [*one.load().packs] == [known.pack.key]

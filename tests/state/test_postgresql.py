@@ -151,4 +151,4 @@ def test_an_answer_that_a_pooler_keeps_back_while_its_server_is_away_is_not_wait
             connection.execute("SELECT 1")
         assert connection.closed
         with pytest.raises(StateError, match="cannot be reached"):
-            store.roll()
+            store.roster.roll()

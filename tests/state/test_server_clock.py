@@ -51,12 +51,12 @@ class One:
 
     def beat(self, monotonic=None):
         fence = Fence(self._me.instance, dict(self._epochs))
-        found, renewed = self.store.beat(self._me, TTL, fence, [], monotonic or self._world.time.monotonic)
+        found, renewed = self.store.roster.beat(self._me, TTL, fence, [], monotonic or self._world.time.monotonic)
         self._epochs = {account: epoch for account, epoch in self._epochs.items() if account in renewed}
         return found
 
     def take(self):
-        self._epochs |= self.store.claim(self._me, TTL, ["main"])
+        self._epochs |= self.store.roster.claim(self._me, TTL, ["main"])
         return "main" in self._epochs
 
     def restarts(self):
@@ -176,7 +176,7 @@ def test_a_lease_that_was_renewed_in_the_middle_of_it_lasts_for_no_hours(world):
 
 
 def test_nobody_takes_anything_before_it_knows_that_another_has_noticed(world):
-    world.b.store.release(Fence("a-1", {"main": 1}))
+    world.b.store.roster.release(Fence("a-1", {"main": 1}))
     world.set_clock(3)
     world.beats(world.a)
     assert not world.b.take()

@@ -58,7 +58,7 @@ def status(
             from watchdog.tell.holders import holder_lines
 
             with printing():
-                print("", *holder_lines(cast("Store", store).roll(), now), sep="\n")
+                print("", *holder_lines(cast("Store", store).roster.roll(), now), sep="\n")
 
 
 def _lease_rows(config: "Config", store: "Store | Glance") -> "dict[str, Iterable[str]]":
@@ -67,8 +67,7 @@ def _lease_rows(config: "Config", store: "Store | Glance") -> "dict[str, Iterabl
         return {}
     from watchdog.tell.holders import lease_rows, replica_rows
 
-    roll = cast("Store", store).roll()
-    as_json = terminal.json_line
+    roll, as_json = cast("Store", store).roster.roll(), terminal.json_line
     return {"leases": map(as_json, lease_rows(roll)), "replicas": map(as_json, replica_rows(roll))}
 
 

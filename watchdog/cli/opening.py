@@ -120,4 +120,4 @@ def now_of(store: "Store | Glance") -> "datetime":
     """The time that the state's times are of: the database's, where several machines share it."""
     from watchdog.clock import RealClock
 
-    return cast("Store", store).time() if getattr(store, "shared", False) else RealClock().now()
+    return cast("Store", store).roster.time() if getattr(store, "shared", False) else RealClock().now()

@@ -6,10 +6,12 @@ changed by what asking again and elsewhere shows, never by one answer that may m
 ``doubts``), one operation of one zone (``holds``), or the account's allowance (``throttling``, ``rate_limit``).
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
+from types import MappingProxyType
 
 import msgspec
 
@@ -38,6 +40,8 @@ from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
 from watchdog.model.packs import FULL, NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
 from watchdog.model.text import clean
+
+NO_ZONES: Mapping[str, wire.ZoneSeen] = MappingProxyType({})
 
 LOOKED_UP_FOR = 86_400.0
 """Seconds for which a name that was looked up is not looked up again because its zone is empty."""
@@ -182,20 +186,42 @@ class Client:
             self._observer.zone_chosen(ZoneRef(self.account, chosen.name, chosen.id), says)
         return chosen
 
-    async def zone_facts(self, zone_id: str, name: str) -> ZoneFacts:
+    async def zone_facts(self, zone_id: str, name: str, listed: Mapping[str, wire.ZoneSeen] = NO_ZONES) -> ZoneFacts:
         """The zone's type and status, and the delegation id of one in which people place what is wanted.
 
-        ``NOTHING_KNOWN`` where no zone of this name has the id.
+        Asked for by its name, unless it is among those ``listed``, by id. ``NOTHING_KNOWN`` where no zone of this name
+        has the id.
         """
-        for form in forms(name):
-            listed = await self._zones_called(form, Operation.ZONE_FACTS, zone_id)
-            zone = next((zone for zone in listed if zone.id == zone_id), None)
-            if zone is not None:
-                delegation = "" if zone.type == FULL else await self.delegation_id(zone_id)
-                return ZoneFacts(
-                    name=zone.name, type=zone.type, status=zone.status, paused=zone.paused, delegation=delegation
-                )
-        return NOTHING_KNOWN
+        zone = listed.get(zone_id)
+        if zone is None or canonical(zone.name) != canonical(name):
+            zone = None
+            for form in forms(name):
+                called = await self._zones_called(form, Operation.ZONE_FACTS, zone_id)
+                if (zone := next((each for each in called if each.id == zone_id), None)) is not None:
+                    break
+        if zone is None:
+            return NOTHING_KNOWN
+        delegation = "" if zone.type == FULL else await self.delegation_id(zone_id)
+        return ZoneFacts(name=zone.name, type=zone.type, status=zone.status, paused=zone.paused, delegation=delegation)
+
+    async def zones_within(self, pages: int) -> tuple[dict[str, wire.ZoneSeen], int | None]:
+        """The zones the credential sees, by id, if they fill so many pages at the most, else those of the first page.
+
+        With the number of pages, where it is told.
+        """
+
+        async def page(number: int) -> endpoints.PageOfZones:
+            return await self._get(endpoints.a_page_of_zones(number, self._introspection.zones))
+
+        first, info = await page(1)
+        seen, there_are = list(first), info.total_pages
+        if there_are is not None and there_are <= pages:
+            others = await asyncio.gather(*map(page, range(2, there_are + 1)), return_exceptions=True)
+            for other in others:
+                if isinstance(other, BaseException):
+                    raise other
+                seen += other[0]
+        return {zone.id: zone for zone in seen}, there_are
 
     async def delegation_id(self, zone_id: str) -> str:
         """The zone's label in the targets of delegated DCV; empty where it has none."""

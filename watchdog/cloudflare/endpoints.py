@@ -12,6 +12,7 @@ import msgspec
 from watchdog.cloudflare import envelope, wire
 from watchdog.cloudflare.calls import ApiRequest
 from watchdog.cloudflare.errors import Operation
+from watchdog.cloudflare.paging import PER_PAGE
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.packs import Pack
 
@@ -91,6 +92,12 @@ def zones_called(
 def list_zones(decode: Callable[[bytes], PageOfZones]) -> ApiRequest[PageOfZones]:
     """All zones; the page is still to be named."""
     return ApiRequest(operation=Operation.LIST_ZONES, path="/zones?", urgency=Urgency.CALM, decode=decode)
+
+
+def a_page_of_zones(page: int, decode: Callable[[bytes], PageOfZones]) -> ApiRequest[PageOfZones]:
+    """What is known of many zones at once: one page of all."""
+    path = f"/zones?page={page}&per_page={PER_PAGE}"
+    return ApiRequest(operation=Operation.ZONE_FACTS, path=path, urgency=Urgency.TROUBLED, decode=decode, of="zones")
 
 
 def a_few_zones(decode: Callable[[bytes], PageOfZones]) -> ApiRequest[PageOfZones]:

@@ -78,6 +78,7 @@ class Quota:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = -math.inf
+        self._ends_at: float | None = None
         self.waited = 0.0
 
     def count_anew(self, booked: Iterable[tuple[float, int]]) -> None:
@@ -134,6 +135,7 @@ class Quota:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), number, operation, granted))
         self._pump_if_new()
+        self._dismiss()
         try:
             await granted
         except asyncio.CancelledError:
@@ -169,6 +171,22 @@ class Quota:
         seconds = min(seconds, LONGEST_BLOCK)
         self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
         return seconds
+
+    def end(self, patience: float) -> None:
+        """All ends within so many seconds: from now on nobody waits for a look, nor for longer than that to act.
+
+        Who does is cancelled.
+        """
+        self._ends_at = self._clock.monotonic() + patience
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._ends_at is None:
+            return
+        now = self._clock.monotonic()
+        for urgency, _, number, operation, granted in self._waiting:
+            if urgency is not Urgency.ACT or now + self._wait(urgency, number, operation, now) > self._ends_at:
+                granted.cancel()
 
     def has_plenty(self, headers: Mapping[str, str]) -> bool:
         """Whether these headers say that much is left of every policy they name: then a 429 has another cause."""

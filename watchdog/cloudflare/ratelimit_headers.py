@@ -6,6 +6,7 @@ Cloudflare names its policies: ``Ratelimit: "default";r=1199;t=300`` says what i
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 DEFAULT = "default"
@@ -32,7 +33,7 @@ def left(headers: Mapping[str, str]) -> list[Item]:
 
 def sizes(headers: Mapping[str, str]) -> list[Item]:
     """Of each policy that ``Ratelimit-Policy`` names: the requests in a window, and its seconds."""
-    return list(_items(headers.get("ratelimit-policy", ""), "q", "w"))
+    return list(_sizes(headers.get("ratelimit-policy", "")))
 
 
 def has_plenty(headers: Mapping[str, str], usual: int) -> bool:
@@ -55,6 +56,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that ``Retry-After`` asks for; ``None`` where it does not, or in another way than in seconds."""
     said = headers.get("retry-after", "").strip()
     return float(said[:9]) if said.isascii() and said.isdigit() else None
+
+
+@lru_cache(maxsize=64)
+def _sizes(header: str) -> tuple[Item, ...]:
+    """Read once: Cloudflare says the same of its policies with every answer."""
+    return tuple(_items(header, "q", "w"))
 
 
 def _items(header: str, one: str, two: str) -> Iterator[Item]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -52,7 +53,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fingerprint(self) -> str:
         """What this alert is known by, in all channels and over restarts of the daemon."""
-        return hashlib.sha256(f"{self.reason}\n{self.subject}".encode()).hexdigest()[:16]
+        return _known_by(self.reason, self.subject)
 
     @property
     def group(self) -> str:
@@ -257,3 +258,9 @@ class Route(msgspec.Struct, frozen=True):
             and (not self.reasons or alert.reason in self.reasons)
             and (not self.zones or not alert.zone or any(matcher(glob)(alert.zone) for glob in self.zones))
         )
+
+
+@lru_cache(maxsize=10_000)
+def _known_by(reason: Reason, subject: str) -> str:
+    """Asked for with every pass, of every alert that holds."""
+    return hashlib.sha256(f"{reason}\n{subject}".encode()).hexdigest()[:16]

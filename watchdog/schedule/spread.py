@@ -71,6 +71,8 @@ def _move(
     able: Mapping[str, Collection[str]], wanted: Mapping[str, str], counts: Mapping[str, int]
 ) -> tuple[str, str] | None:
     """An account to move, and to whom: from whoever has most to whoever has least, if that is two apart."""
+    if not counts or max(counts.values()) < min(counts.values()) + 2:
+        return None
     for least in sorted(counts, key=lambda each: (counts[each], each)):
         from_most = sorted(
             (account for account, holder in wanted.items() if holder in counts and account in able[least]),

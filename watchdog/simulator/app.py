@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
@@ -149,6 +150,11 @@ def _policy(world: World, method: str, path: str, allowance: Allowance) -> dict[
     }
 
 
+@lru_cache(maxsize=1000)  # a client asks for the same again and again
+def _parameters(query: str) -> tuple[tuple[str, str], ...]:
+    return tuple(parse_qsl(query, keep_blank_values=True))
+
+
 def _right(world: World, asked: Asked, token: Token | None) -> Answer:
     if not asked.path.startswith(f"{PREFIX}/"):
         return failure(404, (7000, "No route for that URI"))
@@ -158,7 +164,7 @@ def _right(world: World, asked: Asked, token: Token | None) -> Answer:
         call = endpoints.Call(
             method=asked.method,
             path=path,
-            query=dict(parse_qsl(asked.query, keep_blank_values=True)),
+            query=dict(_parameters(asked.query)),
             content_type=asked.headers.get("content-type", ""),
             body=asked.body,
             token=admitted,

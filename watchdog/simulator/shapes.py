@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from watchdog.simulator.life import Life, challenged
@@ -129,5 +130,6 @@ def _delegation_records(life: Life) -> list[dict[str, Any]]:
     return [{"cname": f"_acme-challenge.{name}", "cname_target": f"{name}.{target}"} for name in names]
 
 
+@lru_cache(maxsize=10_000)  # a certificate says the same with every list of packs
 def _rfc3339(time: datetime) -> str:
     return time.replace(microsecond=0).isoformat().replace("+00:00", "Z")

@@ -7,23 +7,21 @@ says what is the matter. Called by the commands that only read.
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from watchdog.model.history import JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.packs import PackKey
-from watchdog.model.silences import Silence
 from watchdog.state import survey
-from watchdog.state.changes import Plain, Snapshot, Survey
+from watchdog.state.looking import Looking
 from watchdog.state.migrations import HEAD
 from watchdog.state.quarantine import last_loss
 from watchdog.state.rows import rows_as_text
+from watchdog.state.survey import Ask
 
 _BUSY = 5.0
 _FEW = 5_000
@@ -40,7 +38,7 @@ class Unusual(Exception):
     """A case for ``store``."""
 
 
-class Glance:
+class Glance(Looking):
     """An open state, which gives what ``Store`` gives under the same names. Made by ``open``; to be closed."""
 
     def __init__(self, path: Path) -> None:
@@ -67,69 +65,32 @@ class Glance:
         """Let it go."""
         self._connection.close()
 
-    def survey(self, ending_by: datetime) -> Survey:
-        """As ``Store.survey``."""
-        with _usual():
-            return survey.survey(self._ask, rows_as_text, ending_by)
-
-    def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
-        """As ``Store.with_zones``."""
-        with _usual():
-            return survey.with_zones(self._ask, found, zone_ids)
-
-    def plain(self, ending_by: datetime) -> Iterator[Plain]:
-        """As ``Store.plain``."""
-        with _usual():
-            yield from survey.plain(self._ask, ending_by)
-
-    def zones(self) -> list[ZoneMemory]:
-        """As ``Store.zones``."""
-        with _usual():
-            return survey.zones(self._ask)
-
-    def zone_keys(self) -> list[tuple[str, str]]:
-        """As ``Store.zone_keys``."""
-        with _usual():
-            return survey.zone_keys(self._ask)
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """As ``Store.counts``."""
-        with _usual():
-            return survey.counts(self._ask)
-
     def pack_ids(self) -> list[str]:
-        """As ``Store.pack_ids``."""
+        """As one text: half the time."""
         with _usual():
-            return survey.ids(self._ask, column="group_concat(pack_id, char(10))")  # as one text: half the time
+            return survey.ids(self._ask, column="group_concat(pack_id, char(10))")
 
     def alike(self, keys: Collection[PackKey], length: int) -> list[PackKey]:
-        """As ``Store.alike``; for few packs hardly any but those, in a fifth of the time."""
+        """For few packs hardly any but those, in a fifth of the time."""
         with _usual():
             if len(keys) > _FEW:
                 return survey.beside(self._ask, keys)
             rows = self._ask(_ALIKE, keys=msgspec.json.encode(list(keys)).decode(), length=length)
             return [(zone_id, pack_id) for zone_id, pack_id in rows]
 
-    def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
-        """As ``Store.listed``."""
-        with _usual():
-            return list(survey.listed(self._ask))
-
-    def journal(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
-        """As ``Store.journal``."""
-        with _usual():
-            return survey.journal(self._ask, query)
-
-    def silences(self) -> tuple[Silence, ...]:
-        """As ``Store.silences``."""
-        with _usual():
-            return survey.silences(self._ask)
-
     def _begin(self) -> None:
         """One transaction, which sees one moment, over tables that are known here."""
         self._connection.execute("BEGIN")
         if self._connection.execute("SELECT version_num FROM alembic_version").fetchone() != (HEAD,):
             raise Unusual
+
+    @contextmanager
+    def _asking(self) -> Iterator[Ask]:
+        with _usual():
+            yield self._ask
+
+    def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        return rows_as_text(columns, where)
 
     def _ask(self, said: str, **given: Any) -> Iterable[tuple[Any, ...]]:
         values: Mapping[str, Any] = given

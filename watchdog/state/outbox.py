@@ -117,7 +117,7 @@ def retire(store: Store, account: str, ends: Iterable[Message], fence: Fence | N
     where somebody holds the account by now.
     """
     with store.writing(fence) as connection:
-        if account not in store.unheld(connection, [account]):
+        if account not in store.roster.unheld(connection, [account]):
             return []
         waiting = _messages(connection.execute(_MESSAGES.where(_o.account == account)))
         messages = [*(replace(each, told_under=WATCHDOG) for each in waiting), *ends]

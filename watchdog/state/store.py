@@ -6,9 +6,9 @@ the backoff stands whatever happens next. Synchronous: the caller owns the one t
 opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -16,9 +16,8 @@ from msgspec.structs import replace
 
 from watchdog.model.clock import Anchor
 from watchdog.model.events import Event
-from watchdog.model.history import History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
-from watchdog.model.leases import Fence, Replica, Roll
-from watchdog.model.packs import PackKey
+from watchdog.model.history import History, Intent, JournalLine, Remembered
+from watchdog.model.leases import Fence
 from watchdog.model.silences import Silence
 from watchdog.state import (
     bookings,
@@ -28,30 +27,29 @@ from watchdog.state import (
     packs,
     restarts,
     schema,
-    server_clock,
     silences,
     sqlite,
-    survey,
     unread,
 )
-from watchdog.state.changes import Changes, Plain, Snapshot, Survey
+from watchdog.state.changes import Changes, Snapshot
 from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.deferred import sa
+from watchdog.state.looking import Looking
 from watchdog.state.quarantine import Quarantined
 from watchdog.state.restarts import Wanted
-from watchdog.state.rows import from_micros
+from watchdog.state.roster import Roster
 from watchdog.state.survey import Ask
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
 
 
-class Store:
+class Store(Looking):
     """An open state. Made by ``open``; to be closed with ``close``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._moment: server_clock.Moment | None = None  # of the last beat
+        self.roster = Roster(database)
 
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
@@ -128,7 +126,7 @@ class Store:
         """
         with self._database.writing() as connection:
             if fence is not None:
-                leases.check(connection, self._clock(), fence)
+                leases.check(connection, self.roster.now, fence)
             yield connection
 
     def load(self, zone_id: str = "") -> Snapshot:
@@ -176,51 +174,6 @@ class Store:
             histories=restarts.load_histories(connection, None if accounts is None else restarts.of_accounts(accounts)),
             silences=silences.load(connection),
         )
-
-    def zones(self) -> list[ZoneMemory]:
-        """Every zone."""
-        with self.reading() as connection:
-            return list(packs.load_zones(connection).values())
-
-    def survey(self, ending_by: datetime) -> Survey:
-        """What is not well, or has a certificate that ends by then, and how much there is in all."""
-        with self._asking() as ask:
-            return survey.survey(ask, self._database.rows_as_text, ending_by)
-
-    def with_zones(self, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
-        """What was found, with all packs of these zones besides."""
-        with self._asking() as ask:
-            return survey.with_zones(ask, found, zone_ids)
-
-    def plain(self, ending_by: datetime) -> Iterator[Plain]:
-        """The packs that are well and whose certificates last longer than until then."""
-        with self._asking() as ask:
-            yield from survey.plain(ask, ending_by)
-
-    def zone_keys(self) -> list[tuple[str, str]]:
-        """Account and label of every zone."""
-        with self._asking() as ask:
-            return survey.zone_keys(ask)
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many packs each zone has, by account and label."""
-        with self._asking() as ask:
-            return survey.counts(ask)
-
-    def pack_ids(self) -> list[str]:
-        """The id of every pack."""
-        with self._asking() as ask:
-            return survey.ids(ask)
-
-    def alike(self, keys: Collection[PackKey], length: int) -> list[PackKey]:  # noqa: ARG002  all are more than asked
-        """Of the packs in the zones of these, at least the others whose ids begin as one of theirs, for ``length``."""
-        with self._asking() as ask:
-            return survey.beside(ask, keys)
-
-    def listed(self) -> list[tuple[str, str, str, str, str, datetime | None]]:
-        """Account, zone, its id, id, status and expiry of every pack, by zone."""
-        with self._asking() as ask:
-            return list(survey.listed(ask))
 
     def align(self, now: Anchor) -> None:
         """Bring stored times to the clock of ``now``, if it was set since they were noted. So does every write."""
@@ -302,67 +255,6 @@ class Store:
         with self.reading() as connection:
             return restarts.open_intents(connection)
 
-    # ── leases, where several replicas share the state ───────────────────────────────────────────────────────────
-
-    def beat(
-        self, me: Replica, ttl: timedelta, fence: Fence, seen: Iterable[str], monotonic: Callable[[], float]
-    ) -> tuple[Roll, frozenset[str]]:
-        """A replica is alive, and keeps what it holds: gives the roll, and the accounts it still holds.
-
-        ``seen`` are those whose zones were seen since the last beat. By ``monotonic`` seconds it shows whether the
-        database's clock was set since; then what is stored of these accounts follows.
-        """
-        clock = self._clock()
-        with self.writing() as connection:
-            moment = server_clock.look(connection, clock, monotonic, self._moment)
-            leases.appear(connection, clock, me, ttl)
-            renewed = leases.renew(connection, clock, fence, ttl, seen)
-            server_clock.follow(connection, renewed, moment.set_by)
-            roll = leases.roll(connection, clock)
-        exact = self._moment is None or moment.monotonic != self._moment.monotonic
-        self._moment = moment
-        return replace(roll, exact=exact), frozenset(renewed)
-
-    def claim(self, me: Replica, ttl: timedelta, accounts: Collection[str]) -> dict[str, int]:
-        """Take over those of ``accounts`` that nobody holds; gives their epochs.
-
-        None where another has found since the last beat that the clock was set: their times would be taken wrongly.
-        """
-        with self.writing() as connection:
-            set_by = server_clock.noted(connection)
-            if self._moment is not None and self._moment.set_by != set_by:
-                return {}
-            taken = leases.claim(connection, self._clock(), me, ttl, accounts, set_by)
-            server_clock.follow(connection, {account: by for account, (_, by) in taken.items()}, set_by)
-            return {account: epoch for account, (epoch, _) in taken.items()}
-
-    def unheld(self, connection: sa.Connection, accounts: Collection[str]) -> frozenset[str]:
-        """Those of ``accounts`` that nobody holds, nor takes before the transaction of this ``connection`` ends."""
-        return frozenset(leases.free(connection, self._clock(), accounts, server_clock.noted(connection)))
-
-    def release(self, fence: Fence, *, leaving: bool = False) -> None:
-        """Give up what is held; all of it, whatever the epoch, by a replica that is ``leaving``."""
-        with self.writing() as connection:
-            if leaving:
-                leases.disappear(connection, self._clock(), fence.instance)
-            else:
-                leases.release(connection, self._clock(), fence)
-
-    def roll(self) -> Roll:
-        """Who holds what, and who is there."""
-        with self.reading() as connection:
-            return leases.roll(connection, self._clock())
-
-    def time(self) -> datetime:
-        """What the database's clock says."""
-        with self.reading() as connection:
-            return from_micros(leases.time(connection, self._clock()))
-
-    def _clock(self) -> leases.Now:
-        if self._database.now is None:
-            raise StateError("this state has no clock of its own: nobody shares it")
-        return self._database.now
-
     def restarts_since(self, at: datetime) -> list[tuple[str, datetime]]:
         """Account and time of each restart intended after ``at``, oldest first, whatever became of it."""
         with self.reading() as connection:
@@ -395,16 +287,6 @@ class Store:
         """The newest ``limit`` lines about one pack, newest first; with no ``pack_id``, those about the zone itself."""
         with self.reading() as connection:
             return journal.of_pack(connection, zone_id, pack_id, limit)
-
-    def journal(self, query: JournalQuery) -> list[tuple[int, JournalLine]]:
-        """The lines of the journal that are wanted with their numbers, newest first."""
-        with self._asking() as ask:
-            return survey.journal(ask, query)
-
-    def silences(self) -> tuple[Silence, ...]:
-        """Every silence, also those whose time is over, in the order they were added."""
-        with self.reading() as connection:
-            return silences.load(connection)
 
     def add_silence(self, silence: Silence) -> Silence:
         """Keep a silence, and a line in the journal; gives it with its id."""
@@ -454,6 +336,9 @@ class Store:
         """A transaction that is asked by texts."""
         with self.reading() as connection:
             yield self._ask(connection)
+
+    def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        return self._database.rows_as_text(columns, where)
 
     def _ask(self, connection: sa.Connection) -> Ask:
         return lambda said, **given: self._database.ask(connection, said, given)

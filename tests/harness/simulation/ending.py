@@ -37,8 +37,8 @@ class Ending:
                 row = by_id.get(pack_key(life.id))
                 reason = row["reason"] if row else "not known"
                 waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
-                waits_for_its_ca = waiting and any("rate limited" in each for each in life.errors)
-                if reason not in settled and not waits_for_its_ca:
+                held = any("rate limited" in each for each in life.errors) or laws.may_still_wait(laws.root(life.id))
+                if reason not in settled and not (waiting and held):
                     when = [round(each.at) for each in laws.patches[laws.root(life.id)]]
                     raise Broken(f"{life.id} is timed out for {waited:.0f} s, {reason}; PATCHes at {when}; {row}")
 

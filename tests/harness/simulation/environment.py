@@ -80,25 +80,22 @@ class MortalLoop(DnsLoop):
     def simulated(self, _):
         """The first value is the parent's; time goes on."""
 
-    def arrived(self, _):
-        """Nothing: all networks are simulated. Not to ask the kernel saves a call at every turn."""
-        return []
+    def time(self):
+        return self._seconds.seconds
 
-    def is_owed(self):
-        return False
-
-    def wait(self, seconds):
-        self._seconds.seconds += seconds
-
-    def turned(self):
+    def look(self, timeout, _):
+        """Nothing comes on sockets: all networks are simulated."""
+        if timeout is None:
+            raise RuntimeError("nothing is under way and nobody sleeps")
+        self._seconds.seconds += timeout
         if self._seconds.broken is not None:
             raise self._seconds.broken
-        if self.doom is None:
-            return
-        self.doom -= 1
-        if self.doom < 0:
-            self.doom = None
-            raise Killed
+        if self.doom is not None:
+            self.doom -= 1
+            if self.doom < 0:
+                self.doom = None
+                raise Killed
+        return ()
 
     def _failed(self, _, context):
         """What nobody waits for must not fail unseen."""

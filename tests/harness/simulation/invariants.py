@@ -185,6 +185,10 @@ class Laws:
         """Seconds that a wait after it may be shorter, as the clock that it counts by was set and nobody could know."""
         return 0.0
 
+    def may_still_wait(self, _pack):
+        """Whether the clock that its last restart's wait counts by was set back, and nobody could know."""
+        return False
+
     def _last_chance(self, life, patch):
         """Whether a restart comes too late for the renewal soon."""
         ends = [each.expires_at for each in life.certificates] if life is not None else []

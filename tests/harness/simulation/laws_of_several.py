@@ -8,9 +8,9 @@ import json
 import math
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
 from operator import itemgetter
+from typing import NamedTuple
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
@@ -25,8 +25,7 @@ CLOCKS = 6.0
 LOOKED_AT_EVERY = 7.0
 
 
-@dataclass(frozen=True)
-class LeaseRow:
+class LeaseRow(NamedTuple):
     """One lease as it lies in the database; times in microseconds by the database's clock."""
 
     account: str
@@ -104,6 +103,14 @@ class LawsOfSeveral(Laws):
         """Only what the clock was set forward: set back, it makes waits longer."""
         return sum(by for until, by in self._unseen.values() if by > 0 and patch.at <= until)
 
+    def may_still_wait(self, pack):
+        if not self.patches[pack]:
+            return False
+        last = self.patches[pack][-1]
+        longer = sum(-by for until, by in self._unseen.values() if by < 0 and last.at <= until)
+        jitter = 1 + self._fate.config["restart"]["backoff"]["jitter"]
+        return self._time.seconds < last.at + jitter * max(longest for *_, longest in self.waits) + longer
+
     # ── leases and intents, as they are written ──────────────────────────────────────────────────────────────────
 
     def intended(self, life, account, lease, now):
@@ -177,7 +184,7 @@ class LawsOfSeveral(Laws):
             allowed = self._interval + self._attention + SLACK
             idle = seconds - max(self._worked.get(account, 0.0), since)
             while True:
-                times = 1 + sum(1 for each in self._lost if each > seconds - allowed)
+                times = 1 + len(self._lost) - bisect_right(self._lost, seconds - allowed)
                 longer = self._interval + self._attention + SLACK + times * (self.lease + (1 + HEARD) * self._poll)
                 if longer <= allowed:
                     break

@@ -4,8 +4,6 @@ What Core does besides for each statement of each beat (events, a pool, results 
 of several replicas.
 """
 
-from collections.abc import Sequence
-
 from sqlalchemy.dialects.sqlite import dialect
 
 from watchdog.state import driver
@@ -24,7 +22,7 @@ class Prepared(driver.Connection):
         self._spread = {}  # compiled statement, lengths of its lists: its text
 
     def execute(self, statement, values=None):
-        if isinstance(values, Sequence):
+        if isinstance(values, list | tuple):
             return self.run_each(statement, values)
         compiled, fixed = self._compiled(real(statement), tuple(values or ()))
         given = {**fixed, **values} if values else fixed

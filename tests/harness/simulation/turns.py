@@ -33,12 +33,9 @@ class ReplicaLoop(DnsLoop):
     def time(self):
         return self._world.seconds - self._machine.slept
 
-    def arrived(self, _):
-        """Nothing: all networks are simulated."""
-        return []
-
-    def wait(self, seconds):
-        """Time is moved on by ``Turns`` alone."""
+    def look(self, *_):
+        """Nothing comes on sockets: all networks are simulated. Time is moved on by ``Turns`` alone."""
+        return ()
 
     def due(self):
         """When it has something to do, in the world's seconds; never is infinity."""
@@ -150,8 +147,12 @@ class Turns:
         while True:
             if time.broken is not None:
                 raise time.broken
-            due = {loop: loop.due() for loop in self.loops if loop not in self.stopped}
-            next_at = min(due.values(), default=math.inf)
+            due, next_at = [], math.inf
+            for loop in self.loops:
+                if loop not in self.stopped:
+                    at = loop.due()
+                    due.append((loop, at))
+                    next_at = min(next_at, at)
             if self._agenda and self._agenda[0][0] <= next_at:
                 when, _, do, args = heapq.heappop(self._agenda)
                 time.seconds = max(time.seconds, when)
@@ -161,7 +162,8 @@ class Turns:
                 time.seconds = max(time.seconds, until)
                 return
             time.seconds = max(time.seconds, next_at)
-            able = [loop for loop, at in due.items() if at <= time.seconds + RESOLUTION]
+            now = time.seconds + RESOLUTION
+            able = [loop for loop, at in due if at <= now]
             loop = able[0] if len(able) == 1 else self._dice.choice(able)
             if self.loops[loop]():
                 self.made += 1
