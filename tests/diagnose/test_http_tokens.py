@@ -113,6 +113,14 @@ def test_what_comes_instead_of_the_token_is_told_apart_and_redirects_are_not_fol
     assert all(one.says.isprintable() and len(one.says) < 400 for one in found)
 
 
+@pytest.mark.parametrize(("folder", "named"), [("acme-challenge", True), ("pki-validation", False)])
+def test_where_a_web_server_may_keep_the_folder_for_itself_that_is_said(resolver, folder, named):
+    token = HttpToken(f"http://{HOST}/.well-known/{folder}/x", "x.y")
+    asked = replace(HTTP, validation=Validation("http", http_tokens=(token,)))
+    [found] = visit(resolver, page("404 Not Found"), asked)[0]
+    assert ("mod_md" in found.remedy) is named
+
+
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n", b" ", b"\xc2\xa0"])
 def test_a_token_behind_something_invisible_is_not_what_an_authority_reads(resolver, before):
     found, _ = visit(resolver, page("200 OK", before + b"ca3-token"))
