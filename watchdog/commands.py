@@ -1,7 +1,8 @@
-"""What is done once and not by the daemon: one pass, one restart, an explanation, an online check.
+"""What is done once and not by the daemon: one pass, one restart, an explanation.
 
-What needs the state alone is in ``offline``. Each gives a value and prints nothing: ``cli`` prints it and turns it
-into an exit code. They use the same components, the same cycle and the same state as the daemon.
+What needs the state alone is in ``offline``, what needs none in ``checking``. Each gives a value and prints nothing:
+``cli`` prints it and turns it into an exit code. They use the same components, the same cycle and the same state as
+the daemon.
 """
 
 import asyncio
@@ -188,10 +189,10 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     known, history = packs[pack.id]
-    packs[pack.id] = replace(known, pack=pack), history  # what is remembered has no validation
+    known = replace(known, pack=pack)  # what is remembered has no validation
+    packs[pack.id] = known, history
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
-    known, _ = packs[pack.id]
     return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
 
 
