@@ -23,6 +23,7 @@ from watchdog.cli.process import in_loop
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from watchdog.config.schema import Config
@@ -60,14 +61,14 @@ def status(
                 print("", *holder_lines(cast("Store", store).roster.roll(), now), sep="\n")
 
 
-def _lease_rows(config: "Config", store: "Store | Glance") -> dict[str, list[dict[str, Any]]]:
+def _lease_rows(config: "Config", store: "Store | Glance") -> "dict[str, Iterable[str]]":
     """Who works what, where several replicas share the state."""
     if not config.state.shared:
         return {}
     from watchdog.tell.holders import lease_rows, replica_rows
 
-    roll = cast("Store", store).roster.roll()
-    return {"leases": lease_rows(roll), "replicas": replica_rows(roll)}
+    roll, as_json = cast("Store", store).roster.roll(), terminal.json_line
+    return {"leases": map(as_json, lease_rows(roll)), "replicas": map(as_json, replica_rows(roll))}
 
 
 def events(
@@ -96,7 +97,7 @@ def events(
         found, ids = offline.events(store, query), store.pack_ids() if output is Output.TABLE else []
     with printing():
         if output is Output.JSON:
-            print_lists({"events": map(event_row, found)})
+            print_lists({"events": map(terminal.json_line, map(event_row, found))})
             return
         from watchdog.model.packs import short_length
         from watchdog.tell.timeline import timeline

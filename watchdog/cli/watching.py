@@ -66,7 +66,8 @@ def once(
         from watchdog.tell.rows import pack_lines
 
         with printing():
-            print_lists({"packs": pack_lines(result.inventory), "zones": result.inventory.zone_rows()})
+            found = result.inventory
+            print_lists({"packs": pack_lines(found), "zones": map(terminal.json_line, found.zone_rows())})
     else:
         from watchdog.tell.overview import Overview
 
