@@ -24,7 +24,8 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
+from watchdog.model.pack_ids import short_length
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation

@@ -25,7 +25,8 @@ from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery, Remembered, ZoneMemory
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.observation import Difference, Known
-from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.pack_ids import PackKey, canonical_id
+from watchdog.model.packs import GOING_AWAY, HEALTHY, HELD_BY_PEOPLE, Identity, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.model.zone_packs import Entry, ZonePacks
@@ -389,7 +390,7 @@ class Memory:
         """What the packs are that the configuration names by their ids, as far as they were ever seen."""
         if not zone.packs:
             return {}
-        named = ((pack_key(known.pack.id), known.pack) for known in self.packs_of(zone))
+        named = ((canonical_id(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
     def unwell(self, zone: ZoneRef) -> Sequence[Entry]:
@@ -528,7 +529,7 @@ class Memory:
                 self._of(zone_id)
         for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
-            named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
+            named = canonical_id(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
             left = known.seen_at < horizon and self._has_moved((known.account, known.zone), known.pack.zone_id)
             if unwatched or gone or left:
