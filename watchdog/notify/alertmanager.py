@@ -4,8 +4,8 @@ Alertmanager groups, repeats and silences by itself, so it is told every alert t
 ``endsAt`` a few minutes ahead: when the daemon dies, its alerts resolve. What is over is told with its real end for a
 while. On request, one more alert always fires, for a rule that wants to know when it ceases.
 
-It knows an alert by its labels: one whose annotations changed is not new, and waits for ``repeat_interval``. So one that
-got worse at the same severity, as its records are new, has a label that says so.
+It knows an alert by its labels: one whose annotations changed is not new, and waits for ``repeat_interval``. So where
+an alert got worse at the same severity, as its records are new, a label says so.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
