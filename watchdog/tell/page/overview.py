@@ -11,13 +11,13 @@ from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
-from watchdog.model.packs import hosts_beside
+from watchdog.model.packs import DASHBOARD, hosts_beside
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
 from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
-from watchdog.tell.page.words import DASHBOARD, hosts_listed, moment, path_of
+from watchdog.tell.page.words import hosts_listed, moment, path_of
 from watchdog.tell.query import matches
 from watchdog.tell.sources import Situation
 

@@ -8,6 +8,7 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import JournalLine, ZoneMemory, next_restart_at
 from watchdog.model.meanings import meaning
+from watchdog.model.packs import DASHBOARD
 from watchdog.model.renewal import RenewalWindow, renewal
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
@@ -16,7 +17,7 @@ from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
 from watchdog.tell.page.overview import event_row, needy_row, zone_row
 from watchdog.tell.page.timeline import HEIGHT, WIDTH, by_pack, story
-from watchdog.tell.page.words import DASHBOARD, hosts_listed, moment
+from watchdog.tell.page.words import hosts_listed, moment
 from watchdog.tell.sources import Situation
 
 PACKS_SHOWN = 10
