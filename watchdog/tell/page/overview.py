@@ -60,22 +60,24 @@ def overview(
         "sentence": said,
         "banners": list(banners(situation, now)),
         "waiting": situation.last_pass is None and not fleet.count,
-        "needs": part("needs", need, NEEDS_SHOWN, asked, lambda each: needy_row(each, situation, now, several=several)),
-        "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_row(zone, fleet, now)),
-        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
-        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
-        "expiring": [_expiring_row(known, now) for known in fleet.expiring],
+        "needs": part(
+            "needs", need, NEEDS_SHOWN, asked, lambda each: needy_shown(each, situation, now, several=several)
+        ),
+        "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_shown(zone, fleet, now)),
+        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
+        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
+        "expiring": [_expiring_shown(known, now) for known in fleet.expiring],
         "find": find,
         "zones": part(
             "zones",
             zones,
             ZONES_SHOWN,
             asked,
-            lambda zone: zone_row(zone, fleet, now),
+            lambda zone: zone_shown(zone, fleet, now),
             kept,
         ),
         "unreadable": sentence(events) if isinstance(events, str) else "",
-        "lines": [] if isinstance(events, str) else [event_row(line, now) for _, line in events],
+        "lines": [] if isinstance(events, str) else [event_shown(line, now) for _, line in events],
         "version": situation.version,
         "loaded": moment(situation.loaded_at, now),
         "accounts": situation.accounts,
@@ -127,7 +129,7 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
         yield Banner("info", "Dry run: nothing is changed at Cloudflare.")
 
 
-def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool) -> dict[str, Any]:
+def needy_shown(each: Needy, situation: Situation, now: datetime, *, several: bool) -> dict[str, Any]:
     """One pack that needs a person; ``several`` where accounts are to be told apart."""
     known, need = each.known, each.need
     records = known.diagnosis.records if known.diagnosis is not None else ()
@@ -152,7 +154,7 @@ def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool
     }
 
 
-def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
+def zone_shown(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
     """One zone."""
     remedy = meaning(zone.reason).zone_remedy if zone.error else ""
     return {
@@ -167,7 +169,7 @@ def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
     }
 
 
-def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
+def event_shown(line: JournalLine, now: datetime) -> dict[str, Any]:
     """One line of the journal."""
     return {
         "at": moment(line.at, now),
@@ -180,7 +182,7 @@ def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
     }
 
 
-def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
+def _working_shown(entry: Entry, now: datetime) -> dict[str, Any]:
     known, history = entry
     due = next_restart_at(known, history) if known.decision.do is not Do.LEAVE else None
     return {
@@ -195,7 +197,7 @@ def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
     }
 
 
-def _expiring_row(known: Remembered, now: datetime) -> dict[str, Any]:
+def _expiring_shown(known: Remembered, now: datetime) -> dict[str, Any]:
     ends = known.pack.expires_at or now
     return {
         "zone": known.zone,
