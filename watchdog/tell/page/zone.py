@@ -14,8 +14,8 @@ from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
 from watchdog.tell.fleet import Fleet, Needy
+from watchdog.tell.page.front import event_shown, needy_shown, zone_shown
 from watchdog.tell.page.lists import part
-from watchdog.tell.page.overview import event_shown, needy_shown, zone_shown
 from watchdog.tell.page.timeline import HEIGHT, WIDTH, by_pack, story
 from watchdog.tell.page.words import hosts_listed, moment
 from watchdog.tell.sources import Situation

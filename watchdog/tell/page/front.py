@@ -39,7 +39,7 @@ class Banner(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def overview(
+def front_page(
     fleet: Fleet,
     situation: Situation,
     events: Sequence[tuple[int, JournalLine]] | str,
