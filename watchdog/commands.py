@@ -223,8 +223,9 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
             await runtime.components.watched.refresh(account, client, runtime.components.clock.now())
         zone = _zone(runtime, name)
     if zone is None:
+        failures = runtime.components.watched.failures.items()
         unasked = "; ".join(
-            f"account {account}: {error}" for account, (_, error) in runtime.components.watched.failures.items()
+            f"account {account}: {error}" for account, (reason, error) in failures if reason is not Reason.NOT_FOUND
         )
         if unasked:  # it may well be watched: nobody could ask
             raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)

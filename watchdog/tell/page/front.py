@@ -12,6 +12,7 @@ from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
 from watchdog.model.packs import DASHBOARD, hosts_beside
+from watchdog.model.reasons import Reason
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
@@ -123,6 +124,9 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
             _why(situation.refusal),
         )
     for account, (reason, error) in situation.discovery.items():
+        if reason is Reason.NOT_FOUND:
+            yield Banner("warning", f"Account {account} has no zone to watch.", _why(error))
+            continue
         remedy = sentence(meaning(reason).zone_remedy)
         yield Banner("warning", f"The zones of account {account} cannot be listed.", f"{_why(error)} {remedy}")
     if situation.dry_run:
