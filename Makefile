@@ -43,11 +43,11 @@ demo: $(VENV)/.runtime ## the daemon against the built-in simulator; no account 
 
 # Side by side: a worker for each core twice over, and no core waits for the last of one part before the next begins.
 test: $(VENV)/.locked ## linters, types, walls, the unit tests, and a few hundred histories
-	@$(MAKE) --no-print-directory -j 4 histories lint one-half other-half
+	@$(MAKE) --no-print-directory -j 4 lint one-half other-half histories
 
 test-all: test test-real ## all of that, and the tests against real servers and tools (installs Debian packages)
 
-histories: $(VENV)/.locked ## the whole daemon under seeded faults, in simulated time, alone (HISTORIES=300) and as three replicas (SHARED=20)
+histories: $(VENV)/.warm ## the whole daemon under seeded faults, in simulated time, alone (HISTORIES=300) and as three replicas (SHARED=20)
 	$(BIN)/python -m tests.histories --seeds $(HISTORIES) --shared $(SHARED)
 
 soak: $(VENV)/.installed ## many more of them (SEEDS=10000 FIRST=100000)
@@ -59,9 +59,9 @@ unit: $(VENV)/.installed ## the unit tests alone
 # The same in two processes of like weight that send each other nothing: an eighth less CPU than two workers, each of which
 # collects all tests and reports each to a third process.
 HALF := tests/bench tests/cycle tests/histories tests/notify
-one-half: $(VENV)/.installed ## the unit tests of whole daemons and of what they tell, in one process
+one-half: $(VENV)/.warm ## the unit tests of whole daemons and of what they tell, in one process
 	$(IN_MEMORY) $(PYTEST) -p no:cacheprovider $(NEITHER) $(HALF) $(TEST_ARGS) </dev/null
-other-half: $(VENV)/.installed ## the other unit tests, in one process
+other-half: $(VENV)/.warm ## the other unit tests, in one process
 	$(IN_MEMORY) $(PYTEST) -p no:cacheprovider $(NEITHER) $(addprefix --ignore=,$(HALF)) $(TEST_ARGS) </dev/null
 
 coverage: $(VENV)/.installed ## the unit tests again, with the branches they reach
@@ -133,6 +133,11 @@ $(VENV)/.locked: $(VENV)/.made requirements/dev.txt
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@$(BIN)/uv $(INTO) --no-deps --no-build-isolation -e . </dev/null >/dev/null 2>&1 || \
 	  $(PIP) install --quiet --no-deps --no-build-isolation -e . </dev/null
+	@touch $@
+
+# What these have in common is compiled once, while the linters run, and not by three processes side by side: 4 s of CPU.
+$(VENV)/.warm: $(VENV)/.installed
+	@$(BIN)/python -c 'import pytest, tests.conftest, tests.histories.__main__; from hypothesis import strategies; strategies.text().validate()'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt

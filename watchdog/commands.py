@@ -1,7 +1,8 @@
-"""What is done once and not by the daemon: one pass, one restart, an explanation, an online check.
+"""What is done once and not by the daemon: one pass, one restart, an explanation.
 
-What needs the state alone is in ``offline``. Each gives a value and prints nothing: ``cli`` prints it and turns it
-into an exit code. They use the same components, the same cycle and the same state as the daemon.
+What needs the state alone is in ``offline``, what needs none in ``checking``. Each gives a value and prints nothing:
+``cli`` prints it and turns it into an exit code. They use the same components, the same cycle and the same state as
+the daemon.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
+from watchdog.model.pack_ids import short_length
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
@@ -188,10 +190,10 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     memory.conclude(zone, pack, decided(cycle.components, zone, pack, diagnosis, now), now, diagnosis)
     packs = {known.pack.id: (known, memory.history(known.pack)) for known in memory.packs_of(zone)}
     known, history = packs[pack.id]
-    packs[pack.id] = replace(known, pack=pack), history  # what is remembered has no validation
+    known = replace(known, pack=pack)  # what is remembered has no validation
+    packs[pack.id] = known, history
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
-    known, _ = packs[pack.id]
     return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
 
 
@@ -221,8 +223,9 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
             await runtime.components.watched.refresh(account, client, runtime.components.clock.now())
         zone = _zone(runtime, name)
     if zone is None:
+        failures = runtime.components.watched.failures.items()
         unasked = "; ".join(
-            f"account {account}: {error}" for account, (_, error) in runtime.components.watched.failures.items()
+            f"account {account}: {error}" for account, (reason, error) in failures if reason is not Reason.NOT_FOUND
         )
         if unasked:  # it may well be watched: nobody could ask
             raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)

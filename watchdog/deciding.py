@@ -5,7 +5,7 @@ from datetime import datetime
 from watchdog.components import Components
 from watchdog.decide.budget import due_since
 from watchdog.decide.checks import Case
-from watchdog.decide.policy import at_sight, decide_further
+from watchdog.decide.policy import decide
 from watchdog.diagnose import validation_errors
 from watchdog.model.decisions import Decision
 from watchdog.model.findings import Diagnosis
@@ -16,13 +16,11 @@ from watchdog.model.reasons import Reason
 
 def decided(components: Components, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, now: datetime) -> Decision:
     """What is to be done with one pack."""
-    if (decision := at_sight(pack, now)) is not None:
-        return decision
     memory = components.memory
     rules, history, then = components.rules(zone), memory.history(pack), memory.known(pack)
     said = pack.validation_errors if components.diagnoser is not None else ()
     failed_for = validation_errors.main_reason(said) if said else None
-    return decide_further(
+    return decide(
         Case(
             pack=pack,
             history=history,

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from itertools import chain
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
+from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, zone_row
@@ -151,15 +153,16 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
         told[known.pack.zone_id].add(known.pack.id)
         counted[known.account, known.zone] += 1
 
-    def of_packs() -> Iterator[str]:
+    def of_told() -> Iterator[str]:
         for known, history in inventory.packs:
             row = inventory.row(known, history) if fits is None or fits(known.zone) else None
             if row is not None and reason in ("", row["reason"]):
                 yield json_line(row)
-        if listed:
-            for key, lines in _plain_lines(store.plain(ending_by), now, told, fits, wanted):
-                counted[key] += len(lines)
-                yield from lines
+
+    def of_others() -> Iterator[list[str]]:
+        for key, lines in _plain_lines(store.plain(ending_by), now, told, fits, wanted):
+            counted[key] += len(lines)
+            yield lines
 
     def of_zones() -> Iterator[str]:
         counts: Mapping[tuple[str, str], int] = counted if listed else store.counts()
@@ -169,7 +172,7 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
             if wanted(*each.key) and (not fits or fits(each.label))
         )
 
-    return Rows(of_packs(), of_zones())
+    return Rows(chain(of_told(), chain.from_iterable(of_others() if listed else ())), of_zones())
 
 
 def _plain_lines(
@@ -274,7 +277,7 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
         return packs
     found = set(meant([pack.id for pack in packs], pack_id))
     if not found:
-        few = len(pack_key(pack_id)) < SHORTEST_PREFIX
+        few = len(canonical_id(pack_id)) < SHORTEST_PREFIX
         hint = f": give at least {SHORTEST_PREFIX} characters of its id" if few else ""
         raise NotThere(f"zone {zone} has no watched pack {pack_id}{hint}")
     if len(found) > 1:

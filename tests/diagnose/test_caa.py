@@ -89,6 +89,13 @@ def test_a_record_that_means_lets_encrypt_and_is_not_read_by_it_is_told_as_such(
     assert found.record == ManualRecord("CAA", "example.com", '0 issue "letsencrypt.org"')
 
 
+@pytest.mark.parametrize(("tag", "told"), [("isue", True), ("contactemail", False)])
+def test_a_record_with_a_misspelt_tag_is_told_to_be_in_vain(resolver, tag, told):
+    resolver.records["example.com"] += ['CAA 0 issue "pki.goog"', f'CAA 0 {tag} "letsencrypt.org"']
+    [found] = [one for one in diagnose(pack(HOST), resolver, facts=PARTIAL) if one.name == "caa_forbids"]
+    assert ("'isue', which no authority knows, is in vain" in found.says) is told
+
+
 @pytest.mark.parametrize("parameter", ["accounturi=https://ca/1", "validationmethods=http-01"])
 def test_a_parameter_that_does_not_bind_an_authority_yet_restricts_and_one_that_does_forbids(parameter):
     text = f"0 issue pki.goog; {parameter}"

@@ -86,7 +86,7 @@ def test_a_daemon_that_forgets_what_it_tried_at_a_kill_is_noticed(tmp_path, monk
 
 
 def test_a_daemon_that_never_gives_a_word_of_a_give_up_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("watchdog.notify.pipeline.deduplicate", lambda log, *_, **__: _Silence(log))
+    monkeypatch.setattr("watchdog.notify.evaluation.deduplicate", lambda log, *_, **__: _Silence(log))
     assert "not in the alert log" in broken_by(tmp_path, restart={"max_attempts": 1})
 
 

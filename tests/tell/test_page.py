@@ -113,6 +113,10 @@ def test_before_the_first_pass_nothing_is_claimed():
         ({"state_error": "disk full"}, "The state cannot be written, so nothing is restarted. disk full."),
         ({"state_lost": "kept as x"}, "The state was damaged, and a new one was begun. kept as x."),
         ({"overdue_since": NOW - timedelta(minutes=5)}, "A pass does not end; it was due 5 min ago."),
+        (
+            {"discovery": {"main": (Reason.NOT_FOUND, "It sees none.")}},
+            "Account main has no zone to watch. It sees none.",
+        ),
         ({"discovery": {"main": (Reason.UNSEEN, "HTTP 502")}}, "The zones of account main cannot be listed. HTTP 502."),
     ],
 )

@@ -23,6 +23,7 @@ from watchdog.cli.process import in_loop
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from watchdog.config.schema import Config
@@ -60,14 +61,14 @@ def status(
                 print("", *holder_lines(cast("Store", store).roster.roll(), now), sep="\n")
 
 
-def _lease_rows(config: "Config", store: "Store | Glance") -> dict[str, list[dict[str, Any]]]:
+def _lease_rows(config: "Config", store: "Store | Glance") -> "dict[str, Iterable[str]]":
     """Who works what, where several replicas share the state."""
     if not config.state.shared:
         return {}
     from watchdog.tell.holders import lease_rows, replica_rows
 
-    roll = cast("Store", store).roster.roll()
-    return {"leases": lease_rows(roll), "replicas": replica_rows(roll)}
+    roll, as_json = cast("Store", store).roster.roll(), terminal.json_line
+    return {"leases": map(as_json, lease_rows(roll)), "replicas": map(as_json, replica_rows(roll))}
 
 
 def events(
@@ -84,10 +85,10 @@ def events(
     from watchdog import offline
     from watchdog.config.durations import parse_duration
     from watchdog.model.history import JournalQuery
-    from watchdog.model.packs import SHORTEST_PREFIX, pack_key
+    from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id
     from watchdog.model.report import event_row
 
-    if pack and len(pack_key(pack)) < SHORTEST_PREFIX:
+    if pack and len(canonical_id(pack)) < SHORTEST_PREFIX:
         fail(USAGE, f"--pack {pack}: give at least {SHORTEST_PREFIX} characters of its id")
     with looking(loaded) as store:
         now = now_of(store)
@@ -96,9 +97,9 @@ def events(
         found, ids = offline.events(store, query), store.pack_ids() if output is Output.TABLE else []
     with printing():
         if output is Output.JSON:
-            print_lists({"events": map(event_row, found)})
+            print_lists({"events": map(terminal.json_line, map(event_row, found))})
             return
-        from watchdog.model.packs import short_length
+        from watchdog.model.pack_ids import short_length
         from watchdog.tell.timeline import timeline
 
         length = short_length(ids)

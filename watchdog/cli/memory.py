@@ -57,7 +57,7 @@ def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Ou
         found = silencing.listed(store, now)
     with printing():
         if output is Output.JSON:
-            print_lists({"silences": map(silence_row, found)})
+            print_lists({"silences": map(terminal.json_line, map(silence_row, found))})
         else:
             for line in silence_lines(found, now, terminal.width()):
                 print(line)

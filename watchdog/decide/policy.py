@@ -1,7 +1,7 @@
 """The ordered chain: the first check that answers decides; a pack that passes them all is restarted.
 
-Its first part goes by the pack and the time alone. Nearly every pack of every look ends there, so that nothing else of
-it has to be gathered.
+Its first part goes by the pack and the time alone, and nearly every pack of every look ends there: so whoever looks at
+a whole zone asks it ``at_sight`` first, before anything else of a pack is gathered.
 """
 
 from collections.abc import Callable
@@ -48,11 +48,8 @@ def at_sight(pack: Pack, now: datetime) -> Decision | None:
 
 def decide(case: Case) -> Decision:
     """What to do with one pack."""
-    return at_sight(case.pack, case.now) or decide_further(case)
-
-
-def decide_further(case: Case) -> Decision:
-    """As ``decide``, for a pack of which nothing can be said at sight."""
+    if (decision := at_sight(case.pack, case.now)) is not None:
+        return decision
     for check in CHAIN:
         decision = check(case)
         if decision is not None:

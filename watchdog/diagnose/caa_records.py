@@ -97,7 +97,16 @@ def _judge(
         return Verdict(allowed=True, restricts=restricted)
     if restricted:
         return Verdict(allowed=False, because=f"{tag} names it {restricted}")
-    return Verdict(allowed=False, because=_names_others(tag, governing, issuer))
+    because = _names_others(tag, governing, issuer)
+    misspelt = next((one.tag for one in records if _in_vain(one, issuer)), "")
+    if misspelt:
+        because += f", and the record with the tag {misspelt[:_SHOWN]!r}, which no authority knows, is in vain"
+    return Verdict(allowed=False, because=because)
+
+
+def _in_vain(record: CaaRecord, issuer: str) -> bool:
+    """Whether a record names the authority under a tag that does not exist: zone checkers let that pass."""
+    return record.tag not in REGISTERED_TAGS and _generously(record.value).domain == issuer
 
 
 def _names_others(tag: str, governing: Sequence[CaaRecord], issuer: str) -> str:

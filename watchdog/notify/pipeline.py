@@ -1,9 +1,9 @@
 """The other spine: how people are alerted.
 
 After each pass: which alerts hold (``rules``) → what of them is new (``dedup``) → a message for each destination that
-wants it (``messages``) → log and messages on disk in one transaction (``writing``) → to the destinations
-(``destinations``). Nothing of that ever raises, and nothing is waited for but, a while, the disk: each destination has
-a task of its own.
+wants it (``messages``; all three are ``evaluation``) → log and messages on disk in one transaction (``writing``) → to
+the destinations (``destinations``). Nothing of that ever raises, and nothing is waited for but, a while, the disk: each
+destination has a task of its own.
 
 Built and closed by ``daemon``. Everything happens in the loop's thread, but for the arithmetic over a large fleet.
 """
@@ -17,19 +17,20 @@ from typing import Any
 from msgspec.structs import replace
 
 from watchdog.config.schema import Config
-from watchdog.model.alerts import AlertLog, Message, Route
+from watchdog.model.alerts import AlertLog, Message
 from watchdog.model.clock import Clock
 from watchdog.model.event_names import EventName
 from watchdog.model.events import Event
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
 from watchdog.model.report import Inventory
 from watchdog.model.text import defect
-from watchdog.notify.dedup import Deduplicated, deduplicate, replaced, unsilenced
+from watchdog.notify.dedup import unsilenced
 from watchdog.notify.destinations import Destinations, Logs
+from watchdog.notify.evaluation import Evaluated, addressed, evaluate
 from watchdog.notify.http import HttpSender
-from watchdog.notify.messages import firing_json, is_heard, messages
-from watchdog.notify.retirement import Strangers, ended, forsaken, retired
-from watchdog.notify.rules import ALL_WELL, HealthReport, active_alerts, nothing_seen, unwatched
+from watchdog.notify.messages import firing_json
+from watchdog.notify.retirement import Strangers, ended, retired
+from watchdog.notify.rules import ALL_WELL, HealthReport, nothing_seen
 from watchdog.notify.writing import AlertWriter, Ask
 from watchdog.state import outbox
 from watchdog.state.database import StateError
@@ -171,7 +172,6 @@ class Pipeline:
 
     async def _consider(self, inventory: Inventory, health: HealthReport) -> None:
         now, config, before, mine = self._clock.now(), self._config, self._log, None
-        settings = config.alerts
         if not self._alone:
             mine = {name for name in config.accounts if self._may_tell(name) and self._worked(name)}
             mine |= {WATCHDOG} if self._may_tell(WATCHDOG) else set()
@@ -181,44 +181,22 @@ class Pipeline:
         # While zones cannot be listed, nobody knows whether an account only got another name.
         all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
 
-        def evaluate() -> tuple[Deduplicated, list[Message], Unwritten, dict[str, datetime]]:
-            own = mine is None or WATCHDOG in mine
-            found = active_alerts(
+        def step() -> tuple[Evaluated, Unwritten]:
+            found = evaluate(
+                before,
                 inventory,
                 health,
-                self._started_at,
-                now,
-                interval=config.schedule.interval,
-                runbooks=settings.runbooks,
-                own=own,
+                config,
+                routes,
+                started_at=self._started_at,
+                now=now,
+                mine=mine,
+                all_known=all_known,
             )
-            if mine is not None:
-                kept = {name: alert for name, alert in found.alerts.items() if alert.account in mine}
-                found = replace(found, alerts=kept)
-            missing = [entry.alert for name, entry in before.entries.items() if name not in found.alerts]
-            gone = unwatched(missing, inventory) if missing else frozenset()
-            over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
-            over |= forsaken(missing, health.configured)
-            known = {name: entry.alert for name, entry in before.entries.items()} | found.alerts
-            silenced = inventory.silenced.of(known)
-            decided = deduplicate(
-                before,
-                found.alerts,
-                found.unwell,
-                gone,
-                now,
-                settings.repeat_every,
-                settings.critical_within,
-                silenced=silenced,
-                retired=over,
-                listening=bool(routes),
-                heard=lambda notice: is_heard(notice, routes.values()),
-            )
-            return decided, _messages(before, decided, routes, now), outbox.difference(before, decided.log), silenced
+            return found, outbox.difference(before, found.log)
 
-        # A tenth of a second for ten thousand packs.
-        decided, new, changes, silenced = await asyncio.to_thread(evaluate)
-        log = decided.log
+        found, changes = await asyncio.to_thread(step)
+        log, new = found.log, found.messages
         if mine is not None:
             await self._writer.see_to_numbers(len(new))  # before it is asked what was lost: that may take its time
             if lost := {*self._dropped} & mine:  # somebody else tells of them by now
@@ -228,7 +206,7 @@ class Pipeline:
                     changes.drop(account)
             _, others = self._log.split(mine)
             log = others.joined(log)
-        then, self._silenced = self._silenced, silenced
+        then, self._silenced = self._silenced, found.silenced
         whole, self._log = self._log, log
         numbered = self._writer.numbered(new)
         self._writer.note(changes, numbered)
@@ -236,7 +214,7 @@ class Pipeline:
         self._put(numbered)
         if not self._alone and self._may_tell(WATCHDOG):
             await self._retire(inventory, health, now)
-        if unsilenced(whole, then).firing() != unsilenced(log, silenced).firing():
+        if unsilenced(whole, then).firing() != unsilenced(log, found.silenced).firing():
             self.destinations.alerts_changed()
 
     async def _retire(self, inventory: Inventory, health: HealthReport, now: datetime) -> None:
@@ -262,7 +240,7 @@ class Pipeline:
     async def _retire_account(self, account: str, log: AlertLog, now: datetime) -> None:
         routes = dict(self.destinations.routes())
         decided = ended(log, now, self._config.alerts.repeat_every, listening=bool(routes))
-        new = _messages(log, decided, routes, now)
+        new = addressed(log, decided, routes, now)
         await self._writer.see_to_numbers(len(new))
         numbered = [replace(message, told_under=WATCHDOG) for message in self._writer.numbered(new)]
         fence = self._tenure.fence()
@@ -288,14 +266,3 @@ class Pipeline:
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
         return self._log.firing_counts()
-
-
-def _messages(before: AlertLog, decided: Deduplicated, routes: Mapping[str, Route], now: datetime) -> list[Message]:
-    """What each destination is told of what was decided."""
-    people = decided.notices
-    incidents = (*people, *replaced(before, decided))
-    return [
-        each
-        for name, route in routes.items()
-        for each in messages(incidents if route.incidents else people, name, route, now)
-    ]

@@ -14,7 +14,8 @@ from itertools import chain
 from watchdog.model.decisions import Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Known
-from watchdog.model.packs import HELD_BY_PEOPLE, Identity, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.pack_ids import PackKey, canonical_id
+from watchdog.model.packs import HELD_BY_PEOPLE, Identity, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.zone_packs import Entry, ZonePacks
 from watchdog.state.changes import Snapshot
@@ -102,7 +103,7 @@ class Knowledge(ABC):
         """What the packs are that the configuration names by their ids, as far as they were ever seen."""
         if not zone.packs:
             return {}
-        named = ((pack_key(known.pack.id), known.pack) for known in self.packs_of(zone))
+        named = ((canonical_id(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
     def unwell(self, zone: ZoneRef) -> Sequence[Entry]:

@@ -17,7 +17,8 @@ from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Intent, JournalLine, JournalQuery
 from watchdog.model.leases import ALONE, WATCHDOG, Tenure
-from watchdog.model.packs import Pack, PackKey, ZoneRef
+from watchdog.model.pack_ids import PackKey
+from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.silences import Silence
 from watchdog.state.booked import Booked, Booking
 from watchdog.state.changes import Snapshot

@@ -16,7 +16,8 @@ from watchdog.model.events import Event
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Difference
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, PackKey, ZoneRef, pack_key
+from watchdog.model.pack_ids import PackKey, canonical_id
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.state.knowledge import Knowledge
 from watchdog.state.writer import NEVER, Writer
 
@@ -138,7 +139,7 @@ class Noting(Knowledge):
                 self._of(zone_id)
         for known in list(self.read()):
             unwatched = (known.account, known.zone) not in watched and self._last_seen(known) < horizon
-            named = pack_key(known.pack.id) in pinned.get((known.account, known.zone), ())
+            named = canonical_id(known.pack.id) in pinned.get((known.account, known.zone), ())
             gone = known.pack.status in GOING_AWAY and known.since < horizon and not named
             left = known.seen_at < horizon and self._has_moved((known.account, known.zone), known.pack.zone_id)
             if unwatched or gone or left:
