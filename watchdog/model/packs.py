@@ -17,6 +17,9 @@ Identity = tuple[str, tuple[str, ...], str, str]
 """Zone id, sorted hosts, certificate authority (none of a universal pack) and type: what lasts of a pack, as its id
 does not."""
 
+DASHBOARD = "https://dash.cloudflare.com/?to=/:account/:zone/ssl-tls/edge-certificates"
+"""Cloudflare's own deep link: it asks for account and zone, then shows the edge certificates."""
+
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
 UPLOADED = frozenset({"sni_custom", "mh_custom", "legacy_custom", "keyless"})
