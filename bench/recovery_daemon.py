@@ -37,7 +37,8 @@ from watchdog.diagnose import fetch
 from watchdog.diagnose.fetch import Page
 from watchdog.health import Health
 from watchdog.model.alerts import AlertState, Phase
-from watchdog.model.packs import IN_PROGRESS, ZoneRef, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import IN_PROGRESS, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import PRESSING, VALIDATION_TAKES
 from watchdog.model.report import Inventory
@@ -283,11 +284,11 @@ class People(httpx.AsyncBaseTransport):
             return
         self._tally.counts["messages"] += 1
         self._tally.counts[f"messages: {letter['reason']}"] += 1
-        by_id = {pack_key(pack.id): pack for pack in self._world.all}
+        by_id = {canonical_id(pack.id): pack for pack in self._world.all}
         if "this is a defect of certpack-watchdog" in letter["text"]:
             self._world.time.broken = RuntimeError(letter["text"])  # ours or the bench's: the numbers mean nothing
         for place, alert in enumerate(letter["alerts"]):
-            pack = by_id.get(pack_key(alert["pack_id"] or ""))
+            pack = by_id.get(canonical_id(alert["pack_id"] or ""))
             if pack is None:
                 continue
             # What a person reads: the text; of the second and further alerts that is a line, and two of the records.

@@ -15,6 +15,7 @@ from watchdog.diagnose.zone import inactive
 from watchdog.model.meanings import REASONS
 from watchdog.model.observation import Seen
 from watchdog.model.packs import ZoneRef
+from watchdog.model.reasons import Reason
 from watchdog.model.text import counted
 from watchdog.observe.poll import poll_zone
 from watchdog.runtime import Runtime, open_runtime
@@ -48,9 +49,12 @@ async def _check_account(runtime: Runtime, client: Client) -> list[OnlineCheck]:
     components = runtime.components
     findings: list[OnlineCheck] = []
     await components.watched.refresh(client.account, client, components.clock.now())
+    what = f"account {client.account}: discovery"
     if client.account in components.watched.failures:
-        _, error = components.watched.failures[client.account]
-        findings.append(OnlineCheck(f"account {client.account}: discovery", error, unreachable=True))
+        reason, error = components.watched.failures[client.account]
+        findings.append(OnlineCheck(what, error, unreachable=reason is not Reason.NOT_FOUND))
+    elif client.account in components.watched.found:
+        findings.append(OnlineCheck(f"{what} finds {counted(len(components.watched.found[client.account]), 'zone')}"))
     for zone in components.watched.zones():
         if zone.account == client.account:
             seen = await poll_zone(zone, client, troubled=False)

@@ -24,7 +24,8 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef, short_length
+from watchdog.model.pack_ids import short_length
+from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
 from watchdog.offline import MOST_ENTRIES, NotThere, chosen, explanation
@@ -222,8 +223,9 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
             await runtime.components.watched.refresh(account, client, runtime.components.clock.now())
         zone = _zone(runtime, name)
     if zone is None:
+        failures = runtime.components.watched.failures.items()
         unasked = "; ".join(
-            f"account {account}: {error}" for account, (_, error) in runtime.components.watched.failures.items()
+            f"account {account}: {error}" for account, (reason, error) in failures if reason is not Reason.NOT_FOUND
         )
         if unasked:  # it may well be watched: nobody could ask
             raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)

@@ -21,7 +21,8 @@ from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.ending import ending
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
+from watchdog.model.packs import Pack
 from watchdog.model.reasons import Reason
 from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, zone_row
@@ -276,7 +277,7 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
         return packs
     found = set(meant([pack.id for pack in packs], pack_id))
     if not found:
-        few = len(pack_key(pack_id)) < SHORTEST_PREFIX
+        few = len(canonical_id(pack_id)) < SHORTEST_PREFIX
         hint = f": give at least {SHORTEST_PREFIX} characters of its id" if few else ""
         raise NotThere(f"zone {zone} has no watched pack {pack_id}{hint}")
     if len(found) > 1:

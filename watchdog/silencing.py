@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from watchdog.model.history import Remembered
 from watchdog.model.names import canonical
-from watchdog.model.packs import SHORTEST_PREFIX, Pack, meant, pack_key
+from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
+from watchdog.model.packs import Pack
 from watchdog.model.silences import Silence
 from watchdog.model.text import clean
 from watchdog.state.store import Store
@@ -70,7 +71,7 @@ def _one(packs: Sequence[Remembered], prefix: str, zone: str) -> Pack:
     if len(found) == 1:
         [known] = found.values()
         return known.pack
-    if not found and len(pack_key(prefix)) < SHORTEST_PREFIX:
+    if not found and len(canonical_id(prefix)) < SHORTEST_PREFIX:
         raise CannotSilence(f"pack {shown}: at least {SHORTEST_PREFIX} characters of its id are needed")
     if found:
         raise CannotSilence(

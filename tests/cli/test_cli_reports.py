@@ -231,6 +231,22 @@ def test_a_terminal_sees_a_bar_while_it_waits_then_lines_and_a_report(shell, clo
     assert "3 packs in 3 zones; 1 needs you" in text
 
 
+DISCOVERING = {"account": {"api_token": "simulated-token", "discover": {}}, "zones": []}
+
+
+def test_checking_online_says_how_many_zones_discovery_finds(command, cloudflare, configure):
+    done = command("check-config", "--online", "-c", configure(cloudflare(zones=FLEET), **DISCOVERING))
+    assert (done.code, f"ok      account main: discovery finds {len(FLEET)} zones\n" in done.out) == (0, True)
+
+
+def test_an_account_without_a_zone_to_watch_is_nothing_fine(command, cloudflare, configure):
+    config = configure(cloudflare(zones=[]), **DISCOVERING)
+    checked, passed = command("check-config", "--online", "-c", config), command("once", "-c", config)
+    assert (checked.code, passed.code) == (1, 1)
+    assert "FAILED  account main: discovery: the credential sees no zone: give it Zone / Zone / Read" in checked.out
+    assert "the credential sees no zone" in " ".join(passed.out.split())
+
+
 def test_explaining_a_pack_that_is_remembered_says_how_it_is_validated(command, cloudflare, configure):
     config = configure(cloudflare(zones=FLEET))
     command("once", "-c", config)

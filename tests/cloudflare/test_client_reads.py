@@ -10,7 +10,8 @@ from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.errors import AccessDenied, Ambiguous, CloudflareFault, NotFound
 from watchdog.cloudflare.paging import MOST_PAGES
 from watchdog.cloudflare.rate_limit import Urgency
-from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import KNOWN_STATUSES, NOTHING_KNOWN
 from watchdog.simulator.scenario import pack_id, zone_id
 
 PACK = pack_id("example.com", 0)
@@ -119,7 +120,7 @@ async def test_a_page_that_brings_nothing_new_is_the_last_whatever_it_says(info)
     assert len(client.http.requests) == 2
 
 
-@pytest.mark.parametrize("spelling", [PACK, PACK.upper(), pack_key(PACK)])
+@pytest.mark.parametrize("spelling", [PACK, PACK.upper(), canonical_id(PACK)])
 @in_simulated_time
 async def test_one_pack_is_read_under_any_spelling_of_its_id(spelling):
     sky = Sky(timed_out())

@@ -18,7 +18,7 @@ from watchdog.config.files import Files
 from watchdog.config.load import load
 from watchdog.daemon import PATIENCE, Daemon, new_metrics
 from watchdog.model.event_names import EVENTS
-from watchdog.model.packs import pack_key
+from watchdog.model.pack_ids import canonical_id
 from watchdog.runtime import Runtime, open_runtime
 from watchdog.simulator.scenario import Fault, Scenario, pack_id, zone_id
 from watchdog.simulator.world import World
@@ -166,8 +166,8 @@ class Fleet:
 
     def row(self, zone, number=0):
         """The pack's row, as ``status`` and ``/api/v1/packs`` show it."""
-        key = pack_key(pack_id(zone, number))
-        return next(row for row in self.rows(zone) if pack_key(row["pack_id"]) == key)
+        key = canonical_id(pack_id(zone, number))
+        return next(row for row in self.rows(zone) if canonical_id(row["pack_id"]) == key)
 
     def rows(self, zone):
         return [row for row in rows_of(self.runtime.inventory())["packs"] if row["zone"] == zone]

@@ -4,7 +4,8 @@ import pytest
 
 from tests.harness.values import replace
 from watchdog.model.history import UNTROUBLED, History
-from watchdog.model.packs import Pack, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import Pack
 from watchdog.model.text import clean
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -69,4 +70,4 @@ def test_text_from_outside_becomes_one_harmless_line(dirty, line):
 
 
 def test_a_pack_id_is_the_same_with_and_without_dashes():
-    assert pack_key("3822FF90-ea29-44df-9e55-21300bb9419b") == pack_key("3822ff90ea2944df9e5521300bb9419b")
+    assert canonical_id("3822FF90-ea29-44df-9e55-21300bb9419b") == canonical_id("3822ff90ea2944df9e5521300bb9419b")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.model.packs import SHORTEST_PREFIX, short_length, short_length_in_zones
+from watchdog.model.pack_ids import SHORTEST_PREFIX, short_length, short_length_in_zones
 
 IDS = st.lists(st.text("ab-", min_size=1, max_size=9), max_size=12)
 

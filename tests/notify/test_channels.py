@@ -18,7 +18,7 @@ from tests.harness.builders import T0, alert, firing, message, notice
 from tests.harness.time import StandingClock
 from watchdog.model.alerts import AlertLog, Kind, Phase, Route
 from watchdog.model.packs import ManualRecord
-from watchdog.model.reasons import Severity
+from watchdog.model.reasons import Reason, Severity
 from watchdog.notify import apprise
 from watchdog.notify.alertmanager import AT_ONCE, HEARTBEAT, VALID_FOR, Alertmanager
 from watchdog.notify.apprise import Service
@@ -247,6 +247,11 @@ def test_an_alertmanager_is_told_what_holds_and_until_when_that_is_sure(hook):
         "endsAt": "2026-11-24T13:04:00Z",
     }
     assert timedelta(minutes=4) == VALID_FOR
+
+
+def test_an_alertmanager_is_told_by_a_label_that_the_records_of_an_alert_are_new(hook):
+    [each] = told(hook, firing(alert(reason=Reason.RECORDS_NEEDED, stage=2)))
+    assert each["labels"]["restart"] == "2"
 
 
 def test_an_alertmanager_is_told_ends_for_a_while(hook):

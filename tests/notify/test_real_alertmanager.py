@@ -13,6 +13,7 @@ from tests.harness.alerting import Receiver, gave_up, living
 from tests.harness.builders import alert, firing, inventory, pack, zone
 from tests.harness.servers import ALERTMANAGER, alertmanager, asked, eventually
 from watchdog.model.alerts import AlertLog, Phase, Route
+from watchdog.model.reasons import Reason
 from watchdog.notify import alertmanager as kind
 from watchdog.notify.alertmanager import Alertmanager
 from watchdog.notify.http import HttpSender
@@ -47,6 +48,10 @@ def notified(hook, status):
     ]
 
 
+def described(hook):
+    return {each["annotations"].get("description") for got in list(hook.got) for each in got.json["alerts"]}
+
+
 def now():
     return datetime.now(UTC)
 
@@ -77,6 +82,13 @@ def test_what_holds_reaches_the_receiver_and_its_end_does_too(manager, hook):
     asyncio.run(told(manager, entry(ended_at=now())))
     eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "resolved"))
     assert "CertpackWatchdogGaveUp" not in held(manager)
+
+
+def test_records_that_are_new_reach_the_receiver_though_the_alert_is_the_same(manager, hook):
+    for restarts in (1, 2):
+        needed = alert(reason=Reason.RECORDS_NEEDED, stage=restarts, body=f"token {restarts}")
+        asyncio.run(told(manager, firing(needed, first_at=now() - timedelta(minutes=5))))
+        eventually(lambda: f"token {restarts}" in described(hook))  # noqa: B023  awaited at once
 
 
 def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):

@@ -14,7 +14,7 @@ from watchdog.model.meanings import ALERTS, REASONS
 from watchdog.model.packs import UNDEPLOYED, UPLOADED, ManualRecord
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.renewal import VALIDATION_TAKES
-from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, HealthReport, active_alerts, unwatched
+from watchdog.notify.rules import ALL_WELL, UNHELD_FOR, UNSEEN_FOR, HealthReport, active_alerts, unwatched
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - DAY
@@ -472,6 +472,13 @@ def test_a_credential_that_may_not_list_zones_is_refused_and_the_text_names_the_
     [alert] = held(health=HealthReport(discovery={"main": (Reason.CREDENTIAL_REFUSED, error)}))
     assert (alert.reason, alert.severity, alert.patience) == ("credential_refused", "critical", timedelta(0))
     assert "Zone / Zone / Read" in alert.body
+
+
+def test_an_account_without_a_zone_to_watch_is_told_once_that_has_lasted():
+    error = "the credential sees no zone"
+    [alert] = held(health=HealthReport(discovery={"main": (Reason.NOT_FOUND, error)}))
+    assert (alert.summary, alert.patience) == ("account main: it has no zone to watch", UNSEEN_FOR)
+    assert alert.body.startswith("the credential sees no zone.\nYou: give its credential access to the zones")
 
 
 def test_a_credential_that_may_read_and_not_restart_is_refused_and_the_text_names_the_permission():

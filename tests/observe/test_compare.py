@@ -10,7 +10,8 @@ from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Known, Seen, Unseen
-from watchdog.model.packs import KNOWN_STATUSES, Pack, ZoneRef, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import KNOWN_STATUSES, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.observe.compare import MISSING, compare, renamed
 
@@ -153,38 +154,39 @@ def test_a_partial_look_says_nothing_of_the_packs_it_did_not_look_at():
     assert (difference.zone, difference.events, difference.packs) == (None, [], [])
 
 
-PINNED = replace(ZONE, packs=frozenset({pack_key(UUID)}))
+PINNED = replace(ZONE, packs=frozenset({canonical_id(UUID)}))
 NOWHERE = replace(
-    known(Pack(id=pack_key(UUID), zone_id="z1", type="", status="", hosts=())).packs[pack_key(UUID)], decision=MISSING
+    known(Pack(id=canonical_id(UUID), zone_id="z1", type="", status="", hosts=())).packs[canonical_id(UUID)],
+    decision=MISSING,
 )
 
 
 def test_a_configured_pack_that_was_never_there_is_told_and_not_called_deleted():
-    difference = look(known(), zone=PINNED, missing=[pack_key(UUID)])
-    assert told(difference) == [("zone_unseen", pack_key(UUID), None, None)]
+    difference = look(known(), zone=PINNED, missing=[canonical_id(UUID)])
+    assert told(difference) == [("zone_unseen", canonical_id(UUID), None, None)]
     (nowhere,) = difference.packs
     assert (nowhere.pack.status, nowhere.decision.reason, nowhere.since) == ("", Reason.NOT_FOUND, NOW)
 
 
 def test_a_configured_pack_that_was_missed_before_is_not_told_again():
     before = replace(known(), packs={NOWHERE.pack.id: NOWHERE})
-    difference = look(before, zone=PINNED, missing=[pack_key(UUID)])
+    difference = look(before, zone=PINNED, missing=[canonical_id(UUID)])
     assert (difference.events, difference.packs, difference.forgotten) == ([], [], [])
 
 
 def test_a_configured_pack_that_appears_at_last_takes_its_place_under_cloudflares_id():
     before = replace(known(), packs={NOWHERE.pack.id: NOWHERE})
     difference = look(before, pack(UUID), zone=PINNED)
-    assert (difference.events, difference.forgotten) == ([], [("z1", pack_key(UUID))])
+    assert (difference.events, difference.forgotten) == ([], [("z1", canonical_id(UUID))])
 
 
 def test_a_pack_that_was_never_there_is_forgotten_once_nobody_asks_for_it():
     before = replace(known(), packs={NOWHERE.pack.id: NOWHERE})
-    assert look(before, pack()).forgotten == [("z1", pack_key(UUID))]
+    assert look(before, pack()).forgotten == [("z1", canonical_id(UUID))]
 
 
 def test_a_configured_pack_that_vanishes_is_not_found_under_any_spelling():
-    difference = look(known(pack(UUID)), zone=PINNED, missing=[pack_key(UUID)])
+    difference = look(known(pack(UUID)), zone=PINNED, missing=[canonical_id(UUID)])
     assert told(difference) == [("pack_changed", UUID, "active", "deleted")]
     assert [each.decision.reason for each in difference.packs] == [Reason.NOT_FOUND]
 

@@ -6,7 +6,8 @@ from tests.harness.cloudflare_client import Sky
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.observation import Seen, Unseen
-from watchdog.model.packs import ZoneRef, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.observe.poll import poll_zone
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
@@ -25,7 +26,7 @@ async def poll(sky, zone=ZONE, **options):
 
 
 def pinned_to(*ids):
-    return replace(ZONE, packs=frozenset(map(pack_key, ids)))
+    return replace(ZONE, packs=frozenset(map(canonical_id, ids)))
 
 
 def ids(seen):
@@ -102,14 +103,14 @@ async def test_only_of_a_universal_pack_cloudflare_may_change_the_authority_when
 @in_simulated_time
 async def test_where_a_named_pack_is_deleted_both_are_seen():
     cloud = sky({"status": "deleted"}, {"status": "active"})
-    seen = await poll(cloud, pinned_to(FIRST), pinned={pack_key(FIRST): await identity_of_the_first(cloud)})
+    seen = await poll(cloud, pinned_to(FIRST), pinned={canonical_id(FIRST): await identity_of_the_first(cloud)})
     assert (sorted(ids(seen)), seen.missing) == (sorted([FIRST, SECOND]), ())
 
 
 @in_simulated_time
 async def test_while_a_named_pack_lives_no_other_is_followed():
     cloud = sky({"status": "active"}, {"status": "active"})
-    seen = await poll(cloud, pinned_to(FIRST), pinned={pack_key(FIRST): await identity_of_the_first(cloud)})
+    seen = await poll(cloud, pinned_to(FIRST), pinned={canonical_id(FIRST): await identity_of_the_first(cloud)})
     assert ids(seen) == [FIRST]
 
 

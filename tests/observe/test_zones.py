@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.harness.cloudflare_client import answer, by_hand
 from tests.harness.time import in_simulated_time
 from watchdog.model.packs import ZoneRef
@@ -65,6 +67,32 @@ async def test_a_discovery_that_succeeds_again_takes_the_failure_back():
     watched = WatchedZones((), {"main": ALL}, EVERY)
     await watched.refresh("main", discovering(status=400, errors=[{"code": 9103, "message": "Unknown key"}]), NOW)
     await watched.refresh("main", discovering(row("a.example", 1)), NOW + EVERY)
+    assert watched.failures == {}
+
+
+@pytest.mark.parametrize(
+    ("search", "rows", "says"),
+    [
+        (ALL, [], "the credential sees no zone: give it Zone / Zone / Read for the zones that are to be watched"),
+        (
+            Search(("*.test",), ()),
+            [row("a.example", 1)],
+            "the credential sees 1 zone, of which `discover` takes none",
+        ),
+        (ALL, [row("a.example", 1)], None),
+    ],
+)
+@in_simulated_time
+async def test_an_account_that_has_no_zone_to_watch_is_a_failure_of_its_discovery(search, rows, says):
+    watched = WatchedZones((), {"main": search}, EVERY)
+    await watched.refresh("main", discovering(*rows), NOW)
+    assert watched.failures == ({"main": (Reason.NOT_FOUND, says)} if says else {})
+
+
+@in_simulated_time
+async def test_an_account_whose_zones_are_configured_need_not_have_others_to_be_found():
+    watched = WatchedZones((ZoneRef("main", "a.example"),), {"main": ALL}, EVERY)
+    await watched.refresh("main", discovering(), NOW)
     assert watched.failures == {}
 
 

@@ -15,7 +15,7 @@ from watchdog import offline
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery
 from watchdog.model.needs import PENDING_FOR
-from watchdog.model.packs import short_length, short_length_in_zones
+from watchdog.model.pack_ids import short_length, short_length_in_zones
 from watchdog.model.report import Inventory
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Changes

@@ -113,6 +113,10 @@ def test_before_the_first_pass_nothing_is_claimed():
         ({"state_error": "disk full"}, "The state cannot be written, so nothing is restarted. disk full."),
         ({"state_lost": "kept as x"}, "The state was damaged, and a new one was begun. kept as x."),
         ({"overdue_since": NOW - timedelta(minutes=5)}, "A pass does not end; it was due 5 min ago."),
+        (
+            {"discovery": {"main": (Reason.NOT_FOUND, "It sees none.")}},
+            "Account main has no zone to watch. It sees none.",
+        ),
         ({"discovery": {"main": (Reason.UNSEEN, "HTTP 502")}}, "The zones of account main cannot be listed. HTTP 502."),
     ],
 )
@@ -174,7 +178,7 @@ def test_what_nobody_works_on_is_not_said_to_be_worked_on():
 
 def test_zones_that_were_not_seen_say_why_and_what_to_do(bad_day):
     assert "partner.example 5 h ago list_packs: HTTP 403, code 9109" in bad_day.text
-    assert "Give the token the permission named above" in bad_day.text
+    assert "Put another token into its file, or give it the permission that is named above" in bad_day.text
 
 
 def test_the_certificates_that_end_next_come_in_their_order(bad_day):

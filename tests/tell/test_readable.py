@@ -28,7 +28,7 @@ PACKAGE = ROOT / "watchdog"
 SPEAKING = [
     *sorted((PACKAGE / "diagnose").glob("*.py")),
     *sorted((PACKAGE / "tell/page").glob("*.py")),
-    *(PACKAGE / f"model/{name}.py" for name in ("reasons", "trouble", "ending", "report")),
+    *(PACKAGE / f"model/{name}.py" for name in ("meanings", "trouble", "ending", "report")),
     *(PACKAGE / f"notify/{name}.py" for name in ("rules", "pack_alerts", "messages")),
     *(PACKAGE / f"tell/{name}.py" for name in ("status", "explain", "timeline")),
     *(PACKAGE / f"{name}.py" for name in ("offline", "health", "state/quarantine")),

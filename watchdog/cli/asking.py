@@ -85,10 +85,10 @@ def events(
     from watchdog import offline
     from watchdog.config.durations import parse_duration
     from watchdog.model.history import JournalQuery
-    from watchdog.model.packs import SHORTEST_PREFIX, pack_key
+    from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id
     from watchdog.model.report import event_row
 
-    if pack and len(pack_key(pack)) < SHORTEST_PREFIX:
+    if pack and len(canonical_id(pack)) < SHORTEST_PREFIX:
         fail(USAGE, f"--pack {pack}: give at least {SHORTEST_PREFIX} characters of its id")
     with looking(loaded) as store:
         now = now_of(store)
@@ -99,7 +99,7 @@ def events(
         if output is Output.JSON:
             print_lists({"events": map(terminal.json_line, map(event_row, found))})
             return
-        from watchdog.model.packs import short_length
+        from watchdog.model.pack_ids import short_length
         from watchdog.tell.timeline import timeline
 
         length = short_length(ids)

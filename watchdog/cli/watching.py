@@ -12,7 +12,7 @@ from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILAB
 from watchdog.cli.opening import load_config, opened_state
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, DryRun, Output, OutputOption
 from watchdog.cli.printing import print_lists, print_report, printing
-from watchdog.cli.process import in_loop
+from watchdog.cli.process import GARBAGE_AFTER_A_PASS, in_loop
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def once(
     tell = _teller(loaded, config) if alert else None
     opened = opened_state(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        result = in_loop(commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell))
+        work = commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell)
+        result = in_loop(work, GARBAGE_AFTER_A_PASS)
     if output is Output.JSON:
         from watchdog.tell.rows import pack_lines
 

@@ -33,7 +33,8 @@ from watchdog.config.secrets import Address, Secret, header_safe
 from watchdog.config.variables import Expanded
 from watchdog.model.meanings import ALERTS
 from watchdog.model.names import canonical
-from watchdog.model.packs import is_branding, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import is_branding
 
 ALERT_REASONS = tuple(sorted(map(str, ALERTS)))
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
@@ -87,7 +88,7 @@ def _zone_id(text: str) -> str:
 def _pack_id(text: str) -> str:
     if not _PACK_ID.fullmatch(text):
         raise ValueError("a pack id is a UUID (or 32 characters of 0-9 and a-f)")
-    return pack_key(text)
+    return canonical_id(text)
 
 
 def _distinct(packs: tuple["str | PackHosts", ...]) -> tuple["str | PackHosts", ...]:

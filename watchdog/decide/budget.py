@@ -16,7 +16,7 @@ from itertools import islice
 import msgspec
 
 from watchdog.model.history import History
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 
 HOUR = timedelta(hours=1)
 

@@ -212,8 +212,8 @@ def _judge_page(host: str, address: str, token: HttpToken, page: "Page") -> list
         says = f"The token page of {host} is not there: HTTP {page.status} at {address}."
         if page.status == 404 and "/acme-challenge/" in token.url:  # noqa: PLR2004  the same; findings/apache-keeps-the-challenge-folder.sh
             remedy += (
-                " If it is there as a file, the web server may keep that folder for certificates that it orders itself,"
-                " as Apache's mod_md does (unless MDCAChallenges leaves out http-01)."
+                " A web server may keep that folder for certificates that it orders itself, whatever files are there."
+                " Apache's mod_md does, unless MDCAChallenges leaves out http-01."
             )
     elif page.body.strip() != token.body.strip():
         says = f"The token page of {host} holds something else at {address}: {page.body[:80] or 'nothing'}"

@@ -10,7 +10,8 @@ import msgspec
 
 from watchdog.model.events import Event
 from watchdog.model.history import History, Remembered, ZoneMemory
-from watchdog.model.packs import Pack, PackKey, ZoneRef
+from watchdog.model.pack_ids import PackKey
+from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
 
 

@@ -5,20 +5,20 @@ never a crash. The sets below are the known statuses by what they mean here (Clo
 ``certificate_pack.status``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import pairwise
 
 import msgspec
 
 from watchdog.model.names import canonical
-
-PackKey = tuple[str, str]
-"""Zone id and pack id."""
+from watchdog.model.pack_ids import PackKey, canonical_id
 
 Identity = tuple[str, tuple[str, ...], str, str]
 """Zone id, sorted hosts, certificate authority (none of a universal pack) and type: what lasts of a pack, as its id
 does not."""
+
+DASHBOARD = "https://dash.cloudflare.com/?to=/:account/:zone/ssl-tls/edge-certificates"
+"""Cloudflare's own deep link: it asks for account and zone, then shows the edge certificates."""
 
 ADVANCED = "advanced"
 UNIVERSAL = "universal"
@@ -59,57 +59,12 @@ KNOWN_STATUSES = (
 )
 
 
-SHORTEST_PREFIX = 4
-"""Characters by which a pack may be named at the least: what is shorter is more likely a slip."""
-
-
-def meant(ids: Sequence[str], text: str) -> list[str]:
-    """Those ids that somebody means by ``text``: the one it is, or all that begin so; with or without dashes.
-
-    >>> meant(["3822ff90-ea29", "3822aa00-0000"], "3822-F")
-    ['3822ff90-ea29']
-    """
-    wanted = pack_key(text)
-    exact = [each for each in ids if pack_key(each) == wanted]
-    if exact or len(wanted) < SHORTEST_PREFIX:
-        return exact
-    return [each for each in ids if pack_key(each).startswith(wanted)]
-
-
-def short_length(ids: Iterable[str]) -> int:
-    """How many characters tell all of these ids apart, at least ``SHORTEST_PREFIX``.
-
-    >>> short_length(["3822ff90-ea29", "3822fa00-0000"])
-    6
-    """
-    ordered = sorted(set(ids))
-    length, longest = SHORTEST_PREFIX, max(map(len, ordered), default=SHORTEST_PREFIX)
-    for one, other in pairwise(ordered):  # the likest stand side by side
-        while length < longest and one[:length] == other[:length]:
-            length += 1
-    return min(length, longest)
-
-
-def short_length_in_zones(keys: Iterable[PackKey]) -> int:
-    """As ``short_length``, where only packs of one zone must be told apart.
-
-    >>> short_length_in_zones([("a", "3822ff90-ea29"), ("a", "3911"), ("b", "3822fa00-0000")])
-    4
-    """
-    ordered = sorted(set(keys))
-    length, longest = SHORTEST_PREFIX, max((len(pack_id) for _, pack_id in ordered), default=SHORTEST_PREFIX)
-    for (zone_id, one), (other_zone, other) in pairwise(ordered):
-        while zone_id == other_zone and length < longest and one[:length] == other[:length]:
-            length += 1
-    return min(length, longest)
-
-
 class ZoneRef(msgspec.Struct, frozen=True):
     """A zone to watch: where the configuration or the discovery says it is.
 
     ``account`` is the name of a credential, ``label`` what operators call the zone. ``id`` is empty until the name has
-    been looked up. ``packs`` are the ids to watch, as ``pack_key`` gives them, and ``hosts`` the packs to watch by all
-    their hosts, sorted and ``canonical``; both are empty for all packs.
+    been looked up. ``packs`` are the ids to watch, as ``canonical_id`` gives them, and ``hosts`` the packs to watch by
+    all their hosts, sorted and ``canonical``; both are empty for all packs.
     """
 
     account: str
@@ -130,7 +85,7 @@ class ZoneRef(msgspec.Struct, frozen=True):
 
     def names(self, pack: "Pack") -> bool:
         """Whether the configuration names this pack, by its id or by its hosts."""
-        return pack_key(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
+        return canonical_id(pack.id) in self.packs or (bool(self.hosts) and host_set(pack) in self.hosts)
 
 
 FULL = "full"
@@ -281,12 +236,3 @@ def is_branding(host: str) -> bool:
     True
     """
     return host.endswith(".cloudflaressl.com")
-
-
-def pack_key(pack_id: str) -> str:
-    """A pack id in one spelling: UUIDs with dashes and 32 hex digits are the same pack.
-
-    >>> pack_key("3822FF90-ea29-44df-9e55-21300bb9419b")
-    '3822ff90ea2944df9e5521300bb9419b'
-    """
-    return pack_id.replace("-", "").lower()

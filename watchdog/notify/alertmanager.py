@@ -3,6 +3,9 @@
 Alertmanager groups, repeats and silences by itself, so it is told every alert that holds, each minute, with an
 ``endsAt`` a few minutes ahead: when the daemon dies, its alerts resolve. What is over is told with its real end for a
 while. On request, one more alert always fires, for a rule that wants to know when it ceases.
+
+It knows an alert by its labels: one whose annotations changed is not new, and waits for ``repeat_interval``. So where
+an alert got worse at the same severity, as its records are new, a label says so.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +94,7 @@ def _alert(alert: Alert, starts: datetime, ends: datetime) -> dict[str, Any]:
     known = alert_json(alert)
     labels = {name: known[name] or "" for name in ("reason", "severity", "account", "zone")}
     labels = {"alertname": name_of(alert.reason), **labels, "pack": alert.pack_id}
+    labels["restart"] = str(alert.stage) if alert.stage else ""
     # Whoever shows annotations makes a link of `runbook_url`: what is none has another name.
     runbook = "runbook_url" if "://" in alert.runbook else "runbook"
     notes = {"summary": known["summary"], "description": known["body"], runbook: alert.runbook}

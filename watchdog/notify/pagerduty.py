@@ -13,6 +13,7 @@ import msgspec
 
 from watchdog.model.alerts import Alert, Message, MessageStatus, Notice
 from watchdog.model.clock import rfc3339
+from watchdog.model.packs import DASHBOARD
 from watchdog.model.text import clean
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.http import HttpSender
@@ -143,8 +144,6 @@ def _links(alert: Alert) -> list[dict[str, str]]:
     if alert.runbook.startswith(("https://", "http://")):
         links.append({"href": alert.runbook, "text": f"Runbook: {alert.reason}"})
     if alert.zone:
-        place = "https://dash.cloudflare.com/?to=/:account/:zone/ssl-tls/edge-certificates"
-        links.append(
-            {"href": place, "text": clean(f"Cloudflare's dashboard: certificates of {alert.zone}", _MOST_TITLE)}
-        )
+        text = clean(f"Cloudflare's dashboard: certificates of {alert.zone}", _MOST_TITLE)
+        links.append({"href": DASHBOARD, "text": text})
     return links

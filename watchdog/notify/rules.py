@@ -164,17 +164,21 @@ def _own(health: HealthReport, now: datetime) -> Iterator[Alert]:
 
 def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in health.discovery.items():
-        found = REASONS[reason]
-        what = found.zone or "its zones cannot be listed"
+        found, goes_on = REASONS[reason], "The zones found last are still watched; new ones are not.\n"
+        what, patience = found.zone or "its zones cannot be listed", timedelta(0) if found.zone else UNSEEN_FOR
+        remedy = found.zone_remedy
+        if reason is Reason.NOT_FOUND:  # it was listed, and nothing is there
+            what, patience, goes_on = "it has no zone to watch", UNSEEN_FOR, ""
+            remedy = "give its credential access to the zones that are meant, or mend `discover` in the configuration."
         yield Alert(
             reason=reason,
             severity=found.severities[0],
             subject=f"discovery/{account}",
             summary=f"account {account}: {what}",
             since=now,
-            body=f"{error}.\nThe zones found last are still watched; new ones are not.\nYou: {found.zone_remedy}",
+            body=f"{error}.\n{goes_on}You: {remedy}",
             account=account,
-            patience=timedelta(0) if found.zone else UNSEEN_FOR,
+            patience=patience,
         )
 
 

@@ -13,6 +13,7 @@ from watchdog.model.decisions import Decision, Do
 from watchdog.model.events import Event
 from watchdog.model.history import UNTROUBLED, History, Remembered, ZoneMemory
 from watchdog.model.observation import Difference, Known, Observation, Seen, Unseen
+from watchdog.model.pack_ids import canonical_id
 from watchdog.model.packs import (
     DEPLOYED,
     GOING_AWAY,
@@ -23,7 +24,6 @@ from watchdog.model.packs import (
     Identity,
     Pack,
     ZoneRef,
-    pack_key,
 )
 from watchdog.model.reasons import Reason
 
@@ -157,7 +157,7 @@ def renamed(known: Known, zone: ZoneRef, old: Pack, new: Pack, now: datetime) ->
 
 def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: datetime, last_seen: datetime) -> None:
     """A pack lives on under another id. One that the configuration names is kept, so that its identity stays known."""
-    if pack_key(then.pack.id) not in zone.packs:
+    if canonical_id(then.pack.id) not in zone.packs:
         difference.forgotten.append(then.pack.key)
     elif then.pack.status not in GOING_AWAY:
         gone = replace(then.pack, status="deleted")
@@ -168,18 +168,18 @@ def _let_go(difference: Difference, zone: ZoneRef, then: Remembered, now: dateti
 def _miss(known: Known, difference: Difference, seen: Seen, listed: dict[str, Pack], now: datetime) -> None:
     """Packs that were there and are not, and packs the configuration names, by id or hosts, that never were."""
     zone, last_seen = seen.zone, known.zone.seen_at or now
-    missing = {pack_key(pack_id): pack_id for pack_id in seen.missing}
+    missing = {canonical_id(pack_id): pack_id for pack_id in seen.missing}
     pinned = {
-        pack_key(pack_id): then.pack.identity
+        canonical_id(pack_id): then.pack.identity
         for pack_id, then in known.packs.items()
-        if pack_key(pack_id) in zone.packs and then.pack.hosts
+        if canonical_id(pack_id) in zone.packs and then.pack.hosts
     }
     unfound = {pinned[key] for key in missing if key in pinned}
     identities = {pack.identity for pack in seen.packs if pack.status not in GOING_AWAY | UNDEPLOYED}
     for pack_id, then in known.packs.items():
         if pack_id in listed:
             continue
-        key = pack_key(pack_id)
+        key = canonical_id(pack_id)
         wanted = missing.pop(key, None) is not None or then.pack.identity in unfound
         if (then.account, then.zone) != zone.key:
             continue

@@ -27,7 +27,6 @@ KEPT_FOR = timedelta(minutes=10)
 BELIEVED_FOR = timedelta(hours=1)
 """How long they stand where they cannot be read anew: an answer that fails must end no hold that they are why of."""
 
-
 FEWEST = 10
 """Zones of an account that are asked for one by one before it is looked how long a list of all would be."""
 
@@ -66,8 +65,9 @@ class Facts:
         if before is None or not before.at <= now < before.at + KEPT_FOR:
             try:
                 last = before.delegation if before is not None else ""
-                zones = await self._all(zone.account, client, now)
-                at = self._listed[zone.account].at if zone.id in zones else now
+                listed = await self._all(zone.account, client, now)
+                zones = NO_ZONES if listed.zones is None else listed.zones
+                at = listed.at if zone.id in zones else now
                 asked = _Asked(at, await client.zone_facts(zone.id, zone.label, zones), at, last)
             except CloudflareError:
                 stands = before is not None and before.read_at <= now < before.read_at + BELIEVED_FOR
@@ -93,8 +93,8 @@ class Facts:
             self._known[zone.id] = known._replace(facts=facts, delegation=label, delegation_asked=True)
         return label
 
-    async def _all(self, account: str, client: Client, now: datetime) -> Mapping[str, ZoneSeen]:
-        """The zones of an account by id, where it is worth while to list them; else none."""
+    async def _all(self, account: str, client: Client, now: datetime) -> _Listed:
+        """What was asked of an account, with its zones where it is worth while to list them."""
         listed = self._listed.get(account)
         if listed is None or not listed.at <= now < listed.at + KEPT_FOR:
             listed = self._listed[account] = _Listed(now) if listed is None else _Listed(now, listed.pages)
@@ -109,7 +109,7 @@ class Facts:
                     listed.at, listed.zones = now, zones
         if listed.zones is None:
             listed.singly += 1
-        return NO_ZONES if listed.zones is None else listed.zones
+        return listed
 
     def _forget(self, now: datetime) -> None:
         """The oldest come first: let go of those that count no more, or a year of zones that came and went stays."""
@@ -118,3 +118,5 @@ class Facts:
             if self._known[zone_id].at <= now < self._known[zone_id].at + BELIEVED_FOR:
                 break
             del self._known[zone_id]
+        for account in [name for name, each in self._listed.items() if not each.at <= now < each.at + BELIEVED_FOR]:
+            del self._listed[account]

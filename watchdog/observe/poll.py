@@ -10,7 +10,8 @@ from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.errors import AccessDenied, CloudflareError, NotFound
 from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.model.observation import Observation, Seen, Unseen
-from watchdog.model.packs import GOING_AWAY, UNDEPLOYED, Identity, Pack, ZoneRef, host_set, pack_key
+from watchdog.model.pack_ids import canonical_id
+from watchdog.model.packs import GOING_AWAY, UNDEPLOYED, Identity, Pack, ZoneRef, host_set
 
 NOBODY: Mapping[str, Identity] = MappingProxyType({})
 
@@ -21,7 +22,7 @@ async def poll_zone(
     """See the zone whole.
 
     A zone without an id is looked up by its name, or looked at where it was last: ``last_id``. ``pinned`` is what is
-    known of the packs that the configuration names, by ``pack_key``: where such a pack is gone, the one of the same
+    known of the packs that the configuration names, by ``canonical_id``: where such a pack is gone, the one of the same
     identity is meant, for ids do not last. ``troubled`` zones go before calm ones when the quota is short.
     """
     urgency = Urgency.TROUBLED if troubled else Urgency.CALM
@@ -34,14 +35,14 @@ async def poll_zone(
         return Unseen(zone, error.reason, str(error))
     if zone.whole:
         return Seen(zone, tuple(packs))
-    wanted = {pack_key(pack.id): pack for pack in packs if zone.names(pack)}
+    wanted = {canonical_id(pack.id): pack for pack in packs if zone.names(pack)}
     living = {key for key, pack in wanted.items() if pack.status not in GOING_AWAY}
     orphans = {pinned[key] for key in zone.packs - living if key in pinned}
     followed = [pack for pack in packs if pack.identity in orphans and pack.status not in GOING_AWAY | UNDEPLOYED]
     identities = {pack.identity for pack in followed}
     missing = [key for key in zone.packs - wanted.keys() if pinned.get(key) not in identities]
     missing += [" ".join(hosts) for hosts in zone.hosts - {host_set(pack) for pack in wanted.values()}]
-    others = (pack for pack in followed if pack_key(pack.id) not in wanted)
+    others = (pack for pack in followed if canonical_id(pack.id) not in wanted)
     return Seen(zone, (*wanted.values(), *others), tuple(sorted(missing)))
 
 

@@ -16,7 +16,7 @@ from watchdog.cloudflare.zones import public
 from watchdog.model.names import canonical, forms
 from watchdog.model.packs import Pack, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.text import clean
+from watchdog.model.text import clean, counted
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -123,7 +123,8 @@ class WatchedZones:
         """Discover the zones of one account if that is due; gives whose zones may be others since, none if it was not.
 
         Another account's may be others too: where both find zones of one name, one stands back (``zones``). A failure
-        is kept, with its reason, in ``failures``; it is tried again when the next discovery is due. Of zones of one
+        is kept, with its reason, in ``failures``, as it is that an account has no zone at all to watch: who thinks that
+        all is watched has to know. It is tried again when the next discovery is due. Of zones of one
         name the one that is meant is found; where that cannot be told, the name without an id, which a look then tells
         as ambiguous.
         """
@@ -149,7 +150,15 @@ class WatchedZones:
         self.found[account] = tuple(found)
         self._inactive[account] = {zone.id: zone.status for zone in seen if zone.status not in ("active", "")}
         self._findings += 1
+        if not found and all(zone.account != account for zone in self.configured):
+            self.failures[account] = (Reason.NOT_FOUND, _nothing(len(public(seen))))
         return frozenset({account, *(zone.account for zone in before ^ {*self.zones()})})
+
+
+def _nothing(seen: int) -> str:
+    if not seen:
+        return "the credential sees no zone: give it Zone / Zone / Read for the zones that are to be watched"
+    return f"the credential sees {counted(seen, 'zone')}, of which `discover` takes none"
 
 
 def _meant(account: str, client: Client, zones: Sequence[ZoneSeen]) -> ZoneRef:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchdog.model.clock import Clock
-from watchdog.model.packs import pack_key
+from watchdog.model.pack_ids import canonical_id
 from watchdog.simulator.faults import FaultBook
 from watchdog.simulator.life import Life, challenged
 from watchdog.simulator.limits import Limits
@@ -72,8 +72,8 @@ class World:
 
     def pack(self, zone_id: str, pack_id: str) -> Life | None:
         """One pack as it is now; ``None`` if there is none, or no more."""
-        key = pack_key(pack_id)
-        return next((life for life in self.packs(zone_id) if pack_key(life.id) == key), None)
+        key = canonical_id(pack_id)
+        return next((life for life in self.packs(zone_id) if canonical_id(life.id) == key), None)
 
     def restart(self, life: Life) -> Life:
         """Begin the validation anew, with new tokens; gives the pack, which may have another id now."""
@@ -146,7 +146,7 @@ class World:
 
     def restarts_of(self, pack_id: str) -> list[datetime]:
         """When the pack was restarted."""
-        return [restart.at for restart in self.restarts if pack_key(restart.pack_id) == pack_key(pack_id)]
+        return [restart.at for restart in self.restarts if canonical_id(restart.pack_id) == canonical_id(pack_id)]
 
     def set_status(self, pack_id: str, status: str) -> None:
         """Put a pack into a status; its life goes on from there."""
@@ -232,7 +232,7 @@ class World:
 
     def _find(self, pack_id: str) -> Life:
         lives: Iterator[Life] = (life for zone in self._lives.values() for life in zone.values())
-        found = next((life for life in lives if pack_key(life.id) == pack_key(pack_id)), None)
+        found = next((life for life in lives if canonical_id(life.id) == canonical_id(pack_id)), None)
         if found is None:
             raise KeyError(pack_id)
         return found

@@ -14,7 +14,7 @@ from watchdog.model.clock import Anchor
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import History, JournalLine, Remembered, Sent, ZoneMemory
 from watchdog.model.leases import WATCHDOG, Fence
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.model.silences import Silence
 
 if TYPE_CHECKING:

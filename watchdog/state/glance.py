@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.state import survey
 from watchdog.state.looking import Looking
 from watchdog.state.migrations import HEAD

@@ -14,7 +14,7 @@ import msgspec
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.history import History, Intent, NotIntended, Remembered, Sent
 from watchdog.model.leases import ALONE, Fence, Tenure
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Settled
 from watchdog.state.database import StateError

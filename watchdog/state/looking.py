@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 
 from watchdog.model.history import JournalLine, JournalQuery, ZoneMemory
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey

@@ -11,7 +11,8 @@ import msgspec
 
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered, ZoneMemory
-from watchdog.model.packs import ManualRecord, PackKey
+from watchdog.model.pack_ids import PackKey
+from watchdog.model.packs import ManualRecord
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, upsert_each

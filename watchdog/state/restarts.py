@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from watchdog.model.history import UNTROUBLED, History, Intent, Remembered, Sent
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each

@@ -15,7 +15,8 @@ import msgspec
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import Remembered
-from watchdog.model.packs import ManualRecord, Pack, PackKey
+from watchdog.model.pack_ids import PackKey
+from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import Reason
 
 Row = Mapping[str, Any]

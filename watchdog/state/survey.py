@@ -12,7 +12,7 @@ from typing import Any
 
 from watchdog.model.history import History, JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.names import forms
-from watchdog.model.packs import PackKey, pack_key
+from watchdog.model.pack_ids import PackKey, canonical_id
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.rows import (
@@ -141,7 +141,7 @@ def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
         "zone_id = :zone_id": ("zone_id", query.zone_id),
         "replace(lower(pack_id), '-', '') LIKE :pack ESCAPE '!'": (
             "pack",
-            query.pack and _like(f"{pack_key(query.pack)}*"),
+            query.pack and _like(f"{canonical_id(query.pack)}*"),
         ),
         "id < :before": ("before", query.before),
     }

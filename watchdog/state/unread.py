@@ -16,7 +16,8 @@ import msgspec
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis
 from watchdog.model.history import Remembered
-from watchdog.model.packs import HEALTHY, PackKey
+from watchdog.model.pack_ids import PackKey
+from watchdog.model.packs import HEALTHY
 from watchdog.model.reasons import Reason
 from watchdog.state.rows import COLUMNS, maybe_from_micros, packs_from, packs_of
 from watchdog.state.survey import Ask, AsText, of_accounts

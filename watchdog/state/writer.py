@@ -14,7 +14,7 @@ from typing import TypeVar
 from watchdog.model.clock import Anchor
 from watchdog.model.history import History
 from watchdog.model.leases import ALONE, Fence, Tenure
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError
 from watchdog.state.leases import LeaseLost

@@ -15,7 +15,8 @@ import msgspec
 from watchdog.model.decisions import Do
 from watchdog.model.history import JournalQuery
 from watchdog.model.names import canonical
-from watchdog.model.packs import KNOWN_STATUSES, SHORTEST_PREFIX
+from watchdog.model.pack_ids import SHORTEST_PREFIX
+from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import event_row, silence_row, zone_row
 from watchdog.model.zone_packs import Entry

@@ -15,7 +15,8 @@ import msgspec
 
 from watchdog.model.decisions import Do
 from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
-from watchdog.model.packs import GOING_AWAY, HEALTHY, meant
+from watchdog.model.pack_ids import meant
+from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import Need

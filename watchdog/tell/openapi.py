@@ -5,7 +5,7 @@ from typing import Any
 
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Certainty, FindingName
-from watchdog.model.packs import SHORTEST_PREFIX
+from watchdog.model.pack_ids import SHORTEST_PREFIX
 from watchdog.model.reasons import Reason, Severity
 from watchdog.tell import api
 from watchdog.tell.query import Parameter

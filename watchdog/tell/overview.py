@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.history import Remembered
-from watchdog.model.packs import PackKey
+from watchdog.model.pack_ids import PackKey
 from watchdog.model.report import Inventory
 
 

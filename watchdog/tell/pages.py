@@ -37,7 +37,7 @@ def routed(sources: Sources) -> Starlette:
     slow = asyncio.Lock()
     pages, site = _Pages(sources, slow), Site(sources, slow)
     paths: dict[str, Answer] = {
-        "/": site.overview,
+        "/": site.front,
         "/zones/{account}/{zone:path}": site.zone,
         "/healthz": pages.healthz,
         "/readyz": pages.readyz,

@@ -15,7 +15,8 @@ from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
-from watchdog.model.packs import GOING_AWAY, HEALTHY, PackKey, short_length, short_length_in_zones
+from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones
+from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import next_step
 from watchdog.model.silences import Silence

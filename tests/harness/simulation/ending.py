@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from tests.harness.simulation.invariants import Broken
-from watchdog.model.packs import pack_key
+from watchdog.model.pack_ids import canonical_id
 from watchdog.model.reasons import Reason, Severity
 from watchdog.simulator.credentials import sees
 from watchdog.state import outbox
@@ -23,7 +23,7 @@ class Ending:
 
     def _every_pack_was_taken_care_of(self, rows):
         world, laws, fate = self._history.world, self._history.laws, self._history.fate
-        by_id = {pack_key(row["pack_id"]): row for row in rows}
+        by_id = {canonical_id(row["pack_id"]): row for row in rows}
         settled = {Reason.GAVE_UP, Reason.CA_REFUSES, Reason.DISABLED}
         for zone in world.zones.values():
             if not zone.acm or not any(sees(token, zone) for token in world.scenario.tokens):
@@ -34,7 +34,7 @@ class Ending:
                 waited = (self._history.time.true() - life.since).total_seconds()
                 if waited < self._history.time.seconds - fate.calm:
                     continue
-                row = by_id.get(pack_key(life.id))
+                row = by_id.get(canonical_id(life.id))
                 reason = row["reason"] if row else "not known"
                 waiting = reason in (Reason.BACKING_OFF, Reason.CA_RATE_LIMITED)
                 held = any("rate limited" in each for each in life.errors) or laws.may_still_wait(laws.root(life.id))

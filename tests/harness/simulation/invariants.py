@@ -12,7 +12,7 @@ from tests.harness.simulation import plan
 from watchdog.decide.backoff import Backoff
 from watchdog.decide.checks import LAST_CHANCE
 from watchdog.model.history import CAUTIOUS_FOR
-from watchdog.model.packs import pack_key
+from watchdog.model.pack_ids import canonical_id
 from watchdog.model.renewal import CLOSES_BEFORE, VALIDATION_TAKES
 
 HOUR = 3600.0
@@ -110,7 +110,7 @@ class Laws:
                 seen = json.loads(body)["result"]["status"] if status == 200 else None
             except (ValueError, KeyError, TypeError):
                 seen = None
-            self._read[asked.life, asked.account, pack_key(asked.pack)] = (self._time.seconds, seen)
+            self._read[asked.life, asked.account, canonical_id(asked.pack)] = (self._time.seconds, seen)
 
     def broken(self, why):
         """A law was broken: the history ends here."""
@@ -142,7 +142,7 @@ class Laws:
         return patch
 
     def _was_read(self, asked):
-        at, seen = self._read.get((asked.life, asked.account, pack_key(asked.pack)), (None, None))
+        at, seen = self._read.get((asked.life, asked.account, canonical_id(asked.pack)), (None, None))
         if seen != "validation_timed_out":
             self.broken(f"a PATCH to a pack that was read as {seen}")
             return asked.at
@@ -240,17 +240,19 @@ class Laws:
         """The id under which the pack was first known, whatever a restart made of it."""
         for restart in self._world.restarts[self._renamed :]:
             if restart.new_id != restart.pack_id:
-                self._root[pack_key(restart.new_id)] = self.root_of(restart.pack_id)
+                self._root[canonical_id(restart.new_id)] = self.root_of(restart.pack_id)
         self._renamed = len(self._world.restarts)
         return self.root_of(pack_id)
 
     def root_of(self, pack_id):
-        return self._root.get(pack_key(pack_id), pack_key(pack_id))
+        return self._root.get(canonical_id(pack_id), canonical_id(pack_id))
 
     def life_of(self, root):
         """The pack as it is now, under its newest id."""
         names = {root} | {new for new, old in self._root.items() if old == root}
-        lives = [life for zone in self._world.zones for life in self._world.packs(zone) if pack_key(life.id) in names]
+        lives = [
+            life for zone in self._world.zones for life in self._world.packs(zone) if canonical_id(life.id) in names
+        ]
         return max(lives, key=lambda life: life.since, default=None)
 
     def _at(self, seconds):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from watchdog.model.history import JournalLine, JournalQuery
-from watchdog.tell.page.overview import EVENTS_SHOWN, overview
+from watchdog.tell.page.front import EVENTS_SHOWN, front_page
 from watchdog.tell.page.timeline import SHOWN
 from watchdog.tell.page.zone import MOST_EVENTS, zone_page
 from watchdog.tell.query import Refused
@@ -33,13 +33,13 @@ class Site:
         self._sources = sources
         self._slow = slow
 
-    async def overview(self, request: Request) -> Response:
+    async def front(self, request: Request) -> Response:
         """The first page."""
         fleet = await self._sources.fleet()
         events = await self._events(JournalQuery(most=EVENTS_SHOWN))
         situation, now = self._sources.situation(), self._sources.now()
         return await self._made(
-            request, "overview.html", lambda: overview(fleet, situation, events, dict(request.query_params), now)
+            request, "front.html", lambda: front_page(fleet, situation, events, dict(request.query_params), now)
         )
 
     async def zone(self, request: Request) -> Response:

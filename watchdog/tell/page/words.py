@@ -9,9 +9,6 @@ import msgspec
 from watchdog.model.clock import rfc3339
 from watchdog.tell.times import ago
 
-DASHBOARD = "https://dash.cloudflare.com/?to=/:account/:zone/ssl-tls/edge-certificates"
-"""Cloudflare's own deep link: it asks for account and zone, then shows the edge certificates."""
-
 MOST_HOSTS = 5
 
 

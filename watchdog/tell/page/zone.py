@@ -8,15 +8,16 @@ from watchdog.model.clock import rfc3339
 from watchdog.model.findings import Finding
 from watchdog.model.history import JournalLine, ZoneMemory, next_restart_at
 from watchdog.model.meanings import meaning
+from watchdog.model.packs import DASHBOARD
 from watchdog.model.renewal import RenewalWindow, renewal
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
 from watchdog.tell.fleet import Fleet, Needy
+from watchdog.tell.page.front import event_shown, needy_shown, zone_shown
 from watchdog.tell.page.lists import part
-from watchdog.tell.page.overview import event_row, needy_row, zone_row
 from watchdog.tell.page.timeline import HEIGHT, WIDTH, by_pack, story
-from watchdog.tell.page.words import DASHBOARD, hosts_listed, moment
+from watchdog.tell.page.words import hosts_listed, moment
 from watchdog.tell.sources import Situation
 
 PACKS_SHOWN = 10
@@ -40,7 +41,7 @@ def zone_page(
     # Who needs a person first, then who is in trouble.
     ranked = sorted(packs, key=lambda entry: (entry[0].pack.key not in fleet.need_a_person, not entry[1].trouble_since))
     shown = part("packs", ranked, PACKS_SHOWN, asked, lambda entry: _pack(entry, fleet, situation, told, now))
-    row = zone_row(zone, fleet, now)
+    row = zone_shown(zone, fleet, now)
     seen = f"last seen {row['seen'].words}" if row["seen"] is not None else "never seen"
     return {
         "title": f"{zone.label} · certpack-watchdog",
@@ -56,7 +57,7 @@ def zone_page(
         "height": HEIGHT,
         "turn": shown.turn,
         "unreadable": sentence(events) if isinstance(events, str) else "",
-        "lines": [event_row(line, now) for _, line in lines[:EVENTS_SHOWN]],
+        "lines": [event_shown(line, now) for _, line in lines[:EVENTS_SHOWN]],
     }
 
 
@@ -71,7 +72,7 @@ def _pack(
     records = known.diagnosis.records if known.diagnosis is not None else ()
     silenced_until = fleet.inventory.silenced.until(known.account, known.zone, pack)
     needy = (
-        {} if need is None else needy_row(Needy(known, history, need, silenced_until), situation, now, several=False)
+        {} if need is None else needy_shown(Needy(known, history, need, silenced_until), situation, now, several=False)
     )
     return {
         **needy,

@@ -11,13 +11,14 @@ from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
-from watchdog.model.packs import hosts_beside
+from watchdog.model.packs import DASHBOARD, hosts_beside
+from watchdog.model.reasons import Reason
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.zone_packs import Entry
 from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
-from watchdog.tell.page.words import DASHBOARD, hosts_listed, moment, path_of
+from watchdog.tell.page.words import hosts_listed, moment, path_of
 from watchdog.tell.query import matches
 from watchdog.tell.sources import Situation
 
@@ -39,7 +40,7 @@ class Banner(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def overview(
+def front_page(
     fleet: Fleet,
     situation: Situation,
     events: Sequence[tuple[int, JournalLine]] | str,
@@ -60,22 +61,24 @@ def overview(
         "sentence": said,
         "banners": list(banners(situation, now)),
         "waiting": situation.last_pass is None and not fleet.count,
-        "needs": part("needs", need, NEEDS_SHOWN, asked, lambda each: needy_row(each, situation, now, several=several)),
-        "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_row(zone, fleet, now)),
-        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
-        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_row(entry, now)),
-        "expiring": [_expiring_row(known, now) for known in fleet.expiring],
+        "needs": part(
+            "needs", need, NEEDS_SHOWN, asked, lambda each: needy_shown(each, situation, now, several=several)
+        ),
+        "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_shown(zone, fleet, now)),
+        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
+        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
+        "expiring": [_expiring_shown(known, now) for known in fleet.expiring],
         "find": find,
         "zones": part(
             "zones",
             zones,
             ZONES_SHOWN,
             asked,
-            lambda zone: zone_row(zone, fleet, now),
+            lambda zone: zone_shown(zone, fleet, now),
             kept,
         ),
         "unreadable": sentence(events) if isinstance(events, str) else "",
-        "lines": [] if isinstance(events, str) else [event_row(line, now) for _, line in events],
+        "lines": [] if isinstance(events, str) else [event_shown(line, now) for _, line in events],
         "version": situation.version,
         "loaded": moment(situation.loaded_at, now),
         "accounts": situation.accounts,
@@ -121,13 +124,16 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
             _why(situation.refusal),
         )
     for account, (reason, error) in situation.discovery.items():
+        if reason is Reason.NOT_FOUND:
+            yield Banner("warning", f"Account {account} has no zone to watch.", _why(error))
+            continue
         remedy = sentence(meaning(reason).zone_remedy)
         yield Banner("warning", f"The zones of account {account} cannot be listed.", f"{_why(error)} {remedy}")
     if situation.dry_run:
         yield Banner("info", "Dry run: nothing is changed at Cloudflare.")
 
 
-def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool) -> dict[str, Any]:
+def needy_shown(each: Needy, situation: Situation, now: datetime, *, several: bool) -> dict[str, Any]:
     """One pack that needs a person; ``several`` where accounts are to be told apart."""
     known, need = each.known, each.need
     records = known.diagnosis.records if known.diagnosis is not None else ()
@@ -152,7 +158,7 @@ def needy_row(each: Needy, situation: Situation, now: datetime, *, several: bool
     }
 
 
-def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
+def zone_shown(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
     """One zone."""
     remedy = meaning(zone.reason).zone_remedy if zone.error else ""
     return {
@@ -167,7 +173,7 @@ def zone_row(zone: ZoneMemory, fleet: Fleet, now: datetime) -> dict[str, Any]:
     }
 
 
-def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
+def event_shown(line: JournalLine, now: datetime) -> dict[str, Any]:
     """One line of the journal."""
     return {
         "at": moment(line.at, now),
@@ -180,7 +186,7 @@ def event_row(line: JournalLine, now: datetime) -> dict[str, Any]:
     }
 
 
-def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
+def _working_shown(entry: Entry, now: datetime) -> dict[str, Any]:
     known, history = entry
     due = next_restart_at(known, history) if known.decision.do is not Do.LEAVE else None
     return {
@@ -195,7 +201,7 @@ def _working_row(entry: Entry, now: datetime) -> dict[str, Any]:
     }
 
 
-def _expiring_row(known: Remembered, now: datetime) -> dict[str, Any]:
+def _expiring_shown(known: Remembered, now: datetime) -> dict[str, Any]:
     ends = known.pack.expires_at or now
     return {
         "zone": known.zone,
