@@ -193,14 +193,16 @@ class Building:
             _allowance(account),
             self._lasting.address,
             self._lasting.clock,
-            book=partial(memory.book if self._lasting.tenure is ALONE else self._booked_surely, name),
-            booked=memory.booked.get(name, ()),
+            book=partial(memory.booked.book if self._lasting.tenure is ALONE else self._booked_surely, name),
+            booked=memory.booked.of(name),
         )
 
     async def _booked_surely(self, account: str, requests: int, until: float, forget_before: float) -> None:
         """Book, and come back only when that is durable or nothing may be sent: the next holder must know all of it."""
         memory, lasting = self._lasting.memory, self._lasting
-        while not await memory.book(account, requests, until, forget_before) and lasting.tenure.may_send(account):
+        while not await memory.booked.book(account, requests, until, forget_before) and lasting.tenure.may_send(
+            account
+        ):
             await lasting.clock.sleep(BOOKED_AGAIN)
 
 

@@ -34,7 +34,7 @@ class Handover:
             take_up(lasting, await lasting.memory.adopt(worked), settling=True)
             for account in worked:
                 if (client := runtime.components.clients.get(account)) is not None:
-                    client.quota.count_anew(lasting.memory.booked.get(account, ()))
+                    client.quota.count_anew(lasting.memory.booked.of(account))
         if runtime.pipeline is not None:
             await runtime.pipeline.adopt(accounts)
 

@@ -66,10 +66,10 @@ class Passes:
     def _count_anew(self) -> None:
         """Requests that a command has sent beside this process are of the account's share too."""
         memory = self.components.memory
-        while memory.booked_elsewhere:
-            account = memory.booked_elsewhere.pop()
+        while memory.booked.elsewhere:
+            account = memory.booked.elsewhere.pop()
             if (client := self.components.clients.get(account)) is not None:
-                client.quota.count_anew(memory.booked[account])
+                client.quota.count_anew(memory.booked.of(account))
 
     def begin_parts(self) -> None:
         """Let each account that is ours have its part of the pass under way, also one that has just come to be ours.

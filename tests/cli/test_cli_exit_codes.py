@@ -164,10 +164,10 @@ def test_78_the_scenario_cannot_be_played(command, tmp_path, scenario, why):
     assert sentence.startswith(f"scenario.yaml{why}")
 
 
-def test_78_the_simulator_cannot_listen_where_it_should(command):
+def test_74_the_simulator_cannot_listen_where_it_should(command):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        sentence = command("simulate", "--port", port).failed(78)
+        sentence = command("simulate", "--port", port).failed(74)
     assert sentence == f"--port: cannot listen on 127.0.0.1:{port}: Address already in use"
 
 

@@ -178,7 +178,7 @@ def test_what_nobody_works_on_is_not_said_to_be_worked_on():
 
 def test_zones_that_were_not_seen_say_why_and_what_to_do(bad_day):
     assert "partner.example 5 h ago list_packs: HTTP 403, code 9109" in bad_day.text
-    assert "Give the token the permission named above" in bad_day.text
+    assert "Put another token into its file, or give it the permission that is named above" in bad_day.text
 
 
 def test_the_certificates_that_end_next_come_in_their_order(bad_day):

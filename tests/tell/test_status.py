@@ -69,7 +69,7 @@ def test_zones_that_could_not_be_seen_say_why_and_what_to_do():
     said = " ".join(text(zones=[zone(), LOST]).split())
     assert "critical lost.example is not seen (credential refused, account main; last seen just now):" in said
     assert LOST.error in said
-    assert "→ Give the token" in said
+    assert "→ Put another token into its file" in said
 
 
 def test_zones_that_could_not_be_seen_for_one_reason_are_told_together():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, failing
+from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, failing
 from watchdog.cli.options import a_duration
 from watchdog.cli.process import in_loop
 
@@ -30,8 +30,8 @@ def simulate(
     scenario: Annotated[Path | None, typer.Option(help="A scenario file; by default the demo's.")] = None,
 ) -> None:
     """Run the simulator alone: a little Cloudflare on loopback, speaking its API."""
-    from watchdog.demo.simulate import CannotSimulate
+    from watchdog.demo.simulate import CannotListen, CannotSimulate
     from watchdog.demo.simulate import simulate as serve
 
-    with failing(CONFIG_ERROR, CannotSimulate):
+    with failing(CONFIG_ERROR, CannotSimulate), failing(IO_ERROR, CannotListen):
         in_loop(serve(port, scenario))

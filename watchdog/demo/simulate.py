@@ -11,6 +11,7 @@ from watchdog.clock import RealClock
 from watchdog.config.document import DocumentError
 from watchdog.config.reading import read_document
 from watchdog.demo.stories import SPEED, scenario
+from watchdog.model.text import counted
 from watchdog.simulator.resolver import ZoneResolver
 from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
@@ -19,6 +20,10 @@ from watchdog.simulator.world import World
 
 class CannotSimulate(Exception):
     """The simulator cannot begin; ``str()`` says why, one line a fault."""
+
+
+class CannotListen(CannotSimulate):
+    """Its address is taken, or not to be had."""
 
 
 async def simulate(port: int, path: Path | None) -> None:
@@ -33,12 +38,12 @@ async def simulate(port: int, path: Path | None) -> None:
             resolver = await stack.enter_async_context(ZoneResolver(world).serving(used))
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "there is no such port"
-            raise CannotSimulate(f"--port: cannot listen on 127.0.0.1:{used}: {why}") from error
+            raise CannotListen(f"--port: cannot listen on 127.0.0.1:{used}: {why}") from error
         print(f"A simulated Cloudflare answers at {base_url}")
         for token in story.tokens:
             print(f"  credential {token.name}: {token.value or f'{token.email} with key {token.key}'}")
         for zone in story.zones:
-            print(f"  zone {zone.id} {zone.name}: {len(zone.packs)} packs")
+            print(f"  zone {zone.id} {zone.name}: {counted(len(zone.packs), 'pack')}")
         print("A DNS resolver that knows these zones is at {}:{}".format(*resolver.address))
         sys.stdout.flush()
         await asyncio.Event().wait()

@@ -44,7 +44,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _INFO, _WARNING, _CRITICAL = ((severity,) for severity in Severity)
-_NEW_TOKEN = "give the token the permission named above, or put another one into its file"  # noqa: S105  no secret
+_NEW_TOKEN = "put another token into its file, or give it the permission that is named above, if one is"  # noqa: S105  no secret
 _CHECK = "`certpack-watchdog check-config --online` says"
 
 ORDERED_AGAIN = (
