@@ -24,7 +24,7 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.pack_ids import short_length
+from watchdog.model.pack_ids import meant, short_length
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -147,7 +147,7 @@ async def restart(config: Config, store: Store, zone_name: str, pack_id: str, *,
     Never anything but an advanced pack in ``validation_timed_out``. Raises ``CannotBeDone``.
     """
     async with open_runtime(config, store) as runtime:
-        zone = await _find(runtime, zone_name)
+        zone = await _find(runtime, zone_name, pack_id)
         cycle = runtime.passes.cycle
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
@@ -175,7 +175,7 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str, wa
     async with open_runtime(quiet, store, dry_run=True) as runtime:
         runtime.telemetry.waits = waits
         cycle = runtime.passes.cycle
-        zone = await _find(runtime, zone_name)
+        zone = await _find(runtime, zone_name, pack_id)
         seen = await cycle.look(zone)
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
@@ -216,13 +216,14 @@ def _the_one(packs: Iterable[Pack], zone: str, pack_id: str) -> Pack:
     return found[0]
 
 
-async def _find(runtime: Runtime, name: str) -> ZoneRef:
-    zone = _zone(runtime, name)
-    if zone is None:
+async def _find(runtime: Runtime, name: str, pack_id: str) -> ZoneRef:
+    """The zone that is meant. Of several of one name, through several accounts, the one that has the pack."""
+    zones = _zones(runtime, name)
+    if not zones:
         for account, client in runtime.components.clients.items():
             await runtime.components.watched.refresh(account, client, runtime.components.clock.now())
-        zone = _zone(runtime, name)
-    if zone is None:
+        zones = _zones(runtime, name)
+    if not zones:
         failures = runtime.components.watched.failures.items()
         unasked = "; ".join(
             f"account {account}: {error}" for account, (reason, error) in failures if reason is not Reason.NOT_FOUND
@@ -230,12 +231,35 @@ async def _find(runtime: Runtime, name: str) -> ZoneRef:
         if unasked:  # it may well be watched: nobody could ask
             raise CannotBeDone(f"zone {name} is not under `zones`, and discovery failed: {unasked}", unreachable=True)
         raise CannotBeDone(f"no zone {name} is watched; zones are named as in `status`")
-    return zone
+    if pack_id and len(zones) > 1:
+        memory = runtime.components.memory
+        having = {
+            zone_id: zone
+            for zone_id, zone in zones.items()
+            if meant([known.pack.id for known in memory.packs_of(zone)], pack_id)
+        }
+        zones = having or zones
+    if len(zones) > 1:
+        named = ", ".join(
+            f"{'not known yet' if zone_id == zone.account else zone_id} (account {zone.account})"
+            for zone_id, zone in zones.items()
+        )
+        raise CannotBeDone(f"several zones are called {name}, so give the id of one in its place: {named}")
+    return next(iter(zones.values()))
 
 
-def _zone(runtime: Runtime, name: str) -> ZoneRef | None:
-    wanted, zones = canonical(name), runtime.components.watched.zones()
-    return next((zone for zone in zones if wanted in (canonical(zone.label), zone.id)), None)
+def _zones(runtime: Runtime, name: str) -> dict[str, ZoneRef]:
+    """The zones of this name or id; a zone that is watched through several accounts once.
+
+    By their ids, or by the account while the id is not known.
+    """
+    wanted, components = canonical(name), runtime.components
+    found: dict[str, ZoneRef] = {}
+    for zone in components.watched.zones():
+        zone_id = zone.id or components.memory.zone_id(zone)
+        if wanted in (canonical(zone.label), zone_id):
+            found.setdefault(zone_id or zone.account, zone)
+    return found
 
 
 def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None, *, force: bool) -> None:

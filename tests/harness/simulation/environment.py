@@ -12,6 +12,7 @@ import httpx
 
 from tests.harness.cloudflare_client import InProcess
 from tests.harness.dns import DnsLoop, Responder
+from tests.harness.time import SealedLoop
 from watchdog.cloudflare.http import NotSent
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -62,7 +63,7 @@ class Killed(BaseException):
     """SIGKILL."""
 
 
-class MortalLoop(DnsLoop):
+class MortalLoop(SealedLoop, DnsLoop):
     """Ends in the middle of everything once ``doom`` more turns have been made."""
 
     def __init__(self, time):

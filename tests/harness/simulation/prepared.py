@@ -24,7 +24,7 @@ class Prepared(driver.Connection):
     def execute(self, statement, values=None):
         if isinstance(values, list | tuple):
             return self.run_each(statement, values)
-        compiled, fixed = self._compiled(real(statement), tuple(values or ()))
+        compiled, fixed = self._compiled(statement, tuple(values or ()))
         given = {**fixed, **values} if values else fixed
         if not compiled.post_compile_params:
             text, ordered = compiled.string, [given[place] for place in compiled.positiontup]
@@ -33,17 +33,18 @@ class Prepared(driver.Connection):
         return driver.Result(driver.execute(self.raw, text, ordered))
 
     def run_each(self, statement, rows):
-        compiled, fixed = self._compiled(real(statement), tuple(rows[0]))
+        compiled, fixed = self._compiled(statement, tuple(rows[0]))
         given = [[{**fixed, **row}[place] for place in compiled.positiontup] for row in rows]
         return driver.Result(self.raw.executemany(compiled.string, given))
 
     def _compiled(self, statement, names):
         known = self._known.get((id(statement), names))
         if known is None:
-            form = statement._generate_cache_key()  # noqa: SLF001  as Core itself finds what it has compiled
+            core = real(statement)
+            form = core._generate_cache_key()  # noqa: SLF001  as Core itself finds what it has compiled
             compiled = self._forms.get((form.key, names))
             if compiled is None:
-                compiled = statement.compile(dialect=_SQLITE, column_keys=list(names) or None, cache_key=form)
+                compiled = core.compile(dialect=_SQLITE, column_keys=list(names) or None, cache_key=form)
                 self._forms[form.key, names] = compiled
             fixed = compiled.construct_params(extracted_parameters=form.bindparams, _check=False)
             known = self._known[id(statement), names] = statement, compiled, fixed

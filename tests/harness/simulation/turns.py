@@ -14,12 +14,13 @@ from collections import deque
 from itertools import count
 
 from tests.harness.dns import DnsLoop
+from tests.harness.time import SealedLoop
 
 RESOLUTION = 1e-6
 """Seconds by which a timer may be early: sums of floats are rounded."""
 
 
-class ReplicaLoop(DnsLoop):
+class ReplicaLoop(SealedLoop, DnsLoop):
     """The event loop of one process on one ``machine``. Its threads wait as long as the way to the database asks."""
 
     def __init__(self, time, machine):
