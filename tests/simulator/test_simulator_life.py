@@ -1,5 +1,6 @@
 """What becomes of packs, told as timelines."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,6 +72,13 @@ def test_every_restart_brings_new_tokens_and_they_show_only_while_pending(one_pa
         seen |= {record["txt_value"] for record in records}
         sim.clock.advance(hours=2)
     assert len(seen) == 6
+
+
+def test_tokens_have_the_letters_of_real_ones_so_that_what_places_them_meets_all(one_pack: Any) -> None:
+    sim = one_pack({"status": "pending_validation", "hosts": [f"h{number}.example.com" for number in range(40)]})
+    tokens = [record["txt_value"] for record in sim.pack()["validation_records"]]
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", token) for token in tokens)
+    assert {"-", "_"} <= set("".join(tokens))
 
 
 def test_http_validation_shows_a_url_for_each_host_but_no_wildcard(one_pack: Any) -> None:

@@ -1,8 +1,8 @@
 """Who else can read a file that holds a credential. That is worth a warning and never a refusal.
 
-Not warned of is what lies where somebody else keeps others out: systemd's ``${CREDENTIALS_DIRECTORY}``, whose folder is
-the service's alone while access lists make its files look wider, and ``/run/secrets``, where container engines place
-files of mode 0444 into a container that nobody else lives in.
+Nothing is said of what lies where somebody else keeps others out. The folder of systemd's ``${CREDENTIALS_DIRECTORY}``
+is the service's alone, while access lists make its files look wider. In ``/run/secrets`` container engines place files
+of mode 0444, into a container that nobody else lives in.
 """
 
 import os

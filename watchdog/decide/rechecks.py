@@ -1,9 +1,9 @@
 """When Cloudflare is asked to check a validation at once, with the method it has. That spends nothing.
 
 Its own next check may be four hours away. So it is asked once all tokens are where they should be and nothing certain
-is in the way, again at once when such an obstacle is gone, more often in the last hours of a renewal, and, of a
-universal pack that timed out, which it restarts for nobody, a few times a day: that is the documented first remedy
-(cloudflare-docs, universal-ssl/troubleshooting).
+is in the way; again at once when such an obstacle is gone; and more often in the last hours of a renewal. Of a
+universal pack that timed out, which it restarts for nobody, it is asked a few times a day: that is the documented first
+remedy (cloudflare-docs, universal-ssl/troubleshooting).
 """
 
 from datetime import datetime, timedelta

@@ -1,9 +1,9 @@
 """How the reason of a failed validation moves the next restart, and why.
 
 The wait after a restart is drawn and stored before anybody knows how the validation will end. Once its reason is known,
-the stored wait is stretched in proportion (so its jitter stays, and no dice are thrown), or a certificate authority's
-limit is waited out: until the time its message names, or else until one more fits in, counted from the restart that
-ran into it or else from when the trouble was seen:
+the stored wait is stretched in proportion: so its jitter stays, and no dice are thrown. Or a certificate authority's
+limit is waited out, until the time that its message names, or else until one more fits in. That is counted from the
+restart that ran into the limit, or else from when the trouble was seen:
 
     ================  =====  ==========  ====================================================================
     reason            × of   at least    why

@@ -138,8 +138,8 @@ def _facts(known: Remembered, history: History) -> dict[str, str]:
 def _waits_for_records(known: Remembered, history: History) -> int:
     """After how many restarts a person is to place records; 0 while there is nothing to place.
 
-    Records found before the last restart, or at that moment, are of tokens that it has spent: until its own are known
-    there are none to place, and what people were told of earlier ones waits with the trouble of the pack.
+    Records found before the last restart, or at that moment, are of tokens that it has spent. Until its own are known
+    there are none to place. What people were told of earlier ones waits with the trouble of the pack.
     """
     found, last = known.diagnosis, history.last_restart_at
     if found is None or last is None or not found.records or found.at <= last:

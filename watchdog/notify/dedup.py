@@ -72,9 +72,9 @@ def deduplicate(
 ) -> Deduplicated:
     """One step.
 
-    ``active`` alerts hold now, by fingerprint; ``unwell`` are the subjects that are not well whatever holds, with their
-    restarts; ``gone`` are the fingerprints of which nothing can be known any more, ``retired`` those whose account is
-    configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
+    ``active`` alerts hold now, by fingerprint. ``unwell`` are the subjects that are not well whatever holds, with their
+    restarts. ``gone`` are the fingerprints of which nothing can be known any more. ``retired`` are those whose account
+    is configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
     told, so whoever is the first to listen is told all of it. ``heard`` is whether anybody is told of a notice though
     others are told of another in its place.
     """

@@ -3,13 +3,13 @@
 An alert is *pending* until it has held for as long as it must (``Alert.patience``); then it *fires*. A look that does
 not find it any more has not found its end yet:
 
-- its pack may not be well: then it is *waiting*, and its end with it, until the pack is;
-- it may come back, as it has before: then it is *paused*, and counts as firing. The first end is believed at once; each
-  time it comes back within a day of its end, the next is believed only after it has stayed away for 5 min, 10 min,
-  20 min, … up to 12 h;
-- another alert about the same subject may have taken its place, or nobody was ever told of it, nor of one in whose
-  place it came: then it is *closed* without a word;
-- else it is *over*, or *gone* with its zone or pack, until people are told of that; then it is *closed* too.
+- Its pack may not be well. Then it is *waiting*, and its end with it, until the pack is.
+- It may come back, as it has before. Then it is *paused*, and counts as firing. The first end is believed at once. Each
+  time it comes back within a day of its end, the next is believed only after it has stayed away for longer: 5 min,
+  10 min, 20 min, … up to 12 h.
+- Another alert about the same subject may have taken its place. Or nobody was ever told of it, nor of one in whose
+  place it came. Then it is *closed* without a word.
+- Else it is *over*, or *gone* with its zone or pack, until people are told of that. Then it is *closed* too.
 
 A closed alert is remembered for a day, to know it when it comes back; then it is *inactive*, which is not being in the
 log at all. ``TRANSITIONS`` is all of this as a table; ``advance`` is one step of one alert.
@@ -82,9 +82,9 @@ def advance(
 ) -> AlertState | None:
     """One alert after one look; ``None`` when it is inactive.
 
-    ``alert`` is as it holds now, if it does. ``replaced`` when another about its subject holds; ``unwell`` are the
-    restarts so far of its pack, while that is not well; ``gone`` when its zone or pack is not there, ``retired`` when
-    that is certain to stay so; ``owed`` when people were told of another in whose place it came.
+    ``alert`` is as it holds now, if it does. ``replaced``: another about its subject holds. ``unwell`` are the restarts
+    so far of its pack, while that is not well. ``gone``: its zone or pack is not there; ``retired``: that is certain to
+    stay so. ``owed``: people were told of another in whose place it came.
     """
     if state is not None:
         state = _not_ahead(state, now)

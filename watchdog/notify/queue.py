@@ -134,8 +134,8 @@ class MessageQueue(Delivery):
         """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
 
         Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
-        another group and about other packs than all before it: no end of an alert ever overtakes its start, and no new
-        trouble of a pack the end of its last one, which would be the last word.
+        another group and about other packs than all before it. So no end of an alert ever overtakes its start, and no
+        new trouble of a pack overtakes the end of its last one, which would be the last word.
         """
         if self._first_is_next or self._tries < HOPELESS_TRIES:
             return 0

@@ -34,8 +34,8 @@ def weight(alert: Alert) -> tuple[tuple[int, int], str, str]:
 def is_repeated(state: AlertState, others: Collection[AlertState], now: datetime, repeat_every: timedelta) -> bool:
     """Whether it is said again when its time has come.
 
-    It is not where something graver is to be told within half of ``repeat_every``, nor, where people are reminded once
-    a day or less often, on a day (UTC) on which they were told, or something graver is to be told.
+    It is not where something graver is to be told within half of ``repeat_every``. Where people are reminded once a day
+    or less often, neither is it on a day (UTC) on which they were told, or on which something graver is to be told.
     """
     daily = repeat_every >= timedelta(days=1)
     if daily and state.notified_at is not None and state.notified_at.date() == now.date():

@@ -1,7 +1,8 @@
 """What a diagnosis wants to know of a zone besides its packs. Asked only for zones in trouble, and kept for a while.
 
-Where many zones of an account are in trouble, all of its zones are listed, 50 at a time, once that takes no more
-requests than were made for single ones: so there are never twice as many as there would be by the better way.
+Zones are asked about one by one. Where many of an account are in trouble, all of its zones are listed instead, 50 at a
+time, once that takes no more requests than were made for single ones. So there are never twice as many requests as the
+better way would have taken.
 
 It is a help and never a condition: a credential that may not read zones leaves the facts unknown, and no error leaves
 this module.

@@ -6,6 +6,7 @@ the pack's story, divided by the speed; the life of a certificate is real time w
 
 import hashlib
 import random
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -116,8 +117,9 @@ class Life:
         return self._after(after) if after and self.status == "active" and not self.renewing else None
 
     def _token(self, host: str, number: int) -> str:
-        """Another one after every restart."""
-        return hashlib.sha256(f"{self.nonce}/{host}/{number}".encode()).hexdigest()
+        """Another one after every restart, as authorities write them (base64url): some tools do not take each."""
+        digest = hashlib.sha256(f"{self.nonce}/{host}/{number}".encode()).digest()
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def _begin(self) -> None:
         outcomes = self.start.story.outcomes

@@ -24,8 +24,9 @@ _PLACE = re.compile(r'\["\\u000\d"\]|"\\u000\d"')
 class PlainForm:
     """The row of a pack of which there is nothing to tell at a moment, without its own words.
 
-    ``shared`` gives three pieces; a row is the first, the pack's id, the second, its hosts, the third, since when it is
-    so, ``expires``, the end of its certificate, ``rest``: ids and hosts as JSON, times by ``rfc3339`` without the Z.
+    ``shared`` gives three pieces. A row is, one after the other: the first piece, the pack's id, the second, its hosts,
+    the third, since when it is so, ``expires``, the end of its certificate, ``rest``. Ids and hosts are JSON, times are
+    by ``rfc3339`` without the Z.
     """
 
     def __init__(self, now: datetime) -> None:
