@@ -28,6 +28,7 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.report import Inventory, event_row, next_step, zone_row
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.quarantine import caution
+from watchdog.state.rows import texts_from
 from watchdog.tell.rows import PlainForm
 from watchdog.tell.terminal import json_line
 
@@ -190,7 +191,7 @@ def _plain_lines(
     """
     form = PlainForm(now)
     expires_, rest = form.expires, form.rest
-    before, fitting, lines = ("",) * 5, False, list[str]()
+    before, key, fitting, lines = "", ("", ""), False, list[str]()
     told_here: Collection[str] = ()
     first = second = third = ""
 
@@ -198,20 +199,21 @@ def _plain_lines(
     def moment(micros: int) -> str:
         return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()[:19]
 
-    for zone_id, pack_id, account, zone, kind, status, hosts, begun, expires in packs:
-        shared = (account, zone, zone_id, kind, status)
+    for shared, pack_id, hosts, begun, expires in packs:
         if shared != before:
             if lines:
-                yield before[:2], lines
-            before, fitting, lines = shared, (fits is None or fits(zone)) and wanted(account, zone), []
-            first, second, third = form.shared(*shared)
+                yield key, lines
+            zone_id, account, zone, kind, status = texts_from(shared)
+            before, key, lines = shared, (account, zone), []
+            fitting = (fits is None or fits(zone)) and wanted(account, zone)
+            first, second, third = form.shared(account, zone, zone_id, kind, status)
             told_here = told.get(zone_id, ())
         if fitting and pack_id not in told_here:
             words = hosts if hosts.isascii() else json.dumps(json.loads(hosts))
             own_id = encode_basestring_ascii(pack_id)
             lines.append(f"{first}{own_id}{second}{words}{third}{moment(begun)}{expires_}{moment(expires)}{rest}")
     if lines:
-        yield before[:2], lines
+        yield key, lines
 
 
 def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:

@@ -49,9 +49,9 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     unwell: Snapshot
 
 
-Plain = tuple[str, str, str, str, str, str, str, int, int]
-"""A pack that is well, as its row has it, for of such there are many: zone id, pack id, account, zone, type, status,
-hosts, since when it is so, and the end of its certificate."""
+Plain = tuple[str, str, str, int, int]
+"""A pack that is well, as its row has it, for of such there are many: what nearly all of a zone have in common (zone
+id, account, zone, type and status, as JSON), its id, hosts, since when it is so, and the end of its certificate."""
 
 
 class Settled(msgspec.Struct, frozen=True):

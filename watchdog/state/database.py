@@ -80,6 +80,9 @@ class Database(Protocol):
     def ask(self, connection: sa.Connection, said: str, given: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
         """The rows that a text, with parameters by name, gives on a connection of this database."""
 
+    def row_as_text(self, columns: Sequence[str]) -> str:
+        """What makes of a row a text of JSON: an array."""
+
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """What makes of the rows of a group for which a condition holds one text of JSON: an array of arrays.
 

@@ -20,7 +20,7 @@ from watchdog.state import survey
 from watchdog.state.looking import Looking
 from watchdog.state.migrations import HEAD
 from watchdog.state.quarantine import last_loss
-from watchdog.state.rows import rows_as_text
+from watchdog.state.rows import row_as_text, rows_as_text
 from watchdog.state.survey import Ask
 
 _BUSY = 5.0
@@ -88,6 +88,9 @@ class Glance(Looking):
     def _asking(self) -> Iterator[Ask]:
         with _usual():
             yield self._ask
+
+    def _row_as_text(self, columns: Sequence[str]) -> str:
+        return row_as_text(columns)
 
     def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
         return rows_as_text(columns, where)

@@ -24,6 +24,10 @@ class Looking(ABC):
         """A transaction that is asked by texts."""
 
     @abstractmethod
+    def _row_as_text(self, columns: Sequence[str]) -> str:
+        """What gives a row as a text of JSON; see ``rows.row_as_text``."""
+
+    @abstractmethod
     def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """What gives rows as one text of JSON; see ``rows.rows_as_text``."""
 
@@ -40,7 +44,7 @@ class Looking(ABC):
     def plain(self, ending_by: datetime) -> Iterator[Plain]:
         """The packs that are well and whose certificates last longer than until then."""
         with self._asking() as ask:
-            yield from survey.plain(ask, ending_by)
+            yield from survey.plain(ask, self._row_as_text, ending_by)
 
     def zones(self) -> list[ZoneMemory]:
         """Every zone."""

@@ -127,10 +127,13 @@ class PostgreSQL:
         """The rows that a text gives."""
         return connection.execute(sa.text(said), given)
 
-    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+    def row_as_text(self, columns: Sequence[str]) -> str:
         """As PostgreSQL writes JSON."""
-        row = f"CAST(json_build_array({', '.join(columns)}) AS text)"
-        return f"'[' || string_agg(CASE WHEN {where} THEN {row} END, ',') || ']'"
+        return f"CAST(json_build_array({', '.join(columns)}) AS text)"
+
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        """The same of many."""
+        return f"'[' || string_agg(CASE WHEN {where} THEN {self.row_as_text(columns)} END, ',') || ']'"
 
     def aside(self) -> None:
         """Others write, too."""

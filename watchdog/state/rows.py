@@ -131,9 +131,14 @@ def packs_of(text: str | None, found: Mapping[PackKey, Diagnosis]) -> dict[PackK
     return packs_from(_rows(text), found) if text else {}
 
 
+def row_as_text(columns: Sequence[str]) -> str:
+    """What gives a row as a text of JSON, as SQLite writes it."""
+    return f"json_array({', '.join(columns)})"
+
+
 def rows_as_text(columns: Sequence[str], where: str) -> str:
-    """What gives such a text of the rows that fit, as SQLite writes JSON: nothing where none fits."""
-    return f"'[' || group_concat(CASE WHEN {where} THEN json_array({', '.join(columns)}) END) || ']'"
+    """What gives one such text of the rows that fit: nothing where none fits."""
+    return f"'[' || group_concat(CASE WHEN {where} THEN {row_as_text(columns)} END) || ']'"
 
 
 def diagnosis_from(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:

@@ -26,7 +26,7 @@ from watchdog.state.lock import InstanceLock
 from watchdog.state.migrations import HEAD
 from watchdog.state.migrations.upgrade import OURS, VERSION, TooNew, UpgradeError, fill, judged, upgrade
 from watchdog.state.quarantine import last_loss, set_aside
-from watchdog.state.rows import rows_as_text
+from watchdog.state.rows import row_as_text, rows_as_text
 
 _BUSY = 5.0
 """Seconds to wait for another process's write; each of ours lasts well under one."""
@@ -90,8 +90,12 @@ class SQLite:
         """The rows that a text gives."""
         return driver.execute(self._raw, said, given)
 
-    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+    def row_as_text(self, columns: Sequence[str]) -> str:
         """As SQLite writes JSON."""
+        return row_as_text(columns)
+
+    def rows_as_text(self, columns: Sequence[str], where: str) -> str:
+        """The same of many."""
         return rows_as_text(columns, where)
 
     def aside(self) -> Aside | None:

@@ -337,6 +337,9 @@ class Store(Looking):
         with self.reading() as connection:
             yield self._ask(connection)
 
+    def _row_as_text(self, columns: Sequence[str]) -> str:
+        return self._database.row_as_text(columns)
+
     def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
         return self._database.rows_as_text(columns, where)
 

@@ -44,10 +44,7 @@ _HISTORIES = (
 )
 _DIAGNOSES = "SELECT zone_id, pack_id, at, findings, tokens, rechecked_at FROM diagnoses"
 _SILENCES = ("id", "account", "zone", "zone_id", "pack_id", "pack", "at", "until", "comment")
-_PLAIN = (
-    "SELECT zone_id, pack_id, account, zone, type, status, hosts, since, expires_at FROM packs"
-    f" WHERE {_IS_PLAIN} ORDER BY zone_id, pack_id"
-)
+_PLACE = ("zone_id", "account", "zone", "type", "status")
 _LISTED = "SELECT account, zone, zone_id, pack_id, status, expires_at FROM packs ORDER BY zone, account, pack_id"
 _LINE = "at, event, account, zone, zone_id, pack_id, reason, detail"
 
@@ -84,9 +81,10 @@ def with_zones(ask: Ask, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
     return Snapshot(found.anchor, found.zones, packs, found.histories, found.silences)
 
 
-def plain(ask: Ask, ending_by: datetime) -> Iterator[Plain]:
+def plain(ask: Ask, row_as_text: Callable[[Sequence[str]], str], ending_by: datetime) -> Iterator[Plain]:
     """The others: well, with a certificate that lasts longer and no error, in the order of their keys."""
-    rows: Iterable[Any] = ask(_PLAIN, ending_by=to_micros(ending_by))
+    said = f"SELECT {row_as_text(_PLACE)}, pack_id, hosts, since, expires_at FROM packs WHERE {_IS_PLAIN}"
+    rows: Iterable[Any] = ask(f"{said} ORDER BY zone_id, pack_id", ending_by=to_micros(ending_by))
     return iter(rows)
 
 

@@ -174,6 +174,7 @@ class Connection:
     def ask(self, connection, said, given):
         return connection.execute(sa.text(said), given)
 
+    row_as_text = SQLite.row_as_text
     rows_as_text = SQLite.rows_as_text
 
     def aside(self):
