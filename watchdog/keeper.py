@@ -178,8 +178,8 @@ class Keeper:
             self.error = str(error)
             return
         now = self._clock.now()
-        leases = [
-            Lease(
+        leases = {
+            account: Lease(
                 account=account,
                 holder=self.me.name,
                 instance=self.me.instance,
@@ -188,12 +188,12 @@ class Keeper:
                 since=now,
             )
             for account, epoch in sorted(taken.items())
-        ]
-        self.held.took(leases, before)
-        for lease in leases:
+        }
+        self.held.took(leases.values(), before)
+        for lease in leases.values():
             self._untaken.took(lease.account, lease.epoch, before)
-        if leases:
-            self._start(self._take_in(leases))
+        for group in self._unloadable.apart(leases):
+            self._start(self._take_in([leases[account] for account in group]))
 
     async def _take_in(self, leases: Collection[Lease]) -> None:
         try:

@@ -123,3 +123,17 @@ def test_the_simulator_says_how_to_speak_to_it(shell, tmp_path):
         f"{base}/zones/{zone}/ssl/certificate_packs?status=all", headers={"authorization": f"Bearer {token}"}
     ).json()
     assert [pack["status"] for pack in packs["result"]] == ["active"]
+
+
+def test_a_pass_that_is_told_to_end_puts_away_what_it_has_begun(shell, cloudflare, configure, until, command):
+    slow = {"kind": "slow", "method": "PATCH", "delay": "20s"}
+    config = configure(
+        cloudflare(zones=[{"name": "late.example", "packs": [{"status": "validation_timed_out"}]}], faults=[slow])
+    )
+    process = shell.start("once", "-c", config)
+    until(lambda: "restart_intended" in process.stderr.readline())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+    told = command("events", "-o", "json", "-c", config).json["events"]
+    assert [line["event"] for line in told] == ["restart_intended"]

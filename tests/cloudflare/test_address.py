@@ -126,7 +126,7 @@ def test_nearly_all_of_a_window_is_used_of_what_the_time_of_the_answers_leaves(a
 @given(dice=st.randoms(use_true_random=True))
 def test_at_the_limit_of_the_address_a_tenth_of_its_window_begins_at_the_same_moment(dice):
     looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(0.02, 0.08)))
-    assert len(looks) / len(set(looks)) >= PER_ADDRESS // TOGETHER
+    assert len(looks) >= (len(set(looks)) - 1) * (PER_ADDRESS // TOGETHER)  # the last moment may be cut short
 
 
 def test_no_look_of_any_account_begins_while_a_restart_waits_for_the_address():

@@ -115,6 +115,16 @@ def test_a_row_says_what_a_person_does_next_where_one_is_needed_and_what_the_wat
     )
 
 
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [(15, "A restart of it has begun; the next one follows after 2026-11-24T12:15:00Z at the earliest."), (0, None)],
+)
+def test_a_row_says_that_a_restart_has_begun_though_its_process_may_have_been_killed_since(minutes, says):
+    known, history = troubled("p1", decision=Decision(Do.RESTART, Reason.VALIDATION_TIMED_OUT))
+    [row] = rows_of(inventory((known, replace(history, next_restart_at=NOW + timedelta(minutes=minutes)))))["packs"]
+    assert row["next_step"] == (says or REASONS[Reason.VALIDATION_TIMED_OUT].next_step)
+
+
 def test_a_row_says_how_to_mend_what_holds_a_restart():
     known, history = troubled("p1", decision=Decision(Do.LEAVE, Reason.HELD_BY_DIAGNOSIS))
     forbids = Finding(

@@ -122,6 +122,16 @@ async def test_what_one_cannot_load_twice_in_a_row_is_worked_by_another_within_t
 
 
 @in_simulated_time
+async def test_what_cannot_be_loaded_keeps_nobody_from_what_was_taken_together_with_it(two):
+    two.a.unloadable.add("main")
+    two.a.keeper.me = replace(two.a.keeper.me, accounts=("main", "other"))
+    for _ in range(2):
+        await two.beats(two.a)
+    assert two.a.keeper.held.holds("other")
+    assert two.a.keeper.held.holds(WATCHDOG)
+
+
+@in_simulated_time
 async def test_what_one_could_not_load_once_is_not_left_to_others(two):
     two.a.unloadable.add("main")
     await two.beats()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from watchdog.cli import asking, memory, preparing, trying, watching
-from watchdog.cli.process import leave, prepared
+from watchdog.cli.process import Terminated, leave, prepared
 
 _COMMANDS: Mapping[str, Callable[..., None] | typer.Typer] = {
     "run": watching.run,
@@ -73,8 +73,13 @@ app = _with(_COMMANDS)
 def main() -> None:
     """Run the command line: of all commands the one that is named, since to make the others takes 3 ms."""
     named = {name: command for name, command in _COMMANDS.items() if name in sys.argv[1:2]}
-    with prepared():
-        (_with(named) if named else app)()
+    try:
+        with prepared():
+            (_with(named) if named else app)()
+    except Terminated:
+        import signal
+
+        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it was heeded
 
 
 def program() -> None:

@@ -22,6 +22,10 @@ GARBAGE_AFTER_A_PASS = 1_000_000
 packs stay as 400,000 objects."""
 
 
+class Terminated(BaseException):
+    """SIGTERM came, and what was begun has been put away."""
+
+
 @contextmanager
 def prepared() -> Iterator[None]:
     """For a quick start, whatever the streams it was given can take."""
@@ -74,10 +78,33 @@ def leave(end: SystemExit) -> None:
 
 
 def in_loop(work: Coroutine[None, None, _Result], garbage_after: int = GARBAGE_AFTER) -> _Result:
-    """Run it to its end. From here on garbage is collected, but not looked for in what the imports have made."""
+    """Run it to its end, or until SIGTERM, which ends it as Ctrl-C does. Raises ``Terminated``.
+
+    From here on garbage is collected, but not looked for in what the imports have made.
+    """
     import asyncio
+    import signal
+
+    told = False
+
+    async def until_told() -> _Result:
+        task = asyncio.current_task()
+
+        def end() -> None:
+            nonlocal told
+            told = True
+            if task is not None:
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+        return await work
 
     gc.freeze()
     gc.set_threshold(garbage_after)
     gc.enable()
-    return asyncio.run(work)
+    try:
+        return asyncio.run(until_told())
+    except asyncio.CancelledError:
+        if told:
+            raise Terminated from None
+        raise

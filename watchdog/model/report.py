@@ -114,6 +114,8 @@ def next_step(known: Remembered, history: History, now: datetime) -> str:
         if limited and known.decision.reason is Reason.BACKING_OFF:
             return f"{step} It waits for a limit of its authority; another one would issue at once."
         return step
+    if known.decision.reason is Reason.VALIDATION_TIMED_OUT and at is not None and at > now:
+        return f"A restart of it has begun; the next one follows after {rfc3339(at)} at the earliest."
     if known.pack.status in HELD_BY_PEOPLE:
         return "Nothing: it is not deployed until somebody deploys it."
     if known.decision.reason is Reason.IN_PROGRESS and known.diagnosis and known.diagnosis.records:

@@ -1,5 +1,7 @@
 """Which accounts a replica could not load when it took them over, again and again. Called by ``keeper``."""
 
+from collections.abc import Iterable
+
 LEASES = 10
 """For so many leases such an account is left to others: a defect does not go away by itself, a lost connection does."""
 
@@ -18,6 +20,16 @@ class Unloadable:
         before, self._failed[account] = self._failed.get(account), now
         if before is not None and now - before <= self._lease:
             self._left[account] = now + LEASES * self._lease, why
+
+    def apart(self, accounts: Iterable[str]) -> list[list[str]]:
+        """The accounts in groups that are to be loaded together: alone what failed, perhaps for another's sake."""
+        groups: list[list[str]] = [[]]
+        for account in accounts:
+            if account in self._failed:
+                groups.append([account])
+            else:
+                groups[0].append(account)
+        return [group for group in groups if group]
 
     def loaded(self, account: str) -> None:
         """It could."""
