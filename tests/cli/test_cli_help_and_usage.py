@@ -53,6 +53,22 @@ def test_help_comes_quickly_since_nothing_heavy_is_imported():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_whoever_is_shown_the_commands_waits_for_nothing_heavy(arguments):
+    script = f"""
+import sys
+sys.argv = ["certpack-watchdog", *{arguments}]
+from watchdog.cli import main
+try:
+    main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_dns_library_is_loaded_by_the_first_diagnosis_and_not_before():
     script = "import watchdog.commands, sys; print('dns' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -1,7 +1,10 @@
 """What a failing answer is a sign of: broken signatures, circles, name servers that do not know the zone, old ones."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import dns.rcode
+import dns.rdatatype
 import pytest
 
 from tests.harness.dns import FULL, NOW, PARTIAL, SHORT, Responder, diagnose, names, pack, story
@@ -377,3 +380,28 @@ def test_a_host_whose_dns_fails_for_one_kind_of_address_alone_is_not_certain_to_
 def test_addresses_are_not_looked_up_for_a_pack_that_is_validated_by_txt(resolver):
     diagnose(pack(HOST), resolver, facts=FULL)
     assert {kind for name, kind, _ in resolver.asked if name == HOST}.isdisjoint({"A", "AAAA"})
+
+
+class GivesUp(Responder):
+    """A resolver behind whom questions for CAA are dropped: it waits for seconds, and then fails all for one."""
+
+    until = 0.0
+
+    def reply(self, query, way):
+        now = asyncio.get_running_loop().time()
+        reply = super().reply(query, way)
+        self.takes = 0.02
+        if query.question[0].rdtype == dns.rdatatype.CAA and now >= self.until:
+            self.takes, self.until = 2.0, now + 3.0
+        if query.question[0].rdtype == dns.rdatatype.CAA or self.until - 1.0 <= now < self.until:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+            reply.answer.clear()
+        return reply
+
+
+def test_what_a_resolver_fails_for_a_moment_after_it_gave_up_on_another_question_is_no_failure_of_dns(resolver):
+    weary = GivesUp(resolver.records)
+    assert about(diagnose(pack(HOST), weary, facts=PARTIAL)) == {
+        ("caa_unreachable", "likely"),
+        ("delegation_missing", "likely"),
+    }

@@ -36,6 +36,7 @@ class Responder(Resolver):
         self.records = records or {}
         self.odd = odd or {}
         self.asked: Counter[tuple[str, str, str]] = Counter()
+        self.takes = 0.02  # seconds; for the last question, in simulated time
 
     def answer(self, wire: bytes, way: str) -> bytes | None:
         question = dns.message.from_wire(wire).question[0]
@@ -116,7 +117,7 @@ class DnsLoop(SimulatedLoop):
         heard = self._asking[sock.fileno()] = asyncio.Queue()
         reply = self.ask(sock.getpeername(), data)
         if reply is not None:
-            self.call_later(0.02, heard.put_nowait, reply)
+            self.call_later(self.responders[sock.getpeername()].takes, heard.put_nowait, reply)
 
     async def sock_recv(self, sock: Any, n: int) -> bytes:  # noqa: ARG002  its signature
         return await self._asking[sock.fileno()].get()

@@ -8,6 +8,9 @@ A failure is looked into, for at most as long again. With DNSSEC checking disabl
 signatures are what is broken, unless the resolver answers from what it had cached. And an alias may lead in a circle or
 to a name that fails: its links are asked for one by one, which every resolver answers.
 
+A resolver that waited in vain for a name server may fail whatever else would go there, for a moment: a question that
+fails quickly just after that is asked again.
+
 In a zone signed with NSEC a resolver may answer a question from the proof that came with the answer to another: after a
 question for TXT below a host, "the host has no CAA records", though its name servers would refuse to say. So whoever
 uses this asks for CAA first, and a CAA question that once failed goes on failing while only such proofs say otherwise.
@@ -33,6 +36,11 @@ AT_ONCE = 64
 
 STANDS_FOR = timedelta(hours=1)
 """How long a failed CAA question is believed more than a cached proof: resolvers keep those about as long."""
+
+
+SLOW, RESTS, RESTED = 1.0, 2.0, 1.2
+"""Seconds: after a failure that took so long, a quick one within so many may be of the resolver's own making; and how
+long to wait before the question is asked again (findings/knot-fails-what-follows-a-dropped-question.sh)."""
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -109,6 +117,7 @@ class Lookups:
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
         self._names_zones: set[str] = set()
+        self._gave_up: dict[str, float] = {}
 
     async def ask(self, name: str, kind: str) -> tuple[Answer, ...]:
         """What each resolver says of ``name``, in the order of the resolvers.
@@ -173,7 +182,7 @@ class Lookups:
     async def _heard(self, resolver: tuple[str, int], known: Hearing, name: str, kind: str) -> Answer:
         if not await known.may_ask(name):
             return Answer(resolver=shown(resolver), status=ResponseStatus.SILENT)
-        answer = await self._one(resolver, name, kind)
+        answer = await self._asked_of(resolver, name, kind)
         known.asked(name, answered=answer.status not in UNTOLD)
         if answer.status in (ResponseStatus.SERVFAIL, ResponseStatus.BOGUS):
             with suppress(TimeoutError, dns.exception.DNSException, OSError):
@@ -182,6 +191,22 @@ class Lookups:
         if answer.enclosing:
             self._names_zones.add(answer.resolver)
         return self._before.weighed(name, answer) if kind == "CAA" else answer
+
+    async def _asked_of(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:
+        """The answer of a resolver, asked again where its failure says nothing of the question.
+
+        Knot waits four seconds for a name server that drops one question, and then fails all others to it for a second.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        answer = await self._one(resolver, name, kind)
+        if answer.status is ResponseStatus.SERVFAIL:
+            if now() - began >= SLOW:
+                self._gave_up[answer.resolver] = now()
+            elif began - self._gave_up.get(answer.resolver, -RESTS) < RESTS:
+                await asyncio.sleep(RESTED)  # noqa: TID251  the loop's time, as the deadlines here are
+                answer = await self._one(resolver, name, kind)
+        return answer
 
     async def _one(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:
         by = shown(resolver)
