@@ -75,7 +75,7 @@ class _Report:
         self._overview, self._view, self._now = overview, view, overview.inventory.at
         wanted = matcher(view.zone) if view.zone else None
         inventory = overview.inventory
-        entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
+        entries = [_Entry(*each) for each in inventory.asked]
         self._needing = sum(entry.of_a_person for entry in entries)
         self._unseen = inventory.unseen()
         shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
