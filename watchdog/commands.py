@@ -20,7 +20,7 @@ from watchdog.cycle import Cycle
 from watchdog.deciding import decided
 from watchdog.model.decisions import Do
 from watchdog.model.findings import Diagnosis, darkness, obstacle
-from watchdog.model.history import ZoneMemory
+from watchdog.model.history import DISCOVERY, ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
@@ -83,8 +83,7 @@ async def once(
             found = runtime.inventory()
         failures = sorted(runtime.components.watched.failures.items())
         blind = [
-            ZoneMemory(account=name, label="(discovery)", reason=reason, error=error)
-            for name, (reason, error) in failures
+            ZoneMemory(account=name, label=DISCOVERY, reason=reason, error=error) for name, (reason, error) in failures
         ]
         found = replace(found, zones=[*found.zones, *blind])
         nothing_seen = bool(found.zones) and all(

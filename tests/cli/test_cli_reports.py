@@ -244,7 +244,9 @@ def test_an_account_without_a_zone_to_watch_is_nothing_fine(command, cloudflare,
     checked, passed = command("check-config", "--online", "-c", config), command("once", "-c", config)
     assert (checked.code, passed.code) == (1, 1)
     assert "FAILED  account main: discovery: the credential sees no zone: give it Zone / Zone / Read" in checked.out
-    assert "the credential sees no zone" in " ".join(passed.out.split())
+    said = " ".join(passed.out.split())
+    assert "warning discovery of account main failed (not found): the credential sees no zone: give it" in said
+    assert "→ Give its credential access to the zones that are meant, or mend `discover` in the configuration." in said
 
 
 def test_a_pack_that_is_named_by_its_hosts_and_not_there_is_shown_by_all_of_them(command, cloudflare, configure):

@@ -136,6 +136,10 @@ def next_restart_at(known: Remembered, history: History) -> datetime | None:
     return known.decision.until or history.next_restart_at
 
 
+DISCOVERY = "(discovery)"
+"""The label of what stands, in the report of a single pass, for the zones that discovery did not find."""
+
+
 class ZoneMemory(msgspec.Struct, frozen=True, kw_only=True):
     """One zone: the id its name stands for, when it was last seen whole, and why not since.
 

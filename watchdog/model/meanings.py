@@ -254,6 +254,10 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
 """Every reason there can be an alert for, with the severities it can have: those of ``REASONS``."""
 
 
+NO_ZONE_REMEDY = "give its credential access to the zones that are meant, or mend `discover` in the configuration."
+"""What a person does about an account that has no zone to watch."""
+
+
 def meaning(word: str) -> Meaning:
     """What a reason means that comes from the state; one that only another version knows means nothing."""
     return REASONS.get(word, Meaning())

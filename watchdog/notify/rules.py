@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.meanings import REASONS, meaning
+from watchdog.model.meanings import NO_ZONE_REMEDY, REASONS, meaning
 from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
@@ -169,7 +169,7 @@ def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
         remedy = found.zone_remedy
         if reason is Reason.NOT_FOUND:  # it was listed, and nothing is there
             what, patience, goes_on = "it has no zone to watch", UNSEEN_FOR, ""
-            remedy = "give its credential access to the zones that are meant, or mend `discover` in the configuration."
+            remedy = NO_ZONE_REMEDY
         yield Alert(
             reason=reason,
             severity=found.severities[0],

@@ -12,8 +12,8 @@ from datetime import datetime
 import msgspec
 
 from watchdog.model.clock import span
-from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
-from watchdog.model.meanings import meaning
+from watchdog.model.history import DISCOVERY, History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
+from watchdog.model.meanings import NO_ZONE_REMEDY, meaning
 from watchdog.model.names import matcher
 from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones, shortened
 from watchdog.model.packs import GOING_AWAY, HEALTHY
@@ -196,6 +196,11 @@ class _Report:
         names = f"{first.label} is" if len(zones) == 1 else f"{len(zones)} zones are"
         found = meaning(first.reason)
         said = f"{names} not seen ({_words(first.reason)}, account {first.account}; {last}): {first.error}"
+        if [zone.label for zone in zones] == [DISCOVERY]:
+            said = f"discovery of account {first.account} failed ({_words(first.reason)}): {first.error}"
+            remedy = NO_ZONE_REMEDY if first.reason == Reason.NOT_FOUND else found.zone_remedy
+            yield from self._graded(severity, said, sentence(remedy))
+            return
         if len(zones) > 1:
             said = f"{said.rstrip('.')}. The zones: {', '.join(zone.label for zone in zones)}"
         yield from self._graded(severity, said, sentence(found.zone_remedy))
