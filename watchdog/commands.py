@@ -24,7 +24,7 @@ from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import REASONS, meaning
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.pack_ids import meant, short_length
+from watchdog.model.pack_ids import meant, short_length, shortened
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory, PassReport
@@ -180,6 +180,9 @@ async def explain(config: Config, store: Store, zone_name: str, pack_id: str, wa
         if not isinstance(seen, Seen):
             raise CannotBeDone(seen.error, unreachable=REASONS[seen.reason].unreachable)
         wanted = _chosen(seen.packs, zone_name, pack_id)
+        if not wanted and seen.missing:
+            named = "; ".join(seen.missing)
+            raise CannotBeDone(f"zone {zone_name} has no pack that the configuration names: {named}")
         return [await _explained(runtime, seen.zone, pack) for pack in wanted]
 
 
@@ -211,7 +214,7 @@ def _the_one(packs: Iterable[Pack], zone: str, pack_id: str) -> Pack:
         raise CannotBeDone(f"zone {zone} has no watched packs")
     if len(found) > 1:
         length = short_length(pack.id for pack in found)
-        named = ", ".join(f"{pack.id[:length]} ({pack.status or 'no status'})" for pack in found)
+        named = ", ".join(f"{shortened(pack.id, length)} ({pack.status or 'no status'})" for pack in found)
         raise CannotBeDone(f"zone {zone} has {len(found)} packs, so say which: {named}")
     return found[0]
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, starmap
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.model.clock import maybe_rfc3339, rfc3339
-from watchdog.model.ending import ending
+from watchdog.model.ending import EXPIRY
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
 from watchdog.model.names import canonical, matcher
 from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
@@ -110,7 +110,7 @@ def _watched(config: "Config") -> Wanted:
 
 def _counted(store: "Store | Glance", found: Survey, wanted: Wanted) -> Survey:
     """The same without what is not wanted in its counts, and in when the last look was."""
-    if all(wanted(*key) for key in store.zone_keys()):
+    if all(starmap(wanted, store.zone_keys())):
         return found
     watched = [zone for zone in store.zones() if wanted(*zone.key)]
     packs = sum(count for key, count in store.counts().items() if wanted(*key))
@@ -127,7 +127,8 @@ def _of(snapshot: Snapshot, wanted: Wanted) -> Snapshot:
 def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: datetime, wanted: Wanted) -> Inventory:
     """The packs of which something is to be told, and those that may stand in for one whose end is pressing."""
     inventory = _inventory(config, _of(found.unwell, wanted), now)
-    pressing = {known.pack.zone_id for known, history in inventory.packs if ending(known, history, now) is not None}
+    # Where its trouble is graver than its end, nobody asks who stands in for it.
+    pressing = {known.pack.zone_id for known, _, need in inventory.asked if need is not None and need.family == EXPIRY}
     if not pressing:
         return inventory
     return _inventory(config, _of(store.with_zones(found.unwell, pressing), wanted), now)
@@ -155,8 +156,8 @@ def rows(config: "Config", store: "Store | Glance", now: datetime, *, zone: str 
         counted[known.account, known.zone] += 1
 
     def of_told() -> Iterator[str]:
-        for known, history in inventory.packs:
-            row = inventory.row(known, history) if fits is None or fits(known.zone) else None
+        for known, history, need in inventory.asked:
+            row = inventory.row_with(known, history, need) if fits is None or fits(known.zone) else None
             if row is not None and reason in ("", row["reason"]):
                 yield json_line(row)
 

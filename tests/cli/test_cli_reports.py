@@ -247,6 +247,17 @@ def test_an_account_without_a_zone_to_watch_is_nothing_fine(command, cloudflare,
     assert "the credential sees no zone" in " ".join(passed.out.split())
 
 
+def test_a_pack_that_is_named_by_its_hosts_and_not_there_is_shown_by_all_of_them(command, cloudflare, configure):
+    named = [{"name": "well.example", "packs": [{"hosts": ["www.well.example", "shop.well.example"]}]}]
+    config = configure(cloudflare(zones=FLEET), zones=named)
+    said = " ".join(command("once", "-c", config).out.split())
+    assert "well.example shop.well.example www.well.example: Cloudflare has no such pack." in said
+    assert "→ Correct its id or its hosts in the configuration, or take it out there." in said
+    assert command("explain", "well.example", "-c", config).failed(1) == (
+        "zone well.example has no pack that the configuration names: shop.well.example www.well.example"
+    )
+
+
 def test_explaining_a_pack_that_is_remembered_says_how_it_is_validated(command, cloudflare, configure):
     config = configure(cloudflare(zones=FLEET))
     command("once", "-c", config)

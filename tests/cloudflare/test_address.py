@@ -119,7 +119,8 @@ async def looks_of_twelve_accounts(latency: Callable[[], float]) -> list[float]:
 @given(dice=st.randoms(use_true_random=True))
 def test_nearly_all_of_a_window_is_used_of_what_the_time_of_the_answers_leaves(answers, part, dice):
     looks = simulated(lambda: looks_of_twelve_accounts(lambda: dice.uniform(*answers)))
-    assert len(looks) >= part * 20 * PER_ADDRESS / (1 + sum(answers) / 2)
+    cut_off = 2 * PER_ADDRESS // TOGETHER  # what begins together right before and right behind the 20 s
+    assert len(looks) + cut_off >= part * 20 * PER_ADDRESS / (1 + sum(answers) / 2)
 
 
 @settings(max_examples=3)

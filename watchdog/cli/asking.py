@@ -99,13 +99,13 @@ def events(
         if output is Output.JSON:
             print_lists({"events": map(terminal.json_line, map(event_row, found))})
             return
-        from watchdog.model.pack_ids import short_length
+        from watchdog.model.pack_ids import short_length, shortened
         from watchdog.tell.timeline import timeline
 
         length = short_length(ids)
         if len(found) == most:
             print(f"Only the last {most} events; --since, --zone and --pack show others.\n")
-        for line in timeline(found, now, terminal.width(), lambda pack_id: pack_id[:length]):
+        for line in timeline(found, now, terminal.width(), lambda pack_id: shortened(pack_id, length)):
             print(line)
         if not found:
             print(f"Nothing happened within {since} that fits.")

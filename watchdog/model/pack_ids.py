@@ -32,6 +32,15 @@ def meant(ids: Sequence[str], text: str) -> list[str]:
     return [each for each in ids if canonical_id(each).startswith(wanted)]
 
 
+def shortened(pack_id: str, length: int) -> str:
+    """The beginning of an id; whole, where it is the hosts by which a configuration names a pack that is not there.
+
+    >>> shortened("3822ff90-ea29", 4), shortened("www.example.com", 4)
+    ('3822', 'www.example.com')
+    """
+    return pack_id if "." in pack_id else pack_id[:length]
+
+
 def short_length(ids: Iterable[str]) -> int:
     """How many characters tell all of these ids apart, at least ``SHORTEST_PREFIX``.
 

@@ -227,10 +227,19 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
             counts[each.key] += each.count
         return (zone_row(zone, counts[zone.key]) for zone in self.zones)
 
+    @cached_property
+    def asked(self) -> list[tuple[Remembered, History, Need | None]]:
+        """Every pack with the gravest that it asks of a person. Slow for large fleets."""
+        return [(known, history, self.needs.of(known, history)) for known, history in self.packs]
+
     def row(self, known: Remembered, history: History) -> dict[str, Any]:
         """One pack as JSON."""
+        return self.row_with(known, history, self.needs.of(known, history))
+
+    def row_with(self, known: Remembered, history: History, need: Need | None) -> dict[str, Any]:
+        """One pack, of which is known what it asks."""
         silenced_until = self.silenced.until(known.account, known.zone, known.pack)
-        return pack_row(known, history, self.needs.of(known, history), self.at, silenced_until)
+        return pack_row(known, history, need, self.at, silenced_until)
 
     def unseen(self) -> list[ZoneMemory]:
         """The zones whose last look failed."""

@@ -15,7 +15,7 @@ from watchdog.model.clock import span
 from watchdog.model.history import History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
 from watchdog.model.names import matcher
-from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones
+from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones, shortened
 from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import next_step
@@ -75,7 +75,7 @@ class _Report:
         self._overview, self._view, self._now = overview, view, overview.inventory.at
         wanted = matcher(view.zone) if view.zone else None
         inventory = overview.inventory
-        entries = [_Entry(known, history, inventory.needs.of(known, history)) for known, history in inventory.packs]
+        entries = [_Entry(*each) for each in inventory.asked]
         self._needing = sum(entry.of_a_person for entry in entries)
         self._unseen = inventory.unseen()
         shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
@@ -186,7 +186,7 @@ class _Report:
         what += self._silenced(entry)
         pack_id, remedy = entry.known.pack.id, sentence(need.remedy)
         if pack_id:
-            remedy = remedy.replace(pack_id, pack_id[: self._short])
+            remedy = remedy.replace(pack_id, shortened(pack_id, self._short))
         yield from self._graded(need.severity, f"{self._name(entry)}: {what}.", remedy)
 
     def _not_seen(self, severity: Severity, zones: Sequence[ZoneMemory]) -> Iterator[str]:
@@ -228,10 +228,10 @@ class _Report:
 
     def _well_entry(self, pack: Listed) -> str:
         ends = f", expires {moment(pack.expires_at, self._now)}" if pack.expires_at is not None else ""
-        return f"{pack.zone} {pack.pack_id[: self._short]}: {pack.status or 'no status'}{ends}"
+        return f"{pack.zone} {shortened(pack.pack_id, self._short)}: {pack.status or 'no status'}{ends}"
 
     def _name(self, entry: _Entry) -> str:
-        return f"{entry.known.zone} {entry.known.pack.id[: self._short]}"
+        return f"{entry.known.zone} {shortened(entry.known.pack.id, self._short)}"
 
     def _wrapped(self, text: str, first: str, others: str) -> list[str]:
         return wrapped(localised(clean(text, _LONGEST), self._now), self._view.width, first, others)

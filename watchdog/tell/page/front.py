@@ -11,6 +11,7 @@ from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
 from watchdog.model.meanings import meaning
+from watchdog.model.pack_ids import shortened
 from watchdog.model.packs import DASHBOARD, hosts_beside
 from watchdog.model.reasons import Reason
 from watchdog.model.report import next_step, record_row
@@ -180,7 +181,7 @@ def event_shown(line: JournalLine, now: datetime) -> dict[str, Any]:
         "event": line.event,
         "zone": line.zone or line.account,
         "href": path_of(line.account, line.zone) if line.zone else "",
-        "pack": line.pack_id[:8],
+        "pack": shortened(line.pack_id, 8),
         "reason": line.reason,
         "detail": _CHANGE.sub(r"\1 → \2", clean(line.detail, _LONGEST)),
     }
