@@ -238,7 +238,8 @@ class Daemon:
         components, writer = self._runtime.components, self._runtime.components.memory.writer
         self.health.pass_ended(report)
         found = await asyncio.to_thread(self._runtime.inventory)
-        self._notify.send(STATUS=self.health.summary(found))
+        if self._notify.heard:
+            self._notify.send(STATUS=self.health.summary(found))
         heartbeat = True
         if (keeper := self._runtime.keeper) is not None:
             keeper.saw(self.health.seeing(found))

@@ -17,6 +17,8 @@ uses this asks for CAA first, and a CAA question that once failed goes on failin
 """
 
 import asyncio
+import math
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -38,9 +40,10 @@ STANDS_FOR = timedelta(hours=1)
 """How long a failed CAA question is believed more than a cached proof: resolvers keep those about as long."""
 
 
-SLOW, RESTS, RESTED = 1.0, 2.0, 1.2
-"""Seconds: after a failure that took so long, a quick one within so many may be of the resolver's own making; and how
-long to wait before the question is asked again (findings/knot-fails-what-follows-a-dropped-question.sh)."""
+SLOW, RESTS, RESTED = 1.0, 2.0, 2.2
+"""Seconds: where a question took so long in vain, a quick failure of another within so many may be of the resolver's
+own making; and how long to wait before that is asked again. Knot fails all for one second, and remembers each failure
+for one more (findings/knot-fails-what-follows-a-dropped-question.sh)."""
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -117,7 +120,8 @@ class Lookups:
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
         self._names_zones: set[str] = set()
-        self._gave_up: dict[str, float] = {}
+        self._gave_up: defaultdict[str, float] = defaultdict(lambda: -math.inf)
+        self._under_way: defaultdict[str, list[float]] = defaultdict(list)  # since when each question is
 
     async def ask(self, name: str, kind: str) -> tuple[Answer, ...]:
         """What each resolver says of ``name``, in the order of the resolvers.
@@ -197,15 +201,20 @@ class Lookups:
 
         Knot waits four seconds for a name server that drops one question, and then fails all others to it for a second.
         """
-        now = asyncio.get_running_loop().time
-        began = now()
-        answer = await self._one(resolver, name, kind)
-        if answer.status is ResponseStatus.SERVFAIL:
-            if now() - began >= SLOW:
-                self._gave_up[answer.resolver] = now()
-            elif began - self._gave_up.get(answer.resolver, -RESTS) < RESTS:
-                await asyncio.sleep(RESTED)  # noqa: TID251  the loop's time, as the deadlines here are
-                answer = await self._one(resolver, name, kind)
+        now, by = asyncio.get_running_loop().time, shown(resolver)
+        began, under_way = now(), self._under_way[by]
+        under_way.append(began)
+        try:
+            answer = await self._one(resolver, name, kind)
+        finally:
+            under_way.remove(began)
+        if answer.status in (ResponseStatus.SERVFAIL, ResponseStatus.TIMEOUT) and now() - began >= SLOW:
+            self._gave_up[by] = now()
+        elif answer.status is ResponseStatus.SERVFAIL and (
+            began - self._gave_up[by] < RESTS or any(began - other >= SLOW for other in under_way)
+        ):
+            await asyncio.sleep(RESTED)  # noqa: TID251  the loop's time, as the deadlines here are
+            answer = await self._one(resolver, name, kind)
         return answer
 
     async def _one(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:

@@ -22,9 +22,14 @@ class Notifier:
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog_seconds = int(usec) / 1e6 if usec.isdigit() else None
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens: a long status need not be put together otherwise."""
+        return bool(self._address)
+
     def send(self, **states: str | int) -> None:
         """Send states such as ``READY=1``. A manager that does not listen is no reason to fail."""
-        if not self._address:
+        if not self.heard:
             return
         lines = (f"{name}={clean(value)}" for name, value in states.items())
         message = "\n".join(lines).encode()
