@@ -86,11 +86,10 @@ def chromium(*, width=1100, height=900, scale=1):
             answer.raise_for_status()
             where = f"http://127.0.0.1:{port}/session/{answer.json()['value']['sessionId']}"
             with httpx.Client(base_url=where, trust_env=False, timeout=120) as session:
-                browser = Browser(session)
                 try:
-                    yield browser
-                finally:  # chromedriver 156 would end alone
-                    browser.ask("POST", "/goog/cdp/execute", cmd="Browser.close", params={})
+                    yield Browser(session)
+                finally:  # chromedriver 156 would end alone; whether it still answers is no matter
+                    session.post("/goog/cdp/execute", json={"cmd": "Browser.close", "params": {}})
     finally:
         driver.terminate()
         driver.wait(20)
