@@ -74,10 +74,10 @@ def test_a_shape_is_a_dict_and_of_its_keys_nothing_is_asked(module):
     with shapeless():
 
         class Shape(module.TypedDict, total=False):
-            key: "a word that means nothing"  # noqa: F722
+            key: "a word that means nothing"  # noqa: F722  that is the claim
 
         class Larger(Shape):
-            more: "nor does this"  # noqa: F722
+            more: "nor does this"  # noqa: F722  as above
 
     made = Larger(key=1, more=2)
     assert (made, type(made)) == ({"key": 1, "more": 2}, dict)

@@ -118,7 +118,8 @@ class SealedLoop(SimulatedLoop):
             self._timer_cancelled_count -= 1
             heapq.heappop(timers)._scheduled = False  # noqa: SLF001  as above
         idle = not ready and not self._stopping
-        self.look((max(0.0, timers[0]._when - self.time()) if timers else None) if idle else 0, None)  # noqa: SLF001
+        until = max(0.0, timers[0]._when - self.time()) if timers else None  # noqa: SLF001  as above
+        self.look(until if idle else 0, None)
         end = self.time() + self._clock_resolution
         while timers and timers[0]._when < end:  # noqa: SLF001  as above
             timer = heapq.heappop(timers)
