@@ -76,7 +76,7 @@ class Answers:
         """The exposition for an ``Accept`` header in pieces, and its content type. Slow for large fleets."""
         config, components = self._runtime.config, self._runtime.components
         accounts = tuple(
-            Account(name, client.quota.remaining, client.quota.waited)
+            Account(name, client.quota.remaining, client.quota.waited, client.quota.blocked_until)
             for name, client in components.clients.items()
             if name in config.accounts
         )
@@ -131,6 +131,7 @@ class Answers:
                 remaining=client.quota.remaining,
                 allowed=client.quota.allowance.requests,
                 per=timedelta(seconds=client.quota.allowance.per),
+                blocked_until=client.quota.blocked_until,
             )
             for name, client in components.clients.items()
             if name in config.accounts
