@@ -176,7 +176,7 @@ class Restarting:
             if isinstance(fresh, RestartOutcome) or not rechecks.is_as_it_was(fresh, pack):
                 return  # the next look tells
             self._ledger.note(zone, pack, decision, asked, now)
-            # As with a restart: what is asked is stored before, the disk may take its time, and a reload come meanwhile.
+            # As with a restart: what is asked is stored before; the disk may take its time, and a reload come.
             if not await memory.writer.flush() or not self._may_recheck(zone, pack):
                 self._ledger.note(zone, pack, decision, before, now)
                 return
