@@ -108,7 +108,7 @@ class Replicas(Surroundings):
             self.later(number * self.dice.uniform(0, 20), self._start, machine)
         self.later(0.0, self._look)
         try:
-            with patch("watchdog.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
+            with patch("watchdog.replicas.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
                 self.turns.go_on(self.fate.end)
             EndOfSeveral(self).check()
         finally:
