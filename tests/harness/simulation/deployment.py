@@ -357,7 +357,7 @@ class Process:
 
     def shows(self):
         """The same, as its metrics have it."""
-        text = b"".join(self.daemon.answers.metrics("")[0]).decode()
+        text = b"".join(self.daemon.sources.metrics("")[0]).decode()
         return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):
