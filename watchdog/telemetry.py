@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
+Waits = Callable[[str, float], None]
+"""Told an account, and the seconds that Cloudflare has told it to wait: until then no request of it leaves."""
+
+
 class LogsAndMetrics:
     """Logs and, for the daemon, metrics.
 
@@ -35,7 +39,7 @@ class LogsAndMetrics:
         self.metrics = metrics
         self._clock = clock
         self.progress: Callable[[], None] = lambda: None
-        self.waits: Callable[[str, float], None] = lambda _account, _seconds: None
+        self.waits: Waits = lambda _account, _seconds: None
         self.heard: Callable[[list[Event]], None] = lambda _: None
 
     def happened(self, events: list[Event]) -> None:
