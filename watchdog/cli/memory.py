@@ -50,7 +50,7 @@ def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Ou
     """List the silences that hold."""
     from watchdog.commands import silencing
     from watchdog.model.report import silence_row
-    from watchdog.tell.status import silence_lines
+    from watchdog.tell.silences import silence_lines
 
     with _silencing(config) as store:
         now = now_of(store)
