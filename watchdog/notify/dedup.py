@@ -79,11 +79,11 @@ def deduplicate(
     others are told of another in its place.
     """
     subjects = {alert.subject for alert in active.values()}
-    owed = story.owed(log.entries.values())
-    lasting = {each.alert.subject for each in log.entries.values() if each.phase is not Phase.CLOSED}
+    owed = story.owed(log.states.values())
+    lasting = {each.alert.subject for each in log.states.values() if each.phase is not Phase.CLOSED}
     after: dict[str, AlertState] = {}
-    for fingerprint in dict.fromkeys((*log.entries, *active)):
-        before = log.entries.get(fingerprint)
+    for fingerprint in dict.fromkeys((*log.states, *active)):
+        before = log.states.get(fingerprint)
         subject = before.alert.subject if before is not None else ""
         state = lifecycle.advance(
             before,
@@ -99,7 +99,7 @@ def deduplicate(
             state = before  # who was told of it waits for the end of what came in its place
         if state is not None:
             after[fingerprint] = state
-    over = {log.entries[fingerprint].alert.group for fingerprint in retired}
+    over = {log.states[fingerprint].alert.group for fingerprint in retired}
     groups = {
         name: group
         for name, group in log.groups.items()
@@ -118,7 +118,7 @@ def unsilenced(log: AlertLog, silenced: Collection[str]) -> AlertLog:
         return log
     kept = {
         name: each
-        for name, each in log.entries.items()
+        for name, each in log.states.items()
         if name not in silenced or each.phase.ended or each.alert.reason is Reason.EXPIRED
     }
     return AlertLog(kept, log.groups)
@@ -129,9 +129,9 @@ def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
     told = {notice.alert.fingerprint for notice in decided.notices}
     return tuple(
         _end(state, Kind.OVER)
-        for fingerprint, state in decided.log.entries.items()
+        for fingerprint, state in decided.log.states.items()
         if state.phase is Phase.CLOSED and state.notified_at is not None and fingerprint not in told
-        if (was := before.entries.get(fingerprint)) is not None and not was.phase.ended
+        if (was := before.states.get(fingerprint)) is not None and not was.phase.ended
     )
 
 

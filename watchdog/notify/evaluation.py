@@ -57,9 +57,9 @@ def evaluate(
     )
     if mine is not None:
         found = replace(found, alerts={name: alert for name, alert in found.alerts.items() if alert.account in mine})
-    missing = [entry.alert for name, entry in log.entries.items() if name not in found.alerts]
+    missing = [state.alert for name, state in log.states.items() if name not in found.alerts]
     over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
-    known = {name: entry.alert for name, entry in log.entries.items()} | found.alerts
+    known = {name: state.alert for name, state in log.states.items()} | found.alerts
     silenced = inventory.silenced.of(known)
     decided = deduplicate(
         log,

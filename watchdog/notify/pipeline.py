@@ -228,7 +228,7 @@ class Pipeline:
         try:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
-            certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
+            certain = retired((each.alert for each in log.states.values()), known, config, inventory)
             certain = certain if not health.discovery else frozenset()  # as above
             for account in self._strangers.due(log, found, certain, health.worked, now):
                 await self._retire_account(account, log.split([account])[0], now)
@@ -261,7 +261,7 @@ class Pipeline:
 
     def rows(self) -> dict[str, Any]:
         """What fires, as JSON; in any thread."""
-        return firing_json(self._log.entries.values(), self._silenced)
+        return firing_json(self._log.states.values(), self._silenced)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""
