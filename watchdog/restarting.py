@@ -1,7 +1,7 @@
 """★ What is done to a pack at Cloudflare, step by step: reread, decide again, intend, send, settle; or a recheck.
 
-``cycle`` comes here with a pack whose turn to act has come, and ``commands`` with one that a person named. The steps at
-Cloudflare are those of ``act``; each intent is on the disk before its PATCH leaves.
+``cycle`` calls it for a pack whose turn to act has come, ``commands.one_pack`` for one that a person named. The steps
+at Cloudflare are those of ``act``; each intent is on the disk before its PATCH leaves.
 """
 
 from datetime import datetime

@@ -7,7 +7,7 @@ from tests.harness.builders import DAY, NOW, T0, alert, inventory, pack
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
-from watchdog import silencing
+from watchdog.commands import silencing
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.silences import Silence, Silences

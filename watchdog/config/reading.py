@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from watchdog.absent import late_patterns
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -28,6 +27,7 @@ from watchdog.config.document import (
     too_many,
     unnoticed,
 )
+from watchdog.lean_imports import late_patterns
 
 with late_patterns():  # the parser that is written in C asks none of them: 4 ms
     import yaml

@@ -1,7 +1,7 @@
 """Packs as lines of JSON: what ``model.report`` says of each, put together where there is nothing to tell of it.
 
 A fleet is mostly packs that are well and will be for weeks: their rows differ in a few words, so that making a value of
-each row and JSON of that costs six times as much. ``once`` has packs, ``offline`` has rows of the state.
+each row and JSON of that costs six times as much. ``once`` has packs, ``commands.offline`` has rows of the state.
 """
 
 import re

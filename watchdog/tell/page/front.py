@@ -82,7 +82,15 @@ def front_page(
         "lines": [] if isinstance(events, str) else [event_shown(line, now) for _, line in events],
         "version": situation.version,
         "loaded": moment(situation.loaded_at, now),
-        "accounts": situation.accounts,
+        "accounts": [
+            {
+                "name": each.name,
+                "remaining": each.remaining,
+                "allowed": each.allowed,
+                "blocked_until": each.blocked_until and moment(each.blocked_until, now),
+            }
+            for each in situation.accounts
+        ],
         "holders": [
             {"account": each.account, "holder": each.holder, "since": moment(each.since, now), "here": each.here}
             for each in situation.holders
