@@ -77,8 +77,8 @@ def deduplicate(
     restarts. ``gone`` are the fingerprints of which nothing can be known any more. ``retired`` are those whose account
     is configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
     told, so whoever is the first to listen is told all of it. While the log cannot be ``kept`` no end is told: the next
-    process would not know of it, and say nothing should that alert hold then. ``heard`` is whether anybody is told of a notice though
-    others are told of another in its place.
+    process would not know of it, and say nothing should that alert hold then. ``heard`` is whether anybody is told of a
+    notice though others are told of another in its place.
     """
     subjects = {alert.subject for alert in active.values()}
     owed = story.owed(log.entries.values())
@@ -107,7 +107,9 @@ def deduplicate(
         for name, group in log.groups.items()
         if timedelta(0) <= now - group.notified_at <= IN_A_ROW and name not in over
     }
-    notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard, ends=kept) if listening else ()
+    notices: tuple[Notice, ...] = ()
+    if listening:
+        notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard, ends=kept)
     notices = tuple(
         replace(notice, retired=True) if notice.alert.fingerprint in retired else notice for notice in notices
     )

@@ -44,7 +44,8 @@ def evaluate(
 
     Of several replicas each tells of the accounts that are ``mine`` alone; ``None`` where there is one. ``all_known``
     where the zones of all accounts are known: only then is it certain that an account that is not configured is gone,
-    and did not just get another name. ``kept`` where the last log could be written. Takes a tenth of a second for ten thousand packs.
+    and did not just get another name. ``kept`` where the last log could be written. Takes a tenth of a second for ten
+    thousand packs.
     """
     settings = config.alerts
     found = active_alerts(
