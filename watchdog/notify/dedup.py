@@ -68,6 +68,7 @@ def deduplicate(
     silenced: Collection[str] = (),
     retired: AbstractSet[str] = frozenset(),
     listening: bool = True,
+    kept: bool = True,
     heard: Callable[[Notice], bool] = lambda notice: not notice.instead,
 ) -> Deduplicated:
     """One step.
@@ -75,8 +76,9 @@ def deduplicate(
     ``active`` alerts hold now, by fingerprint. ``unwell`` are the subjects that are not well whatever holds, with their
     restarts. ``gone`` are the fingerprints of which nothing can be known any more. ``retired`` are those whose account
     is configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
-    told, so whoever is the first to listen is told all of it. ``heard`` is whether anybody is told of a notice though
-    others are told of another in its place.
+    told, so whoever is the first to listen is told all of it. While the log cannot be ``kept`` no end is told: the next
+    process would not know of it, and say nothing should that alert hold then. ``heard`` is whether anybody is told of a
+    notice though others are told of another in its place.
     """
     subjects = {alert.subject for alert in active.values()}
     owed = story.owed(log.states.values())
@@ -105,7 +107,9 @@ def deduplicate(
         for name, group in log.groups.items()
         if timedelta(0) <= now - group.notified_at <= IN_A_ROW and name not in over
     }
-    notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard) if listening else ()
+    notices: tuple[Notice, ...] = ()
+    if listening:
+        notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard, ends=kept)
     notices = tuple(
         replace(notice, retired=True) if notice.alert.fingerprint in retired else notice for notice in notices
     )
@@ -143,6 +147,8 @@ def _notify(
     critical_within: timedelta,
     silenced: Collection[str],
     heard: Callable[[Notice], bool],
+    *,
+    ends: bool,
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -157,7 +163,7 @@ def _notify(
     found: list[tuple[str, Notice]] = []
     speaking: dict[str, GroupHistory] = {}
     for name, fingerprints in members.items():
-        told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
+        told = [each for each in fingerprints if _is_told(each, states[each], silenced, ends=ends)]
         group = groups.get(name)
         early_until = group.early_until if group is not None else None
         if group is not None and now - group.notified_at < GAPS[min(group.in_a_row, len(GAPS)) - 1]:
@@ -245,10 +251,12 @@ def _is_new_critical(state: AlertState) -> bool:
     return critical and not state.flaps and state.notified[0] < Severity.CRITICAL.rank
 
 
-def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str]) -> bool:
-    """Whether people may be told of it, though it may be silenced."""
+def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str], *, ends: bool) -> bool:
+    """Whether people may be told of it, though it may be silenced; of an end, where ``ends`` are told."""
+    if state.phase in _ENDS:
+        return ends
     breaks_through = state.alert.reason is Reason.EXPIRED and state.notified_at is None
-    return fingerprint not in silenced or state.phase in _ENDS or breaks_through
+    return fingerprint not in silenced or breaks_through
 
 
 def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:

@@ -180,6 +180,7 @@ class Pipeline:
         routes = dict(self.destinations.routes())
         # While zones cannot be listed, nobody knows whether an account only got another name.
         all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
+        kept = not health.state_error and self._writer.keeps
 
         def step() -> tuple[Evaluated, Unwritten]:
             found = evaluate(
@@ -192,6 +193,7 @@ class Pipeline:
                 now=now,
                 mine=mine,
                 all_known=all_known,
+                kept=kept,
             )
             return found, outbox.difference(before, found.log)
 
