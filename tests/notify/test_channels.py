@@ -216,13 +216,13 @@ def test_without_a_secret_a_webhook_is_not_signed(hook):
 # ── Alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def logged(*entries):
-    return AlertLog({entry.alert.fingerprint: entry for entry in entries})
+def logged(*states):
+    return AlertLog({state.alert.fingerprint: state for state in states})
 
 
-def told(hook, *entries, now=T0, route=None, heartbeat=False):
+def told(hook, *states, now=T0, route=None, heartbeat=False):
     """What an Alertmanager is told."""
-    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*entries), now))
+    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*states), now))
     assert {got.path for got in hook.got} == {"/api/v2/alerts"}
     return [each for got in hook.got for each in got.json]
 
@@ -275,8 +275,8 @@ def test_an_alertmanager_may_be_told_one_alert_that_always_fires(hook):
 
 
 def test_many_alerts_are_told_in_several_requests(hook):
-    entries = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
-    assert len(told(hook, *entries)) == AT_ONCE + 1
+    states = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
+    assert len(told(hook, *states)) == AT_ONCE + 1
     assert len(hook.got) == 2
 
 

@@ -12,7 +12,7 @@ from watchdog.cloudflare.translate import Complaint, Problem
 from watchdog.model.text import clean
 
 MOST_ON_PAGE = 5_000
-"""Entries of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
+"""Items of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
 
 MOST_ERRORS = 20
 """Errors kept of one answer, and of one pack's validation: more say nothing new."""
@@ -63,7 +63,7 @@ def list_in(envelope: dict[str, Any]) -> list[Any]:
     if not isinstance(result, list) or envelope.get("success") is False:
         raise msgspec.ValidationError("the answer has no list in `result`")
     if len(result) > MOST_ON_PAGE:
-        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} entries on one page")
+        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} items on one page")
     return result
 
 

@@ -53,7 +53,7 @@ _ABOUT_A_HEADER = r"x-auth-(?:key|email)|authorization"
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """One entry of an envelope's ``errors``: its ``chain``'s codes, and the ``details``, the chain's messages."""
+    """One item of an envelope's ``errors``: its ``chain``'s codes, and the ``details``, the chain's messages."""
 
     code: int
     message: str

@@ -83,7 +83,7 @@ def active_alerts(
     for alert in chain(_own(health, now) if own else (), of_zones):
         _keep(found, alert)
     needs, soon = Needs(inventory.by_zone, now, inventory.pending_for), now + LONGEST_WINDOW
-    for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
+    for known, history in (tracked for each in inventory.by_zone for tracked in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
@@ -105,7 +105,7 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
         known.pack.lasting_name
         for each in inventory.by_zone
         if each.key in of_these
-        for known, _ in each.entries
+        for known, _ in each.packs
         if known.pack.status not in GOING_AWAY
     }
 
