@@ -53,7 +53,7 @@ def exported(replica):
     metrics.passed(PassReport(NOW), NOW)
     snapshot = Snapshot(
         inventory=inventory(troubled()),
-        accounts=(Account("main", 1, 0.0),),
+        accounts=(Account("main", 1, 0.0, NOW),),
         firing=AlertLog().firing_counts(),
         destinations=("ops",),
         replica=replica,
