@@ -331,3 +331,10 @@ def test_hostile_text_from_the_api_reaches_no_terminal(command, cloudflare, conf
     assert "FORGED" in text
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]|\\u001b|(?m:^FORGED)", text)
     assert json.loads(command("status", "-o", "json", "-c", config).out)["packs"][0]["attempts"] == 1
+
+
+def test_a_single_pass_that_is_told_to_wait_for_a_year_ends_and_says_until_when(command, cloudflare, configure):
+    config = configure(cloudflare(zones=FLEET, faults=[{"kind": "rate_limited", "retry_after": 365 * 86_400}]))
+    done = command("once", "-c", config)
+    said = " ".join(done.out.split())
+    assert (done.code, "not sent: Cloudflare has told this credential to wait until" in said) == (69, True)

@@ -32,7 +32,7 @@ from watchdog.cloudflare.errors import (
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.introspection import Introspection
-from watchdog.cloudflare.rate_limit import Quota, Reservation, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong, Urgency
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
 from watchdog.cloudflare.trust import Trust
@@ -104,8 +104,14 @@ class Client:
 
     @asynccontextmanager
     async def reserve(self, number: int) -> AsyncIterator[Reservation]:
-        """Reserve so many calls (or a whole window's, if fewer), so that they follow each other without a wait."""
-        reserved = await self.quota.reserve(Urgency.ACT, number, Operation.RESTART_VALIDATION)
+        """Reserve so many calls (or a whole window's, if fewer), so that they follow each other without a wait.
+
+        None where Cloudflare has told this credential to wait for long: then whatever is asked says so.
+        """
+        try:
+            reserved = await self.quota.reserve(Urgency.ACT, number, Operation.RESTART_VALIDATION)
+        except TooLong:
+            reserved = 0
         reservation = Reservation(reserved)
         try:
             yield reservation

@@ -64,13 +64,14 @@ class Intents:
         """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
         if self._writer.afresh and not await self._writer.flush():  # else what is stored makes the intent look stale
-            reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
-            why = self._writer.error or "a lease was lost"
-            raise NotIntended(reason, f"what precedes the intent could not be stored: {why}")
-        unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
+            raise self._follows_what_is_unwritten()
+        unwritten = self._writer.changes.histories.pop(key, None) is not None  # ``after`` says all of it
         try:
             intent_id = await self._stored(Wanted(intent, before, after, seen), moment)
         except Stale as stale:
+            if self._writer.afresh:  # what was on its way to the disk has failed meanwhile
+                self._put_back(intent, unwritten)
+                raise self._follows_what_is_unwritten() from stale
             self._recalled(intent, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except LeaseLost as lost:
@@ -78,12 +79,21 @@ class Intents:
             raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
-            if unwritten is not None and self._tenure.keeps(intent.account):
-                step = self._writer.moment.step_since(moment)
-                self._writer.changes.histories.setdefault(key, unwritten.shifted(step))
+            self._put_back(intent, unwritten)
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
         self._recalled(intent, after, moment)
         return Stored(intent_id, intent, before, moment)
+
+    def _follows_what_is_unwritten(self) -> NotIntended:
+        reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
+        return NotIntended(
+            reason, f"what precedes the intent could not be stored: {self._writer.error or 'a lease was lost'}"
+        )
+
+    def _put_back(self, intent: Intent, unwritten: bool) -> None:
+        """The history as it is known is to be written still, where it was."""
+        if unwritten and self._tenure.keeps(intent.account):
+            self._memory.write_history((intent.zone_id, intent.pack_id))
 
     async def _stored(self, wanted: Wanted, moment: Anchor) -> int:
         """The intent's id, once it is on the disk. One of which nobody waits any more is not written."""
