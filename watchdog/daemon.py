@@ -45,7 +45,7 @@ OVERDUE = 20.0
 set back by hours."""
 
 TIDY_EVERY = timedelta(hours=6)
-"""How often old entries are forgotten."""
+"""How often old rows are forgotten."""
 
 
 def new_metrics() -> Metrics:

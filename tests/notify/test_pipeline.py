@@ -368,6 +368,20 @@ async def test_a_disk_that_takes_no_writes_keeps_nobody_from_being_told(tmp_path
 
 
 @in_simulated_time
+async def test_no_end_is_told_before_the_disk_takes_it_for_who_comes_next_would_not_know_of_it(tmp_path, network):
+    disk = FullDisk(Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True))
+    disk.full = False
+    async with living(tmp_path, network, store=disk) as runtime:
+        await runtime.passes(gave_up())
+        disk.full = True
+        await runtime.passes(pack(), count=20, health=HealthReport(state_error="the disk is full"))
+        assert [each["status"] for each in network.told()] == ["firing", "firing"]
+        disk.full = False
+        await runtime.passes(pack(), count=20)
+    assert [each["status"] for each in network.told()[2:]] == ["resolved", "resolved"]
+
+
+@in_simulated_time
 async def test_a_disk_that_hangs_keeps_nobody_from_being_told_either(tmp_path, network):
     disk = asyncio.Event()
     disk.set()

@@ -337,8 +337,8 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
         (known,) = memory.packs_of(ZONE)
         assert (known.pack, known.decision, known.since) == (STUCK, WAITING, T0)
         assert memory.zone(ZONE).seen_at == T0
-        (entry,) = await memory.journal_of(STUCK, 10)
-        assert (entry.event, entry.detail, entry.account, entry.zone) == ("pack_changed", "number=0", *ZONE.key)
+        (kept,) = await memory.journal_of(STUCK, 10)
+        assert (kept.event, kept.detail, kept.account, kept.zone) == ("pack_changed", "number=0", *ZONE.key)
 
 
 @in_simulated_time

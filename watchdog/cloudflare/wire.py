@@ -62,7 +62,7 @@ class _OnePack(msgspec.Struct):
 
 
 class ZoneSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``GET /zones``."""
+    """One item of ``GET /zones``."""
 
     id: str
     name: str
@@ -106,7 +106,7 @@ def pack(body: bytes, zone_id: str) -> Pack:
 
 
 def zones(body: bytes) -> tuple[list[ZoneSeen], envelope.PageInfo]:
-    """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an entry names no zone.
+    """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an item names no zone.
 
     A list with gaps is not believed: a zone that is left out of it would no longer be watched.
     """

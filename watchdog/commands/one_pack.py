@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.commands.offline import MOST_ENTRIES, NotThere, chosen, explanation
+from watchdog.commands.offline import MOST_LINES, NotThere, chosen, explanation
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.deciding import decided
@@ -101,7 +101,7 @@ async def _explained(runtime: Runtime, zone: ZoneRef, pack: Pack) -> dict[str, A
     packs[pack.id] = known, history
     pending_for = runtime.config.alerts.pending_for
     inventory = Inventory.of(packs.values(), (), now, pending_for=pending_for, silences=memory.silences)
-    return explanation(inventory, known, await memory.journal_of(pack, MOST_ENTRIES))
+    return explanation(inventory, known, await memory.journal_of(pack, MOST_LINES))
 
 
 def _chosen(packs: Iterable[Pack], zone: str, pack_id: str) -> list[Pack]:

@@ -55,7 +55,7 @@ def pack_lines(found: Inventory) -> Iterator[str]:
         restless = {known.pack.id for known, _ in each.restless(soon)}
         before: tuple[str, ...] = ()
         first = second = third = ""
-        for known, history in each.entries:
+        for known, history in each.packs:
             pack, ends = known.pack, known.pack.expires_at
             told = pack.id in restless or pack.validation_errors or known.diagnosis is not None
             if told or ends is None or each.key in silenced:
