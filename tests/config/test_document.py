@@ -145,7 +145,7 @@ def test_depth_is_bounded_with_and_without_aliases(tmp_path: Path) -> None:
 def test_a_pipe_to_which_nobody_writes_is_refused_and_not_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(contents, "PATIENCE", 0.0)
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(DocumentError, match=r"pipe\.yaml: cannot be read: it is a pipe, and nothing came for 0 s: name"):
+    with pytest.raises(DocumentError, match=r"pipe\.yaml: cannot be read: it is a pipe, and nothing came"):
         read_document(tmp_path / "pipe.yaml")
 
 
