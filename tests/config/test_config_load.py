@@ -192,10 +192,8 @@ def test_an_oversized_secret_file_is_refused(refused: Refused, tmp_path: Path) -
 def test_a_pipe_to_which_nobody_writes_is_no_secret(refused: Refused, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(contents, "PATIENCE", 0.0)
     os.mkfifo(tmp_path / "token")
-    assert refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]") == [
-        "config.yaml:1: accounts.main.api_token_file: the file cannot be read: it is a pipe, and nothing came for 0 s: "
-        "name a file"
-    ]
+    [said] = refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]")
+    assert said.endswith(": the file cannot be read: it is a pipe, and nothing came for 0 s: name a file")
 
 
 def test_a_device_is_no_secret(refused: Refused) -> None:
