@@ -147,12 +147,6 @@ def delegation_id(body: bytes) -> str:
     return plain(label, 80) if isinstance(label, str) else ""
 
 
-def token_status(body: bytes) -> str:
-    """``active``, ``disabled`` or ``expired``, as ``GET /user/tokens/verify`` says. Raises as ``packs``."""
-    result = envelope.read(body).get("result")
-    return clean(result.get("status", "unknown"), 40) if isinstance(result, dict) else "unknown"
-
-
 def _packs_with_gaps(whole: dict[str, Any], zone_id: str) -> tuple[list[Pack], envelope.PageInfo]:
     found = []
     for item in envelope.dicts(envelope.list_in(whole)):
