@@ -1,4 +1,4 @@
-"""What Cloudflare says of an API token that it is asked to verify, as JSON → model. Part of the wire, as ``wire`` is."""
+"""What Cloudflare says of an API token that it is asked to verify: JSON → model. Part of the wire, as ``wire`` is."""
 
 from datetime import UTC, datetime
 
