@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.harness.postgresql import pgbouncer
 from tests.harness.postgresql import postgresql as a_server
 from watchdog.model.history import UNTROUBLED, ZoneMemory
-from watchdog.state import libpq, patient, schema
+from watchdog.state import libpq, patient, postgresql, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateTooNew
 from watchdog.state.store import Store
