@@ -214,6 +214,20 @@ def test_words_are_one_object_for_all_packs_until_there_are_too_many_of_them(mon
     assert len(wire._words) <= 500  # noqa: SLF001 - a bound that shows nowhere else
 
 
+EMPTY = {"success": True, "errors": [], "messages": [], "result": None, "result_info": {"page": 1, "total_count": 0}}
+
+
+@pytest.mark.parametrize("read", [lambda body: wire.packs(body, ZONE), wire.zones])
+def test_null_is_an_empty_list_where_the_answer_says_that_there_are_no_entries(read):
+    assert read(json.dumps(EMPTY).encode())[0] == []
+
+
+@pytest.mark.parametrize("but", [{"result_info": None}, {"result_info": {"total_count": 3}}, {"success": False}])
+def test_null_is_no_list_where_nothing_says_that_it_is_empty(but):
+    with pytest.raises(msgspec.ValidationError):
+        wire.packs(json.dumps(EMPTY | but).encode(), ZONE)
+
+
 def test_complaints_keep_their_codes_and_chains_and_only_numbers_are_codes():
     errors = [
         {"code": 6003, "message": "Invalid\nheaders", "error_chain": [{"code": 6111}, {"code": "x"}, None]},

@@ -112,7 +112,7 @@ def test_before_the_first_pass_nothing_is_claimed():
         ),
         ({"refusal": "config.yaml:3: no"}, "config.yaml:3: no."),
         ({"state_error": "disk full"}, "The state cannot be written, so nothing is restarted. disk full."),
-        ({"state_lost": "kept as x"}, "The state was damaged, and a new one was begun. kept as x."),
+        ({"state_lost": "kept as x"}, "The state was lost, and another is used. kept as x."),
         ({"overdue_since": NOW - timedelta(minutes=5)}, "A pass does not end; it was due 5 min ago."),
         (
             {"discovery": {"main": (Reason.NOT_FOUND, "It sees none.")}},

@@ -58,8 +58,13 @@ def read(body: bytes) -> dict[str, Any]:
 
 
 def list_in(envelope: dict[str, Any]) -> list[Any]:
-    """The list that is the result. Raises ``msgspec.ValidationError`` where there is none, or a far too long one."""
-    result = envelope.get("result")
+    """The list that is the result. Raises ``msgspec.ValidationError`` where there is none, or a far too long one.
+
+    ``null`` is an empty one, as Go writes it, where the answer says that there are no entries.
+    """
+    result, info = envelope.get("result"), envelope.get("result_info")
+    if result is None and envelope.get("success") is True and isinstance(info, dict) and info.get("total_count") == 0:
+        return []
     if not isinstance(result, list) or envelope.get("success") is False:
         raise msgspec.ValidationError("the answer has no list in `result`")
     if len(result) > MOST_ON_PAGE:

@@ -11,7 +11,7 @@ The tree::
     ├── Ambiguous            several zones have the name that was looked up    (found by the client)
     ├── Refused              this request, for this zone or pack only          (other 4xx)
     │   ├── NotEnabled       the zone has no Advanced Certificate Manager      (1450)
-    │   └── TurnedAway       the edge refused before the API saw the request   (problem details, HTTP 403 without words)
+    │   └── TurnedAway       the edge refused before the API saw the request   (problem details, a page, a bare 403)
     ├── RateLimited          nobody's fault: wait                              (429; 971, 10100, 10500; a sentence)
     │   └── Blocked          not sent: the wait is longer than anybody here waits
     ├── Unheld               not sent: another replica works this account, or may do so by now

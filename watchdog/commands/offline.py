@@ -222,7 +222,7 @@ def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
     cautious = caution(store.lost, config.restart.backoff.initial, now)
     if not cautious or store.lost is None:
         return ""
-    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {cautious}"
+    return f"The state was lost, and another is used since {rfc3339(store.lost.at)}. {cautious}"
 
 
 def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:

@@ -133,7 +133,7 @@ def _own(health: HealthReport, now: datetime) -> Iterator[Alert]:
         body = f"{health.state_error}.\nYou: {remedy}. It goes on by itself then."
         yield _own_alert(Reason.STATE_UNWRITABLE, text, body, now)
     if health.state_lost:
-        text = "the state was damaged and a new one was begun, so nothing is restarted for a while"
+        text = "the state was lost, so nothing is restarted for a while"
         body = f"{health.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
         yield _own_alert(Reason.STATE_LOST, text, body, now)
     if health.config_error:

@@ -14,14 +14,15 @@ from typing import Any, cast
 from watchdog.model.text import clean
 from watchdog.state import driver, texts
 from watchdog.state.aside import Aside
-from watchdog.state.database import StateDamaged, StateError
+from watchdog.state.database import StateDamaged, StateError, StatePutBack
 from watchdog.state.deferred import real, sa
 from watchdog.state.glance import uri
-from watchdog.state.location import room_for_copy
+from watchdog.state.location import create, room_for_copy
 from watchdog.state.lock import InstanceLock
 from watchdog.state.migrations import HEAD
 from watchdog.state.migrations.upgrade import OURS, VERSION, UpgradeError, fill, judged, upgrade
-from watchdog.state.quarantine import last_loss, set_aside
+from watchdog.state.place import Place
+from watchdog.state.quarantine import last_loss, new_name, set_aside
 from watchdog.state.rows import row_as_text, rows_as_text
 from watchdog.state.sqlite_errors import BUSY, concerns_state, sentence
 
@@ -49,6 +50,7 @@ class SQLite:
             )
         self._connection = driver.Connection(self._raw)
         self._aside: Aside | None = None
+        self._place: Place | None = None
         self._version = 0
 
     @property
@@ -65,6 +67,8 @@ class SQLite:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """One transaction that no other process writes beside; on the disk when this ends."""
+        if self._place is not None and self._place.lost:
+            raise self.damage or self._misplaced(self._place)
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -110,9 +114,18 @@ class SQLite:
             self._lock.release()
 
     def set_aside(self, at: datetime) -> Path:
-        """Move the file away with what belongs to it, and close it; gives its new name."""
+        """Move the file away with what belongs to it, and close it; gives its new name.
+
+        Where another file was put in its place, what it holds goes to that name.
+        """
         try:
-            return self._move_away(at, self.damage)
+            if self._place is None or not self._place.lost:
+                return self._move_away(at, self.damage)
+            create(kept := new_name(self._path, at))
+            self._save(kept)
+            with suppress(OSError):
+                self._place.leave()
+            return kept
         finally:
             self.close()
 
@@ -134,6 +147,8 @@ class SQLite:
                     raise UpgradeError("is not up to date yet: the daemon brings it up to date when it starts")
             self._upgrade(revision)
         self._version = self._data_version()
+        if self._lock is not None and not self._in_memory:
+            self._place = Place(self._path)
 
     def copy(self, options: Mapping[str, str]) -> None:
         """Take what the file holds."""
@@ -154,9 +169,7 @@ class SQLite:
     def _upgrade(self, revision: str) -> None:
         """From ``revision`` on, or from nothing at all. A copy of what there was stays beside it."""
         if revision and not self._in_memory:
-            copy = room_for_copy(self._path, revision)
-            with self._statements() as connection:
-                connection.exec_driver_sql("VACUUM INTO ?", (str(copy),)).close()
+            self._save(room_for_copy(self._path, f"revision-{revision}"))
         with self.writing() as connection:
             if revision:
                 with self._by_core() as core, core.begin():
@@ -165,6 +178,28 @@ class SQLite:
             for statement in texts.stored().tables:
                 connection.exec_driver_sql(statement)
             fill(connection)
+
+    def _save(self, copy: Path) -> Path:
+        """Write all of it to a file that is empty, or not there."""
+        with self._statements() as connection:
+            connection.exec_driver_sql("VACUUM INTO ?", (str(copy),)).close()
+        return copy
+
+    def _misplaced(self, place: Place) -> StateError:
+        """Nothing is written to a file that nobody finds again. Where it was removed, what it holds is put back.
+
+        As long as that cannot be done, it is what a disk is that takes no writes: this process alone knows everything.
+        """
+        try:
+            if place.taken:
+                self.damage = StateDamaged(f"the state {self._path} was replaced by another file while it was in use")
+                return self.damage
+            place.put_back(self._save(room_for_copy(self._path, "saved")))
+        except (OSError, StateError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            return StateError(f"the state {self._path} was removed while it was in use, and cannot be put back: {why}")
+        self.damage = StatePutBack(f"the state {self._path} was removed while it was in use")
+        return self.damage
 
     def _by_core(self) -> sa.Connection:
         """The same connection as one of Core, in the transaction that was begun on it: for Alembic."""

@@ -124,7 +124,7 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
         late = moment(situation.overdue_since, now).words
         yield Banner("critical", f"A pass does not end; it was due {late}.", "What stands here may be old.")
     if situation.state_lost:
-        yield Banner("warning", "The state was damaged, and a new one was begun.", _why(situation.state_lost))
+        yield Banner("warning", "The state was lost, and another is used.", _why(situation.state_lost))
     if situation.refusal:
         yield Banner(
             "warning",
