@@ -1,6 +1,6 @@
 """What happens when an account comes to this replica, or goes: memory, budget, quota, alerts, the agenda, the log.
 
-``keeper`` says when; this knows all there is of an account. Built by ``daemon``, and by ``commands`` for one pass.
+``replicas.keeper`` says when; this knows all there is of an account. Built by ``daemon``, and by ``commands.once``.
 """
 
 from collections import Counter

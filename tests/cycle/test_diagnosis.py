@@ -225,6 +225,17 @@ async def test_a_recheck_that_never_left_is_tried_again_at_the_next_look(start):
 
 
 @in_simulated_time
+async def test_no_recheck_is_asked_for_that_the_state_does_not_know_of(start):
+    async with start({ZONE: [{**timed_out(), "type": "universal"}]}) as fleet:
+        fleet.unwritable()
+        await fleet.watch(minutes=20)
+        assert rechecks(fleet) == fleet.events("recheck_sent") == []
+        fleet.unwritable(on=False)
+        await fleet.watch(minutes=20)
+        assert len(rechecks(fleet)) == 1
+
+
+@in_simulated_time
 async def test_a_universal_pack_is_not_rechecked_where_that_is_turned_off(start):
     universal = {**timed_out(), "type": "universal"}
     async with start({ZONE: [universal]}, config={"restart": {"recheck": False}}) as fleet:

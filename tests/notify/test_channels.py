@@ -216,13 +216,13 @@ def test_without_a_secret_a_webhook_is_not_signed(hook):
 # ── Alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def logged(*entries):
-    return AlertLog({entry.alert.fingerprint: entry for entry in entries})
+def logged(*states):
+    return AlertLog({state.alert.fingerprint: state for state in states})
 
 
-def told(hook, *entries, now=T0, route=None, heartbeat=False):
+def told(hook, *states, now=T0, route=None, heartbeat=False):
     """What an Alertmanager is told."""
-    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*entries), now))
+    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*states), now))
     assert {got.path for got in hook.got} == {"/api/v2/alerts"}
     return [each for got in hook.got for each in got.json]
 
@@ -275,8 +275,8 @@ def test_an_alertmanager_may_be_told_one_alert_that_always_fires(hook):
 
 
 def test_many_alerts_are_told_in_several_requests(hook):
-    entries = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
-    assert len(told(hook, *entries)) == AT_ONCE + 1
+    states = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
+    assert len(told(hook, *states)) == AT_ONCE + 1
     assert len(hook.got) == 2
 
 
@@ -322,6 +322,17 @@ def test_a_heartbeat_that_is_lost_is_tried_twice_more_then_told(hook):
     assert len(hook.got) == 3
     hook.answers = [(503, {}, b"")] * 3
     assert pinged(hook, "good") == ["HTTP 503 Service Unavailable"]
+
+
+def test_a_heartbeat_of_a_check_that_is_not_there_is_lost_whatever_its_status(hook):
+    hook.answers = [(200, {}, b"OK (not found)")] * 3
+    assert pinged(hook, "good") == ["it was answered, but there is no such check: nobody would be called"]
+
+
+@pytest.mark.parametrize("body", [b"OK", b"OK (rate limited)", b"<html>" + b" " * 200 + b"not found</html>"])
+def test_a_heartbeat_that_is_answered_in_any_other_way_has_arrived(hook, body):
+    hook.answers = [(200, {}, body)]
+    assert pinged(hook, "good") == []
 
 
 def test_the_failing_variant_keeps_slashes_and_queries_in_order():

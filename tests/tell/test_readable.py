@@ -31,7 +31,7 @@ SPEAKING = [
     *(PACKAGE / f"model/{name}.py" for name in ("meanings", "trouble", "ending", "report")),
     *(PACKAGE / f"notify/{name}.py" for name in ("rules", "pack_alerts", "messages")),
     *(PACKAGE / f"tell/{name}.py" for name in ("status", "explain", "timeline")),
-    *(PACKAGE / f"{name}.py" for name in ("offline", "health", "state/quarantine")),
+    *(PACKAGE / f"{name}.py" for name in ("commands/offline", "health", "state/quarantine")),
 ]
 """The modules whose texts are read in alerts, on pages and by ``explain``."""
 
@@ -50,7 +50,7 @@ def situations():
     """A pack for each decision there can be, and for each kind of certificate at each distance from its end."""
     tried = showcase.restarts(3, since=2 * DAY, last=HOUR, following=HOUR)
     packs = [
-        showcase.entry(
+        showcase.tracked(
             f"{reason.replace('_', '-')}.example",
             "validation_timed_out" if reason is not Reason.HEALTHY else "active",
             Do(REASONS[reason].decided),
@@ -61,7 +61,7 @@ def situations():
         for reason in DECIDED
     ]
     return packs + [
-        showcase.entry(f"{kind}-{number}.example", status, ends=ends, pack={"type": kind})
+        showcase.tracked(f"{kind}-{number}.example", status, ends=ends, pack={"type": kind})
         for number, ends in enumerate(ENDS)
         for kind, status in (
             ("advanced", "active"),
@@ -123,7 +123,7 @@ def test_what_is_explained_of_every_pack_can_be_read():
     rows = rows_of(FLEET)["packs"]
     assert hard(*(row[name] or "" for row in rows for name in ("why", "next_step"))) == []
     needs = Needs(FLEET.by_zone, NOW)
-    assert any(needs.of(*entry) for entry in FLEET.packs)
+    assert any(needs.of(*tracked) for tracked in FLEET.packs)
 
 
 class Blocks(HTMLParser):

@@ -43,7 +43,7 @@ def status(
 ) -> None:
     """Show what is not well: what needs you first. From memory; needs no network and no credential."""
     loaded = load_config(config, online=False)
-    from watchdog import offline
+    from watchdog.commands import offline
 
     with looking(loaded) as store:
         now = now_of(store)
@@ -82,7 +82,7 @@ def events(
 ) -> None:
     """Tell what happened, oldest first, alerts too. From memory; needs no network and no credential."""
     loaded = load_config(config, online=False)
-    from watchdog import offline
+    from watchdog.commands import offline
     from watchdog.config.durations import parse_duration
     from watchdog.model.history import JournalQuery
     from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id
@@ -140,7 +140,7 @@ _Rows = tuple[list[dict[str, Any]], "datetime"]
 
 
 def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
-    from watchdog import offline
+    from watchdog.commands import offline
 
     with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, offline.NotThere):
         now = now_of(store)
@@ -148,10 +148,10 @@ def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
 
 
 def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:
-    from watchdog import commands
+    from watchdog.commands import one_pack
 
     with opened_state(config, exclusive=True, or_beside=True) as store:
         try:
-            return in_loop(commands.explain(config, store, zone, pack, terminal.waits)), now_of(store)
-        except commands.CannotBeDone as why:
+            return in_loop(one_pack.explain(config, store, zone, pack, terminal.waits)), now_of(store)
+        except one_pack.CannotBeDone as why:
             fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))

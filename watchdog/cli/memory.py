@@ -33,7 +33,7 @@ def add_silence(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Add a silence. A pack that has expired is told all the same, once."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
     from watchdog.config.durations import parse_duration
     from watchdog.model.clock import rfc3339
 
@@ -48,7 +48,7 @@ def add_silence(
 @silences.command("list")
 def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """List the silences that hold."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
     from watchdog.model.report import silence_row
     from watchdog.tell.status import silence_lines
 
@@ -69,7 +69,7 @@ def expire_silence(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """End a silence now."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
 
     with _silencing(config) as store:
         ended = silencing.expire(store, number, now_of(store))
@@ -79,7 +79,7 @@ def expire_silence(
 
 @contextmanager
 def _silencing(config: Path) -> "Iterator[Store]":
-    from watchdog.silencing import CannotSilence
+    from watchdog.commands.silencing import CannotSilence
 
     loaded = load_config(config, online=False)
     with opened_state(loaded, exclusive=False) as store, failing(NEEDS_A_PERSON, CannotSilence):
@@ -101,11 +101,11 @@ def copy_state(
     """
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
-    from watchdog.state.store import Store
+    from watchdog.state.opening import move
 
     old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
-        done = Store.move(old, new, anchor(RealClock()))
+        done = move(old, new, anchor(RealClock()))
     with printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 

@@ -62,7 +62,7 @@ def opened_state(
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged
+    from watchdog.state.database import StateDamaged, StatePutBack
 
     clock, url = RealClock(), config.state.url.get_secret_value()
     with state_failures():
@@ -72,11 +72,13 @@ def opened_state(
             yield store
             if mending and store.damage is not None:
                 raise store.damage
+        except StatePutBack as gone:
+            fail(IO_ERROR, f"{gone}; what it held was put back, and the next start goes on with it")
         except StateDamaged as damage:
             if not mending:
                 raise
             kept = store.set_aside(clock.now())
-            fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
+            fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start does without it")
         finally:
             store.close()
 

@@ -40,8 +40,8 @@ def init(
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
 ) -> None:
     """Write a first configuration: look what an API token sees, and ask what is to be watched."""
-    from watchdog.first_run import CannotBegin
-    from watchdog.init import Asked, begin
+    from watchdog.commands.first_run import CannotBegin
+    from watchdog.commands.init import Asked, begin
 
     names = tuple(name for each in (*(zones or ()), *(more or ())) for name in re.split(r"[,\s]+", each) if name)
     if more and not zones:
@@ -99,9 +99,9 @@ def check_config(
 
 
 def _check_online(config: "Config") -> None:
-    from watchdog import checking
+    from watchdog.commands.check_online import check_online
 
-    checks = in_loop(checking.check_online(config))
+    checks = in_loop(check_online(config))
     with printing():
         print_checks((check.what, check.error, check.caution) for check in checks)
         print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
@@ -151,7 +151,7 @@ def files(
     ] = "",
 ) -> None:
     """Lay out the files to install: the unit, an example, rules, a dashboard, manifests, the documentation."""
-    from watchdog.shipped import CannotLayOut, lay_out
+    from watchdog.commands.files import CannotLayOut, lay_out
 
     with failing(IO_ERROR, CannotLayOut):
         count = lay_out(folder, runbooks)

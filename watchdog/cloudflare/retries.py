@@ -8,7 +8,7 @@ from datetime import timedelta
 from random import Random
 
 from watchdog.cloudflare.calls import ApiRequest, Decoded
-from watchdog.cloudflare.errors import CredentialRefused, RateLimited, Unsettled
+from watchdog.cloudflare.errors import Blocked, CredentialRefused, RateLimited, Unsettled
 from watchdog.cloudflare.holds import LONGEST_HINT, Holds
 from watchdog.cloudflare.rate_limit import Reservation
 from watchdog.cloudflare.sender import Sender
@@ -43,6 +43,8 @@ class Retries:
             ahead, reservation = reservation, None
             try:
                 return await self._sender.send(request, ahead)
+            except Blocked:
+                raise
             except RateLimited as limited:
                 waited += 1
                 if not limited.everything or waited > WAITS_FOR_429:

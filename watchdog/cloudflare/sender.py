@@ -14,6 +14,7 @@ import msgspec
 from watchdog.cloudflare import envelope
 from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
 from watchdog.cloudflare.errors import (
+    Blocked,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
@@ -24,7 +25,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Headers, Request, Transport
-from watchdog.cloudflare.rate_limit import Quota, Reservation
+from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong
 from watchdog.cloudflare.throttling import Throttling
 from watchdog.cloudflare.translate import translate
 from watchdog.cloudflare.transport import exchange
@@ -116,7 +117,10 @@ class Sender:
             await self._trust.admit(request.operation)
         ahead = reservation if reservation is not None and reservation.take() else None
         if ahead is None:
-            await self._quota.acquire(request.urgency, request.operation)
+            try:
+                await self._quota.acquire(request.urgency, request.operation)
+            except TooLong as block:
+                raise Blocked(request.operation, block.until) from None
         else:
             await self._quota.use_a_booking()
             if self._quota.blocked_for:  # since they were taken

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from watchdog.absent import late_patterns
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -28,6 +27,7 @@ from watchdog.config.document import (
     too_many,
     unnoticed,
 )
+from watchdog.lean_imports import late_patterns
 
 with late_patterns():  # the parser that is written in C asks none of them: 4 ms
     import yaml
@@ -170,17 +170,17 @@ class _Reading:
         return items
 
     def mapping(self, where: Where, depth: int) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
+        pairs: dict[str, Any] = {}
         while type(event := next(self.events)) is not yaml.MappingEndEvent:
             key, line = self.key(event, where), event.start_mark.line + 1
             at = (*where, key)
-            if key in entries:
+            if key in pairs:
                 self.fault(line, at, f"is given twice, first in line {self.lines[at]}")
                 self.value(next(self.events), (*at, ""), depth + 1)
                 continue
             self.lines[at] = line
-            entries[key] = self.value(next(self.events), at, depth + 1)
-        return entries
+            pairs[key] = self.value(next(self.events), at, depth + 1)
+        return pairs
 
     def key(self, event: Any, where: Where) -> str:
         line = event.start_mark.line + 1

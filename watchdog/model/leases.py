@@ -1,8 +1,8 @@
 """Who works which account, where several replicas share a state: leases, replicas, and what one process holds.
 
-``state.leases`` keeps them in the database, ``schedule.spread`` says which account is for whom, ``keeper`` takes and
-gives them. Everyone else asks a ``Tenure``; where one process has the state for itself that is ``ALONE``. Every time is
-the database's own.
+``state.leases`` keeps them in the database, ``replicas.spread`` says which account is for whom, ``replicas.keeper``
+takes and gives them. Everyone else asks a ``Tenure``; where one process has the state for itself that is ``ALONE``.
+Every time is the database's own.
 """
 
 from collections.abc import Collection, Mapping

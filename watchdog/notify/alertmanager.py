@@ -59,8 +59,8 @@ class Alertmanager:
 
         Gives a title for the log where other alerts fire than the time before.
         """
-        wanted = AlertLog({name: each for name, each in log.entries.items() if self._route.wants(each.alert)})
-        alerts = list(self._alerts(wanted.entries.values(), now))
+        wanted = AlertLog({name: each for name, each in log.states.items() if self._route.wants(each.alert)})
+        alerts = list(self._alerts(wanted.states.values(), now))
         for start in range(0, max(len(alerts), 1), AT_ONCE):
             await self._send(alerts[start : start + AT_ONCE])
         before, self._firing = self._firing, wanted.firing()
@@ -74,11 +74,11 @@ class Alertmanager:
         if self._heartbeat:
             labels = {"alertname": HEARTBEAT, "severity": "none"}
             yield _posted(labels, {"summary": "certpack-watchdog is alive"}, now, now + VALID_FOR)
-        for entry in log:
-            if entry.phase.fires:
-                yield _alert(entry.alert, entry.first_at, now + VALID_FOR)
-            elif entry.ended_at is not None and now - entry.ended_at <= TOLD_AGAIN:
-                yield _alert(entry.alert, entry.first_at, entry.ended_at)
+        for state in log:
+            if state.phase.fires:
+                yield _alert(state.alert, state.first_at, now + VALID_FOR)
+            elif state.ended_at is not None and now - state.ended_at <= TOLD_AGAIN:
+                yield _alert(state.alert, state.first_at, state.ended_at)
 
 
 def name_of(reason: str) -> str:

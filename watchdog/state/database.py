@@ -28,6 +28,10 @@ class StateDamaged(StateError):
     """What is stored cannot be read any more, and no waiting will mend it."""
 
 
+class StatePutBack(StateDamaged):
+    """What is stored was taken away under us, and lies in its place again: the next start goes on with it."""
+
+
 class StateTooNew(StateError):
     """A newer version of this program wrote the state, and this one would not understand it."""
 

@@ -17,7 +17,7 @@ from watchdog.model.observation import Known
 from watchdog.model.pack_ids import PackKey, canonical_id
 from watchdog.model.packs import HELD_BY_PEOPLE, Identity, Pack, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.zone_packs import Entry, ZonePacks
+from watchdog.model.zone_packs import Tracked, ZonePacks
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.unread import SENSELESS, Unread
@@ -77,7 +77,7 @@ class Knowledge(ABC):
             return summed[2]
         if unread is not None and (unread.account, unread.zone) == zone.key:
             unwell = [(known, self.history(known.pack)) for known in unread.unwell.values()]
-            take = partial(self._entries, unread, unwell)
+            take = partial(self._tracked, unread, unwell)
             packs = ZonePacks(zone.key, zone.id, unread.statuses, unwell, unread.ends, take)
         else:
             packs = ZonePacks.of(
@@ -106,7 +106,7 @@ class Knowledge(ABC):
         named = ((canonical_id(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
-    def unwell(self, zone: ZoneRef) -> Sequence[Entry]:
+    def unwell(self, zone: ZoneRef) -> Sequence[Tracked]:
         """The packs of a zone that are not well or were tried, with what was tried for them."""
         known = self.zones.get(zone.key)
         if known is None or not known.id:
@@ -118,7 +118,7 @@ class Knowledge(ABC):
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known, _ in self.unwell(zone))
 
-    def _entries(self, unread: Unread, unwell: list[Entry]) -> list[Entry]:
+    def _tracked(self, unread: Unread, unwell: list[Tracked]) -> list[Tracked]:
         well = (known for pack_id, known in self._values(unread).items() if pack_id not in unread.unwell)
         return [*unwell, *((known, UNTROUBLED) for known in well)]
 

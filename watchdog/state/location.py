@@ -62,9 +62,9 @@ def create(path: Path) -> None:
         raise StateError(f"the state {path} cannot be created: {error.strerror}") from error
 
 
-def room_for_copy(path: Path, revision: str) -> Path:
-    """An empty file beside the state for a copy of it as it is in ``revision``, in place of an earlier one."""
-    copy = path.with_name(f"{path.name}.revision-{revision}")
+def room_for_copy(path: Path, name: str) -> Path:
+    """An empty file beside the state for a copy of it with this ``name``, in place of an earlier one."""
+    copy = path.with_name(f"{path.name}.{name}")
     try:
         copy.unlink(missing_ok=True)
     except OSError as error:

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-from watchdog.absent import absent, import_without
+from watchdog.lean_imports import absent, import_without
 
 import_without(
     "structlog",

@@ -1,6 +1,6 @@
 """Everything that is remembered, as far as somebody may want to see it on a terminal: what ``status`` makes lines of.
 
-``offline`` makes one of the state, ``of`` one of what a pass has found. No words here.
+``commands.offline`` makes one of the state, ``of`` one of what a pass has found. No words here.
 """
 
 from collections.abc import Callable, Collection, Iterable

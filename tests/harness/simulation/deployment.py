@@ -108,7 +108,7 @@ class Replicas(Surroundings):
             self.later(number * self.dice.uniform(0, 20), self._start, machine)
         self.later(0.0, self._look)
         try:
-            with patch("watchdog.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
+            with patch("watchdog.replicas.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
                 self.turns.go_on(self.fate.end)
             EndOfSeveral(self).check()
         finally:
@@ -357,7 +357,7 @@ class Process:
 
     def shows(self):
         """The same, as its metrics have it."""
-        text = b"".join(self.daemon.answers.metrics("")[0]).decode()
+        text = b"".join(self.daemon.sources.metrics("")[0]).decode()
         return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):

@@ -1,4 +1,4 @@
-"""What the daemon answers to those who ask it by HTTP: gathered here from the runtime, its health and its alerts.
+"""What the page, the API and the metrics show of the daemon: gathered here from the runtime, its health and its alerts.
 
 ``tell`` shows it and knows nothing of where it comes from. All of it may be asked at any time; what is slow is called
 in another thread, and reads what the loop changes in single steps.
@@ -29,8 +29,8 @@ PATIENCE_WITH_DISK = timedelta(seconds=3)
 """How long a page waits for the journal: a disk that hangs must not hide the rest."""
 
 
-class Answers:
-    """Everything that is asked of the daemon."""
+class DaemonSources:
+    """The sources of the API, the page and the metrics, taken from what runs."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Answers:
         """The exposition for an ``Accept`` header in pieces, and its content type. Slow for large fleets."""
         config, components = self._runtime.config, self._runtime.components
         accounts = tuple(
-            Account(name, client.quota.remaining, client.quota.waited)
+            Account(name, client.quota.remaining, client.quota.waited, client.quota.blocked_until)
             for name, client in components.clients.items()
             if name in config.accounts
         )
@@ -131,6 +131,7 @@ class Answers:
                 remaining=client.quota.remaining,
                 allowed=client.quota.allowance.requests,
                 per=timedelta(seconds=client.quota.allowance.per),
+                blocked_until=client.quota.blocked_until,
             )
             for name, client in components.clients.items()
             if name in config.accounts

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from watchdog.absent import import_without
+from watchdog.lean_imports import import_without
 
 import_without(  # its log is never set up here: 5 ms
     "uvicorn",

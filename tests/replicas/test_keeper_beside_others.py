@@ -8,9 +8,9 @@ import pytest
 from tests.harness.simulation.shared_state import Connection, Server, Way
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
-from watchdog.keeper import Keeper
 from watchdog.model.leases import WATCHDOG, Replica
-from watchdog.schedule.unloadable import LEASES
+from watchdog.replicas.keeper import Keeper
+from watchdog.replicas.unloadable import LEASES
 from watchdog.state.database import StateError
 from watchdog.state.roster import Roster
 

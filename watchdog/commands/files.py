@@ -46,7 +46,7 @@ def lay_out(folder: Path, runbooks: str = "") -> int:
 
 
 def _root() -> Path:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "files"
     return inside if inside.is_dir() else package.parent
 

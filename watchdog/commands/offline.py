@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from watchdog.state.store import Store
     from watchdog.tell.overview import Overview
 
-MOST_ENTRIES = 20
+MOST_LINES = 20
 """Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
 
 MOST_TOLD = 1000
@@ -222,7 +222,7 @@ def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
     cautious = caution(store.lost, config.restart.backoff.initial, now)
     if not cautious or store.lost is None:
         return ""
-    return f"The state was damaged, and a new one was begun at {rfc3339(store.lost.at)}. {cautious}"
+    return f"The state was lost, and another is used since {rfc3339(store.lost.at)}. {cautious}"
 
 
 def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
@@ -244,12 +244,12 @@ def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: date
         of_zone = {known.pack.id: known for known, _ in inventory.packs if known.zone == each.label}
         for pack in chosen([known.pack for known in of_zone.values()], zone, pack_id):
             known = of_zone[pack.id]
-            entries = store.journal_of(pack.zone_id, pack.id, MOST_ENTRIES)
-            rows.append(explanation(inventory, known, entries) | {"seen_at": rfc3339(each.tried_at or known.seen_at)})
+            lines = store.journal_of(pack.zone_id, pack.id, MOST_LINES)
+            rows.append(explanation(inventory, known, lines) | {"seen_at": rfc3339(each.tried_at or known.seen_at)})
     return rows
 
 
-def explanation(inventory: Inventory, known: Remembered, entries: Iterable[JournalLine]) -> dict[str, Any]:
+def explanation(inventory: Inventory, known: Remembered, lines: Iterable[JournalLine]) -> dict[str, Any]:
     """The row of a pack as everywhere, with ``next``, ``renewal`` and ``journal`` besides."""
     pack, now = known.pack, inventory.at
     history = next(history for each, history in inventory.packs if each is known)
@@ -268,8 +268,8 @@ def explanation(inventory: Inventory, known: Remembered, entries: Iterable[Journ
             "used": round(window.used, 3),
         },
         "journal": [
-            {name: value for name, value in event_row(entry).items() if name in ("at", "event", "reason", "detail")}
-            for entry in entries
+            {name: value for name, value in event_row(line).items() if name in ("at", "event", "reason", "detail")}
+            for line in lines
         ],
     }
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from watchdog import checking, commands
 from watchdog.cloudflare.credential import GLOBAL_KEY
+from watchdog.commands.check_online import OnlineCheck, check_token
+from watchdog.commands.once import OncePassed, one_pass
 from watchdog.config.load import ConfigError, load
 from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
@@ -28,6 +29,7 @@ from watchdog.model.meanings import meaning
 from watchdog.model.report import Inventory
 from watchdog.runtime import Runtime
 from watchdog.state.store import Store
+from watchdog.telemetry import Waits
 
 USUAL_API = "https://api.cloudflare.com/client/v4"
 INSTALLED = Path("/etc/certpack-watchdog")
@@ -79,9 +81,7 @@ def checked(token: str) -> str:
     return token
 
 
-async def look(
-    token: str, base_url: str, names: Sequence[str], watch: Callable[[], None], waits: commands.Waits
-) -> Found:
+async def look(token: str, base_url: str, names: Sequence[str], watch: Callable[[], None], waits: Waits) -> Found:
     """What the token sees: the zones of these names, or all. ``watch`` is called after each. Raises ``CannotBegin``."""
     config = Config.model_validate(
         {
@@ -93,22 +93,22 @@ async def look(
     )
     # No file may ask for it: what goes wrong here is said to the person, and not in a log as well.
     config = config.model_copy(update={"log": Log.model_construct(level="critical", format="json")})
-    checks: list[checking.OnlineCheck] = []
+    checks: list[OnlineCheck] = []
 
     async def verify(runtime: Runtime) -> None:
         client = runtime.components.clients["main"]
         works = any(not zone.error for zone in runtime.components.memory.zones.values())
-        checks.append(await checking.check_token(client, works=works))
+        checks.append(await check_token(client, runtime.components.clock.now(), works=works))
 
     with closing(Store.in_memory()) as store:
-        passed = await commands.once(config, store, dry_run=True, watch=watch, waits=waits, then=verify)
+        passed = await one_pass(config, store, dry_run=True, watch=watch, waits=waits, then=verify)
     [check] = checks
     _judge(check, passed, names)
     zones = [zone for zone in passed.inventory.zones if zone.id]
     return Found(token=check.what, zones=sorted(zones, key=lambda zone: zone.label), inventory=passed.inventory)
 
 
-def _judge(check: checking.OnlineCheck, passed: commands.OncePassed, names: Sequence[str]) -> None:
+def _judge(check: OnlineCheck, passed: OncePassed, names: Sequence[str]) -> None:
     zones = passed.inventory.zones
     if check.error:
         raise CannotBegin(f"the token cannot be used: {check.error}", UNAVAILABLE)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Lease, Replica, Roll
-from watchdog.schedule.spread import Share, plan, share
+from watchdog.replicas.spread import Share, plan, share
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACCOUNTS = [f"account-{number:02}" for number in range(12)]

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from watchdog.model.clock import Clock
 from watchdog.model.leases import Fence, Lease, Replica, Roll
 from watchdog.model.text import defect
-from watchdog.schedule.holding import Holding
-from watchdog.schedule.spread import share
-from watchdog.schedule.unloadable import Unloadable
-from watchdog.schedule.untaken import Untaken
+from watchdog.replicas.holding import Holding
+from watchdog.replicas.spread import share
+from watchdog.replicas.unloadable import Unloadable
+from watchdog.replicas.untaken import Untaken
 from watchdog.state.database import StateError
 from watchdog.state.roster import Roster
 

@@ -14,11 +14,11 @@ import msgspec
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from watchdog import first_run
 from watchdog.clock import RealClock
+from watchdog.commands import first_run
+from watchdog.commands.first_run import USUAL_API, CannotBegin, Found, Wanted
 from watchdog.config.secrets import read_secret
 from watchdog.config.types import BaseUrl, is_domain
-from watchdog.first_run import USUAL_API, CannotBegin, Found, Wanted
 from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.text import counted

@@ -8,9 +8,9 @@ import pytest
 
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
-from watchdog.keeper import Keeper
 from watchdog.model.leases import WATCHDOG, Lease, Replica, Roll
-from watchdog.schedule.holding import MARGIN
+from watchdog.replicas.holding import MARGIN
+from watchdog.replicas.keeper import Keeper
 from watchdog.state.database import StateError
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import typing_extensions
 
-from watchdog.absent import import_without, late_patterns, shapeless
 from watchdog.config.load import json_schema
+from watchdog.lean_imports import import_without, late_patterns, shapeless
 
 
 @pytest.fixture
