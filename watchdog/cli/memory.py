@@ -102,12 +102,12 @@ def copy_state(
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
     from watchdog.state.database import StateHeld
-    from watchdog.state.store import Store
+    from watchdog.state.opening import move
 
     old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
         try:
-            done = Store.move(old, new, anchor(RealClock()))
+            done = move(old, new, anchor(RealClock()))
         except StateHeld as held:
             if held.pid != str(os.getpid()):
                 raise
