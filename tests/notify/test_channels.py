@@ -122,6 +122,26 @@ def test_an_answer_without_end_is_cut_off():
     assert sum(sent) < 300 * MOST_BYTES
 
 
+@pytest.mark.parametrize("closes", [True, False], ids=["breaks off", "never ends"])
+def test_what_has_a_status_of_success_is_accepted_though_the_rest_of_the_answer(closes):
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def begin():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nno more")
+                if not closes:
+                    done.wait(10)
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        posted(f"http://127.0.0.1:{server.getsockname()[1]}/", deadline=timedelta(seconds=0.3))
+        done.set()
+        thread.join(10)
+
+
 def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hook):
     hook.cut = True
     assert str(why(hook.url + SECRET_PATH)) == "the connection broke"
