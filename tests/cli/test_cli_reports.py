@@ -193,6 +193,15 @@ def test_checking_online_finds_what_is_not_there(command, cloudflare, configure)
     assert re.search(r"(?m)^FAILED  account main: zone gone.example: find_zone: no zone is called", done.out)
 
 
+def test_checking_online_doubts_an_id_under_which_no_pack_is_for_the_name(command, cloudflare, configure):
+    zones = [{"name": "shop.example", "id": zone_id("well.example")}, {"name": "late.example"}]
+    done = command("check-config", "--online", "-c", configure(cloudflare(zones=FLEET), zones=zones))
+    assert done.code == 0
+    said = "none of its packs is for shop.example, the first is for *.well.example: is this the id of another zone?"
+    assert f"warning account main: zone shop.example: 1 pack: {said}\n" in done.out
+    assert "ok      account main: zone late.example: 1 pack\n" in done.out
+
+
 NOT_SERVED = [{"name": "gone.example", "status": "moved"}, {"name": "new.example", "status": "pending"}]
 
 

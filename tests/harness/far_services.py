@@ -35,6 +35,9 @@ NAMES = (
     "api.opsgenie.com",
     "api.atlassian.com",
     "events.pagerduty.com",
+    "oapi.dingtalk.com",
+    "qyapi.weixin.qq.com",
+    "open.feishu.cn",
 )
 
 

@@ -344,6 +344,17 @@ def test_a_heartbeat_that_is_lost_is_tried_twice_more_then_told(hook):
     assert pinged(hook, "good") == ["HTTP 503 Service Unavailable"]
 
 
+def test_a_heartbeat_of_a_check_that_is_not_there_is_lost_whatever_its_status(hook):
+    hook.answers = [(200, {}, b"OK (not found)")] * 3
+    assert pinged(hook, "good") == ["it was answered, but there is no such check: nobody would be called"]
+
+
+@pytest.mark.parametrize("body", [b"OK", b"OK (rate limited)", b"<html>" + b" " * 200 + b"not found</html>"])
+def test_a_heartbeat_that_is_answered_in_any_other_way_has_arrived(hook, body):
+    hook.answers = [(200, {}, body)]
+    assert pinged(hook, "good") == []
+
+
 def test_the_failing_variant_keeps_slashes_and_queries_in_order():
     assert failing("https://hc.example/ping/1/") == "https://hc.example/ping/1/fail"
 

@@ -245,6 +245,22 @@ async def test_an_alertmanager_hears_what_holds_as_soon_as_the_daemon_lives_agai
         assert "CertpackWatchdogGaveUp" in dict(network.firing())
 
 
+@in_simulated_time
+async def test_while_zones_cannot_be_listed_after_a_start_none_of_their_alerts_is_said_to_be_gone(tmp_path, network):
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(gave_up())
+    failing = HealthReport(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")})
+    async with living(tmp_path, network) as runtime:
+        for _ in range(30):
+            await runtime.pipeline.after_pass(inventory(zones=[]), failing)
+            await asyncio.sleep(300)
+        assert not any("gave_up" in title for title in network.titles()[1:])
+        await runtime.passes(gave_up(), count=3)
+        assert not any("gave_up" in title for title in network.titles()[1:])
+        await runtime.passes(pack(), count=20)
+        assert [title for title in network.titles() if title.startswith(RECOVERED)]
+
+
 # ── heartbeat ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
@@ -171,6 +172,83 @@ def test_a_refusal_is_told_by_its_status_and_whether_it_can_ever_succeed(far, na
     refusal = why(SERVICES[name][0].replace("PORT", str(far.port)), message(PLAIN))
     assert str(refusal).startswith(f"the service did not accept it: HTTP {status}")
     assert refusal.hopeless is hopeless
+
+
+SLACK, BOT = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", f"slack://xoxb-1234-5678-{TOKEN[:24]}/#ops"
+DINGTALK, WECOM = f"dingtalk://{'a' * 64}", "wecombot://aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+FEISHU = "feishu://aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+TELEGRAM = "tgram://123456789:abcdefg_hijklmnop/12315544/"
+DISCORD = f"discord://123456789012345678/{TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (DINGTALK, {"errcode": 310000, "errmsg": "keywords not in content"}),
+        (WECOM, {"errcode": 93000, "errmsg": "invalid webhook url"}),
+        (BOT, {"ok": False, "error": "is_archived"}),
+        (FEISHU, {"code": 19024, "msg": "Key Words Not Found"}),
+    ],
+)
+def test_a_refusal_in_a_success_is_none_and_is_told_in_the_services_words(far, url, said):
+    far.answer = lambda _: (200, {}, json.dumps(said).encode())
+    words = said.get("errmsg") or said.get("msg") or said["error"]
+    assert str(why(url, message(PLAIN))) == f"the service answered, but did not accept it: {words}"
+
+
+@pytest.mark.parametrize("url", [DINGTALK, WECOM])
+def test_a_success_of_a_service_that_counts_its_errors_is_one(far, url):
+    far.answer = lambda _: (200, {}, b'{"errcode": 0, "errmsg": "ok"}')
+    sent(url, message(PLAIN))
+    assert len(far.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "body", "words"),
+    [
+        (SLACK, 410, b"channel_is_archived", "HTTP 410 Gone: channel_is_archived"),
+        (SLACK, 404, b"no_service", "HTTP 404 Not Found: no_service"),
+        (DISCORD, 404, b'{"message": "Unknown Webhook", "code": 10015}', "HTTP 404 Not Found: Unknown Webhook"),
+        (
+            TELEGRAM,
+            403,
+            b'{"ok": false, "description": "Forbidden: bot was blocked by the user"}',
+            "HTTP 403 Forbidden: Forbidden: bot was blocked by the user",
+        ),
+    ],
+)
+def test_a_refusal_is_told_in_the_services_own_words(far, url, status, body, words):
+    far.answer = lambda _: (status, {}, body)
+    assert str(why(url, message(PLAIN))) == f"the service did not accept it: {words}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"no webhook at /api/webhooks/123456789012345678/{TOKEN}",
+        TOKEN.upper(),
+        f"unknown: {TOKEN[:18]}/x{TOKEN}",
+        "Basic " + "QWxhZGRpbjpvcGVuIHNlc2FtZTE=",
+    ],
+)
+def test_words_that_hold_a_part_of_the_url_or_what_may_be_a_secret_are_not_shown(far, words):
+    far.answer = lambda _: (404, {}, json.dumps({"message": words}).encode())
+    assert str(why(DISCORD, message(PLAIN))) == "the service did not accept it: HTTP 404 Not Found"
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "seconds"),
+    [
+        ({}, {"message": "You are being rate limited.", "retry_after": 41.3}, 42),
+        ({"retry-after": "65"}, {"retry_after": 41.3}, 65),
+        ({}, {"ok": False, "description": "Too Many Requests", "parameters": {"retry_after": 35}}, 35),
+        ({}, {"retry_after": "soon"}, 0),
+        ({}, {"retry_after": -1}, 0),
+    ],
+)
+def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(far, headers, said, seconds):
+    far.answer = lambda _: (429, headers, json.dumps(said).encode())
+    assert why(DISCORD, message(PLAIN)).retry_after == timedelta(seconds=seconds)
 
 
 def test_each_message_to_matrix_has_a_transaction_of_its_own(far):

@@ -233,6 +233,7 @@ class Relabeling(Strict):
 class Endpoint(Strict):
     port: str
     interval: Duration
+    honorLabels: bool
     relabelings: list[Relabeling]
 
 

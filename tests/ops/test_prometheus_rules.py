@@ -33,6 +33,7 @@ from watchdog.tell.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+MONITOR = ROOT / "deploy" / "kubernetes" / "prometheus-operator" / "servicemonitor.yaml"
 RULES_FILE = PROMETHEUS / "certpack-watchdog.rules.yml"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "certpack-watchdog.json").read_text())
@@ -217,6 +218,16 @@ def test_the_scrape_job_has_the_name_that_the_rules_expect_and_the_port_of_the_d
     }
     assert jobs == {job["job_name"]}
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:9909"]
+
+
+def test_a_target_label_takes_the_place_of_none_of_ours():
+    (job,) = yaml.safe_load((PROMETHEUS / "scrape.yml").read_text())["scrape_configs"]
+    [endpoint] = yaml.safe_load(MONITOR.read_text())["spec"]["endpoints"]
+    assert job["honor_labels"] is endpoint["honorLabels"] is True
+
+
+def test_no_label_of_ours_takes_the_place_of_one_that_tells_targets_apart():
+    assert not {"job", "instance"} & set().union(*EXPORTED.values())
 
 
 # ── runbooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -101,11 +101,11 @@ def copy_state(
     """
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
-    from watchdog.state.store import Store
+    from watchdog.state.opening import move
 
     old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
-        done = Store.move(old, new, anchor(RealClock()))
+        done = move(old, new, anchor(RealClock()))
     with printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 

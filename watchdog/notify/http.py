@@ -79,15 +79,17 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         deadline: timedelta = DEADLINE,
         reason: Callable[[bytes], str] | None = None,
+        doubt: Callable[[bytes], str] | None = None,
     ) -> None:
         """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``.
 
         What has a status of success was accepted, whatever becomes of the rest of its answer: sent again, it would
-        reach people again. ``reason`` reads from the body of a refusal why it was one, in words that hold no secret.
+        reach people again. ``reason`` reads from the body of a refusal why it was one, ``doubt`` from that of a success
+        why it is none, in words that hold no secret.
         """
         import httpx  # noqa: PLC0415  as above
 
-        why, answer = "", None
+        why, doubts, answer = "", "", None
         try:
             request = httpx.Request(method, url, headers={**self._headers, **(headers or {})}, content=content)
             async with asyncio.timeout(deadline.total_seconds()):
@@ -96,6 +98,7 @@ class HttpSender:
                     if answer.is_success or reason is not None:
                         body = await _start_of(answer)
                         why = "" if reason is None or answer.is_success else reason(body)
+                    doubts = "" if doubt is None or not answer.is_success else doubt(body)
                 finally:
                     await answer.aclose()
         except TimeoutError:
@@ -106,6 +109,8 @@ class HttpSender:
                 raise Undelivered(_what(fault)) from None
         if not answer.is_success:
             raise refused(answer.status_code, why=why, retry_after=answer.headers.get("retry-after", ""))
+        if doubts:
+            raise Undelivered(doubts)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -116,6 +116,22 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
     return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
 
 
+def unknown(alerts: Iterable[Alert], inventory: Inventory, health: HealthReport) -> dict[str, int]:
+    """The subjects of which nobody knows anything, with their restarts: their zones are yet to be listed anew.
+
+    After a start the zones of an account are not known before discovery has succeeded once.
+    """
+    unlisted = {account for account, (reason, _) in health.discovery.items() if reason is not Reason.NOT_FOUND}
+    if not unlisted:
+        return {}
+    zones = {zone.key for zone in inventory.zones}
+    return {
+        alert.subject: alert.restarts
+        for alert in alerts
+        if alert.zone and alert.account in unlisted and (alert.account, alert.zone) not in zones
+    }
+
+
 def _keep(found: dict[str, Alert], alert: Alert) -> None:
     """Two packs of one identity have one alert: the graver."""
     other = found.get(alert.fingerprint)

@@ -43,8 +43,7 @@ class Glance(Looking):
 
     def __init__(self, path: Path) -> None:
         self.lost = last_loss(path)
-        name = f"file:{quote(str(path))}?{urlencode(access(path))}"
-        self._connection = sqlite3.connect(name, timeout=_BUSY, uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(uri(path, access(path)), timeout=_BUSY, uri=True, isolation_level=None)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -106,6 +105,11 @@ def _usual() -> Iterator[None]:
         yield
     except (sqlite3.Error, ValueError, TypeError, OverflowError, OSError, msgspec.MsgspecError) as error:
         raise Unusual from error
+
+
+def uri(path: Path, options: Mapping[str, str]) -> str:
+    """How ``sqlite3`` is told of a file, with ``options`` of SQLite's own URIs."""
+    return f"file:{quote(str(path))}?{urlencode(options)}"
 
 
 def access(path: Path) -> Mapping[str, str]:
