@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.harness.alerting import Receiver
@@ -122,24 +123,30 @@ def test_an_answer_without_end_is_cut_off():
     assert sum(sent) < 300 * MOST_BYTES
 
 
-@pytest.mark.parametrize("closes", [True, False], ids=["breaks off", "never ends"])
-def test_what_has_a_status_of_success_is_accepted_though_the_rest_of_the_answer(closes):
-    done = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+class Rest(httpx.AsyncByteStream):
+    """Of an answer: it begins, and ``then`` is awaited."""
 
-        def begin():
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nno more")
-                if not closes:
-                    done.wait(10)
+    def __init__(self, then):
+        self._then = then
 
-        thread = threading.Thread(target=begin)
-        thread.start()
-        posted(f"http://127.0.0.1:{server.getsockname()[1]}/", deadline=timedelta(seconds=0.3))
-        done.set()
-        thread.join(10)
+    async def __aiter__(self):
+        yield b"no more"
+        await self._then()
+
+
+async def broken():
+    raise httpx.ReadError("")
+
+
+async def endless():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("then", [broken, endless])
+def test_what_has_a_status_of_success_is_accepted_though_the_rest_of_the_answer_is(then):
+    network = httpx.MockTransport(lambda _: httpx.Response(200, stream=Rest(then)))
+    post = HttpSender("certpack-watchdog/test", network)
+    asyncio.run(post.send("POST", "http://hook.test/", b"{}", deadline=timedelta(seconds=0.3)))
 
 
 def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hook):
