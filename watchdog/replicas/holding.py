@@ -32,27 +32,13 @@ class Attendant(Protocol):
         """Not ours any more, as they were ``given`` away or somebody took them: forget what is known of them."""
 
 
-class Unattended:
-    """Nothing is to be done."""
-
-    async def take_in(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    def taken(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    async def finish(self, account: str) -> None:
-        """Nothing."""
-
-    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Nothing."""
-
-
 class Holding:
     """The leases of one process, ``instance``, each ``ttl`` long."""
 
+    attendant: Attendant
+    """To be set before the first lease is asked for: what an account is to this process is built later than this."""
+
     def __init__(self, instance: str, clock: Clock, ttl: timedelta) -> None:
-        self.attendant: Attendant = Unattended()
         self._instance, self._clock = instance, clock
         self._lasts = (ttl - ttl / MARGIN).total_seconds()
         self._leases: dict[str, Lease] = {}  # as far as anybody knows
