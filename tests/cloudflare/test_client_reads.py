@@ -1,6 +1,7 @@
 """What is asked of Cloudflare and what comes back while all is well, however the answers are paged."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -266,10 +267,27 @@ async def test_all_zones_are_listed_over_all_pages():
 @in_simulated_time
 async def test_a_valid_token_is_active_though_its_answer_carries_code_10000():
     sky = Sky()
-    assert await sky.client.verify_token() == "active"
+    assert (await sky.client.verify_token()).status == "active"
     assert sky.client.calls[0].error is None
-    assert await by_hand(answer({"id": "1", "status": "expired"})).verify_token() == "expired"
-    assert await by_hand(answer([])).verify_token() == "unknown"
+    assert (await by_hand(answer({"id": "1", "status": "expired"})).verify_token()).status == "expired"
+    assert (await by_hand(answer([])).verify_token()).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2026-12-01T00:00:00Z", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("2026-12-01T02:00:00+02:00", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("soon", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        (None, None),
+        (7, None),
+    ],
+)
+@in_simulated_time
+async def test_the_end_of_a_token_is_read_where_it_has_one(said, expected):
+    seen = await by_hand(answer({"status": "active", "expires_on": said})).verify_token()
+    assert seen.expires_at == expected
 
 
 @in_simulated_time

@@ -140,6 +140,15 @@ def test_plain_text_arrives_as_it_was_written(far, name):
 
 
 @every_service
+def test_nobody_is_called_by_what_others_wrote_and_addresses_stay(far, name):
+    said = "Last error: @everyone @Here <@42> <!channel> <users/all>, or write to ops@all.example."
+    told, _ = arrived(far, name, message(said))
+    assert "ops@all.example" in told
+    for call in ("@everyone", "@Here", "<@42", "<!channel", "<users/"):
+        assert call not in told
+
+
+@every_service
 def test_a_long_message_arrives_in_one_piece_and_says_how_much_it_leaves_out(far, name):
     told, most = arrived(far, name, message(MANY))
     assert len(told) <= most

@@ -147,3 +147,15 @@ async def test_a_batch_with_the_outcome_of_a_restart_writes_nothing_else_of_an_a
         assert two.written() == before
         assert two.outcomes() == [Sent.UNKNOWN]
         assert memory.writer.changes.empty()
+
+
+@in_simulated_time
+async def test_a_look_that_began_under_an_earlier_lease_is_not_remembered_under_the_next(begin):
+    async with begin() as two, looking(two.a, "GET", "certificate_packs") as come:
+        await two.takes_over()
+        await two.b.runtime.keeper.leave()
+        await two.beat(two.a)
+        assert two.a.components.tenure.holds("main")
+        before = two.written()
+        await come()
+        assert two.written() == before

@@ -62,6 +62,11 @@ class Holding:
         until = self._until.get(account)
         return until is not None and self._clock.monotonic() < until
 
+    def term(self, account: str) -> int:
+        """The epoch of its lease, -1 without one."""
+        lease = self._leases.get(account)
+        return -1 if lease is None else lease.epoch
+
     def fence(self) -> Fence:
         """The epochs of all that is ours."""
         return Fence(self._instance, {account: lease.epoch for account, lease in self._leases.items()})
