@@ -32,27 +32,13 @@ class Attendant(Protocol):
         """Not ours any more, as they were ``given`` away or somebody took them: forget what is known of them."""
 
 
-class Unattended:
-    """Nothing is to be done."""
-
-    async def take_in(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    def taken(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    async def finish(self, account: str) -> None:
-        """Nothing."""
-
-    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Nothing."""
-
-
 class Holding:
     """The leases of one process, ``instance``, each ``ttl`` long."""
 
+    attendant: Attendant
+    """To be set before the first lease is asked for: what an account is to this process is built later than this."""
+
     def __init__(self, instance: str, clock: Clock, ttl: timedelta) -> None:
-        self.attendant: Attendant = Unattended()
         self._instance, self._clock = instance, clock
         self._lasts = (ttl - ttl / MARGIN).total_seconds()
         self._leases: dict[str, Lease] = {}  # as far as anybody knows
@@ -75,6 +61,11 @@ class Holding:
         """Whether a request of it may leave at this moment."""
         until = self._until.get(account)
         return until is not None and self._clock.monotonic() < until
+
+    def term(self, account: str) -> int:
+        """The epoch of its lease, -1 without one."""
+        lease = self._leases.get(account)
+        return -1 if lease is None else lease.epoch
 
     def fence(self) -> Fence:
         """The epochs of all that is ours."""

@@ -20,8 +20,7 @@ from watchdog.state import survey
 from watchdog.state.looking import Looking
 from watchdog.state.migrations import HEAD
 from watchdog.state.quarantine import last_loss
-from watchdog.state.rows import row_as_text, rows_as_text
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask, row_as_text, rows_as_text
 
 _BUSY = 5.0
 _FEW = 5_000

@@ -27,8 +27,11 @@ def named(url: str) -> Path:
     if named in {url, "", ":memory:"} or "\0" in named or "?" in named:
         raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
     path = Path(os.path.realpath(named))
-    if stat.S_ISDIR(mode(path)):
+    found = mode(path)
+    if stat.S_ISDIR(found):
         raise StateError(f"the state {path} is a directory; state.url must name a file in it")
+    if found and not stat.S_ISREG(found):  # opening a pipe would wait for whoever writes
+        raise StateError(f"the state {path} is a pipe or a device; state.url must name a file")
     return path
 
 

@@ -13,7 +13,7 @@ from watchdog.model.pack_ids import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask
 
 
 class Looking(ABC):

@@ -14,7 +14,7 @@ import msgspec
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
-from watchdog.model.history import Remembered
+from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import Reason
@@ -22,6 +22,11 @@ from watchdog.model.reasons import Reason
 Row = Mapping[str, Any]
 """The values of one row, by the names of its columns."""
 
+Ask = Callable[..., Iterable[Sequence[Any]]]
+"""Asks a statement, which is a text, with parameters by name; gives the rows."""
+
+AsText = Callable[[Sequence[str], str], str]
+"""What gives these columns of the rows that fit a condition as one text of JSON, which ``packs_of`` takes."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -139,6 +144,33 @@ def row_as_text(columns: Sequence[str]) -> str:
 def rows_as_text(columns: Sequence[str], where: str) -> str:
     """What gives one such text of the rows that fit: nothing where none fits."""
     return f"'[' || group_concat(CASE WHEN {where} THEN {row_as_text(columns)} END) || ']'"
+
+
+def zone_from(row: Sequence[Any]) -> ZoneMemory:
+    """A zone from its whole row."""
+    account, label, zone_id, seen_at, tried_at, reason, error = row
+    return ZoneMemory(
+        account=account,
+        label=label,
+        id=zone_id,
+        seen_at=maybe_from_micros(seen_at),
+        tried_at=maybe_from_micros(tried_at),
+        reason=reason,
+        error=error,
+    )
+
+
+def history_from(row: Sequence[Any]) -> tuple[PackKey, History]:
+    """A pack's history from its whole row."""
+    zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error = row
+    return (zone_id, pack_id), History(
+        attempts=attempts,
+        trouble_since=maybe_from_micros(trouble_since),
+        last_restart_at=maybe_from_micros(last_restart_at),
+        next_restart_at=maybe_from_micros(next_restart_at),
+        gave_up_at=maybe_from_micros(gave_up_at),
+        last_error=last_error,
+    )
 
 
 def diagnosis_from(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:
