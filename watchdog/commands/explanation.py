@@ -26,7 +26,7 @@ MOST_LINES = 20
 
 
 class NotThere(Exception):
-    """What was asked about is not there, or not one; ``str()`` says so."""
+    """The zone or pack that is asked about is not there, or there are several; ``str()`` says which."""
 
 
 def explain_offline(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def explain_offline(config: "Config", store: "Store", zone: str, pack_id: str, n
 
 
 def explanation(inventory: Inventory, known: Remembered, lines: Iterable[JournalLine]) -> dict[str, Any]:
-    """The row of a pack as everywhere, with ``next``, ``renewal`` and ``journal`` besides."""
+    """The row of a pack as in all JSON, and ``next``, ``renewal``, ``journal`` and what validation says."""
     pack, now = known.pack, inventory.at
     history = next(history for each, history in inventory.packs if each is known)
     window = renewal(pack.expires_at, pack.uploaded_at, now)

@@ -209,7 +209,7 @@ def _plain_lines(
 
 
 def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
-    """What is to be known of a state that was lost lately, as sentences; else empty."""
+    """What a reader must know of a state that was lost lately, in sentences; empty where none was."""
     cautious = caution(store.lost, config.restart.backoff.initial, now)
     if not cautious or store.lost is None:
         return ""
@@ -224,7 +224,7 @@ def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
 
 
 def inventory_of(config: "Config", snapshot: Snapshot, now: datetime) -> Inventory:
-    """The packs and zones of a snapshot, with what the configuration says of when they are alerted of."""
+    """The packs and zones of a snapshot, with the configured ``pending_for``."""
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
     pending_for, zones = config.alerts.pending_for, list(snapshot.zones.values())
     return Inventory.of(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)
