@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.harness.alerting import Receiver
@@ -120,6 +121,32 @@ def test_an_answer_without_end_is_cut_off():
         posted(f"http://127.0.0.1:{server.getsockname()[1]}/")
         thread.join(10)
     assert sum(sent) < 300 * MOST_BYTES
+
+
+class Rest(httpx.AsyncByteStream):
+    """Of an answer: it begins, and ``then`` is awaited."""
+
+    def __init__(self, then):
+        self._then = then
+
+    async def __aiter__(self):
+        yield b"no more"
+        await self._then()
+
+
+async def broken():
+    raise httpx.ReadError("")
+
+
+async def endless():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("then", [broken, endless])
+def test_what_has_a_status_of_success_is_accepted_though_the_rest_of_the_answer_is(then):
+    network = httpx.MockTransport(lambda _: httpx.Response(200, stream=Rest(then)))
+    post = HttpSender("certpack-watchdog/test", network)
+    asyncio.run(post.send("POST", "http://hook.test/", b"{}", deadline=timedelta(seconds=0.3)))
 
 
 def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hook):
@@ -278,6 +305,12 @@ def test_many_alerts_are_told_in_several_requests(hook):
     states = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
     assert len(told(hook, *states)) == AT_ONCE + 1
     assert len(hook.got) == 2
+
+
+def test_a_page_with_a_success_is_no_alertmanager(hook):
+    hook.answers = [(200, {}, b"<!doctype html><title>Log in</title>")]
+    with pytest.raises(Undelivered, match="it was answered by a page, as no Alertmanager does"):
+        told(hook, firing(alert()))
 
 
 def test_a_base_path_before_the_api_stays(hook):

@@ -177,6 +177,8 @@ def test_what_is_wrong_with_the_place_is_said(tmp_path, path, url):
     missing = f"the directory {tmp_path / 'no'} does not exist: create it for the user that runs the watchdog"
     assert refusal(f"sqlite:///{tmp_path}/no/state.db") == missing
     assert "is a directory" in refusal(f"sqlite:///{tmp_path}")
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(f"sqlite:///{tmp_path}/pipe").endswith("is a pipe or a device; state.url must name a file")
     path.with_name("state.db.lock").mkdir()
     assert "lock file" in refusal(url)
 

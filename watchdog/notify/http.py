@@ -83,12 +83,13 @@ class HttpSender:
     ) -> None:
         """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``.
 
-        ``reason`` reads from the body of a refusal why it was one, ``doubt`` from that of a success why it is none, in
-        words that hold no secret.
+        What has a status of success was accepted, whatever becomes of the rest of its answer: sent again, it would
+        reach people again. ``reason`` reads from the body of a refusal why it was one, ``doubt`` from that of a success
+        why it is none, in words that hold no secret.
         """
         import httpx  # noqa: PLC0415  as above
 
-        why = doubts = ""
+        why, doubts, answer = "", "", None
         try:
             request = httpx.Request(method, url, headers={**self._headers, **(headers or {})}, content=content)
             async with asyncio.timeout(deadline.total_seconds()):
@@ -101,9 +102,11 @@ class HttpSender:
                 finally:
                     await answer.aclose()
         except TimeoutError:
-            raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
+            if answer is None or not answer.is_success:
+                raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
         except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
-            raise Undelivered(_what(fault)) from None
+            if answer is None or not answer.is_success:
+                raise Undelivered(_what(fault)) from None
         if not answer.is_success:
             raise refused(answer.status_code, why=why, retry_after=answer.headers.get("retry-after", ""))
         if doubts:
