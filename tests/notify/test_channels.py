@@ -307,6 +307,12 @@ def test_many_alerts_are_told_in_several_requests(hook):
     assert len(hook.got) == 2
 
 
+def test_a_page_with_a_success_is_no_alertmanager(hook):
+    hook.answers = [(200, {}, b"<!doctype html><title>Log in</title>")]
+    with pytest.raises(Undelivered, match="it was answered by a page, as no Alertmanager does"):
+        told(hook, firing(alert()))
+
+
 def test_a_base_path_before_the_api_stays(hook):
     ran(lambda post: Alertmanager(f"{hook.url}/am/", post, Route()).send(message()))
     assert hook.got[0].path == "/am/api/v2/alerts"

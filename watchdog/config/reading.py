@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.config.content import content_of
+from watchdog.config.contents import contents
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -55,7 +55,7 @@ def read_document(path: Path, opened: Opened = unnoticed) -> Document:
     """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
     file = str(path)
     try:
-        content, status = content_of(path, MAX_BYTES + 1)
+        content, status = contents(path, MAX_BYTES + 1)
         opened(path, status, content)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         opened(path, None, b"")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from watchdog.config.content import content_of
+from watchdog.config.contents import contents
 from watchdog.config.document import Opened, Where, unnoticed
 
 _LONGEST = 16 * 1024
@@ -99,7 +99,7 @@ def read_secret(path: Path, opened: Opened = unnoticed) -> str:
     Blocks for as long as the file system takes.
     """
     try:
-        content, status = content_of(path, _LONGEST + 1)
+        content, status = contents(path, _LONGEST + 1)
         opened(path, status, content)
     except OSError as error:
         opened(path, None, b"")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.meanings import NO_ZONE_REMEDY, REASONS, meaning
+from watchdog.model.meanings import REASONS, listing_remedy, meaning
 from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
@@ -182,17 +182,15 @@ def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in health.discovery.items():
         found, goes_on = REASONS[reason], "The zones found last are still watched; new ones are not.\n"
         what, patience = found.zone or "its zones cannot be listed", timedelta(0) if found.zone else UNSEEN_FOR
-        remedy = found.zone_remedy
         if reason is Reason.NOT_FOUND:  # it was listed, and nothing is there
             what, patience, goes_on = "it has no zone to watch", UNSEEN_FOR, ""
-            remedy = NO_ZONE_REMEDY
         yield Alert(
             reason=reason,
             severity=found.severities[0],
             subject=f"discovery/{account}",
             summary=f"account {account}: {what}",
             since=now,
-            body=f"{error}.\n{goes_on}You: {remedy}",
+            body=f"{error}.\n{goes_on}You: {listing_remedy(reason)}",
             account=account,
             patience=patience,
         )
