@@ -71,7 +71,7 @@ def survey(ask: Ask, rows_as_text: AsText, ending_by: datetime) -> Survey:
 
 
 def with_zones(ask: Ask, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
-    """What was found, with all packs of these zones besides."""
+    """What was found, and all packs of these zones."""
     packs = dict(found.packs)
     diagnoses = {key: known.diagnosis for key, known in packs.items() if known.diagnosis is not None}
     for where, places in _in(zone_ids):
@@ -108,7 +108,7 @@ def ids(ask: Ask, *, column: str = "pack_id") -> list[str]:
 
 
 def beside(ask: Ask, keys: Collection[PackKey]) -> list[PackKey]:
-    """All packs of the zones of these."""
+    """The keys of all packs of the zones in which these are."""
     chosen = _in({zone_id for zone_id, _ in keys})
     rows = (row for where, places in chosen for row in ask(f"SELECT zone_id, pack_id FROM packs{where}", **places))
     return [(zone_id, pack_id) for zone_id, pack_id in rows]
@@ -122,7 +122,7 @@ def listed(ask: Ask) -> Iterator[tuple[str, str, str, str, str, datetime | None]
 
 
 def silences(ask: Ask) -> tuple[Silence, ...]:
-    """All of them, also those whose time is over, in the order they were added."""
+    """Every silence, also those whose time is over, in the order they were added."""
     rows = ask(f"SELECT {', '.join(_SILENCES)} FROM silences ORDER BY id")
     return tuple(value_of(Silence, dict(zip(_SILENCES, row, strict=True))) for row in rows)
 
