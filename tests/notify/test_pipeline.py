@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.alerting import HOOK, Network, gave_up, living
 from tests.harness.builders import inventory, pack, troubled, zone
-from tests.harness.time import LoopClock, in_simulated_time
+from tests.harness.time import Death, LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
@@ -461,26 +461,6 @@ async def test_a_single_pass_can_wait_until_all_is_delivered_but_not_for_ever(tm
 
 
 # ── killed at every moment ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class Death:
-    """Comes at the ``at``-th crossing to the disk or the network, or back from it."""
-
-    def __init__(self, at):
-        self.at, self.crossed, self.came = at, 0, asyncio.Event()
-
-    async def __call__(self, work):
-        await self._cross()
-        result = await work()
-        await self._cross()
-        return result
-
-    async def _cross(self):
-        if self.crossed == self.at:
-            self.came.set()
-        if self.came.is_set():
-            await asyncio.Event().wait()  # nobody hears of anything any more
-        self.crossed += 1
 
 
 class Wire(Network):

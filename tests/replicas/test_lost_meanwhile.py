@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.harness.fleet import timed_out
-from tests.harness.simulation.shared_state import Connection, Server, Way
+from tests.harness.simulation.shared_state import Connection, NoLaws, Server, Way
 from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.handover import Handover
@@ -32,13 +32,6 @@ class Time:
     @property
     def seconds(self):
         return LoopClock().monotonic()
-
-
-class NoLaws:
-    def intended(self, *_):
-        pass
-
-    leased = intended
 
 
 @asynccontextmanager

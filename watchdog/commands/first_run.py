@@ -58,7 +58,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written. ``zones`` that are to be watched, or none for every zone there is and will be."""
+    """What is to be written. ``zones`` are those to watch; none stands for every zone there is and will be."""
 
     token_file: Path
     zones: Sequence[ZoneMemory] = ()

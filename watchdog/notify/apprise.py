@@ -98,6 +98,8 @@ class Service:
 
     def _refused(self, answer: Answer) -> Undelivered:
         why = answer.words_without(self._url)
+        if answer.of_mail:
+            return Undelivered(f"the mail server did not accept it: {answer.status} {why}".rstrip())
         if answer.succeeded:
             return Undelivered(f"the service answered, but did not accept it{f': {why}' if why else ''}")
         return refused(answer.status, "the service did not accept it: ", why=why, retry_after=answer.retry_after)

@@ -83,22 +83,22 @@ class PostgreSQL:
         return connection.execute(sa.text(said), given)
 
     def row_as_text(self, columns: Sequence[str]) -> str:
-        """As PostgreSQL writes JSON."""
+        """The SQL as PostgreSQL has it."""
         return f"CAST(json_build_array({', '.join(columns)}) AS text)"
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        """The same of many."""
+        """The SQL as PostgreSQL has it."""
         return f"'[' || string_agg(CASE WHEN {where} THEN {self.row_as_text(columns)} END, ',') || ']'"
 
     def aside(self) -> None:
-        """Others write, too."""
+        """``None``: others write, too."""
 
     def senseless(self, error: Exception) -> StateError:
-        """There is a row that no program of ours has written."""
+        """The error for a row that no program of ours has written."""
         return self._sentence(error, reading=True)
 
     def count_on(self, connection: sa.Connection) -> None:
-        """Rows with numbers of their own were written: those to come are numbered from there."""
+        """Number the next rows of each table from its highest number on."""
         for table in schema.metadata.sorted_tables:
             if (column := table.autoincrement_column) is not None:
                 sequence = sa.func.pg_get_serial_sequence(f"{self.schema}.{table.name}", column.name)
@@ -112,11 +112,11 @@ class PostgreSQL:
         return self._writes != before
 
     def set_aside(self, at: datetime) -> Path:  # noqa: ARG002  as Database has it
-        """Never: a server sees to its own files."""
+        """Always a ``StateError``: a server sees to its own files."""
         raise StateError(f"{self.name} is not set aside: restore it from a copy")
 
     def close(self) -> None:
-        """Let go of the connections; a second call does nothing."""
+        """Close the connections; a second call does nothing."""
         self._engine.dispose()
 
     def is_there(self) -> bool:

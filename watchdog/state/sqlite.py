@@ -77,11 +77,11 @@ class SQLite:
         return driver.execute(self._raw, said, given)
 
     def row_as_text(self, columns: Sequence[str]) -> str:
-        """As SQLite writes JSON."""
+        """The SQL as SQLite has it."""
         return row_as_text(columns)
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        """The same of many."""
+        """The SQL as SQLite has it."""
         return rows_as_text(columns, where)
 
     def aside(self) -> Aside | None:
@@ -96,11 +96,11 @@ class SQLite:
         return self._aside
 
     def senseless(self, error: Exception) -> StateError:
-        """It is damaged."""
+        """The error for a value that makes no sense: the state is damaged."""
         return self._sentence(error, reading=True)
 
     def count_on(self, connection: sa.Connection) -> None:
-        """SQLite does so by itself."""
+        """Nothing: SQLite does so by itself."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another connection has written since this was last asked, or since the opening."""
@@ -151,7 +151,7 @@ class SQLite:
             self._place = Place(self._path)
 
     def copy(self, options: Mapping[str, str]) -> None:
-        """Take what the file holds."""
+        """Take over what the file holds, which is opened with these options. Raises ``StateError``."""
         with (
             self._errors(reading=True),
             closing(sqlite3.connect(uri(self._path, options), uri=True, timeout=BUSY)) as there,

@@ -20,14 +20,14 @@ from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, Remembered
 from watchdog.model.leases import Fence
 from watchdog.model.silences import Silence
-from watchdog.state import bookings, clocks, journal, leases, opening, packs, restarts, schema, silences, unread
+from watchdog.state import bookings, clocks, journal, leases, opening, packs, restarts, schema, silences, survey, unread
 from watchdog.state.changes import Changes, Snapshot
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.deferred import sa
 from watchdog.state.looking import Looking
 from watchdog.state.restarts import Wanted
 from watchdog.state.roster import Roster
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
 
@@ -111,7 +111,12 @@ class Store(Looking):
             tried = self._tried(connection, accounts)
             found = packs.load_diagnoses(connection)
             known, well = unread.load(
-                self._ask(connection), self._database.rows_as_text, accounts, found, tried.histories, aside
+                self._ask(connection),
+                self._database.rows_as_text,
+                survey.of_accounts(accounts),
+                found,
+                tried.histories,
+                aside,
             )
             return replace(tried, zones=packs.load_zones(connection, of_zones), packs=known, unread=well)
 
