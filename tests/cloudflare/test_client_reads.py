@@ -66,6 +66,30 @@ async def test_a_pack_that_shifts_to_the_next_page_meanwhile_is_listed_once():
 
 
 @in_simulated_time
+async def test_no_pack_is_missed_because_another_is_deleted_while_the_list_is_read():
+    listed = [["a", "b", "c"], ["b", "c"]]  # at each request; the last stays
+
+    def page(request):
+        there, number = listed.pop(0) if len(listed) > 1 else listed[0], int(request.url.params["page"])
+        info = {"total_pages": 2, "per_page": 2, "total_count": len(there)}
+        return answer(raw(*there[(number - 1) * 2 : number * 2]), result_info=info)
+
+    assert [pack.id for pack in await by_hand(page).list_packs(ZONE, Urgency.CALM)] == ["b", "c"]
+
+
+@in_simulated_time
+async def test_a_list_that_never_stays_as_long_as_it_was_is_read_twice_and_no_more():
+    def page(request):
+        number = int(request.url.params["page"])
+        info = {"total_pages": 2, "per_page": 2, "total_count": 4 + len(client.http.requests)}
+        return answer(raw(*(f"p{number}{each}" for each in range(2))), result_info=info)
+
+    client = by_hand(page)
+    assert len(await client.list_packs(ZONE, Urgency.CALM)) == 4
+    assert len(client.http.requests) == 4
+
+
+@in_simulated_time
 async def test_an_entry_that_is_no_pack_does_not_hide_the_pages_after_it():
     info = {"total_pages": 2, "per_page": 2}
     client = by_hand(

@@ -25,7 +25,7 @@ from watchdog.notify.alertmanager import AT_ONCE, HEARTBEAT, VALID_FOR, Alertman
 from watchdog.notify.apprise import Service
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.heartbeat import Heartbeat, failing
-from watchdog.notify.http import MOST_BYTES, HttpSender
+from watchdog.notify.http import MOST_BYTES, HttpSender, retry_after
 from watchdog.notify.webhook import Webhook
 
 SECRET_PATH = "/services/s3cr3t-path"
@@ -85,6 +85,23 @@ def test_what_is_refused_says_the_status_alone(hook, status, hopeless):
 def test_a_receiver_that_is_too_busy_may_say_for_how_long(hook, header, seconds):
     hook.answers = [(429, {"Retry-After": header.encode().decode("latin-1")}, b"")]
     assert why(hook.url).retry_after == timedelta(seconds=seconds)
+
+
+AT = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("until", "date", "said"),
+    [
+        ("Wed, 21 Oct 2026 07:28:42 GMT", AT, "42"),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", AT, "0"),
+        ("Wed, 21 Oct 2026 07:28:42", AT, "Wed, 21 Oct 2026 07:28:42"),
+        (AT, "", AT),
+        ("12", AT, "12"),
+    ],
+)
+def test_a_moment_to_come_back_at_is_counted_from_the_date_of_the_answer(until, date, said):
+    assert retry_after({"retry-after": until, "date": date}) == said
 
 
 def test_a_redirect_is_not_followed(hook):

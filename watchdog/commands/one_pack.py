@@ -180,4 +180,5 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         found = diagnosis.findings if diagnosis and REASONS[decision.reason].needs_a_person else ()
         why = obstacle(found) or darkness(found)
-        raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
+        says = f": {why.says.removesuffix('.')}" if why else ""
+        raise CannotBeDone(f"held: {decision.reason}{until}{says}; --force overrides this")

@@ -11,7 +11,7 @@ import math
 import re
 import smtplib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from watchdog.model.text import clean
+from watchdog.notify.http import retry_after
 
 _SUCCESSES = range(200, 300)
 _TOO_MANY = 429
@@ -123,7 +124,7 @@ def _listen() -> None:
     Session.send = sent  # type: ignore[method-assign]  # there is no other place that each of its requests passes
 
 
-def answer_of(status: int, headers: Any, body: bytes) -> Answer:
+def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """What an answer says: ``headers`` by name in any case."""
     said = _read(body)
     refuses = status not in _SUCCESSES or said.get("ok") is False or said.get("success") is False
@@ -155,9 +156,9 @@ def _words(said: dict[str, Any], body: bytes) -> str:
     return text if _ONE_WORD.fullmatch(text) else ""
 
 
-def _retry_after(headers: Any, said: dict[str, Any]) -> str:
+def _retry_after(headers: Mapping[str, str], said: dict[str, Any]) -> str:
     """As the header has it, else as the body does: Discord's ``retry_after``, Telegram's ``parameters``."""
-    if header := str(headers.get("Retry-After", "")).strip():
+    if header := retry_after(headers):
         return header
     more = said.get("parameters")
     seconds = said.get("retry_after", more.get("retry_after") if isinstance(more, dict) else None)

@@ -47,7 +47,8 @@ class Glance(Looking):
     @classmethod
     def open(cls, url: str) -> Self:
         """The state at ``url``. Raises ``Unusual``."""
-        path = Path(os.path.realpath(url.removeprefix(_PREFIX)))
+        with _usual():
+            path = Path(os.path.realpath(url.removeprefix(_PREFIX)))
         if not url.startswith(_PREFIX) or "?" in url or "%" in url or not path.is_file():
             raise Unusual
         with _usual():

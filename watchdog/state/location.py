@@ -29,7 +29,10 @@ def named(url: str) -> Path:
     named = url.removeprefix("sqlite:///")
     if named in {url, "", ":memory:"} or "\0" in named or "?" in named:
         raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
-    path = Path(os.path.realpath(named))
+    try:
+        path = Path(os.path.realpath(named))
+    except OSError:
+        raise StateError(f"state.url: {named} starts at a working directory that does not exist any more") from None
     found = mode(path)
     if stat.S_ISDIR(found):
         raise StateError(f"the state {path} is a directory; state.url must name a file in it")
