@@ -64,7 +64,7 @@ class DaemonSources:
         )
 
     def inventory(self) -> Inventory:
-        """All watched zones and their packs: in the very same lists until something else is known of them."""
+        """All watched zones and their packs, in the same lists until something else is known of them."""
         components, pending_for = self._runtime.components, self._runtime.config.alerts.pending_for
         memory = components.memory
         revision, zones, kept = memory.revision, components.zones(), self._known

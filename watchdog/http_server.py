@@ -24,7 +24,7 @@ __all__ = ["Config", "H11Protocol", "Server", "listen"]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on which nobody is refused from here on, whoever serves it when; port 0 takes a free one.
+    """A socket that takes connections from here on, before anybody serves it; port 0 takes a free one.
 
     ``host`` is a name or an address, without brackets. Raises ``OSError``.
     """

@@ -1,4 +1,4 @@
-"""Parts of libraries that others import and nobody here uses, kept from them: each costs every start its import."""
+"""Libraries are imported without what they import for others than us: each such import costs every start."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ import typing_extensions
 
 
 def import_without(name: str, *names: str, instead: Mapping[str, object] | None = None) -> None:
-    """Import a library while ``absent`` holds, so that whoever imports it next has it.
+    """Import the library ``name`` without the modules ``names``; see ``absent``. Who imports it next has it so.
 
-    A version of it that wants more is left as it is: the next import brings it with all that it wants.
+    A version that cannot do without them is left: the next import brings it whole.
     """
     with absent(*names, instead=instead), suppress(ImportError, AttributeError, TypeError):
         import_module(name)
@@ -31,7 +31,7 @@ class _Late:
 
 @contextmanager
 def late_patterns() -> Iterator[None]:
-    """While this lasts, a pattern is taken as it is, and compiled when somebody first asks it something."""
+    """While this lasts, ``re.compile`` only notes a pattern; it is compiled at its first use."""
     module: Any = re
     at_once, module.compile = module.compile, _Late
     try:

@@ -513,6 +513,16 @@ async def test_a_credential_that_is_denied_and_not_verified_is_stopped():
     assert len(sky.asked) == asked <= 4 + 2 * 2
 
 
+@pytest.mark.parametrize("status", ["expired", "disabled"])
+@in_simulated_time
+async def test_a_credential_that_cloudflare_knows_as_over_is_told_as_that(status):
+    denied = answer(status=403, errors=[{"code": 9109, "message": "Unauthorized to access requested resource"}])
+    client = by_hand(denied, answer({"status": status}))
+    refused = await raised_by(client.list_packs(ZONE, Urgency.CALM), CredentialRefused)
+    assert str(refused).endswith(f"; Cloudflare says that the token is {status}: make a new one")
+    assert client.credential.stopped
+
+
 @in_simulated_time
 async def test_a_zone_that_is_denied_to_a_token_that_is_verified_is_the_zones_matter():
     sky = Sky(two_zones())
@@ -596,7 +606,7 @@ async def test_a_token_of_an_account_is_verified_with_its_account():
     value = "cfat_0123456789"
     sky = Sky(two_zones(tokens=[{"value": value, "account_owned": True}]))
     client = make_client(sky.http, sky.clock, credential=Credential.from_token("main", value, sky.clock))
-    assert await client.verify_token() == "active"
+    assert (await client.verify_token()).status == "active"
     assert [path for _, path in sky.asked] == ["/zones", f"/accounts/{sky.world.zones[ZONE].account_id}/tokens/verify"]
 
 

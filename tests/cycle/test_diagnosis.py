@@ -289,6 +289,18 @@ async def test_an_authority_that_refuses_is_left_to_a_person_at_once(start):
         assert fleet.row(ZONE)["reason"] == "ca_refuses"
 
 
+UNDIAGNOSED = {**SELDOM, "diagnosis": {"enabled": False}}
+
+
+@in_simulated_time
+async def test_cloudflares_own_words_are_read_though_nothing_is_looked_up(start):
+    errors = {"errors": ["The CA will not issue for this domain"]}
+    async with start({ZONE: [timed_out(story=errors)]}, config=UNDIAGNOSED) as fleet:
+        await fleet.watch(hours=30)
+        assert len(fleet.patches()) <= 1
+        assert fleet.row(ZONE)["reason"] == "ca_refuses"
+
+
 @in_simulated_time
 async def test_a_zone_whose_facts_may_not_be_read_is_restarted_all_the_same(start):
     async with start({ZONE: [timed_out("succeeds")]}) as fleet:

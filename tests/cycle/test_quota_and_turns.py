@@ -181,6 +181,9 @@ class Lent:
 
     holds = may_send = keeps
 
+    def term(self, _account):
+        return 1
+
 
 @in_simulated_time
 async def test_a_pass_that_ends_after_its_account_was_lost_does_not_count_for_the_next_tenure(start):

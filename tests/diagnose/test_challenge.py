@@ -321,7 +321,7 @@ def test_a_token_that_was_placed_under_a_doubled_name_is_found_there(resolver):
     [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
     assert (found.name, found.record) == ("token_missing", TOKEN)
     assert f"A TXT record is at {DOUBLED} instead" in found.says
-    assert "give it the name _acme-challenge.www alone" in found.remedy
+    assert "Give it the name _acme-challenge.www alone" in found.remedy
 
 
 def test_a_delegation_under_a_doubled_name_is_found_there(resolver):

@@ -136,6 +136,15 @@ class Deployment:
 
     # ── what is done to them ─────────────────────────────────────────────────────────────────────────────────────
 
+    def begin(self):
+        """The first makes the tables; then all of them work, and what is written is kept."""
+        self.start(self.replicas[0])
+        self.up(self.replicas[0])
+        self.keep()
+        self.start()
+        self.up()
+        self.all_held()
+
     def start(self, *replicas):
         for replica in replicas or self.replicas:
             if not replica.runs:

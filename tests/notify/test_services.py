@@ -140,6 +140,15 @@ def test_plain_text_arrives_as_it_was_written(far, name):
 
 
 @every_service
+def test_nobody_is_called_by_what_others_wrote_and_addresses_stay(far, name):
+    said = "Last error: @everyone @Here <@42> <!channel> <users/all>, or write to ops@all.example."
+    told, _ = arrived(far, name, message(said))
+    assert "ops@all.example" in told
+    for call in ("@everyone", "@Here", "<@42", "<!channel", "<users/"):
+        assert call not in told
+
+
+@every_service
 def test_a_long_message_arrives_in_one_piece_and_says_how_much_it_leaves_out(far, name):
     told, most = arrived(far, name, message(MANY))
     assert len(told) <= most
@@ -228,12 +237,17 @@ def test_a_refusal_is_told_in_the_services_own_words(far, url, status, body, wor
         f"no webhook at /api/webhooks/123456789012345678/{TOKEN}",
         TOKEN.upper(),
         f"unknown: {TOKEN[:18]}/x{TOKEN}",
-        "Basic " + "QWxhZGRpbjpvcGVuIHNlc2FtZTE=",
     ],
 )
-def test_words_that_hold_a_part_of_the_url_or_what_may_be_a_secret_are_not_shown(far, words):
+def test_words_that_hold_a_part_of_the_url_are_not_shown(far, words):
     far.answer = lambda _: (404, {}, json.dumps({"message": words}).encode())
     assert str(why(DISCORD, message(PLAIN))) == "the service did not accept it: HTTP 404 Not Found"
+
+
+def test_what_may_be_a_secret_is_left_out_of_the_words(far):
+    far.answer = lambda _: (404, {}, b'{"message": "not for Basic QWxhZGRpbjpvcGVuIHNlc2FtZTE= here"}')
+    told = str(why(DISCORD, message(PLAIN)))
+    assert told == "the service did not accept it: HTTP 404 Not Found: not for Basic … here"
 
 
 @pytest.mark.parametrize(
@@ -384,4 +398,27 @@ def test_all_mails_about_one_alert_are_one_thread():
 def test_a_recipient_that_is_refused_is_told():
     with MailServer(refused=("ops@x.example",)) as server:
         refusal = why(f"mailto://127.0.0.1:{server.port}?from=dog@x.example&to=ops@x.example", message(PLAIN))
-    assert (str(refusal), server.mails) == ("the service was not reached, or did not accept it", [])
+    assert (str(refusal), server.mails) == ("the mail server did not accept it: 550 no such user", [])
+
+
+@pytest.mark.parametrize(
+    ("replies", "words"),
+    [
+        ({"rcpt": "451 4.7.1 Greylisted, try again later"}, "451 4.7.1 Greylisted, try again later"),
+        (
+            {"rcpt": "550 5.1.1 <ops@x.example>: Recipient address rejected: User unknown"},
+            "550 5.1.1 <ops@x.example>: Recipient address rejected: User unknown",
+        ),
+        ({"mail": "530 5.7.0 Must issue a STARTTLS command first"}, "530 5.7.0 Must issue a STARTTLS command first"),
+        ({"data": "552 5.3.4 not for s3cr3t-word"}, "552"),
+    ],
+)
+def test_what_a_mail_server_says_of_a_refusal_is_told_without_the_password(replies, words):
+    with MailServer(**replies) as server:
+        refusal = why(f"mailto://127.0.0.1:{server.port}?from=d@x.example&to=ops@x.example&pass=s3cr3t", message(PLAIN))
+    assert (str(refusal), server.mails) == (f"the mail server did not accept it: {words}", [])
+
+
+def test_a_mail_server_that_is_not_there_was_not_reached():
+    refusal = why("mailto://127.0.0.1:1?from=dog@x.example&to=ops@x.example", message(PLAIN))
+    assert str(refusal) == "the service was not reached, or did not accept it"

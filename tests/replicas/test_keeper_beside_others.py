@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.harness.simulation.shared_state import Connection, Server, Way
+from tests.harness.simulation.shared_state import Connection, NoLaws, Server, Way
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.leases import WATCHDOG, Replica
@@ -32,13 +32,6 @@ class Clock:
 
     def monotonic(self):
         return self.seconds
-
-
-class NoLaws:
-    def intended(self, *_):
-        pass
-
-    leased = intended
 
 
 class Between(Roster):

@@ -31,7 +31,7 @@ SPEAKING = [
     *(PACKAGE / f"model/{name}.py" for name in ("meanings", "trouble", "ending", "report")),
     *(PACKAGE / f"notify/{name}.py" for name in ("rules", "pack_alerts", "messages")),
     *(PACKAGE / f"tell/{name}.py" for name in ("status", "explain", "timeline")),
-    *(PACKAGE / f"{name}.py" for name in ("commands/offline", "health", "state/quarantine")),
+    *(PACKAGE / f"{name}.py" for name in ("commands/offline", "commands/explanation", "health", "state/quarantine")),
 ]
 """The modules whose texts are read in alerts, on pages and by ``explain``."""
 

@@ -140,11 +140,11 @@ _Rows = tuple[list[dict[str, Any]], "datetime"]
 
 
 def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
-    from watchdog.commands import offline
+    from watchdog.commands.explanation import NotThere, explain_offline
 
-    with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, offline.NotThere):
+    with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, NotThere):
         now = now_of(store)
-        return offline.explain(config, store, zone, pack, now), now
+        return explain_offline(config, store, zone, pack, now), now
 
 
 def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:

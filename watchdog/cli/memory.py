@@ -50,7 +50,7 @@ def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Ou
     """List the silences that hold."""
     from watchdog.commands import silencing
     from watchdog.model.report import silence_row
-    from watchdog.tell.status import silence_lines
+    from watchdog.tell.silences import silence_lines
 
     with _silencing(config) as store:
         now = now_of(store)
@@ -101,16 +101,24 @@ def copy_state(
     """
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
-    from watchdog.state.store import Store
+    from watchdog.state.database import StateHeld
+    from watchdog.state.opening import move
 
     old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
-        done = Store.move(old, new, anchor(RealClock()))
+        try:
+            done = move(old, new, anchor(RealClock()))
+        except StateHeld as held:
+            if held.pid != str(os.getpid()):
+                raise
+            fail(USAGE, f"FROM and TO are the same state, {held.path}: name another place as TO")
     with printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 
 
 def _state_url(text: str, place: str) -> str:
+    from watchdog.config.contents import contents
+    from watchdog.config.document import MAX_BYTES
     from watchdog.config.variables import Expansion, TooLarge
 
     def report(_where: object, problem: str, advice: str) -> None:
@@ -118,7 +126,7 @@ def _state_url(text: str, place: str) -> str:
 
     try:
         filled_in = str(Expansion(os.environ, report).value(text, ()))
-        return filled_in if "://" in filled_in else Path(filled_in).read_text().strip()
+        return filled_in if "://" in filled_in else contents(Path(filled_in), MAX_BYTES)[0].decode().strip()
     except TooLarge as error:
         fail(USAGE, f"{place} {error}")
     except (OSError, UnicodeDecodeError) as error:

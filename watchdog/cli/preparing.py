@@ -104,7 +104,9 @@ def _check_online(config: "Config") -> None:
     checks = in_loop(check_online(config))
     with printing():
         print_checks((check.what, check.error, check.caution) for check in checks)
-        print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
+        if any(not check.error for check in checks):  # who gave a wrong token has to mend that first
+            print("Whether restarts are permitted cannot be seen without one:")
+            print("give the token SSL and Certificates / Edit.")
     if checks and all(check.unreachable for check in checks):
         sys.exit(UNAVAILABLE)
     if any(check.error for check in checks):

@@ -36,6 +36,7 @@ from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong, Urgency
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
 from watchdog.cloudflare.trust import Trust
+from watchdog.cloudflare.verification import TokenSeen
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
 from watchdog.model.packs import FULL, NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
@@ -239,8 +240,8 @@ class Client:
 
     # ── the credential ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def verify_token(self) -> str:
-        """What Cloudflare says of the API token: ``active``, ``disabled`` or ``expired``.
+    async def verify_token(self) -> TokenSeen:
+        """What Cloudflare says of the API token.
 
         A token that an account owns is known to that account's address alone, so a zone of it has to be seen first.
         """

@@ -29,6 +29,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 
     total_pages: int | None = None
     per_page: int | None = None
+    total_count: int | None = None
 
 
 _Decoded = TypeVar("_Decoded")
@@ -82,7 +83,7 @@ def page_info(envelope: dict[str, Any]) -> PageInfo:
     info = envelope.get("result_info")
     if not isinstance(info, dict):
         return PageInfo()
-    return PageInfo(_whole(info.get("total_pages")), _whole(info.get("per_page")))
+    return PageInfo(*(_whole(info.get(name)) for name in ("total_pages", "per_page", "total_count")))
 
 
 def _whole(number: object) -> int | None:

@@ -60,7 +60,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written. ``zones`` that are to be watched, or none for every zone there is and will be."""
+    """What is to be written. ``zones`` are those to watch; none stands for every zone there is and will be."""
 
     token_file: Path
     zones: Sequence[ZoneMemory] = ()
@@ -98,7 +98,7 @@ async def look(token: str, base_url: str, names: Sequence[str], watch: Callable[
     async def verify(runtime: Runtime) -> None:
         client = runtime.components.clients["main"]
         works = any(not zone.error for zone in runtime.components.memory.zones.values())
-        checks.append(await check_token(client, works=works))
+        checks.append(await check_token(client, runtime.components.clock.now(), works=works))
 
     with closing(Store.in_memory()) as store:
         passed = await one_pass(config, store, dry_run=True, watch=watch, waits=waits, then=verify)

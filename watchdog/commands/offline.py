@@ -1,4 +1,4 @@
-"""What is told from the state alone: ``status``, ``events``, ``explain --offline``. No network, no credential, no lock.
+"""What is told from the state alone: ``status`` and ``events``. No network, no credential, no lock.
 
 Each gives a value and prints nothing: ``cli`` prints it. Nothing here changes anything, so that somebody who may only
 read the configuration and the state is answered. What is heavy (the clients, the daemon) is not imported.
@@ -12,20 +12,18 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import chain, starmap
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.model.clock import maybe_rfc3339, rfc3339
+from watchdog.model.clock import rfc3339
 from watchdog.model.ending import EXPIRY
-from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery, Remembered
-from watchdog.model.names import canonical, matcher
-from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
-from watchdog.model.packs import Pack
+from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery
+from watchdog.model.names import matcher
 from watchdog.model.reasons import Reason
-from watchdog.model.renewal import LONGEST_WINDOW, renewal
-from watchdog.model.report import Inventory, event_row, next_step, zone_row
+from watchdog.model.renewal import LONGEST_WINDOW
+from watchdog.model.report import Inventory, zone_row
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.quarantine import caution
 from watchdog.state.rows import texts_from
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from watchdog.state.store import Store
     from watchdog.tell.overview import Overview
 
-MOST_LINES = 20
-"""Lines of the journal that ``explain`` shows: more than the restarts of one trouble."""
-
 MOST_TOLD = 1000
 """Lines of the journal that ``events`` prints: more is read by nobody."""
 
@@ -51,10 +46,6 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 Wanted = Callable[[str, str], bool]
 """Whether a zone, by account and label, is to be watched."""
-
-
-class NotThere(Exception):
-    """What was asked about is not there, or not one; ``str()`` says so."""
 
 
 def overview(config: "Config", store: "Store | Glance", now: datetime) -> "Overview":
@@ -126,12 +117,12 @@ def _of(snapshot: Snapshot, wanted: Wanted) -> Snapshot:
 
 def _noteworthy(config: "Config", store: "Store | Glance", found: Survey, now: datetime, wanted: Wanted) -> Inventory:
     """The packs of which something is to be told, and those that may stand in for one whose end is pressing."""
-    inventory = _inventory(config, _of(found.unwell, wanted), now)
+    inventory = inventory_of(config, _of(found.unwell, wanted), now)
     # Where its trouble is graver than its end, nobody asks who stands in for it.
     pressing = {known.pack.zone_id for known, _, need in inventory.asked if need is not None and need.family == EXPIRY}
     if not pressing:
         return inventory
-    return _inventory(config, _of(store.with_zones(found.unwell, pressing), wanted), now)
+    return inventory_of(config, _of(store.with_zones(found.unwell, pressing), wanted), now)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -218,7 +209,7 @@ def _plain_lines(
 
 
 def loss(config: "Config", store: "Store | Glance", now: datetime) -> str:
-    """What is to be known of a state that was lost lately, as sentences; else empty."""
+    """What a reader must know of a state that was lost lately, in sentences; empty where none was."""
     cautious = caution(store.lost, config.restart.backoff.initial, now)
     if not cautious or store.lost is None:
         return ""
@@ -232,63 +223,8 @@ def events(store: "Store | Glance", query: JournalQuery) -> list[JournalLine]:
     return sorted((line for _, line in reversed(store.journal(query))), key=lambda line: line.at)
 
 
-def explain(config: "Config", store: "Store", zone: str, pack_id: str, now: datetime) -> list[dict[str, Any]]:
-    """Why each pack of a zone (or one of them) is as it is, as the last look found it. Raises ``NotThere``."""
-    wanted = canonical(zone)
-    found = [each for each in store.zones() if wanted in (canonical(each.label), each.id)]
-    if not found:
-        raise NotThere(f"nothing is remembered of a zone {zone}; zones are named as in `status --all`")
-    rows = []
-    for each in found:
-        inventory = _inventory(config, store.load(each.id), now)
-        of_zone = {known.pack.id: known for known, _ in inventory.packs if known.zone == each.label}
-        for pack in chosen([known.pack for known in of_zone.values()], zone, pack_id):
-            known = of_zone[pack.id]
-            lines = store.journal_of(pack.zone_id, pack.id, MOST_LINES)
-            rows.append(explanation(inventory, known, lines) | {"seen_at": rfc3339(each.tried_at or known.seen_at)})
-    return rows
-
-
-def explanation(inventory: Inventory, known: Remembered, lines: Iterable[JournalLine]) -> dict[str, Any]:
-    """The row of a pack as everywhere, with ``next``, ``renewal`` and ``journal`` besides."""
-    pack, now = known.pack, inventory.at
-    history = next(history for each, history in inventory.packs if each is known)
-    window = renewal(pack.expires_at, pack.uploaded_at, now)
-    return {
-        **inventory.row(known, history),
-        "next": next_step(known, history, now),
-        "validation_method": pack.validation.method or None,
-        "certificate_authority": pack.certificate_authority or None,
-        "validation_errors": list(pack.validation_errors),
-        "renewal": window
-        and {
-            "opens_at": maybe_rfc3339(window.opens_at),
-            "closes_at": rfc3339(window.closes_at),
-            "last_restart_at": rfc3339(window.last_restart_at),
-            "used": round(window.used, 3),
-        },
-        "journal": [
-            {name: value for name, value in event_row(line).items() if name in ("at", "event", "reason", "detail")}
-            for line in lines
-        ],
-    }
-
-
-def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
-    """The one pack that is meant by the beginning of its id, or all where none is named. Raises ``NotThere``."""
-    if not pack_id:
-        return packs
-    found = set(meant([pack.id for pack in packs], pack_id))
-    if not found:
-        few = len(canonical_id(pack_id)) < SHORTEST_PREFIX
-        hint = f": give at least {SHORTEST_PREFIX} characters of its id" if few else ""
-        raise NotThere(f"zone {zone} has no watched pack {pack_id}{hint}")
-    if len(found) > 1:
-        raise NotThere(f"zone {zone} has {len(found)} packs whose ids begin so: {', '.join(sorted(found))}")
-    return [pack for pack in packs if pack.id in found]
-
-
-def _inventory(config: "Config", snapshot: Snapshot, now: datetime) -> Inventory:
+def inventory_of(config: "Config", snapshot: Snapshot, now: datetime) -> Inventory:
+    """The packs and zones of a snapshot, with the configured ``pending_for``."""
     packs = [(known, snapshot.histories.get(key, UNTROUBLED)) for key, known in snapshot.packs.items()]
     pending_for, zones = config.alerts.pending_for, list(snapshot.zones.values())
     return Inventory.of(packs, zones, now, pending_for=pending_for, silences=snapshot.silences)

@@ -1,4 +1,4 @@
-"""``once --alert``: people are told as the daemon would tell them, from the same log of alerts and the same outbox.
+"""``once --alert``: people are alerted as by the daemon, from the same log of alerts and the same outbox.
 
 What cannot be delivered within ``PATIENCE`` stays in the outbox: the next run takes it up, or a daemon.
 """

@@ -1,7 +1,7 @@
 """``restart`` and ``explain``: what a person wants done to one pack, or to know of it, now.
 
 Both use the components, the cycle and the state of the daemon, give a value and print nothing. ``explain --offline`` is
-in ``offline``.
+in ``explanation``.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.commands.offline import MOST_LINES, NotThere, chosen, explanation
+from watchdog.commands.explanation import MOST_LINES, NotThere, chosen, explanation
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.deciding import decided
@@ -180,4 +180,5 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
         until = f" until {decision.until:%Y-%m-%dT%H:%M:%SZ}" if decision.until else ""
         found = diagnosis.findings if diagnosis and REASONS[decision.reason].needs_a_person else ()
         why = obstacle(found) or darkness(found)
-        raise CannotBeDone(f"held: {decision.reason}{until}{f': {why.says}' if why else ''}; --force overrides this")
+        says = f": {why.says.removesuffix('.')}" if why else ""
+        raise CannotBeDone(f"held: {decision.reason}{until}{says}; --force overrides this")

@@ -21,10 +21,7 @@ so many at a time hold up the loop for some milliseconds, but all of a large fle
 
 
 def tune() -> None:
-    """Set the interpreter up for a loop that nothing may hold up.
-
-    No garbage is looked for in what was recalled, as that stays.
-    """
+    """Set the interpreter up for a loop that nothing may hold up. What was recalled stays, so it is not searched."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -40,7 +37,9 @@ async def watch(
     exposed: Iterable[Exposed] = (),
     dry_run: bool,
 ) -> None:
-    """Watch. ``files`` is what the configuration was read from, to be followed, ``exposed`` what it warned of.
+    """Run the daemon until it is asked to stop.
+
+    ``files`` is what the configuration was read from, to be followed; ``exposed`` are the files it warned of.
 
     Raises as ``Daemon.run``.
     """

@@ -52,12 +52,12 @@ def add(store: Store, zone: str, pack: str, lasting: timedelta, comment: str, no
 
 
 def listed(store: Store, now: datetime) -> list[Silence]:
-    """Those that hold, in the order they end."""
+    """The silences that hold, in the order they end."""
     return sorted((each for each in store.silences() if each.holds(now)), key=lambda each: (each.until, each.id))
 
 
 def expire(store: Store, number: int, now: datetime) -> Silence:
-    """End one now. Raises ``CannotSilence`` where it is not there."""
+    """End the silence of this id now. Raises ``CannotSilence`` where there is none."""
     ended = store.end_silences([each for each in store.silences() if each.id == number], now)
     if not ended:
         raise CannotSilence(f"there is no silence {number}; `silence list` shows those there are")

@@ -7,7 +7,6 @@ Plain scalars mean what YAML 1.2 says: only ``true`` and ``false`` are booleans 
 null. ``yes``, ``no``, ``on``, ``012:30`` and dates are text. Tags and merge keys (``<<``) are refused.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from watchdog.config.contents import contents
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -55,9 +55,8 @@ def read_document(path: Path, opened: Opened = unnoticed) -> Document:
     """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
     file = str(path)
     try:
-        with path.open("rb") as reading:
-            content = reading.read(MAX_BYTES + 1)
-            opened(path, os.fstat(reading.fileno()), content)
+        content, status = contents(path, MAX_BYTES + 1)
+        opened(path, status, content)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         opened(path, None, b"")
         reason = getattr(error, "strerror", None) or "not a possible file name"

@@ -34,4 +34,4 @@ async def with_doubled(lookups: Lookups, zone: ZoneFacts, wanted: ChallengedName
         return wanted
     kind, own = "CNAME" if there[0].chain else "TXT", wanted.name.removesuffix(f".{within}")
     astray = f" A {kind} record is at {doubled} instead: the zone's name was put behind a name that has it already."
-    return replace(wanted, astray=astray, shorter=f" Where a tool or form does that, give it the name {own} alone.")
+    return replace(wanted, astray=astray, shorter=f" Give it the name {own} alone, where a tool or form does that.")

@@ -121,6 +121,9 @@ class Tenure(Protocol):
     def may_send(self, account: str) -> bool:
         """Whether a request of it may leave at this moment; also while it is being handed over."""
 
+    def term(self, account: str) -> int:
+        """A number that is another one once the account was lost and taken again."""
+
     def fence(self) -> Fence | None:
         """What has to hold when something is written; ``None`` where nobody else writes."""
 
@@ -136,6 +139,10 @@ class Alone:
         return True
 
     holds = may_send = keeps
+
+    def term(self, account: str) -> int:  # noqa: ARG002  whichever it is
+        """It is never lost."""
+        return 0
 
     def fence(self) -> Fence | None:
         """There is none."""

@@ -68,7 +68,7 @@ class Alertmanager:
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
         body = msgspec.json.encode(alerts)
-        await self._http.send("POST", self._url, body, {"content-type": "application/json"})
+        await self._http.send("POST", self._url, body, {"content-type": "application/json"}, doubt=_is_a_page)
 
     def _alerts(self, log: Iterable[AlertState], now: datetime) -> Iterator[dict[str, Any]]:
         if self._heartbeat:
@@ -108,3 +108,8 @@ def _posted(labels: dict[str, str], notes: dict[str, str], starts: datetime, end
         "startsAt": rfc3339(min(starts, ends)),
         "endsAt": rfc3339(ends),
     }
+
+
+def _is_a_page(body: bytes) -> str:
+    """Why a success is none: a login page in front of an Alertmanager says 200 as well."""
+    return "it was answered by a page, as no Alertmanager does" if body.lstrip()[:1] == b"<" else ""

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from watchdog.model.alerts import Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.hearing import Answer, heard
 from watchdog.notify.http import refused
-from watchdog.notify.services import dress, faultless, room_of, speaks_http, text_for
+from watchdog.notify.services import dress, faultless, room_of, speaks_http, text_for, without_mentions
 from watchdog.notify.shorten import shortened
 
 T = TypeVar("T")
@@ -81,7 +83,8 @@ class Service:
     def _deliver(self, message: Message) -> None:
         service, plugin = self._made()
         dress(plugin, message, self._url)
-        title, body = text_for(plugin, *shortened(message, room_of(plugin)))
+        quiet = replace(message, title=without_mentions(message.title), body=without_mentions(message.body))
+        title, body = text_for(plugin, *shortened(quiet, room_of(plugin)))
         kind = "success" if message.status is MessageStatus.RESOLVED else _TYPES[message.severity]
         with heard() as answers:
             accepted = bool(service.notify(body, title=title, notify_type=kind, body_format="text"))
@@ -95,6 +98,8 @@ class Service:
 
     def _refused(self, answer: Answer) -> Undelivered:
         why = answer.words_without(self._url)
+        if answer.of_mail:
+            return Undelivered(f"the mail server did not accept it: {answer.status} {why}".rstrip())
         if answer.succeeded:
             return Undelivered(f"the service answered, but did not accept it{f': {why}' if why else ''}")
         return refused(answer.status, "the service did not accept it: ", why=why, retry_after=answer.retry_after)

@@ -16,7 +16,7 @@ from watchdog.model.report import Inventory
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
 from watchdog.notify.messages import is_heard, messages
 from watchdog.notify.retirement import forsaken, retired
-from watchdog.notify.rules import HealthReport, active_alerts, unwatched
+from watchdog.notify.rules import HealthReport, active_alerts, unknown, unwatched
 
 
 class Evaluated(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def evaluate(
     decided = deduplicate(
         log,
         found.alerts,
-        found.unwell,
+        found.unwell | unknown(missing, inventory, health),
         unwatched(missing, inventory) if missing else frozenset(),
         now,
         settings.repeat_every,

@@ -1,26 +1,29 @@
 """What a service answers to Apprise: heard as it comes, since Apprise only tells whether it is content.
 
-Its plug-ins send by ``requests``, each in its own way, and some take a refusal for a success: DingTalk and WeCom refuse
-with HTTP 200 and an ``errcode``. So while ``heard`` is entered, every answer that its thread gets is kept as far as it
-matters: the status, how long to wait, whether it is a refusal, and why, in the service's own words. Those words may
-repeat the URL that was asked, so who shows them takes out what is of that. ``apprise`` alone uses this.
+Its plug-ins send by ``requests`` or ``smtplib``, each in its own way, and some take a refusal for a success: DingTalk
+and WeCom refuse with HTTP 200 and an ``errcode``. So while ``heard`` is entered, every answer that its thread gets is
+kept as far as it matters: the status, how long to wait, whether it is a refusal, and why, in the service's own words.
+Those words may repeat the URL that was asked, so who shows them takes out what is of that. ``apprise`` alone uses this.
 """
 
 import json
 import math
 import re
+import smtplib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from watchdog.model.text import clean
+from watchdog.notify.http import retry_after
 
 _SUCCESSES = range(200, 300)
 _TOO_MANY = 429
+_MAIL_REFUSED = 400
 
 _MOST_BYTES = 64 * 1024
 _MOST_WORDS = 200
@@ -38,12 +41,16 @@ _SHORTEST_SECRET = 6
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. ``words`` are the service's own, empty where it gave none; ``retry_after`` in whole seconds."""
+    """One answer. ``words`` are the service's own, empty where it gave none; ``retry_after`` in whole seconds.
+
+    ``status`` is HTTP's, or that of a mail server's reply (``of_mail``).
+    """
 
     status: int
     refuses: bool
     words: str = ""
     retry_after: str = ""
+    of_mail: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -51,12 +58,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in _SUCCESSES
 
     def words_without(self, url: str) -> str:
-        """The words, or nothing where they hold a part of this URL or what may be a secret of another kind."""
-        secret = {part.casefold() for text in (url, unquote(url)) for part in re.split(r"[^A-Za-z0-9_-]+", text)}
+        """The words, without what may be a secret; or nothing, where they hold a part of this URL.
+
+        In that of a mail only the password is secret: mail servers say which recipient they refuse.
+        """
+        secret = _password(url) if self.of_mail else _parts(url)
         said = self.words.casefold()
         if any(len(part) >= _SHORTEST_SECRET and part in said for part in secret):
             return ""
-        return "" if any(len(part) > _LONGEST_PART for part in self.words.split()) else self.words
+        return " ".join(part if len(part) <= _LONGEST_PART else "…" for part in self.words.split())
+
+
+def _parts(url: str) -> set[str]:
+    return {part for text in (url, unquote(url)) for part in re.split(r"[^a-z0-9_-]+", text.casefold())}
+
+
+def _password(url: str) -> set[str]:
+    parts = urlsplit(url)
+    given = [parts.password or "", *parse_qs(parts.query).get("pass", [])]
+    return {text.casefold() for each in given for text in (each, unquote(each))}
 
 
 _here = threading.local()
@@ -75,7 +95,7 @@ def heard() -> Iterator[list[Answer]]:
 
 
 def _listen() -> None:
-    """Have every request of ``requests`` pass by here; once, and for good."""
+    """Have every answer to ``requests`` and ``smtplib`` pass by here; once, and for good."""
     from requests import Session  # noqa: PLC0415  as heavy as Apprise, and imported by it
 
     send = Session.send
@@ -89,11 +109,22 @@ def _listen() -> None:
             answers.append(answer_of(answer.status_code, answer.headers, b"" if how.get("stream") else answer.content))
         return answer
 
+    receive = smtplib.SMTP.getreply
+
+    def received(self: smtplib.SMTP) -> tuple[int, bytes]:
+        code, text = receive(self)
+        answers = getattr(_here, "answers", None)
+        if answers is not None:
+            words = clean(text.decode("utf-8", "replace"), _MOST_WORDS)
+            answers.append(Answer(status=code, refuses=code >= _MAIL_REFUSED, words=words, of_mail=True))
+        return code, text
+
+    smtplib.SMTP.getreply = received  # type: ignore[method-assign]  # as below: every reply is read by it
     sent.is_heard = True  # type: ignore[attr-defined]  # a mark of ours
     Session.send = sent  # type: ignore[method-assign]  # there is no other place that each of its requests passes
 
 
-def answer_of(status: int, headers: Any, body: bytes) -> Answer:
+def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """What an answer says: ``headers`` by name in any case."""
     said = _read(body)
     refuses = status not in _SUCCESSES or said.get("ok") is False or said.get("success") is False
@@ -125,9 +156,9 @@ def _words(said: dict[str, Any], body: bytes) -> str:
     return text if _ONE_WORD.fullmatch(text) else ""
 
 
-def _retry_after(headers: Any, said: dict[str, Any]) -> str:
+def _retry_after(headers: Mapping[str, str], said: dict[str, Any]) -> str:
     """As the header has it, else as the body does: Discord's ``retry_after``, Telegram's ``parameters``."""
-    if header := str(headers.get("Retry-After", "")).strip():
+    if header := retry_after(headers):
         return header
     more = said.get("parameters")
     seconds = said.get("retry_after", more.get("retry_after") if isinstance(more, dict) else None)

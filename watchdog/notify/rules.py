@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.meanings import NO_ZONE_REMEDY, REASONS, meaning
+from watchdog.model.meanings import REASONS, listing_remedy, meaning
 from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
@@ -116,6 +116,22 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
     return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
 
 
+def unknown(alerts: Iterable[Alert], inventory: Inventory, health: HealthReport) -> dict[str, int]:
+    """The subjects of which nobody knows anything, with their restarts: their zones are yet to be listed anew.
+
+    After a start the zones of an account are not known before discovery has succeeded once.
+    """
+    unlisted = {account for account, (reason, _) in health.discovery.items() if reason is not Reason.NOT_FOUND}
+    if not unlisted:
+        return {}
+    zones = {zone.key for zone in inventory.zones}
+    return {
+        alert.subject: alert.restarts
+        for alert in alerts
+        if alert.zone and alert.account in unlisted and (alert.account, alert.zone) not in zones
+    }
+
+
 def _keep(found: dict[str, Alert], alert: Alert) -> None:
     """Two packs of one identity have one alert: the graver."""
     other = found.get(alert.fingerprint)
@@ -166,17 +182,15 @@ def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in health.discovery.items():
         found, goes_on = REASONS[reason], "The zones found last are still watched; new ones are not.\n"
         what, patience = found.zone or "its zones cannot be listed", timedelta(0) if found.zone else UNSEEN_FOR
-        remedy = found.zone_remedy
         if reason is Reason.NOT_FOUND:  # it was listed, and nothing is there
             what, patience, goes_on = "it has no zone to watch", UNSEEN_FOR, ""
-            remedy = NO_ZONE_REMEDY
         yield Alert(
             reason=reason,
             severity=found.severities[0],
             subject=f"discovery/{account}",
             summary=f"account {account}: {what}",
             since=now,
-            body=f"{error}.\n{goes_on}You: {remedy}",
+            body=f"{error}.\n{goes_on}You: {listing_remedy(reason)}",
             account=account,
             patience=patience,
         )

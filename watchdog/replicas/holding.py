@@ -17,7 +17,7 @@ MARGIN = 10
 
 
 class Attendant(Protocol):
-    """What is to be done when an account comes or goes."""
+    """Who loads what is known of an account when its lease comes, and forgets it when its lease goes."""
 
     async def take_in(self, leases: Collection[Lease]) -> None:
         """These are ours: load all that is known of them. Raises ``StateError``."""
@@ -32,27 +32,13 @@ class Attendant(Protocol):
         """Not ours any more, as they were ``given`` away or somebody took them: forget what is known of them."""
 
 
-class Unattended:
-    """Nothing is to be done."""
-
-    async def take_in(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    def taken(self, leases: Collection[Lease]) -> None:
-        """Nothing."""
-
-    async def finish(self, account: str) -> None:
-        """Nothing."""
-
-    def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Nothing."""
-
-
 class Holding:
     """The leases of one process, ``instance``, each ``ttl`` long."""
 
+    attendant: Attendant
+    """To be set before the first lease is asked for: what an account is to this process is built later than this."""
+
     def __init__(self, instance: str, clock: Clock, ttl: timedelta) -> None:
-        self.attendant: Attendant = Unattended()
         self._instance, self._clock = instance, clock
         self._lasts = (ttl - ttl / MARGIN).total_seconds()
         self._leases: dict[str, Lease] = {}  # as far as anybody knows
@@ -64,20 +50,25 @@ class Holding:
     # ── what everybody asks ──────────────────────────────────────────────────────────────────────────────────────
 
     def keeps(self, account: str) -> bool:
-        """Whether what is remembered of it is here, and what is found of it is noted: also while it is handed over."""
+        """Whether all that is known of the account is here, and more may be noted: also while it is handed over."""
         return account in self._loaded
 
     def holds(self, account: str) -> bool:
-        """Whether it may be looked at, restarted and told of now."""
+        """Whether the account may be looked at and restarted now, and people told of it."""
         return account in self._loaded and account not in self._finishing and self.may_send(account)
 
     def may_send(self, account: str) -> bool:
-        """Whether a request of it may leave at this moment."""
+        """Whether a request of the account may leave at this moment."""
         until = self._until.get(account)
         return until is not None and self._clock.monotonic() < until
 
+    def term(self, account: str) -> int:
+        """The epoch of its lease, -1 without one."""
+        lease = self._leases.get(account)
+        return -1 if lease is None else lease.epoch
+
     def fence(self) -> Fence:
-        """The epochs of all that is ours."""
+        """The epoch of each lease that is ours."""
         return Fence(self._instance, {account: lease.epoch for account, lease in self._leases.items()})
 
     def lost(self, epochs: Mapping[str, int]) -> None:
@@ -93,22 +84,25 @@ class Holding:
         return frozenset(self._loaded - self._finishing)
 
     def of(self, account: str) -> Lease | None:
-        """Its lease, if it is ours."""
+        """The account's lease; ``None`` where it is not ours."""
         return self._leases.get(account)
 
     def took(self, leases: Iterable[Lease], asked: float) -> None:
-        """They are ours, as was ``asked`` for at that moment; nothing of them is loaded yet."""
+        """These leases are ours, ``asked`` for at that moment (monotonic, in seconds); nothing is loaded yet."""
         for lease in leases:
             self._leases[lease.account], self._until[lease.account] = lease, asked + self._lasts
 
     def renewed(self, accounts: Collection[str], asked: float) -> None:
-        """These go on, but for those that were let go meanwhile."""
+        """The leases of these accounts were renewed, ``asked`` for at that moment (monotonic, in seconds).
+
+        An account that was let go meanwhile stays so.
+        """
         for account in accounts:
             if account in self._leases and account not in self._closed:
                 self._until[account] = asked + self._lasts
 
     def load(self, leases: Collection[Lease]) -> None:
-        """All that is known of them is here, for some perhaps too late."""
+        """All that is known of these is loaded; a lease may have been lost meanwhile."""
         kept = [lease for lease in leases if self._leases.get(lease.account) is lease]
         self._loaded.update(lease.account for lease in kept)
         if lost := [lease for lease in leases if lease.account not in self._leases]:
@@ -116,16 +110,16 @@ class Holding:
         self.attendant.taken(kept)
 
     def finish(self, account: str) -> None:
-        """It is about to be handed over."""
+        """The account is about to be handed over: no new work of it begins."""
         self._finishing.add(account)
 
     def close(self, account: str) -> None:
-        """It is about to be given back: from here on nothing of it leaves, whatever the database renews."""
+        """The account is about to be given back: no request of it leaves from here on, whatever is renewed."""
         self._closed.add(account)
         self._until.pop(account, None)
 
     def lose(self, accounts: Iterable[str], *, given: bool) -> None:
-        """They are not ours any more, as they were ``given`` back, or are over."""
+        """These accounts are not ours any more: they were ``given`` back, or their leases are over."""
         now, lost = self._clock.now(), list[Lease]()
         for account in accounts:
             unknown = Lease(account=account, holder="", instance="", epoch=0, expires=now, since=now)

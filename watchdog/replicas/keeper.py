@@ -27,13 +27,13 @@ from watchdog.state.roster import Roster
 _T = TypeVar("_T")
 
 LONGEST_POLL = timedelta(seconds=3)
-"""At most so long an account that was handed over lies idle."""
+"""The longest time between two beats: so long an account that was handed over may lie idle."""
 
 POLLS = 10
-"""So many beats has a lease at least: a few may fail before it is over."""
+"""The least number of beats within a lease: a few may fail before it is over."""
 
 HEARD = 3
-"""Who was not heard of for so many beats is given nothing: it may be gone, and nobody would work it meanwhile."""
+"""A replica that was not heard of for so many beats is given nothing: it may be gone."""
 
 PATIENCE = timedelta(seconds=20)
 """How long an account that is to be handed over may take to finish what is under way."""
@@ -106,7 +106,7 @@ class Keeper:
             await self._clock.sleep(self.poll)
 
     async def beat(self) -> None:
-        """Once. A database that does not answer is no error: what is held runs out by itself."""
+        """Beat once. A database that does not answer is no error: what is held runs out by itself."""
         async with self._beating:
             self.me = self.describe(self.me)
             before, fence, seen = self._clock.monotonic(), self.held.fence(), set(self._seen)
@@ -148,7 +148,7 @@ class Keeper:
         self.held.lose(self.held.fence().epochs, given=True)
 
     async def settled(self) -> None:
-        """What was begun with the last beat is done."""
+        """Wait until what the last beat began is done."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 

@@ -22,8 +22,8 @@ class Share(msgspec.Struct, frozen=True):
 def share(roll: Roll, instance: str, left: timedelta = timedelta(0)) -> Share:
     """What the replica of this ``instance`` is to do now.
 
-    Another with less than ``left`` of its entry was not heard of for some beats: it keeps what it has while its leases
-    last, and gets nothing. The lease of the watchdog itself weighs nothing, and stays where it is.
+    Another that will be forgotten in less than ``left`` was not heard of for some beats: it keeps what it has while its
+    leases last, and gets nothing. The lease of the watchdog itself weighs nothing, and stays where it is.
     """
     holders = {name: lease.instance for name, lease in roll.leases.items() if lease.held(roll.at)}
     able = {
@@ -42,7 +42,7 @@ def share(roll: Roll, instance: str, left: timedelta = timedelta(0)) -> Share:
 
 
 def plan(able: Mapping[str, Collection[str]], holders: Mapping[str, str]) -> dict[str, str]:
-    """By account: who is to work it, of those who are ``able``. ``holders`` work some of them now.
+    """The replica that is to work each account. ``able`` has each replica's accounts, ``holders`` who works which now.
 
     What is held by a replica that is not heard of any more stays out: it is free once its lease is over.
     """

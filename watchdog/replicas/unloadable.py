@@ -7,7 +7,7 @@ LEASES = 10
 
 
 class Unloadable:
-    """The memory of one replica. Times are seconds of one monotonic clock."""
+    """The accounts that one replica could not load. Times are seconds of one monotonic clock."""
 
     def __init__(self, lease: float) -> None:
         """``lease`` is the length of one, in seconds."""
@@ -16,13 +16,13 @@ class Unloadable:
         self._left: dict[str, tuple[float, str]] = {}
 
     def failed(self, account: str, why: str, now: float) -> None:
-        """It could not be loaded. The second time within a lease it is left to others."""
+        """The account could not be loaded. The second time within a lease it is left to others."""
         before, self._failed[account] = self._failed.get(account), now
         if before is not None and now - before <= self._lease:
             self._left[account] = now + LEASES * self._lease, why
 
     def apart(self, accounts: Iterable[str]) -> list[list[str]]:
-        """The accounts in groups that are to be loaded together: alone what failed, perhaps for another's sake."""
+        """The accounts in groups that are to be loaded together. One that failed is alone: it may make others fail."""
         groups: list[list[str]] = [[]]
         for account in accounts:
             if account in self._failed:
@@ -32,7 +32,7 @@ class Unloadable:
         return [group for group in groups if group]
 
     def loaded(self, account: str) -> None:
-        """It could."""
+        """The account was loaded."""
         self._failed.pop(account, None)
         self._left.pop(account, None)
 

@@ -5,7 +5,7 @@ LEASES = 10
 
 
 class Untaken:
-    """The memory of one replica. Times are seconds of one monotonic clock."""
+    """The accounts that one replica gave away. Times are seconds of one monotonic clock."""
 
     def __init__(self, lease: float) -> None:
         """``lease`` is the length of one, in seconds."""
@@ -14,14 +14,14 @@ class Untaken:
         self._until: dict[str, float] = {}
 
     def gave(self, account: str, epoch: int) -> None:
-        """It was held under this epoch, and is given away."""
+        """The account was held under this epoch, and is given away."""
         self._given[account] = epoch
 
     def took(self, account: str, epoch: int, now: float) -> None:
-        """It is ours again, under this epoch: each time that somebody takes an account counts its epoch up by one."""
+        """The account is ours again, under this epoch, which counts up by one each time that somebody takes it."""
         if self._given.pop(account, epoch) == epoch - 1:
             self._until[account] = now + self._for
 
     def stays(self, account: str, now: float) -> bool:
-        """Whether it is not to be given away yet."""
+        """Whether the account is not to be given away yet."""
         return now < self._until.get(account, now)

@@ -7,13 +7,14 @@ thread; an intent that a dead process left open is settled at the next start by 
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.history import History, Intent, NotIntended, Remembered, Sent
-from watchdog.model.leases import ALONE, Fence, Tenure
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Settled
@@ -111,16 +112,23 @@ class Intents:
                 batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
                 batch = batch[:1] if self._store.shared else batch  # there each is a transaction of its own
                 self._waiting = [each for each in left if each not in batch]
-                fences = [self._writer.fence(each.wanted.intent.account) for each in batch]
-                await self._store_batch(batch, moment, fences)
+                await self._store_batch(batch, moment)
         finally:
             self._storing = None
 
-    async def _store_batch(self, batch: list[_Waiting], moment: Anchor, fences: list[Fence | None]) -> None:
-        wanted = [each.wanted for each in batch]
-        results: list[int | Exception]
+    async def _store_batch(self, batch: list[_Waiting], moment: Anchor) -> None:
+        store, wanted = self._store, [each.wanted for each in batch]
+        first, fence = wanted[0], self._writer.fence(wanted[0].intent.account)
+        results: Sequence[int | Exception]
         try:
-            results = await self._writer.ask(lambda: self._store.intend_each(wanted, moment, fences))
+            if store.shared:
+                results = [
+                    await self._writer.ask(
+                        lambda: store.intend(first.intent, first.expected, first.after, moment, fence, first.seen)
+                    )
+                ]
+            else:
+                results = await self._writer.ask(lambda: store.intend_each(wanted, moment))
         except Exception as error:  # noqa: BLE001  whatever it is, it is told to everybody who waits
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):

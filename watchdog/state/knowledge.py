@@ -41,7 +41,7 @@ class Knowledge(ABC):
         return self._histories.get(pack.key, UNTROUBLED) if self._histories else UNTROUBLED
 
     def of(self, zone: ZoneRef) -> Known:
-        """All that a look at this zone is held against."""
+        """All that a look at this zone is compared with."""
         before = self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label)
         return Known(before, self._of(zone.id), self._histories)
 
@@ -60,7 +60,7 @@ class Knowledge(ABC):
         return (known for each in packs for known in each.values())
 
     def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
-        """The packs remembered of one zone; in any thread."""
+        """The packs remembered of one zone. May be called in any thread."""
         known, (account, label) = self.zones.get(zone.key), zone.key
         if not known or not known.id:
             return []
@@ -70,7 +70,7 @@ class Knowledge(ABC):
         return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
     def packs_in(self, zone: ZoneMemory) -> ZonePacks:
-        """The same with their histories: the very same value until something else is known of them; in any thread."""
+        """The same with their histories: one value until something else is known. May be called in any thread."""
         revision = self._revisions.get(zone.id, 0)  # before what is known: what changes meanwhile makes it another
         summed, unread = self._summed.get(zone.key), self._unread.get(zone.id)
         if summed is not None and summed[:2] == (zone.id, revision):
@@ -91,9 +91,9 @@ class Knowledge(ABC):
         return self._of(pack.zone_id).get(pack.id)
 
     def read_ahead(self) -> None:
-        """Read what was left on the disk, so that a disk that fails or hangs later is no matter; in any thread.
+        """Read the packs that were left on the disk: a disk may fail or hang later. May be called in any thread.
 
-        Of a zone that cannot be read the look tells.
+        A zone that cannot be read is left: its next look fails and says why.
         """
         for unread in list(self._unread.values()):
             with suppress(StateError):

@@ -84,7 +84,7 @@ def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[
 
 
 def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
-    """Everything, or what is of some ``accounts``, as of one moment."""
+    """Everything, or what belongs to some ``accounts``, as of one moment."""
 
     def theirs(account: "sa.Column[str]") -> sa.ColumnElement[bool]:
         return sa.true() if accounts is None else account.in_(accounts)
@@ -105,7 +105,7 @@ def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
 
 
 def accounts(store: Store) -> set[str]:
-    """Those of which anything is stored."""
+    """The accounts of which anything is stored."""
     with store.reading() as connection:
         return set(connection.execute(_ACCOUNTS).scalars())
 
@@ -130,7 +130,7 @@ def retire(store: Store, account: str, ends: Iterable[Message], fence: Fence | N
 
 
 def number(store: Store, messages: int) -> int:
-    """Set numbers aside for so many messages, higher than any before; gives the one before the first of them."""
+    """Reserve ids for so many ``messages``, higher than any before; gives the last id before the first of them."""
     with store.writing() as connection:
         connection.execute(_SET_ASIDE, {"more": messages})
         return int(connection.execute(_LAST).scalar_one()) - messages

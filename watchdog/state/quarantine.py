@@ -50,7 +50,7 @@ def set_aside(path: Path, at: datetime) -> Path:
 
 
 def new_name(path: Path, at: datetime) -> Path:
-    """A name beside ``path`` for what is lost ``at`` this time, which nothing has."""
+    """A name beside ``path`` for a state that is lost ``at`` this time; no file has that name yet."""
     whole = at.replace(microsecond=0)
     whole += timedelta(seconds=whole < at)  # not before anything that happened
     stem = f"{path}.damaged-{whole.astimezone(UTC):{_FORM}}"

@@ -1,6 +1,6 @@
 """One screen about one pack, to act on at 3 a.m.: what is wrong, since when, what was tried and found, what to do.
 
-It is made of the row of ``offline.explanation``, and as wide as the terminal. What is to be copied (the names and
+It is made of the row of ``commands.explanation``, and as wide as the terminal. What is to be copied (the names and
 values of records) stands on a line of its own and is never broken.
 """
 

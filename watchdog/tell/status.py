@@ -13,13 +13,12 @@ import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.history import DISCOVERY, History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
-from watchdog.model.meanings import NO_ZONE_REMEDY, meaning
+from watchdog.model.meanings import listing_remedy, meaning
 from watchdog.model.names import matcher
 from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones, shortened
 from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import next_step
-from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.trouble import TROUBLE, Need
 from watchdog.tell.overview import Listed, Overview
@@ -163,15 +162,17 @@ class _Report:
     # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _sum(self) -> str:
+        blind = [zone for zone in self._unseen if zone.label == DISCOVERY]
         if not self._overview.zones and not self._overview.packs:  # nobody may say that none needs you
-            return _NOTHING_YET
+            return f"No zone was seen: {_unlisted(blind)}" if blind else _NOTHING_YET
         text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}"
         if self._needing:
             text += f"; {self._needing} {'needs' if self._needing == 1 else 'need'} you"
         elif not self._unseen:
             text += "; none needs you"
-        if self._unseen:
-            text += f"; {counted(len(self._unseen), 'zone')} not seen"
+        if unseen := len(self._unseen) - len(blind):
+            text += f"; {counted(unseen, 'zone')} not seen"
+        text += f"; {_unlisted(blind)}" if blind else ""
         if self._overview.last_look is not None:
             text += f"; last look {ago(self._overview.last_look, self._now)}"
         return text
@@ -198,8 +199,7 @@ class _Report:
         said = f"{names} not seen ({_words(first.reason)}, account {first.account}; {last}): {first.error}"
         if [zone.label for zone in zones] == [DISCOVERY]:
             said = f"discovery of account {first.account} failed ({_words(first.reason)}): {first.error}"
-            remedy = NO_ZONE_REMEDY if first.reason == Reason.NOT_FOUND else found.zone_remedy
-            yield from self._graded(severity, said, sentence(remedy))
+            yield from self._graded(severity, said, sentence(listing_remedy(first.reason)))
             return
         if len(zones) > 1:
             said = f"{said.rstrip('.')}. The zones: {', '.join(zone.label for zone in zones)}"
@@ -272,14 +272,17 @@ class _Report:
         return tuple(localised(clean(text, _LONGEST), self._now) or "-" for text in texts)
 
 
-def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Iterator[str]:
-    """The silences that hold."""
-    for each in silences:
-        about = f"{each.zone} {each.pack_id}" if each.pack_id else f"{each.zone}, all packs"
-        said = f"{each.id}  {about}: nobody is told until {moment(each.until, now)}. {each.comment}"
-        yield from wrapped(clean(said, _LONGEST), width, "", " " * 4)
-    if not silences:
-        yield "no silence holds"
+def _unlisted(accounts: Sequence[ZoneMemory]) -> str:
+    """Of which accounts the zones could not be listed, and which have none."""
+    empty = [account for account in accounts if account.reason == Reason.NOT_FOUND]
+    failed = [account for account in accounts if account.reason != Reason.NOT_FOUND]
+    said = [f"the zones of {_accounts(failed)} could not be listed"] if failed else []
+    said += [f"{_accounts(empty)} {'has' if len(empty) == 1 else 'have'} no zone to watch"] if empty else []
+    return "; ".join(said)
+
+
+def _accounts(found: Sequence[ZoneMemory]) -> str:
+    return f"account {found[0].account}" if len(found) == 1 else f"{len(found)} accounts"
 
 
 def _severity(zone: ZoneMemory) -> Severity:
