@@ -37,9 +37,9 @@ _PROXIED = ".cdn.cloudflare.net"
 
 
 async def check_challenge(
-    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]] | None
 ) -> list[Finding]:
-    """What is found at the challenged name of a host. ``pages`` is what is found at the pack's token pages."""
+    """What is found at the challenged name of a host. ``pages`` is what is found at token pages, if anybody looks."""
     wanted = challenged(pack, zone, base)
     answers = await lookups.ask(wanted.name, "TXT")
     told = await lookups.proven(answers)
@@ -164,7 +164,7 @@ def _tries_http(pack: Pack, zone: ZoneFacts, base: str) -> bool:
 
 
 async def _by_http_first(
-    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]] | None
 ) -> bool:
     """Whether Cloudflare validates this host by HTTP first, and nothing is seen to be wrong with that."""
     if not _tries_http(pack, zone, base):
@@ -172,7 +172,7 @@ async def _by_http_first(
     answers = await lookups.ask(base, "CAA")
     if not any(target.endswith(_PROXIED) for answer in answers for target in answer.chain):
         return False
-    return not any(finding.host == base for finding in await shield(pages))
+    return pages is None or not any(finding.host == base for finding in await shield(pages))
 
 
 async def _explicit(lookups: Lookups, wanted: ChallengedName, told: list[Answer]) -> list[Answer]:
