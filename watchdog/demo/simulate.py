@@ -17,7 +17,6 @@ from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
-
 _WRONG = {"extra_forbidden": "unknown key; docs/simulator.md has those of a scenario"}
 """What is wrong, where pydantic says it in words of its own."""
 
