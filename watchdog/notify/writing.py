@@ -107,6 +107,8 @@ class AlertWriter:
     async def write_soon(self) -> None:
         """Write what has gathered, and be back after ``PATIENCE_WITH_DISK`` at the latest."""
         if self._writing is None or self._writing.done():
+            if self._unwritten.empty():  # as after most passes
+                return
             self._writing = asyncio.create_task(self._write())
         await asyncio.wait([self._writing], timeout=PATIENCE_WITH_DISK.total_seconds())
         if self._writing.done():
