@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,6 @@ def make(folder: Path, packs: int, lines: int) -> None:
 async def stand(folder: Path) -> None:
     """Serve the pages of what is in the state, as the daemon does, and say what they cost; asks Cloudflare nothing."""
     from watchdog import runtime as spine
-    from watchdog.answers import Answers
     from watchdog.config.load import load
     from watchdog.daemon import Daemon, new_metrics
     from watchdog.state.store import Store
@@ -130,9 +130,9 @@ async def stand(folder: Path) -> None:
     store, metrics = Store.open(f"sqlite:///{folder / 'state.db'}", exclusive=True), new_metrics()
     async with spine.open_runtime(config, store, metrics=metrics) as runtime:
         try:  # as ``watch`` does
-            from watchdog.run import tune
+            from watchdog.commands.run import tune
         except ImportError:  # an older tree
-            tune = getattr(sys.modules["watchdog.daemon"], "settle", lambda: None)
+            tune = import_module("watchdog.run").tune
         tune()
         daemon: Any = Daemon(runtime, metrics, folder / "config.yaml", {})
         try:  # as after a pass, also what comes next
@@ -140,7 +140,7 @@ async def stand(folder: Path) -> None:
         except AttributeError:  # an older tree
             await asyncio.to_thread(spine.inventory, runtime.components)
         await asyncio.to_thread(getattr(sys.modules["watchdog.daemon"], "prepare", lambda: None))
-        answers: Answers = daemon.answers
+        answers = getattr(daemon, "sources", None) or daemon.answers  # the name in an older tree
         pages = application(answers.sources())
 
         async def measured(scope: Any, receive: Any, send: Any) -> None:

@@ -543,7 +543,7 @@ class Year:
         """When people may have to be told something though nothing is new."""
         settings, now = self.runtime.config.alerts, self.time.seconds
         log = pipeline._log  # noqa: SLF001  nobody else knows what waits to be told
-        found = [self._told_at(entry, settings.repeat_every) for entry in log.entries.values()]
+        found = [self._told_at(state, settings.repeat_every) for state in log.states.values()]
         if -math.inf in found:
             return now
         for pack in self.world.all:
@@ -554,17 +554,17 @@ class Year:
                 found += [self._seconds(known.since + patience) for patience in (WORKS_WITHIN, settings.pending_for)]
         return min((at for at in found if at > now), default=math.inf)
 
-    def _told_at(self, entry: AlertState, repeat_every: timedelta) -> float:
+    def _told_at(self, state: AlertState, repeat_every: timedelta) -> float:
         """When there is something to say of an alert: minus infinity where there is and its group is silent still."""
-        match entry.phase:
+        match state.phase:
             case Phase.CLOSED | Phase.WAITING:
                 return math.inf
             case Phase.PENDING:
-                return self._seconds(entry.first_at + entry.alert.patience)
+                return self._seconds(state.first_at + state.alert.patience)
             case Phase.PAUSED:
-                return self._seconds((entry.ceased_at or entry.first_at) + calm(entry.flaps))
-            case Phase.FIRING if entry.notified_at is not None and entry.alert.gravity <= entry.notified:
-                return self._seconds(entry.notified_at + repeat_every)
+                return self._seconds((state.ceased_at or state.first_at) + calm(state.flaps))
+            case Phase.FIRING if state.notified_at is not None and state.alert.gravity <= state.notified:
+                return self._seconds(state.notified_at + repeat_every)
             case _:
                 return -math.inf
 

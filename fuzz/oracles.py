@@ -29,6 +29,7 @@ from watchdog.cloudflare.policies import LONGEST_WINDOW
 from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Quota, Urgency
 from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.cloudflare.translate import translate
+from watchdog.cloudflare.verification import token_seen
 from watchdog.config.document import MOST_PROBLEMS, Problem
 from watchdog.config.durations import parse_duration
 from watchdog.config.load import ConfigError, load
@@ -93,7 +94,7 @@ def envelope(body: bytes) -> None:
         for zone in wire.zones(body)[0]:
             for text in (zone.id, zone.name, zone.type, zone.status):
                 is_plain(text, 255)
-    for simple in (wire.delegation_id, wire.token_status, success):
+    for simple in (wire.delegation_id, lambda body: token_seen(body).status, success):
         with contextlib.suppress(msgspec.MsgspecError):
             is_plain(str(simple(body)), 80)
     said = body[:400].decode("utf-8", "replace")

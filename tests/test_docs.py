@@ -48,7 +48,7 @@ def metric_families():
         metrics,
         Snapshot(
             inventory=inventory(troubled()),
-            accounts=(Account("main", 1, 0.0),),
+            accounts=(Account("main", 1, 0.0, NOW),),
             firing={("gave_up", "critical"): 0},
             destinations=("ops",),
             replica=ReplicaSnapshot(held={"main": True}, transitions={}, config="c0ffee"),

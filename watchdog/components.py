@@ -115,5 +115,5 @@ class Components(msgspec.Struct, kw_only=True):
 
 
 def kept(zones: tuple[ZoneRef, ...], tenure: Tenure) -> tuple[ZoneRef, ...]:
-    """Those of the zones whose accounts are this process's."""
+    """The zones whose accounts this process keeps."""
     return zones if tenure is ALONE else tuple(zone for zone in zones if tenure.keeps(zone.account))

@@ -59,11 +59,13 @@ class Cycle:
         A slot for polling is held when this begins. It is given to others as soon as the zone is seen, so that a slow
         diagnosis keeps nobody waiting.
         """
+        self.ledger.begin_turn(zone)
         try:
             observation = await self.look(zone)
         finally:
             slots.polling.release()
-        if not isinstance(observation, Seen) or not self.components.tenure.holds(zone.account):
+        ours = self.components.tenure.holds(zone.account) and self.ledger.is_ours(zone)
+        if not isinstance(observation, Seen) or not ours:
             return False
         zone, now = observation.zone, self.ledger.now()
         others = self._unwell(zone, observation.packs, now)
@@ -87,8 +89,8 @@ class Cycle:
         client, last_id = components.clients[zone.account], memory.zone_id(zone)
         pinned = memory.pinned(replace(zone, id=zone.id or last_id)) if zone.packs else {}
         observation = await poll.poll_zone(zone, client, troubled=memory.troubled(zone), last_id=last_id, pinned=pinned)
-        if not components.tenure.keeps(zone.account):
-            return observation  # it is another replica's by now, who looks for itself
+        if not self.ledger.is_ours(zone):
+            return observation  # it is another replica's by now, or was meanwhile, who looked for itself
         if not isinstance(observation, Seen) and (
             observation.reason is Reason.ACCOUNT_UNHELD or not components.tenure.may_send(zone.account)
         ):
@@ -179,6 +181,8 @@ class Cycle:
 
     async def _treat(self, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None) -> None:
         """Do what is to be done with a pack now that its diagnosis is there and its turn to act has come."""
+        if not self.ledger.is_ours(zone):
+            return
         now = self.ledger.now()
         decision = decided(self.components, zone, pack, diagnosis, now)
         if decision.do is not Do.RESTART:

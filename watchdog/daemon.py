@@ -13,9 +13,9 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from watchdog.answers import Answers
 from watchdog.cloudflare.errors import KNOWN_CODES
 from watchdog.config.files import Files
+from watchdog.daemon_sources import DaemonSources
 from watchdog.handover import Handover
 from watchdog.health import Health
 from watchdog.model.event_names import EventName
@@ -45,7 +45,7 @@ OVERDUE = 20.0
 set back by hours."""
 
 TIDY_EVERY = timedelta(hours=6)
-"""How often old entries are forgotten."""
+"""How often old rows are forgotten."""
 
 
 def new_metrics() -> Metrics:
@@ -90,7 +90,7 @@ class Daemon:
         )
         self.handover = Handover(runtime, self._arrived)
         self._keeping: asyncio.Task[None] | None = None
-        self.answers = Answers(runtime, self.health, self.pipeline, metrics, self.handover.transitions)
+        self.sources = DaemonSources(runtime, self.health, self.pipeline, metrics, self.handover.transitions)
         self._ticker = ticker(self._length, self._tick)
         self._notify = Notifier(environ)
         self._reloading = Reloading(
@@ -154,7 +154,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGINT, self.ask_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self.ask_to_reload)
         if sock is not None:
-            self._listener = Listener(application(self.answers.sources()), sock)
+            self._listener = Listener(application(self.sources.sources()), sock)
             self._listening = self._listener.start()
             self._listening.add_done_callback(lambda _: self._wake.set())
         runtime.passes.enrol()

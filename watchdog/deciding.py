@@ -18,7 +18,7 @@ def decided(components: Components, zone: ZoneRef, pack: Pack, diagnosis: Diagno
     """What is to be done with one pack."""
     memory = components.memory
     rules, history, then = components.rules(zone), memory.history(pack), memory.known(pack)
-    said = pack.validation_errors if components.diagnoser is not None else ()
+    said = pack.validation_errors
     failed_for = validation_errors.main_reason(said) if said else None
     return decide(
         Case(

@@ -1,6 +1,6 @@
 """What happens when an account comes to this replica, or goes: memory, budget, quota, alerts, the agenda, the log.
 
-``keeper`` says when; this knows all there is of an account. Built by ``daemon``, and by ``commands`` for one pass.
+``replicas.keeper`` says when; this knows all there is of an account. Built by ``daemon``, and by ``commands.once``.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ class Handover:
             await runtime.pipeline.adopt(accounts)
 
     def taken(self, leases: Collection[Lease]) -> None:
-        """Begin to watch them."""
+        """Begin to watch these accounts."""
         for lease in leases:
             self._note(EventName.LEASE_ACQUIRED, lease)
         self._runtime.passes.enrol([lease.account for lease in leases])
@@ -47,7 +47,7 @@ class Handover:
             self._arrived()
 
     async def finish(self, account: str) -> None:
-        """Let what is under way end, and write it."""
+        """Wait until no look or restart of the account is under way, and write all that is known of it."""
         runtime = self._runtime
         while runtime.passes.busy[account]:
             await runtime.lasting.clock.sleep(_AGAIN)
@@ -56,7 +56,7 @@ class Handover:
             await runtime.pipeline.flush()
 
     def let_go(self, leases: Collection[Lease], *, given: bool) -> None:
-        """Forget what is known of them."""
+        """Forget what is known of these accounts."""
         runtime, accounts = self._runtime, {lease.account for lease in leases}
         runtime.lasting.memory.release(accounts)
         runtime.passes.worked -= accounts

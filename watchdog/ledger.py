@@ -2,11 +2,12 @@
 
 What a look or a restart brought goes to the memory, what happened to the journal and the log, what was decided to the
 memory and the report of the pass. Nothing here asks Cloudflare, and nothing is decided. Of an account that another
-replica has by now nothing is noted but what happened.
+replica has by now, or had since the turn began, nothing is noted but what happened.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 
 from watchdog.components import Components
@@ -25,6 +26,9 @@ from watchdog.observe.compare import compare
 
 _log = logging.getLogger(__name__)
 
+_term: ContextVar[int | None] = ContextVar("term", default=None)
+"""The term of its account in which a zone's turn began. Each turn is a task, or some: what they see is their own."""
+
 
 class Ledger:
     """Where every step notes what it has found and done. ``report`` gathers the pass that is running."""
@@ -32,6 +36,15 @@ class Ledger:
     def __init__(self, components: Components) -> None:
         self.components = components
         self.report = PassReport(components.clock.now())
+
+    def begin_turn(self, zone: ZoneRef) -> None:
+        """What is found in the turn that begins here is of this term alone: before the next, another replica worked."""
+        _term.set(self.components.tenure.term(zone.account))
+
+    def is_ours(self, zone: ZoneRef) -> bool:
+        """Whether what is found of a zone is noted."""
+        tenure, began = self.components.tenure, _term.get()
+        return tenure.keeps(zone.account) and began in (None, tenure.term(zone.account))
 
     def now(self) -> datetime:
         """The time. Every wait is kept as long as it is meant to be, even if somebody sets the clock."""
@@ -47,7 +60,7 @@ class Ledger:
 
     def keep(self, zone: ZoneRef, difference: Difference) -> None:
         """Remember what is new in a zone, and record it."""
-        if not self._is_ours(zone):
+        if not self.is_ours(zone):
             return
         self.components.memory.apply(difference)
         for key in difference.forgotten:
@@ -58,7 +71,7 @@ class Ledger:
         self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime
     ) -> None:
         """Remember and record what was decided, where it is no restart: that is recorded by its outcome."""
-        if not self._is_ours(zone):
+        if not self.is_ours(zone):
             return
         memory = self.components.memory
         self.report.decisions[decision.do, decision.reason] += 1
@@ -77,7 +90,7 @@ class Ledger:
 
     def conclude_well(self, zone: ZoneRef, packs: Sequence[Pack], now: datetime) -> None:
         """As ``conclude`` for packs of one zone that are well: of them nothing is told."""
-        if not self._is_ours(zone):
+        if not self.is_ours(zone):
             return
         self.report.decisions[WELL.do, WELL.reason] += len(packs)
         self.components.budget.leave_all(zone.account, (pack.key for pack in packs))
@@ -85,7 +98,7 @@ class Ledger:
 
     def note(self, zone: ZoneRef, pack: Pack, decision: Decision, diagnosis: Diagnosis | None, now: datetime) -> bool:
         """Keep a decision, and the pack's place in the queue for the budget. True when it is another than before."""
-        if not self._is_ours(zone):
+        if not self.is_ours(zone):
             return False
         memory, budget = self.components.memory, self.components.budget
         if decision.reason in (Reason.OVER_BUDGET, Reason.STATE_UNWRITABLE):
@@ -96,7 +109,7 @@ class Ledger:
 
     def note_error(self, zone: ZoneRef, pack: Pack, error: str) -> None:
         """Keep the last thing that went wrong with a pack."""
-        if self._is_ours(zone):
+        if self.is_ours(zone):
             self.components.memory.note_error(pack, error)
 
     def surprised(self, zone: ZoneRef, pack: Pack, surprise: Exception) -> None:
@@ -105,9 +118,6 @@ class Ledger:
         self.note_error(zone, pack, error)
         if self.note(zone, pack, Decision(Do.WAIT, Reason.UNSEEN), None, now):
             self.record([Event.zone_unseen(zone, now, Reason.UNSEEN, error, pack=pack)])
-
-    def _is_ours(self, zone: ZoneRef) -> bool:
-        return self.components.tenure.keeps(zone.account)
 
     def record(self, events: list[Event]) -> None:
         """Keep events in the journal and write them to the log."""

@@ -1,7 +1,7 @@
 """★ What is done to a pack at Cloudflare, step by step: reread, decide again, intend, send, settle; or a recheck.
 
-``cycle`` comes here with a pack whose turn to act has come, and ``commands`` with one that a person named. The steps at
-Cloudflare are those of ``act``; each intent is on the disk before its PATCH leaves.
+``cycle`` calls it for a pack whose turn to act has come, ``commands.one_pack`` for one that a person named. The steps
+at Cloudflare are those of ``act``; each intent is on the disk before its PATCH leaves.
 """
 
 from datetime import datetime
@@ -176,8 +176,9 @@ class Restarting:
             if isinstance(fresh, RestartOutcome) or not rechecks.is_as_it_was(fresh, pack):
                 return  # the next look tells
             self._ledger.note(zone, pack, decision, asked, now)
-            await memory.writer.flush()  # as with a restart: what was asked is known before it is
-            if not self._may_recheck(zone, pack):  # the disk may have taken its time, and a reload come meanwhile
+            # As with a restart: what is asked is stored before; the disk may take its time, and a reload come.
+            if not await memory.writer.flush() or not self._may_recheck(zone, pack):
+                self._ledger.note(zone, pack, decision, before, now)
                 return
             done = await recheck.recheck(pack, client, reservation)
         if not done.asked:

@@ -42,8 +42,8 @@ from watchdog.tell import logs
 from watchdog.tell.logs import Logs
 
 if TYPE_CHECKING:
-    from watchdog.keeper import Keeper
     from watchdog.notify.pipeline import Pipeline
+    from watchdog.replicas.keeper import Keeper
     from watchdog.tell.metrics import Metrics
 
 
@@ -203,7 +203,7 @@ async def _shared_clock(store: Store, machine: Enduring, worker: Executor) -> Cl
 
 
 def _keeper(config: Config, store: Store, clock: Clock, dice: Random) -> "Keeper":
-    from watchdog.keeper import Keeper  # noqa: PLC0415  most share their state with nobody
+    from watchdog.replicas.keeper import Keeper  # noqa: PLC0415  most share their state with nobody
 
     name = config.replica.name or clean(gethostname(), 63)
     now = clock.now()

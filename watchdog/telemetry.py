@@ -4,10 +4,12 @@ The one telemetry of the cycle and of the clients. It decides nothing and raises
 """
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
+from watchdog.cloudflare.rate_limit import PATIENCE
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock
 from watchdog.model.event_names import EventName
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
     from watchdog.tell.metrics import Metrics
 
 
+Waits = Callable[[str, float], None]
+"""Told an account, and the seconds that Cloudflare has told it to wait: until then no request of it leaves."""
+
+
 class LogsAndMetrics:
     """Logs and, for the daemon, metrics.
 
     ``progress`` is called after each zone that was looked at, ``waits`` with an account and the seconds that Cloudflare
-    told it to wait, ``heard`` with all that happened.
+    told it to wait, where that is waited out, ``heard`` with all that happened.
     """
 
     def __init__(self, logs: Logs, metrics: "Metrics | None", clock: Clock) -> None:
@@ -33,7 +39,7 @@ class LogsAndMetrics:
         self.metrics = metrics
         self._clock = clock
         self.progress: Callable[[], None] = lambda: None
-        self.waits: Callable[[str, float], None] = lambda _account, _seconds: None
+        self.waits: Waits = lambda _account, _seconds: None
         self.heard: Callable[[list[Event]], None] = lambda _: None
 
     def happened(self, events: list[Event]) -> None:
@@ -70,8 +76,10 @@ class LogsAndMetrics:
 
     def rate_limited(self, account: str, seconds: float) -> None:
         """Cloudflare told a credential to wait."""
-        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds)
-        self.waits(account, seconds)
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self.logs.write(EventName.RATE_LIMITED, account=account, wait_seconds=seconds, until=until)
+        if seconds <= PATIENCE:
+            self.waits(account, seconds)
 
     def credential_changed(self, account: str, change: Change) -> None:
         """A credential is doubted, stopped, or taken again."""

@@ -230,8 +230,8 @@ def test_0_a_damaged_state_is_set_aside_and_the_pass_restarts_nothing(command, c
     assert held.failed(1).startswith("held: state_lost until ")
     last = " ".join(command("status", "-c", tmp_path / "config.yaml").out.rpartition("\n\n")[2].split())
     assert re.fullmatch(
-        r"The state was damaged, and a new one was begun at \d\d:\d\d \([^)]+\)\. "
-        rf"The damaged one is kept as {re.escape(str(kept))}\. "
+        r"The state was lost, and another is used since \d\d:\d\d \([^)]+\)\. "
+        rf"The one before is kept as {re.escape(str(kept))}\. "
         r"No pack is restarted before [^;]+ \(in [^)]+\); then all goes on by itself\.",
         last,
     )
@@ -246,7 +246,7 @@ def test_74_what_makes_no_sense_is_set_aside_too_and_the_next_start_works(comman
     other.close()
     said = command("once", "-c", config).failed(74)
     assert " is damaged: Could not decode to UTF-8 column 'error'" in said
-    assert said.endswith(", and the next start begins a new one")
+    assert said.endswith(", and the next start does without it")
     assert command("once", "-c", config).code == 0
 
 

@@ -18,6 +18,7 @@ ROW = [
     *("last_restart_at", "next_restart_at", "expires_at", "last_error", "needs_person", "severity", "why", "next_step"),
     *("silenced_until", "findings", "records"),
 ]
+NOWHERE = "http://127.0.0.1:1/client/v4"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 FLEET = [
     {"name": "well.example", "packs": [{"status": "active"}]},
@@ -193,6 +194,15 @@ def test_checking_online_finds_what_is_not_there(command, cloudflare, configure)
     assert re.search(r"(?m)^FAILED  account main: zone gone.example: find_zone: no zone is called", done.out)
 
 
+def test_checking_online_doubts_an_id_under_which_no_pack_is_for_the_name(command, cloudflare, configure):
+    zones = [{"name": "shop.example", "id": zone_id("well.example")}, {"name": "late.example"}]
+    done = command("check-config", "--online", "-c", configure(cloudflare(zones=FLEET), zones=zones))
+    assert done.code == 0
+    said = "none of its packs is for shop.example, the first is for *.well.example: is this the id of another zone?"
+    assert f"warning account main: zone shop.example: 1 pack: {said}\n" in done.out
+    assert "ok      account main: zone late.example: 1 pack\n" in done.out
+
+
 NOT_SERVED = [{"name": "gone.example", "status": "moved"}, {"name": "new.example", "status": "pending"}]
 
 
@@ -247,6 +257,43 @@ def test_an_account_without_a_zone_to_watch_is_nothing_fine(command, cloudflare,
     said = " ".join(passed.out.split())
     assert "warning discovery of account main failed (not found): the credential sees no zone: give it" in said
     assert "→ Give its credential access to the zones that are meant, or mend `discover` in the configuration." in said
+
+
+HIDDEN = {
+    "no network": None,
+    "a page of a proxy": {"kind": "html_error", "status": 200},
+    "a refused token": {"kind": "json_error", "status": 401, "code": 1000, "message": "Invalid API Token"},
+}
+
+
+@pytest.mark.parametrize("fault", HIDDEN.values(), ids=HIDDEN)
+def test_a_pass_that_could_list_no_zones_counts_none_and_says_so(command, cloudflare, configure, fault):
+    config = configure(NOWHERE if fault is None else cloudflare(zones=FLEET, faults=[fault]), **DISCOVERING)
+    done = command("once", "-c", config)
+    said = "No zone was seen: the zones of account main could not be listed"
+    assert (done.code, done.out.splitlines()[0]) == (69, said)
+
+
+def test_a_pass_that_could_list_the_zones_of_one_account_alone_names_the_other(command, cloudflare, configure):
+    world = cloudflare(zones=FLEET, faults=[{"kind": "html_error", "status": 200, "path": "/zones"}])
+    zones = [{"id": zone_id("well.example"), "name": "well.example", "account": "main"}]
+    config = configure(world, zones=zones)
+    other = "accounts:\n  other: {api_token: simulated-token, discover: {}}"
+    config.write_text(config.read_text().replace("accounts:", other))
+    said = "1 pack in 1 zone; the zones of account other could not be listed; "
+    assert command("once", "-c", config).out.startswith(said)
+
+
+@pytest.mark.parametrize("fault", HIDDEN.values(), ids=HIDDEN)
+def test_checking_online_hints_at_no_permission_where_nothing_could_be_asked(command, cloudflare, configure, fault):
+    config = configure(NOWHERE if fault is None else cloudflare(zones=FLEET, faults=[fault]), **DISCOVERING)
+    done = command("check-config", "--online", "-c", config)
+    assert (done.code, "Whether restarts are permitted" in done.out) == (69, False)
+
+
+def test_checking_online_hints_at_the_permission_that_cannot_be_seen(command, cloudflare, configure):
+    done = command("check-config", "--online", "-c", configure(cloudflare(zones=FLEET), **DISCOVERING))
+    assert "Whether restarts are permitted cannot be seen without one" in done.out
 
 
 def test_a_pack_that_is_named_by_its_hosts_and_not_there_is_shown_by_all_of_them(command, cloudflare, configure):
@@ -331,3 +378,10 @@ def test_hostile_text_from_the_api_reaches_no_terminal(command, cloudflare, conf
     assert "FORGED" in text
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]|\\u001b|(?m:^FORGED)", text)
     assert json.loads(command("status", "-o", "json", "-c", config).out)["packs"][0]["attempts"] == 1
+
+
+def test_a_single_pass_that_is_told_to_wait_for_a_year_ends_and_says_until_when(command, cloudflare, configure):
+    config = configure(cloudflare(zones=FLEET, faults=[{"kind": "rate_limited", "retry_after": 365 * 86_400}]))
+    done = command("once", "-c", config)
+    said = " ".join(done.out.split())
+    assert (done.code, "not sent: Cloudflare has told this credential to wait until" in said) == (69, True)

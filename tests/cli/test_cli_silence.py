@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.builders import pack
 from tests.harness.values import replace
-from watchdog import silencing
+from watchdog.commands import silencing
 from watchdog.model.clock import Anchor
 from watchdog.model.history import ZoneMemory
 from watchdog.simulator.scenario import pack_id

@@ -1,5 +1,7 @@
 """``state copy`` as an operator types it."""
 
+from pathlib import Path
+
 import pytest
 
 
@@ -21,6 +23,13 @@ def test_a_state_is_copied_to_a_url_or_to_what_a_file_names(command, here, tmp_p
     again = command("state", "copy", here, there)
     assert (again.code, again.out) == (74, "")
     assert again.err.endswith("there.db holds a state already: name an empty one\n")
+
+
+@pytest.mark.parametrize("spelled", ["{here}", "sqlite:///{folder}/../{name}/state.db"])
+def test_a_state_is_not_copied_onto_itself(command, here, spelled):
+    folder = Path(here.removeprefix("sqlite:///")).parent
+    said = command("state", "copy", here, spelled.format(here=here, folder=folder, name=folder.name)).failed(2)
+    assert said == f"FROM and TO are the same state, {folder}/state.db: name another place as TO"
 
 
 def test_a_url_or_a_part_of_it_is_taken_from_the_environment(command, here, tmp_path, monkeypatch):
@@ -49,8 +58,3 @@ def test_what_is_no_state_is_told_in_a_sentence(command, here, source, code, say
     done = command("state", "copy", source, here)
     assert (done.code, done.out) == (code, "")
     assert says in done.err
-
-
-def test_a_state_is_not_copied_into_itself(command, here):
-    done = command("state", "copy", here, here)
-    assert (done.code, done.out) == (75, "")

@@ -14,6 +14,7 @@ from tests.harness.time import LoopClock, in_simulated_time
 from watchdog.cloudflare.credential import PROBE_EVERY, Credential, Sign
 from watchdog.cloudflare.errors import (
     AccessDenied,
+    Blocked,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
@@ -25,10 +26,11 @@ from watchdog.cloudflare.errors import (
     Refused,
     Unsettled,
 )
-from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Urgency
+from watchdog.cloudflare.rate_limit import PATIENCE, Urgency
 from watchdog.cloudflare.retries import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.transport import MOST_BYTES
 from watchdog.cloudflare.trust import REREAD_EVERY
+from watchdog.model.clock import rfc3339
 from watchdog.model.reasons import Reason
 from watchdog.simulator.scenario import Fault, pack_id, zone_id
 
@@ -214,7 +216,7 @@ async def test_an_answer_that_is_neither_success_nor_error_settles_nothing(statu
 
 
 @settings(max_examples=40)
-@given(st.integers(1, int(LONGEST_BLOCK)))
+@given(st.integers(1, int(PATIENCE)))
 def test_a_read_waits_a_429_out_for_exactly_as_long_as_it_says(seconds):
     @in_simulated_time
     async def works():
@@ -235,7 +237,8 @@ def test_a_read_waits_a_429_out_for_exactly_as_long_as_it_says(seconds):
         ({"retry-after": "-5"}, 300),
         ({"retry-after": ""}, 300),
         ({"retry-after": "٣"}, 300),
-        ({"retry-after": "0"}, 0),
+        ({"retry-after": "0"}, 300),
+        ({"retry-after": "0", "ratelimit": '"default";r=0;t=42'}, 42),
         ({"ratelimit": '"default";r=0;t=17'}, 17),
         ({}, 300),
     ],
@@ -259,6 +262,36 @@ async def test_a_read_that_meets_only_429s_gives_up_after_the_last_wait():
     assert failed.code == "971"
     assert len(sky.asked) == WAITS_FOR_429 + 1
     assert sky.clock.monotonic() - began == pytest.approx(60 * WAITS_FOR_429)
+
+
+YEAR = 365 * 86_400
+
+
+@in_simulated_time
+async def test_a_read_that_is_told_to_wait_for_a_year_says_until_when_nothing_is_sent():
+    sky = Sky(timed_out(faults=[{"kind": "rate_limited", "retry_after": YEAR}]))
+    began, until = sky.clock.monotonic(), sky.clock.now() + timedelta(hours=1)
+    failed = await raised_by(sky.client.get_pack(ZONE, PACK), Blocked)
+    said = f"get_pack: not sent: Cloudflare has told this credential to wait until {rfc3339(until)}"
+    assert (str(failed), failed.sent, len(sky.asked)) == (said, False, 1)
+    assert sky.clock.monotonic() == began
+
+
+@in_simulated_time
+async def test_who_is_told_to_wait_for_a_year_asks_again_after_an_hour():
+    sky = Sky(timed_out(faults=[{"kind": "rate_limited", "retry_after": YEAR, "times": 1}]))
+    await raised_by(sky.client.get_pack(ZONE, PACK), Blocked)
+    await sky.clock.sleep(timedelta(hours=1))
+    assert (await sky.client.get_pack(ZONE, PACK)).id == PACK
+
+
+@in_simulated_time
+async def test_a_restart_is_not_sent_into_a_long_wait():
+    sky = Sky(timed_out(faults=[{"kind": "rate_limited", "retry_after": YEAR, "times": 1}]))
+    await raised_by(sky.client.get_pack(ZONE, PACK), Blocked)
+    async with sky.client.reserve(2) as reservation:
+        await raised_by(sky.client.restart_validation(ZONE, PACK, reservation), Blocked)
+    assert sky.patches() == []
 
 
 @in_simulated_time
@@ -480,6 +513,16 @@ async def test_a_credential_that_is_denied_and_not_verified_is_stopped():
     assert len(sky.asked) == asked <= 4 + 2 * 2
 
 
+@pytest.mark.parametrize("status", ["expired", "disabled"])
+@in_simulated_time
+async def test_a_credential_that_cloudflare_knows_as_over_is_told_as_that(status):
+    denied = answer(status=403, errors=[{"code": 9109, "message": "Unauthorized to access requested resource"}])
+    client = by_hand(denied, answer({"status": status}))
+    refused = await raised_by(client.list_packs(ZONE, Urgency.CALM), CredentialRefused)
+    assert str(refused).endswith(f"; Cloudflare says that the token is {status}: make a new one")
+    assert client.credential.stopped
+
+
 @in_simulated_time
 async def test_a_zone_that_is_denied_to_a_token_that_is_verified_is_the_zones_matter():
     sky = Sky(two_zones())
@@ -563,7 +606,7 @@ async def test_a_token_of_an_account_is_verified_with_its_account():
     value = "cfat_0123456789"
     sky = Sky(two_zones(tokens=[{"value": value, "account_owned": True}]))
     client = make_client(sky.http, sky.clock, credential=Credential.from_token("main", value, sky.clock))
-    assert await client.verify_token() == "active"
+    assert (await client.verify_token()).status == "active"
     assert [path for _, path in sky.asked] == ["/zones", f"/accounts/{sky.world.zones[ZONE].account_id}/tokens/verify"]
 
 
@@ -703,6 +746,24 @@ async def test_an_edges_error_with_a_hint_is_not_asked_again_before_that():
     await raised_by(client.list_packs(ZONE, Urgency.CALM), Held)
     await asyncio.sleep(1)
     await client.list_packs(ZONE, Urgency.CALM)
+
+
+@in_simulated_time
+async def test_a_fault_with_a_retry_after_is_not_asked_again_before_that():
+    client = by_hand(httpx.Response(503, headers={"retry-after": "60"}, content=b"<html>"), answer([]))
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), CloudflareFault)
+    await asyncio.sleep(59)
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), Held)
+    await asyncio.sleep(1)
+    await client.list_packs(ZONE, Urgency.CALM)
+
+
+@in_simulated_time
+async def test_a_fault_with_a_short_retry_after_is_bridged_by_waiting_that_long():
+    client = by_hand(httpx.Response(503, headers={"retry-after": "4"}, content=b"<html>"), answer([]))
+    began = asyncio.get_running_loop().time()
+    assert await client.list_packs(ZONE, Urgency.CALM) == []
+    assert 4 <= asyncio.get_running_loop().time() - began <= 12
 
 
 @in_simulated_time

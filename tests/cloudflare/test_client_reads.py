@@ -1,6 +1,7 @@
 """What is asked of Cloudflare and what comes back while all is well, however the answers are paged."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -62,6 +63,30 @@ async def test_a_pack_that_shifts_to_the_next_page_meanwhile_is_listed_once():
         answer(raw("b", "c"), result_info=info),
     )
     assert [pack.id for pack in await client.list_packs(ZONE, Urgency.CALM)] == ["a", "b", "c"]
+
+
+@in_simulated_time
+async def test_no_pack_is_missed_because_another_is_deleted_while_the_list_is_read():
+    listed = [["a", "b", "c"], ["b", "c"]]  # at each request; the last stays
+
+    def page(request):
+        there, number = listed.pop(0) if len(listed) > 1 else listed[0], int(request.url.params["page"])
+        info = {"total_pages": 2, "per_page": 2, "total_count": len(there)}
+        return answer(raw(*there[(number - 1) * 2 : number * 2]), result_info=info)
+
+    assert [pack.id for pack in await by_hand(page).list_packs(ZONE, Urgency.CALM)] == ["b", "c"]
+
+
+@in_simulated_time
+async def test_a_list_that_never_stays_as_long_as_it_was_is_read_twice_and_no_more():
+    def page(request):
+        number = int(request.url.params["page"])
+        info = {"total_pages": 2, "per_page": 2, "total_count": 4 + len(client.http.requests)}
+        return answer(raw(*(f"p{number}{each}" for each in range(2))), result_info=info)
+
+    client = by_hand(page)
+    assert len(await client.list_packs(ZONE, Urgency.CALM)) == 4
+    assert len(client.http.requests) == 4
 
 
 @in_simulated_time
@@ -266,10 +291,27 @@ async def test_all_zones_are_listed_over_all_pages():
 @in_simulated_time
 async def test_a_valid_token_is_active_though_its_answer_carries_code_10000():
     sky = Sky()
-    assert await sky.client.verify_token() == "active"
+    assert (await sky.client.verify_token()).status == "active"
     assert sky.client.calls[0].error is None
-    assert await by_hand(answer({"id": "1", "status": "expired"})).verify_token() == "expired"
-    assert await by_hand(answer([])).verify_token() == "unknown"
+    assert (await by_hand(answer({"id": "1", "status": "expired"})).verify_token()).status == "expired"
+    assert (await by_hand(answer([])).verify_token()).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2026-12-01T00:00:00Z", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("2026-12-01T02:00:00+02:00", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("soon", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        (None, None),
+        (7, None),
+    ],
+)
+@in_simulated_time
+async def test_the_end_of_a_token_is_read_where_it_has_one(said, expected):
+    seen = await by_hand(answer({"status": "active", "expires_on": said})).verify_token()
+    assert seen.expires_at == expected
 
 
 @in_simulated_time

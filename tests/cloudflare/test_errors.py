@@ -74,6 +74,8 @@ def said(code, message="no", *chain):
         (PATCH, 400, said(1499, "not timed out"), Refused, "1499"),
         (PATCH, 403, (), TurnedAway, "http_403"),
         (PATCH, 403, said(0, "no"), Refused, "http_403"),
+        (LIST, 403, said(0, "Authentication error"), AccessDenied, "http_403"),
+        (PATCH, 403, said(0, "You do not have permission to do this"), AccessDenied, "http_403"),
         (PATCH, 408, (), CloudflareFault, "http_408"),
         (PATCH, 409, (), Refused, "http_409"),
         (LIST, 429, said(971, "slow down"), RateLimited, "971"),
@@ -106,6 +108,21 @@ def test_each_answer_of_the_table_means_one_thing(operation, status, complaints,
     assert type(error) is kind
     assert (error.operation, error.code) == (operation, code)
     assert str(error).startswith(f"{operation}: HTTP {status}")
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 405, 410])
+@pytest.mark.parametrize("page", ["<html><head><title>Not Found</title>", "404 page not found"])
+def test_a_page_in_place_of_an_envelope_says_nothing_of_a_zone_or_a_credential(status, page):
+    assert type(translate(LIST, status, (), prefix=page)) is TurnedAway
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AccessDenied), (404, NotFound)])
+def test_json_without_a_complaint_is_judged_by_its_status(status, kind):
+    assert type(translate(LIST, status, (), prefix='{"success": false, "errors": []}')) is kind
+
+
+def test_a_404_that_is_a_page_says_that_the_address_may_be_wrong():
+    assert "`api.base_url`" in str(translate(LIST, 404, (), prefix="<html>"))
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,34 @@ def test_the_earliest_expiry_counts_and_is_utc_however_it_is_written(expiries, e
     assert found is None or found.tzinfo is UTC
 
 
+SOON, LATE = "2026-02-01T00:00:00Z", "2026-05-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("status", ["deleted", "pending_deletion", "pending_cleanup", "inactive", "expired"])
+@pytest.mark.parametrize("beside", [{}, {"id": 7, "status": 1}])
+def test_a_certificate_that_is_over_is_not_the_packs_expiry_once_another_is_in_its_place(status, beside):
+    old, new = {"expires_on": SOON, "status": status}, {"expires_on": LATE, "status": "active", **beside}
+    assert wire.pack(one(certificates=[old, new]), ZONE).expires_at == datetime.fromisoformat(LATE)
+
+
+def test_an_expired_certificate_is_replaced_by_one_of_its_signature_alone():
+    old = {"expires_on": SOON, "status": "expired", "signature": "SHA256WithRSA"}
+    new = {"expires_on": LATE, "status": "active", "signature": "ECDSAWithSHA256"}
+    assert wire.pack(one(certificates=[old, new]), ZONE).expires_at == datetime.fromisoformat(SOON)
+
+
+@pytest.mark.parametrize("status", ["deleted", "expired"])
+def test_where_all_certificates_are_over_the_earliest_expiry_stays(status):
+    over = [{"expires_on": at, "status": status} for at in (LATE, SOON)]
+    assert wire.pack(one(certificates=over), ZONE).expires_at == datetime.fromisoformat(SOON)
+
+
+@pytest.mark.parametrize("status", ["active", "pending_deployment", "a status of tomorrow", None])
+def test_a_certificate_of_any_other_status_counts(status):
+    both = [{"expires_on": SOON, "status": status}, {"expires_on": LATE, "status": "active"}]
+    assert wire.pack(one(certificates=both), ZONE).expires_at == datetime.fromisoformat(SOON)
+
+
 def test_a_strange_pack_is_shown_with_gaps_and_hides_no_neighbour():
     strange = {"id": "s", "status": 7, "type": ["x"], "hosts": ["b", None, "a"], "certificates": "none"}
     body = json.dumps({"success": True, "result": [strange, {"status": "no id"}, None, *REAL["result"]]}).encode()
@@ -212,6 +240,20 @@ def test_words_are_one_object_for_all_packs_until_there_are_too_many_of_them(mon
     for number in range(2000):
         assert wire.pack(one(status=f"status {number}"), ZONE).status == f"status {number}"
     assert len(wire._words) <= 500  # noqa: SLF001 - a bound that shows nowhere else
+
+
+EMPTY = {"success": True, "errors": [], "messages": [], "result": None, "result_info": {"page": 1, "total_count": 0}}
+
+
+@pytest.mark.parametrize("read", [lambda body: wire.packs(body, ZONE), wire.zones])
+def test_null_is_an_empty_list_where_the_answer_says_that_there_are_no_entries(read):
+    assert read(json.dumps(EMPTY).encode())[0] == []
+
+
+@pytest.mark.parametrize("but", [{"result_info": None}, {"result_info": {"total_count": 3}}, {"success": False}])
+def test_null_is_no_list_where_nothing_says_that_it_is_empty(but):
+    with pytest.raises(msgspec.ValidationError):
+        wire.packs(json.dumps(EMPTY | but).encode(), ZONE)
 
 
 def test_complaints_keep_their_codes_and_chains_and_only_numbers_are_codes():

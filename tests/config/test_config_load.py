@@ -1,14 +1,17 @@
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from watchdog.config import contents
 from watchdog.config.load import ConfigError, load
 from watchdog.config.schema import AccountConfig, Config, Schedule
 from watchdog.config.secrets import Secret
@@ -183,6 +186,19 @@ def test_an_oversized_secret_file_is_refused(refused: Refused, tmp_path: Path) -
     (tmp_path / "token").write_text("x" * 20_000)
     assert refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]") == [
         "config.yaml:1: accounts.main.api_token_file: the file is too large to be a credential"
+    ]
+
+
+def test_a_pipe_to_which_nobody_writes_is_no_secret(refused: Refused, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(contents, "PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "token")
+    [said] = refused("accounts: {main: {api_token_file: token}}\nzones: [{name: example.com}]")
+    assert said.endswith(": the file cannot be read: it is a pipe, and nothing came for 0 s: name a file")
+
+
+def test_a_device_is_no_secret(refused: Refused) -> None:
+    assert refused("accounts: {main: {api_token_file: /dev/zero}}\nzones: [{name: example.com}]") == [
+        "config.yaml:1: accounts.main.api_token_file: /dev/zero cannot be read: it is a device: name a file"
     ]
 
 

@@ -1,4 +1,6 @@
+import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchdog.config import reading
+from watchdog.config import contents, reading
 from watchdog.config.document import MAX_BYTES, DocumentError, dotted
 from watchdog.config.reading import read_document
 
@@ -138,6 +140,27 @@ def test_depth_is_bounded_with_and_without_aliases(tmp_path: Path) -> None:
     assert re.search("nested deeper than 40 levels|exceeded maximum nesting depth", deepest)  # PyYAML 6.0.4 has its own
     ladder = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 1000))]
     assert "nested deeper than 40 levels once its aliases are expanded" in refusal(tmp_path, "\n".join(ladder))
+
+
+def test_a_pipe_to_which_nobody_writes_is_refused_and_not_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(contents, "PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(DocumentError, match=r"pipe\.yaml: cannot be read: it is a pipe, and nothing came"):
+        read_document(tmp_path / "pipe.yaml")
+
+
+def test_a_pipe_that_holds_a_configuration_is_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    writer = threading.Thread(target=(tmp_path / "pipe.yaml").write_text, args=("a: [" + "1, " * 100_000 + "2]",))
+    writer.start()
+    found = read_document(tmp_path / "pipe.yaml").data
+    writer.join()
+    assert len(found["a"]) == 100_001
+
+
+def test_a_device_is_refused() -> None:
+    with pytest.raises(DocumentError, match=r"^/dev/zero: cannot be read: it is a device: name a file$"):
+        read_document(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("path", ["missing.yaml", ".", "no\0name"])

@@ -225,6 +225,17 @@ async def test_a_recheck_that_never_left_is_tried_again_at_the_next_look(start):
 
 
 @in_simulated_time
+async def test_no_recheck_is_asked_for_that_the_state_does_not_know_of(start):
+    async with start({ZONE: [{**timed_out(), "type": "universal"}]}) as fleet:
+        fleet.unwritable()
+        await fleet.watch(minutes=20)
+        assert rechecks(fleet) == fleet.events("recheck_sent") == []
+        fleet.unwritable(on=False)
+        await fleet.watch(minutes=20)
+        assert len(rechecks(fleet)) == 1
+
+
+@in_simulated_time
 async def test_a_universal_pack_is_not_rechecked_where_that_is_turned_off(start):
     universal = {**timed_out(), "type": "universal"}
     async with start({ZONE: [universal]}, config={"restart": {"recheck": False}}) as fleet:
@@ -273,6 +284,18 @@ async def test_an_authority_that_refuses_is_left_to_a_person_at_once(start):
     errors = {"errors": ["The CA will not issue for this domain"]}
     async with start({ZONE: [timed_out(story=errors)]}, config=SELDOM) as fleet:
         attended(fleet)
+        await fleet.watch(hours=30)
+        assert len(fleet.patches()) <= 1
+        assert fleet.row(ZONE)["reason"] == "ca_refuses"
+
+
+UNDIAGNOSED = {**SELDOM, "diagnosis": {"enabled": False}}
+
+
+@in_simulated_time
+async def test_cloudflares_own_words_are_read_though_nothing_is_looked_up(start):
+    errors = {"errors": ["The CA will not issue for this domain"]}
+    async with start({ZONE: [timed_out(story=errors)]}, config=UNDIAGNOSED) as fleet:
         await fleet.watch(hours=30)
         assert len(fleet.patches()) <= 1
         assert fleet.row(ZONE)["reason"] == "ca_refuses"

@@ -12,7 +12,7 @@ from itertools import count, pairwise
 import pytest
 
 from tests.harness.fleet import timed_out
-from tests.harness.time import in_simulated_time
+from tests.harness.time import Death, in_simulated_time
 from watchdog.simulator.scenario import Fault
 
 ZONE = "a.example"
@@ -30,28 +30,6 @@ ANSWERS = {
     "refused": {"kind": "json_error", "status": 400, "code": 1499, "method": "PATCH", "nth": 1},
     "not even looked at": {"kind": "rate_limited", "method": "PATCH", "nth": 1, "retry_after": 60},
 }
-
-
-class Death:
-    """Comes at the ``at``-th crossing into the world (a request, a transaction) or back from it."""
-
-    def __init__(self, at):
-        self.at = at
-        self.crossed = 0
-        self.came = asyncio.Event()
-
-    async def __call__(self, work):
-        await self._cross()
-        result = await work()
-        await self._cross()
-        return result
-
-    async def _cross(self):
-        if self.crossed == self.at:
-            self.came.set()
-        if self.came.is_set():
-            await asyncio.Event().wait()  # nobody hears of anything any more
-        self.crossed += 1
 
 
 async def live_until(fleet, death):

@@ -10,7 +10,7 @@ from tests.cycle.test_blast_radius import within_an_hour
 from tests.harness.fleet import as_a_daemon, timed_out
 from tests.harness.time import in_simulated_time
 from tests.state.conftest import confuse
-from watchdog.state.database import StateDamaged
+from watchdog.state.database import StateDamaged, StatePutBack
 
 ZONES = {f"z{n}.example": [timed_out(after="1m")] for n in range(5)}
 CONFIG = {
@@ -89,3 +89,19 @@ async def test_damage_found_while_it_runs_ends_the_daemon_so_that_the_next_start
                 await fleet.sleep(timedelta(hours=1).total_seconds())
         assert len(fleet.patches()) == before == 4
     assert '"event": "state_unwritable", "error": "the state' in capsys.readouterr().err
+
+
+@in_simulated_time
+async def test_a_state_that_is_removed_while_it_runs_ends_the_daemon_and_the_next_start_has_forgotten_nothing(start):
+    async with start(ZONES, config=CONFIG) as fleet:
+        with pytest.raises(StatePutBack):  # noqa: PT012 - it ends at the next write
+            async with as_a_daemon(fleet):
+                await fleet.sleep(60)
+                before = len(fleet.patches())
+                for part in ("", "-wal", "-shm"):
+                    (start.folder / f"state.db{part}").unlink()
+                await fleet.sleep(timedelta(hours=1).total_seconds())
+        assert len(fleet.patches()) == before == 4
+    async with start(ZONES, config=CONFIG, world=fleet.world) as fleet:
+        await fleet.watch(minutes=10)
+        assert sum(row["attempts"] for zone in ZONES for row in fleet.rows(zone)) == 4 + 4

@@ -11,6 +11,7 @@ import pytest
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
+from watchdog.model.clock import rfc3339
 from watchdog.state.store import Store
 
 CALM = [{"status": "active"}]
@@ -180,6 +181,9 @@ class Lent:
 
     holds = may_send = keeps
 
+    def term(self, _account):
+        return 1
+
 
 @in_simulated_time
 async def test_a_pass_that_ends_after_its_account_was_lost_does_not_count_for_the_next_tenure(start):
@@ -188,3 +192,25 @@ async def test_a_pass_that_ends_after_its_account_was_lost_does_not_count_for_th
         fleet.wire.before("GET", "certificate_packs", tenure.accounts.clear)
         await fleet.look()
         assert fleet.passes.worked == set()
+
+
+@in_simulated_time
+async def test_zones_that_a_long_429_hides_are_said_to_be_not_seen_and_until_when(start):
+    async with start({"a.example": CALM}) as fleet:
+        fleet.fault(kind="rate_limited", times=1, retry_after=365 * 86_400)
+        await fleet.watch(minutes=1)
+        [zone] = fleet.runtime.inventory().unseen()
+        until = rfc3339(zone.tried_at + timedelta(hours=1))
+        assert zone.error == f"list_packs: not sent: Cloudflare has told this credential to wait until {until}"
+        await fleet.watch(minutes=90)
+        assert fleet.runtime.inventory().unseen() == []
+
+
+@in_simulated_time
+async def test_a_restart_that_a_long_429_holds_spends_no_attempt(start):
+    async with start({"a.example": [timed_out("succeeds")]}) as fleet:
+        fleet.fault(kind="rate_limited", times=1, retry_after=365 * 86_400, path="*/certificate_packs/*")
+        await fleet.watch(minutes=30)
+        assert (fleet.patches(), fleet.row("a.example")["attempts"]) == ([], 0)
+        await fleet.watch(minutes=90)
+        assert len(fleet.patches()) == 1

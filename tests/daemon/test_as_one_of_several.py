@@ -9,8 +9,8 @@ from tests.harness.fleet import as_a_daemon
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
 from watchdog.health import Health
-from watchdog.keeper import Keeper
 from watchdog.model.leases import Lease, Replica, Roll
+from watchdog.replicas.keeper import Keeper
 
 CALM = [{"status": "active"}]
 TTL = timedelta(seconds=30)

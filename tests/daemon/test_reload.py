@@ -167,7 +167,7 @@ async def test_a_look_under_way_with_an_account_that_is_removed_ends_well(start)
             reload(fleet, daemon, accounts=accounts, zones=fleet.settings["zones"][:1])
             await fleet.sleep(120)
             assert fleet.events("zone_unseen") == []
-            assert 'account="partner"' not in b"".join(daemon.answers.metrics("")[0]).decode()
+            assert 'account="partner"' not in b"".join(daemon.sources.metrics("")[0]).decode()
             asked = len(fleet.world.requests_by("partner"))
             await fleet.sleep(3600)
             assert len(fleet.world.requests_by("partner")) == asked

@@ -56,7 +56,7 @@ def told_by(daemon, fleet):
         "destinations": daemon.pipeline.destinations.names,
         "log": structlog.get_config(),
         "period": daemon._ticker._period,  # noqa: SLF001  it says it to nobody
-        "metrics": b"pack_expiry_timestamp_seconds{" in b"".join(daemon.answers.metrics("")[0]),
+        "metrics": b"pack_expiry_timestamp_seconds{" in b"".join(daemon.sources.metrics("")[0]),
     }
 
 
@@ -149,7 +149,7 @@ async def test_a_part_that_cannot_be_built_is_a_refusal_in_the_log_and_the_metri
         break_after(monkeypatch, "clients")
         ask_for(fleet, daemon, after(fleet.settings))
         await fleet.sleep(5)
-        assert b"config_last_reload_successful 0.0" in b"".join(daemon.answers.metrics("")[0])
+        assert b"config_last_reload_successful 0.0" in b"".join(daemon.sources.metrics("")[0])
     [refused] = lines(capfd, "config_refused")
     assert "defect of certpack-watchdog" in refused["error"]
 

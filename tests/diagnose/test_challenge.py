@@ -55,6 +55,13 @@ def test_without_a_known_target_any_delegation_to_cloudflare_is_taken_for_right(
     assert diagnose(waiting(), resolver, facts=ZoneFacts(name="example.com", type="partial", status="active")) == ()
 
 
+def test_a_delegation_whose_target_lacks_its_final_dot_is_told_so(resolver):
+    resolver.records[NAME] = [f"CNAME {TARGET}.example.com."]
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.certainty, found.record) == ("delegation_wrong", "likely", DELEGATION)
+    assert "final dot" in found.remedy
+
+
 def test_an_alias_to_elsewhere_hides_the_tokens(resolver):
     resolver.records[NAME] = ["CNAME validation.other.example."]
     [found] = diagnose(pack(HOST), resolver, facts=FULL)
@@ -302,6 +309,39 @@ def test_below_a_dname_the_delegation_is_asked_for_at_its_target_and_seen_there(
     renamed.records[THERE] = ["CNAME other.test."]
     [found] = diagnose(below_dname(), renamed, facts=PARTIAL)
     assert (found.name, found.record) == ("delegated_elsewhere", ManualRecord("CNAME", THERE, target))
+
+
+# ── a doubled name ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+DOUBLED = f"{NAME}.example.com"
+
+
+def test_a_token_that_was_placed_under_a_doubled_name_is_found_there(resolver):
+    resolver.records |= {HOST: ["A 192.0.2.1"], DOUBLED: ["TXT t0ken"]}
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert (found.name, found.record) == ("token_missing", TOKEN)
+    assert f"A TXT record is at {DOUBLED} instead" in found.says
+    assert "Give it the name _acme-challenge.www alone" in found.remedy
+
+
+def test_a_delegation_under_a_doubled_name_is_found_there(resolver):
+    resolver.records |= {HOST: ["A 192.0.2.1"], DOUBLED: [f"CNAME {TARGET}.example.com."]}
+    [found] = diagnose(pack(HOST), resolver, facts=PARTIAL)
+    assert (found.name, found.record) == ("delegation_missing", DELEGATION)
+    assert f"A CNAME record is at {DOUBLED} instead" in found.says
+
+
+def test_a_wildcard_record_is_not_taken_for_something_under_a_doubled_name(resolver):
+    resolver.records |= {HOST: ["A 192.0.2.1"], NAME: ["TXT old"], "*.example.com": ["TXT anything"]}
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert "instead" not in found.says
+    assert resolver.asked[DOUBLED, "TXT", "udp"]
+
+
+def test_no_doubled_name_is_asked_for_while_the_token_is_there(resolver):
+    resolver.records |= {HOST: ["A 192.0.2.1"], NAME: ["TXT t0ken"]}
+    assert about(diagnose(waiting(TOKEN), resolver, facts=PARTIAL)) == {("tokens_placed", "certain")}
+    assert not any(name == DOUBLED for name, _, _ in resolver.asked)
 
 
 # ── HTTP first ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,7 @@ ca_rate_limited
   - Your account is temporarily prevented from requesting certificates for x.test and others
   - issuance for these identifiers is paused
   - urn:ietf:params:acme:error:rateLimited
+  - too many currently pending authorizations
 caa_forbids
   - CAA records block issuance. Please remove all CAA records or add records for this authority
   - The CA will not issue for x.test because of its CAA records
@@ -65,6 +66,7 @@ ca_internal
   - Could not communicate with VA
   - Error finalizing order :: Unable to meet CA SCT embedding requirements
   - Service busy; retry later.
+  - The service is down for maintenance
 other
   - the domain is on a blocklist; its CAA records are well
   - the domain is on a blocklist

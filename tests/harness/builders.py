@@ -121,7 +121,7 @@ class Day:
             now += timedelta(minutes=every)
 
     def fires(self):
-        return sorted(entry.alert.subject for entry in self.log.entries.values() if entry.phase.fires)
+        return sorted(state.alert.subject for state in self.log.states.values() if state.phase.fires)
 
 
 def message(number=1, destination="ops", *notices, text="news", now=T0):

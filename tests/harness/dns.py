@@ -1,6 +1,8 @@
 """A DNS server that knows what a test tells it, and the diagnosis asked through it."""
 
 import asyncio
+import os
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -105,7 +107,8 @@ class DnsLoop(SimulatedLoop):
 
     def __init__(self) -> None:
         self.responders: dict[Any, Responder] = {}
-        self._asking: dict[int, asyncio.Queue[bytes]] = {}
+        self._theirs: dict[int, tuple[Any, socket.socket]] = {}  # by our end: whose address it is, and the other end
+        self._told: dict[int, Callable[[], object]] = {}
         super().__init__()
 
     def ask(self, address: Any, question: bytes) -> bytes | None:
@@ -114,13 +117,34 @@ class DnsLoop(SimulatedLoop):
 
     async def sock_sendall(self, sock: Any, data: Any) -> None:
         """A packet to a resolver is answered in no time of this machine's, and never leaves it."""
-        heard = self._asking[sock.fileno()] = asyncio.Queue()
-        reply = self.ask(sock.getpeername(), data)
+        number = sock.fileno()
+        if number not in self._theirs:  # from now on it leads here
+            address = sock.getpeername()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            os.dup2(ours.fileno(), number, inheritable=False)
+            ours.close()
+            os.set_blocking(number, False)
+            self._theirs[number] = address, theirs
+        address, theirs = self._theirs[number]
+        reply = self.ask(address, data)
         if reply is not None:
-            self.call_later(self.responders[sock.getpeername()].takes, heard.put_nowait, reply)
+            self.call_later(self.responders[address].takes, self._reply, number, theirs, reply)
 
-    async def sock_recv(self, sock: Any, n: int) -> bytes:  # noqa: ARG002  its signature
-        return await self._asking[sock.fileno()].get()
+    def _reply(self, number: int, theirs: socket.socket, reply: bytes) -> None:
+        if self._theirs.get(number, (None, None))[1] is theirs:  # else nobody listens any more
+            theirs.send(reply)
+            self._told[number]()
+
+    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+        """Nobody here has other sockets than those to resolvers."""
+        self._told[fd] = lambda: callback(*args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """What a resolver still says is heard by nobody."""
+        _, theirs = self._theirs.pop(fd, (None, None))
+        if theirs is not None:
+            theirs.close()
+        return self._told.pop(fd, None) is not None
 
     async def create_connection(self, *_: Any, **__: Any) -> Any:
         raise ConnectionRefusedError("there is no TCP here")

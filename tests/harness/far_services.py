@@ -35,6 +35,9 @@ NAMES = (
     "api.opsgenie.com",
     "api.atlassian.com",
     "events.pagerduty.com",
+    "oapi.dingtalk.com",
+    "qyapi.weixin.qq.com",
+    "open.feishu.cn",
 )
 
 
@@ -128,10 +131,20 @@ def far_services(folder, monkeypatch):
         far.close()
 
 
-class MailServer:
-    """``with MailServer() as server: server.port``; ``mails`` are pairs of recipients and message."""
+def _take(session, verb, line, replies):
+    if verb in replies:
+        session.say(replies[verb])
+    else:
+        getattr(session, f"take_{verb}", lambda _: session.say("250 ok"))(line)
 
-    def __init__(self, refused=()):
+
+class MailServer:
+    """``with MailServer() as server: server.port``; ``mails`` are pairs of recipients and message.
+
+    ``replies`` are what it says to commands, in place of a success.
+    """
+
+    def __init__(self, refused=(), **replies):
         self.mails = []
         keep = self.mails.append
 
@@ -140,9 +153,9 @@ class MailServer:
                 self.say("220 mail.example")
                 self.recipients = []
                 while line := self.rfile.readline().decode().strip():
-                    verb = line[:4].upper()
-                    getattr(self, f"take_{verb.lower()}", lambda _: self.say("250 ok"))(line)
-                    if verb == "QUIT":
+                    verb = line[:4].lower()
+                    _take(self, verb, line, replies)
+                    if verb == "quit":
                         break
 
             def say(self, text):

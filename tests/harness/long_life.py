@@ -209,7 +209,7 @@ def holdings(daemon, store, folder):
     found["threads"] = threading.active_count()
     found["tasks"] = len(asyncio.all_tasks())
     found["series"] = sum(
-        1 for line in b"".join(daemon.answers.metrics("")[0]).splitlines() if not line.startswith(b"#")
+        1 for line in b"".join(daemon.sources.metrics("")[0]).splitlines() if not line.startswith(b"#")
     )
     with store.reading() as db:
         names = [row[0] for row in db.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]

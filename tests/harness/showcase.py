@@ -41,7 +41,7 @@ def restarts(times, *, since, last, following=None, gave_up=None, error=""):
     )
 
 
-def entry(zone, status, do=Do.LEAVE, reason=Reason.HEALTHY, *, since=20 * DAY, ends=None, history=None, **more):
+def tracked(zone, status, do=Do.LEAVE, reason=Reason.HEALTHY, *, since=20 * DAY, ends=None, history=None, **more):
     known, untroubled = pack(hashlib.sha256(zone.encode()).hexdigest()[:32], status, zone=zone)
     hosts = more.pop("hosts", (zone, f"*.{zone}"))
     of_pack = {"hosts": hosts, "expires_at": None if ends is None else NOW + ends, "uploaded_at": None}
@@ -79,7 +79,7 @@ def fleet():
         remedy="Add a CAA record for pki.goog, or order the pack from Let's Encrypt.",
     )
     troubled = [
-        entry(
+        tracked(
             "shop.example",
             "validation_timed_out",
             Do.GIVE_UP,
@@ -90,7 +90,7 @@ def fleet():
             diagnosis=Diagnosis(NOW - 5 * MINUTE, tuple(missing)),
             hosts=("shop.example", "www.shop.example"),
         ),
-        entry(
+        tracked(
             "intranet.example",
             "validation_timed_out",
             Do.LEAVE,
@@ -100,9 +100,9 @@ def fleet():
             history=restarts(1, since=3 * HOUR, last=2 * HOUR),
             diagnosis=Diagnosis(NOW - 2 * MINUTE, (caa,)),
         ),
-        entry("legacy.example", "active", ends=9 * HOUR, pack={"type": "sni_custom"}, hosts=("pay.legacy.example",)),
-        entry("docs.example", "deployment_timed_out", reason=Reason.OTHER_STAGE_TIMED_OUT, since=DAY, ends=40 * DAY),
-        entry(
+        tracked("legacy.example", "active", ends=9 * HOUR, pack={"type": "sni_custom"}, hosts=("pay.legacy.example",)),
+        tracked("docs.example", "deployment_timed_out", reason=Reason.OTHER_STAGE_TIMED_OUT, since=DAY, ends=40 * DAY),
+        tracked(
             "blog.example",
             "validation_timed_out",
             Do.WAIT,
@@ -112,7 +112,7 @@ def fleet():
             history=restarts(2, since=50 * MINUTE, last=18 * MINUTE, following=12 * MINUTE),
             until=NOW + 12 * MINUTE,
         ),
-        entry(
+        tracked(
             "forum.example",
             "validation_timed_out",
             Do.WAIT,
@@ -122,9 +122,9 @@ def fleet():
             history=restarts(4, since=9 * HOUR, last=2 * HOUR, following=2 * HOUR),
             until=NOW + 2 * HOUR,
         ),
-        entry("news.example", "pending_validation", Do.LEAVE, Reason.IN_PROGRESS, since=4 * MINUTE, ends=30 * DAY),
+        tracked("news.example", "pending_validation", Do.LEAVE, Reason.IN_PROGRESS, since=4 * MINUTE, ends=30 * DAY),
     ]
-    well = [entry(f"customer-{number:02}.example", "active", ends=(33 + 2 * number) * DAY) for number in range(1, 24)]
+    well = [tracked(f"customer-{number:02}.example", "active", ends=(33 + 2 * number) * DAY) for number in range(1, 24)]
     packs = [*troubled, *well]
     zones = [zone_of(known) for known, _ in packs]
     lost = replace(

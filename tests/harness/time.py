@@ -215,3 +215,23 @@ class ManualClock:
 
     def advance(self, **duration: Any) -> None:
         self.time += timedelta(**duration)
+
+
+class Death:
+    """A ``gate`` that closes for good: at the ``at``-th crossing to the disk or the network, or back from it."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.crossed, self.came = at, 0, asyncio.Event()
+
+    async def __call__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        await self._cross()
+        result = await work()
+        await self._cross()
+        return result
+
+    async def _cross(self) -> None:
+        if self.crossed == self.at:
+            self.came.set()
+        if self.came.is_set():
+            await asyncio.Event().wait()  # nobody hears of anything any more
+        self.crossed += 1

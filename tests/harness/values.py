@@ -19,4 +19,4 @@ def replace(value: T, **changes: object) -> T:
 
 def rows_of(found: Inventory) -> dict[str, Any]:
     """Every pack and zone as JSON has it, made one by one: what quicker ways are held to."""
-    return {"packs": [found.row(*entry) for entry in found.packs], "zones": list(found.zone_rows())}
+    return {"packs": [found.row(*tracked) for tracked in found.packs], "zones": list(found.zone_rows())}

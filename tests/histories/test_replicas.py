@@ -13,7 +13,6 @@ from tests.harness.simulation import plan, plan_of_several
 from tests.harness.simulation.deployment import Replicas, play
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.laws_of_several import LeaseRow
-from watchdog import keeper
 from watchdog.clock import SharedClock
 from watchdog.cloudflare import sender
 from watchdog.decide.backoff import Backoff
@@ -21,9 +20,10 @@ from watchdog.handover import Handover
 from watchdog.health import Health
 from watchdog.model.leases import Lease
 from watchdog.notify.pipeline import Pipeline
+from watchdog.replicas import keeper
+from watchdog.replicas.holding import Holding
+from watchdog.replicas.spread import Share, share
 from watchdog.schedule.agenda import Agenda
-from watchdog.schedule.holding import Holding
-from watchdog.schedule.spread import Share, share
 from watchdog.state import leases, restarts, schema
 from watchdog.state.memory import Memory
 from watchdog.state.server_clock import Moment

@@ -23,7 +23,7 @@ DECISIONS = st.sampled_from([pack()[0].decision, WAITING, Decision(Do.GIVE_UP, R
 
 
 @st.composite
-def entries(draw):
+def packs(draw):
     """Packs in a few zones, mostly well."""
     found = []
     for number in range(draw(st.integers(0, 12))):
@@ -46,7 +46,7 @@ def needs_of(found, now):
     return Needs(grouped(found), now)
 
 
-@given(entries(), st.integers(0, 40))
+@given(packs(), st.integers(0, 40))
 def test_whoever_asks_only_what_is_restless_hears_of_every_need(found, days):
     now = NOW + days * DAY
     every = needs_of(found, now)
@@ -54,7 +54,7 @@ def test_whoever_asks_only_what_is_restless_hears_of_every_need(found, days):
     assert sorted(of(found, now).asking(), key=_by_id) == sorted(asked, key=_by_id)
 
 
-@given(entries(), st.integers(0, 40))
+@given(packs(), st.integers(0, 40))
 def test_a_row_is_the_same_whatever_its_zone_is(found, days):
     now = NOW + days * DAY
     needs, inventory = needs_of(found, now), of(found, now)
@@ -62,14 +62,14 @@ def test_a_row_is_the_same_whatever_its_zone_is(found, days):
         assert inventory.needs.of(known, history) == needs.of(known, history)
 
 
-@given(entries())
+@given(packs())
 def test_the_alerts_know_of_each_pack_that_is_in_trouble(found):
     unwell = active_alerts(of(found), ALL_WELL, NOW, NOW).unwell
     troubles = [known for known, history in found if history.trouble_since is not None and worth_a_look(known)]
     assert {name.partition("/")[2] for name in unwell} == {known.pack.lasting_name for known in troubles}
 
 
-@given(entries())
+@given(packs())
 def test_the_certificates_shown_are_those_that_end_next(found):
     fleet = Fleet(of(found))
     serves = needs_of(found, NOW).serves
@@ -81,7 +81,7 @@ def test_the_certificates_shown_are_those_that_end_next(found):
     assert [known.pack.expires_at for known in fleet.expiring] == ends[:EXPIRING_SHOWN]
 
 
-@given(entries(), st.integers(0, 12))
+@given(packs(), st.integers(0, 12))
 def test_packs_are_given_in_their_order_from_any_place_on(found, number):
     fleet = Fleet(of(found))
     everything = list(fleet.after(None))

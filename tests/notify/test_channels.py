@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.harness.alerting import Receiver
@@ -24,7 +25,7 @@ from watchdog.notify.alertmanager import AT_ONCE, HEARTBEAT, VALID_FOR, Alertman
 from watchdog.notify.apprise import Service
 from watchdog.notify.channel import Undelivered
 from watchdog.notify.heartbeat import Heartbeat, failing
-from watchdog.notify.http import MOST_BYTES, HttpSender
+from watchdog.notify.http import MOST_BYTES, HttpSender, retry_after
 from watchdog.notify.webhook import Webhook
 
 SECRET_PATH = "/services/s3cr3t-path"
@@ -86,6 +87,23 @@ def test_a_receiver_that_is_too_busy_may_say_for_how_long(hook, header, seconds)
     assert why(hook.url).retry_after == timedelta(seconds=seconds)
 
 
+AT = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("until", "date", "said"),
+    [
+        ("Wed, 21 Oct 2026 07:28:42 GMT", AT, "42"),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", AT, "0"),
+        ("Wed, 21 Oct 2026 07:28:42", AT, "Wed, 21 Oct 2026 07:28:42"),
+        (AT, "", AT),
+        ("12", AT, "12"),
+    ],
+)
+def test_a_moment_to_come_back_at_is_counted_from_the_date_of_the_answer(until, date, said):
+    assert retry_after({"retry-after": until, "date": date}) == said
+
+
 def test_a_redirect_is_not_followed(hook):
     with Receiver() as elsewhere:
         hook.answers = [(307, {"Location": elsewhere.url}, b"")]
@@ -120,6 +138,32 @@ def test_an_answer_without_end_is_cut_off():
         posted(f"http://127.0.0.1:{server.getsockname()[1]}/")
         thread.join(10)
     assert sum(sent) < 300 * MOST_BYTES
+
+
+class Rest(httpx.AsyncByteStream):
+    """Of an answer: it begins, and ``then`` is awaited."""
+
+    def __init__(self, then):
+        self._then = then
+
+    async def __aiter__(self):
+        yield b"no more"
+        await self._then()
+
+
+async def broken():
+    raise httpx.ReadError("")
+
+
+async def endless():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("then", [broken, endless])
+def test_what_has_a_status_of_success_is_accepted_though_the_rest_of_the_answer_is(then):
+    network = httpx.MockTransport(lambda _: httpx.Response(200, stream=Rest(then)))
+    post = HttpSender("certpack-watchdog/test", network)
+    asyncio.run(post.send("POST", "http://hook.test/", b"{}", deadline=timedelta(seconds=0.3)))
 
 
 def test_a_connection_that_breaks_or_cannot_be_made_is_told_in_our_own_words(hook):
@@ -216,13 +260,13 @@ def test_without_a_secret_a_webhook_is_not_signed(hook):
 # ── Alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def logged(*entries):
-    return AlertLog({entry.alert.fingerprint: entry for entry in entries})
+def logged(*states):
+    return AlertLog({state.alert.fingerprint: state for state in states})
 
 
-def told(hook, *entries, now=T0, route=None, heartbeat=False):
+def told(hook, *states, now=T0, route=None, heartbeat=False):
     """What an Alertmanager is told."""
-    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*entries), now))
+    ran(lambda post: Alertmanager(hook.url, post, route or Route(), heartbeat=heartbeat).refresh(logged(*states), now))
     assert {got.path for got in hook.got} == {"/api/v2/alerts"}
     return [each for got in hook.got for each in got.json]
 
@@ -275,9 +319,15 @@ def test_an_alertmanager_may_be_told_one_alert_that_always_fires(hook):
 
 
 def test_many_alerts_are_told_in_several_requests(hook):
-    entries = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
-    assert len(told(hook, *entries)) == AT_ONCE + 1
+    states = [firing(alert(f"p{number}")) for number in range(AT_ONCE + 1)]
+    assert len(told(hook, *states)) == AT_ONCE + 1
     assert len(hook.got) == 2
+
+
+def test_a_page_with_a_success_is_no_alertmanager(hook):
+    hook.answers = [(200, {}, b"<!doctype html><title>Log in</title>")]
+    with pytest.raises(Undelivered, match="it was answered by a page, as no Alertmanager does"):
+        told(hook, firing(alert()))
 
 
 def test_a_base_path_before_the_api_stays(hook):
@@ -322,6 +372,17 @@ def test_a_heartbeat_that_is_lost_is_tried_twice_more_then_told(hook):
     assert len(hook.got) == 3
     hook.answers = [(503, {}, b"")] * 3
     assert pinged(hook, "good") == ["HTTP 503 Service Unavailable"]
+
+
+def test_a_heartbeat_of_a_check_that_is_not_there_is_lost_whatever_its_status(hook):
+    hook.answers = [(200, {}, b"OK (not found)")] * 3
+    assert pinged(hook, "good") == ["it was answered, but there is no such check: nobody would be called"]
+
+
+@pytest.mark.parametrize("body", [b"OK", b"OK (rate limited)", b"<html>" + b" " * 200 + b"not found</html>"])
+def test_a_heartbeat_that_is_answered_in_any_other_way_has_arrived(hook, body):
+    hook.answers = [(200, {}, body)]
+    assert pinged(hook, "good") == []
 
 
 def test_the_failing_variant_keeps_slashes_and_queries_in_order():

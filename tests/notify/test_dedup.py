@@ -110,7 +110,7 @@ def test_what_comes_back_after_a_day_is_no_flapping():
     day.step("1d 12:10")
     day.step("1d 12:11", alert())
     assert day.said[2:] == [("12:11", "started", "p1")]
-    assert day.log.entries[alert().fingerprint].flaps == 0
+    assert day.log.states[alert().fingerprint].flaps == 0
 
 
 # ── other sides of one trouble ───────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +163,7 @@ def test_what_nobody_was_told_of_is_over_without_a_word_when_its_account_is_conf
     day.step("12:00", patient)
     day.step("12:01", retired={patient.fingerprint})
     assert day.said == []
-    assert day.log.entries == {}
+    assert day.log.states == {}
 
 
 # ── groups ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -400,9 +400,9 @@ def test_what_goes_on_to_hold_is_said_and_what_stays_away_is_over(story):
         done = deduplicate(log, {stays.fingerprint: stays}, {}, frozenset(), now, DAY)
         log = done.log
         spoken |= {notice.alert.fingerprint for notice in done.notices}
-    assert log.entries[stays.fingerprint].notified_at is not None
-    assert {name for name, entry in log.entries.items() if not entry.phase.ended} == {stays.fingerprint}
-    assert {entry.phase for entry in log.entries.values()} <= {Phase.FIRING, Phase.CLOSED}
+    assert log.states[stays.fingerprint].notified_at is not None
+    assert {name for name, state in log.states.items() if not state.phase.ended} == {stays.fingerprint}
+    assert {state.phase for state in log.states.values()} <= {Phase.FIRING, Phase.CLOSED}
 
 
 def test_what_was_said_a_short_while_ago_is_not_repeated_along_with_others_of_its_group():

@@ -90,7 +90,7 @@ alerts = st.builds(
     records=st.lists(st.builds(ManualRecord, texts, texts, texts), max_size=2).map(tuple),
     patience=st.timedeltas(timedelta(0), timedelta(days=30)),
 )
-entries = st.builds(
+states = st.builds(
     AlertState,
     alert=alerts,
     phase=st.sampled_from(list(Phase)),
@@ -117,7 +117,7 @@ letters = st.builds(
 
 
 @given(
-    st.dictionaries(texts, entries, max_size=3),
+    st.dictionaries(texts, states, max_size=3),
     st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
@@ -129,7 +129,7 @@ def test_what_was_written_is_read_back(tmp_path_factory, log, groups, sent):
 
 @pytest.mark.real
 @given(
-    st.dictionaries(texts, entries, max_size=3),
+    st.dictionaries(texts, states, max_size=3),
     st.dictionaries(texts, st.builds(GroupHistory, times, st.integers(1, 1000), st.none() | times), max_size=3),
     st.lists(letters, max_size=3, unique_by=lambda each: each.id),
 )
@@ -188,7 +188,7 @@ def test_rows_of_a_newer_program_are_left_out_and_the_others_read(either):
         database.exec_driver_sql("UPDATE outbox SET message = 'no json' WHERE id = 1")
     kept = outbox.load(either)
     outbox.save(either, Unwritten({"a": None, "b": None}, {}, {1: None, 2: None}))
-    assert (list(kept.log.entries), [each.id for each in kept.messages]) == (["b"], [2])
+    assert (list(kept.log.states), [each.id for each in kept.messages]) == (["b"], [2])
 
 
 LIFE = textwrap.dedent(

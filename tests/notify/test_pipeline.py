@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.alerting import HOOK, Network, gave_up, living
 from tests.harness.builders import inventory, pack, troubled, zone
-from tests.harness.time import LoopClock, in_simulated_time
+from tests.harness.time import Death, LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.reasons import Reason
@@ -245,6 +245,22 @@ async def test_an_alertmanager_hears_what_holds_as_soon_as_the_daemon_lives_agai
         assert "CertpackWatchdogGaveUp" in dict(network.firing())
 
 
+@in_simulated_time
+async def test_while_zones_cannot_be_listed_after_a_start_none_of_their_alerts_is_said_to_be_gone(tmp_path, network):
+    async with living(tmp_path, network) as runtime:
+        await runtime.passes(gave_up())
+    failing = HealthReport(discovery={"main": (Reason.UNSEEN, "list_zones: HTTP 502")})
+    async with living(tmp_path, network) as runtime:
+        for _ in range(30):
+            await runtime.pipeline.after_pass(inventory(zones=[]), failing)
+            await asyncio.sleep(300)
+        assert not any("gave_up" in title for title in network.titles()[1:])
+        await runtime.passes(gave_up(), count=3)
+        assert not any("gave_up" in title for title in network.titles()[1:])
+        await runtime.passes(pack(), count=20)
+        assert [title for title in network.titles() if title.startswith(RECOVERED)]
+
+
 # ── heartbeat ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -368,6 +384,20 @@ async def test_a_disk_that_takes_no_writes_keeps_nobody_from_being_told(tmp_path
 
 
 @in_simulated_time
+async def test_no_end_is_told_before_the_disk_takes_it_for_who_comes_next_would_not_know_of_it(tmp_path, network):
+    disk = FullDisk(Store.open(f"sqlite:///{tmp_path / 'state.db'}", exclusive=True))
+    disk.full = False
+    async with living(tmp_path, network, store=disk) as runtime:
+        await runtime.passes(gave_up())
+        disk.full = True
+        await runtime.passes(pack(), count=20, health=HealthReport(state_error="the disk is full"))
+        assert [each["status"] for each in network.told()] == ["firing", "firing"]
+        disk.full = False
+        await runtime.passes(pack(), count=20)
+    assert [each["status"] for each in network.told()[2:]] == ["resolved", "resolved"]
+
+
+@in_simulated_time
 async def test_a_disk_that_hangs_keeps_nobody_from_being_told_either(tmp_path, network):
     disk = asyncio.Event()
     disk.set()
@@ -431,26 +461,6 @@ async def test_a_single_pass_can_wait_until_all_is_delivered_but_not_for_ever(tm
 
 
 # ── killed at every moment ───────────────────────────────────────────────────────────────────────────────────────
-
-
-class Death:
-    """Comes at the ``at``-th crossing to the disk or the network, or back from it."""
-
-    def __init__(self, at):
-        self.at, self.crossed, self.came = at, 0, asyncio.Event()
-
-    async def __call__(self, work):
-        await self._cross()
-        result = await work()
-        await self._cross()
-        return result
-
-    async def _cross(self):
-        if self.crossed == self.at:
-            self.came.set()
-        if self.came.is_set():
-            await asyncio.Event().wait()  # nobody hears of anything any more
-        self.crossed += 1
 
 
 class Wire(Network):

@@ -56,30 +56,30 @@ def now():
     return datetime.now(UTC)
 
 
-async def told(manager, *entries, route=None):
+async def told(manager, *states, route=None):
     post = HttpSender("certpack-watchdog/test")
     try:
         await Alertmanager(manager, post, route or Route(), heartbeat=True).refresh(
-            AlertLog({each.alert.fingerprint: each for each in entries}), now()
+            AlertLog({each.alert.fingerprint: each for each in states}), now()
         )
     finally:
         await post.close()
 
 
-def entry(*, ended_at=None):
+def state(*, ended_at=None):
     began = now() - timedelta(minutes=1)
     phase = Phase.CLOSED if ended_at else Phase.FIRING
     return firing(alert(body="what to do"), phase=phase, first_at=began, ended_at=ended_at)
 
 
 def test_what_holds_reaches_the_receiver_and_its_end_does_too(manager, hook):
-    asyncio.run(told(manager, entry()))
+    asyncio.run(told(manager, state()))
     eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "firing"))
     there = held(manager)
     assert there["CertpackWatchdogGaveUp"]["labels"]["zone"] == "p1.example"
     assert there["CertpackWatchdogGaveUp"]["annotations"]["description"] == "what to do"
     assert "CertpackWatchdogHeartbeat" in there
-    asyncio.run(told(manager, entry(ended_at=now())))
+    asyncio.run(told(manager, state(ended_at=now())))
     eventually(lambda: "CertpackWatchdogGaveUp" in notified(hook, "resolved"))
     assert "CertpackWatchdogGaveUp" not in held(manager)
 
@@ -93,14 +93,14 @@ def test_records_that_are_new_reach_the_receiver_though_the_alert_is_the_same(ma
 
 def test_when_the_daemon_dies_its_alerts_resolve(manager, hook, monkeypatch):
     monkeypatch.setattr(kind, "VALID_FOR", timedelta(seconds=2))
-    asyncio.run(told(manager, entry()))
+    asyncio.run(told(manager, state()))
     eventually(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "firing")))
     eventually(lambda: {"CertpackWatchdogGaveUp", "CertpackWatchdogHeartbeat"} <= set(notified(hook, "resolved")))
 
 
 def test_many_alerts_at_once_are_taken(manager):
-    entries = [firing(alert(f"p{number}", body="x" * 500), first_at=now()) for number in range(1200)]
-    asyncio.run(told(manager, *entries))
+    states = [firing(alert(f"p{number}", body="x" * 500), first_at=now()) for number in range(1200)]
+    asyncio.run(told(manager, *states))
     there = msgspec.json.decode(asked(f"{manager}/api/v2/alerts"))
     assert len(there) == 1201
 

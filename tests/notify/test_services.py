@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import socket
+import threading
+from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
@@ -139,6 +142,15 @@ def test_plain_text_arrives_as_it_was_written(far, name):
 
 
 @every_service
+def test_nobody_is_called_by_what_others_wrote_and_addresses_stay(far, name):
+    said = "Last error: @everyone @Here <@42> <!channel> <users/all>, or write to ops@all.example."
+    told, _ = arrived(far, name, message(said))
+    assert "ops@all.example" in told
+    for call in ("@everyone", "@Here", "<@42", "<!channel", "<users/"):
+        assert call not in told
+
+
+@every_service
 def test_a_long_message_arrives_in_one_piece_and_says_how_much_it_leaves_out(far, name):
     told, most = arrived(far, name, message(MANY))
     assert len(told) <= most
@@ -171,6 +183,88 @@ def test_a_refusal_is_told_by_its_status_and_whether_it_can_ever_succeed(far, na
     refusal = why(SERVICES[name][0].replace("PORT", str(far.port)), message(PLAIN))
     assert str(refusal).startswith(f"the service did not accept it: HTTP {status}")
     assert refusal.hopeless is hopeless
+
+
+SLACK, BOT = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", f"slack://xoxb-1234-5678-{TOKEN[:24]}/#ops"
+DINGTALK, WECOM = f"dingtalk://{'a' * 64}", "wecombot://aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+FEISHU = "feishu://aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+TELEGRAM = "tgram://123456789:abcdefg_hijklmnop/12315544/"
+DISCORD = f"discord://123456789012345678/{TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (DINGTALK, {"errcode": 310000, "errmsg": "keywords not in content"}),
+        (WECOM, {"errcode": 93000, "errmsg": "invalid webhook url"}),
+        (BOT, {"ok": False, "error": "is_archived"}),
+        (FEISHU, {"code": 19024, "msg": "Key Words Not Found"}),
+    ],
+)
+def test_a_refusal_in_a_success_is_none_and_is_told_in_the_services_words(far, url, said):
+    far.answer = lambda _: (200, {}, json.dumps(said).encode())
+    words = said.get("errmsg") or said.get("msg") or said["error"]
+    assert str(why(url, message(PLAIN))) == f"the service answered, but did not accept it: {words}"
+
+
+@pytest.mark.parametrize("url", [DINGTALK, WECOM])
+def test_a_success_of_a_service_that_counts_its_errors_is_one(far, url):
+    far.answer = lambda _: (200, {}, b'{"errcode": 0, "errmsg": "ok"}')
+    sent(url, message(PLAIN))
+    assert len(far.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "body", "words"),
+    [
+        (SLACK, 410, b"channel_is_archived", "HTTP 410 Gone: channel_is_archived"),
+        (SLACK, 404, b"no_service", "HTTP 404 Not Found: no_service"),
+        (DISCORD, 404, b'{"message": "Unknown Webhook", "code": 10015}', "HTTP 404 Not Found: Unknown Webhook"),
+        (
+            TELEGRAM,
+            403,
+            b'{"ok": false, "description": "Forbidden: bot was blocked by the user"}',
+            "HTTP 403 Forbidden: Forbidden: bot was blocked by the user",
+        ),
+    ],
+)
+def test_a_refusal_is_told_in_the_services_own_words(far, url, status, body, words):
+    far.answer = lambda _: (status, {}, body)
+    assert str(why(url, message(PLAIN))) == f"the service did not accept it: {words}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"no webhook at /api/webhooks/123456789012345678/{TOKEN}",
+        TOKEN.upper(),
+        f"unknown: {TOKEN[:18]}/x{TOKEN}",
+    ],
+)
+def test_words_that_hold_a_part_of_the_url_are_not_shown(far, words):
+    far.answer = lambda _: (404, {}, json.dumps({"message": words}).encode())
+    assert str(why(DISCORD, message(PLAIN))) == "the service did not accept it: HTTP 404 Not Found"
+
+
+def test_what_may_be_a_secret_is_left_out_of_the_words(far):
+    far.answer = lambda _: (404, {}, b'{"message": "not for Basic QWxhZGRpbjpvcGVuIHNlc2FtZTE= here"}')
+    told = str(why(DISCORD, message(PLAIN)))
+    assert told == "the service did not accept it: HTTP 404 Not Found: not for Basic … here"
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "seconds"),
+    [
+        ({}, {"message": "You are being rate limited.", "retry_after": 41.3}, 42),
+        ({"retry-after": "65"}, {"retry_after": 41.3}, 65),
+        ({}, {"ok": False, "description": "Too Many Requests", "parameters": {"retry_after": 35}}, 35),
+        ({}, {"retry_after": "soon"}, 0),
+        ({}, {"retry_after": -1}, 0),
+    ],
+)
+def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(far, headers, said, seconds):
+    far.answer = lambda _: (429, headers, json.dumps(said).encode())
+    assert why(DISCORD, message(PLAIN)).retry_after == timedelta(seconds=seconds)
 
 
 def test_each_message_to_matrix_has_a_transaction_of_its_own(far):
@@ -306,4 +400,43 @@ def test_all_mails_about_one_alert_are_one_thread():
 def test_a_recipient_that_is_refused_is_told():
     with MailServer(refused=("ops@x.example",)) as server:
         refusal = why(f"mailto://127.0.0.1:{server.port}?from=dog@x.example&to=ops@x.example", message(PLAIN))
-    assert (str(refusal), server.mails) == ("the service was not reached, or did not accept it", [])
+    assert (str(refusal), server.mails) == ("the mail server did not accept it: 550 no such user", [])
+
+
+@pytest.mark.parametrize(
+    ("replies", "words"),
+    [
+        ({"rcpt": "451 4.7.1 Greylisted, try again later"}, "451 4.7.1 Greylisted, try again later"),
+        (
+            {"rcpt": "550 5.1.1 <ops@x.example>: Recipient address rejected: User unknown"},
+            "550 5.1.1 <ops@x.example>: Recipient address rejected: User unknown",
+        ),
+        ({"mail": "530 5.7.0 Must issue a STARTTLS command first"}, "530 5.7.0 Must issue a STARTTLS command first"),
+        ({"data": "552 5.3.4 not for s3cr3t-word"}, "552"),
+    ],
+)
+def test_what_a_mail_server_says_of_a_refusal_is_told_without_the_password(replies, words):
+    with MailServer(**replies) as server:
+        refusal = why(f"mailto://127.0.0.1:{server.port}?from=d@x.example&to=ops@x.example&pass=s3cr3t", message(PLAIN))
+    assert (str(refusal), server.mails) == (f"the mail server did not accept it: {words}", [])
+
+
+def test_a_mail_server_that_breaks_off_is_told_with_what_it_said_last_and_not_as_a_refusal():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 mail.example at your service\r\n")
+                connection.recv(1024)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        refusal = why(f"mailto://127.0.0.1:{server.getsockname()[1]}?from=d@x.example&to=o@x.example", message(PLAIN))
+        thread.join(10)
+    assert str(refusal) == "the mail server answered no more after: 220 mail.example at your service"
+
+
+def test_a_mail_server_that_is_not_there_was_not_reached():
+    refusal = why("mailto://127.0.0.1:1?from=dog@x.example&to=ops@x.example", message(PLAIN))
+    assert str(refusal) == "the service was not reached, or did not accept it"

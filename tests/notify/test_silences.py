@@ -7,7 +7,7 @@ from tests.harness.builders import DAY, NOW, T0, alert, inventory, pack
 from tests.harness.fleet import timed_out
 from tests.harness.time import in_simulated_time
 from tests.harness.values import replace
-from watchdog import silencing
+from watchdog.commands import silencing
 from watchdog.model.alerts import AlertLog, Kind
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.silences import Silence, Silences
@@ -75,7 +75,7 @@ def test_who_is_told_all_that_fires_is_told_nothing_silenced_but_what_has_expire
     night, expired = Night(), alert("p2", Reason.EXPIRED)
     night.step(alert(), expired)
     log = unsilenced(night.log, {alert().fingerprint, expired.fingerprint})
-    assert [entry.alert.reason for entry in log.entries.values()] == [Reason.EXPIRED]
+    assert [each.alert.reason for each in log.states.values()] == [Reason.EXPIRED]
 
 
 def silence(known, *, of_pack=False, **more):
@@ -102,9 +102,9 @@ def test_a_silence_of_a_zone_is_of_no_zone_of_another_account():
 
 
 def test_a_silence_whose_time_is_over_silences_nothing():
-    entry = known, _ = pack("p1")
+    tracked = known, _ = pack("p1")
     rows = [
-        replace(inventory(entry), at=NOW + DAY - left, silences=[silence(known)]).row(*entry)
+        replace(inventory(tracked), at=NOW + DAY - left, silences=[silence(known)]).row(*tracked)
         for left in (timedelta(seconds=1), timedelta(0))
     ]
     assert [row["silenced_until"] for row in rows] == ["2026-11-25T12:00:00Z", None]

@@ -270,7 +270,7 @@ async def test_alerts_of_an_account_that_was_taken_out_are_over_after_one_pass(t
         assert again.pipeline.rows()["alerts"] == []
         assert network.firing() == [(name, network.told()[-1]["at"])]
         await again.watch(hours=25)
-        assert outbox.load(again.fleet.store).log.entries == {}
+        assert outbox.load(again.fleet.store).log.states == {}
     assert [re.sub(r"after .*", "", title) for title in titles(again)] == [
         "[critical] gave_up: p.example: gave up ",
         "[resolved] gave_up: p.example: no longer configured ",

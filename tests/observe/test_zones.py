@@ -104,6 +104,15 @@ async def test_it_is_asked_once_in_each_interval_and_not_a_second_earlier():
 
 
 @in_simulated_time
+async def test_where_nothing_was_found_yet_a_discovery_that_cloudflare_failed_is_asked_again_at_once():
+    watched = WatchedZones((), {"main": ALL}, EVERY)
+    await watched.refresh("main", discovering(status=502), NOW)
+    assert await watched.refresh("main", discovering(row("a.example", 1)), NOW + timedelta(minutes=1))
+    await watched.refresh("main", discovering(status=502), NOW + 2 * EVERY)
+    assert not await watched.refresh("main", discovering(row("b.example", 2)), NOW + 2 * EVERY + timedelta(minutes=1))
+
+
+@in_simulated_time
 async def test_an_account_without_discovery_asks_nothing():
     client = discovering(row("a.example", 1))
     assert not await WatchedZones((), {}, EVERY).refresh("main", client, NOW)

@@ -233,6 +233,7 @@ class Relabeling(Strict):
 class Endpoint(Strict):
     port: str
     interval: Duration
+    honorLabels: bool
     relabelings: list[Relabeling]
 
 
@@ -316,7 +317,13 @@ def test_compose_asks_for_health_as_the_image_does_and_publishes_on_loopback_alo
 
 def test_a_container_comes_back_after_the_machine_was_restarted():
     assert CONTAINER["restart"] == "unless-stopped"
-    assert "--restart unless-stopped" in (ROOT / "docs" / "deploy.md").read_text()
+    said = (ROOT / "docs" / "deploy.md").read_text()
+    assert "--restart unless-stopped" in said
+    assert "--restart always" in said  # with Podman, whose unit for a boot takes no other
+
+
+def test_a_container_is_given_as_long_to_stop_as_the_daemon_may_take():
+    assert "--stop-timeout 30" in (ROOT / "docs" / "deploy.md").read_text()
 
 
 # ── the real tools ───────────────────────────────────────────────────────────────────────────────────────────────────

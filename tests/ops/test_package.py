@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tools.generate import COMMAND, GENERATED
-from watchdog.shipped import RUNBOOKS, SHIPPED, CannotLayOut, lay_out
+from watchdog.commands.files import RUNBOOKS, SHIPPED, CannotLayOut, lay_out
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -27,12 +27,13 @@ from watchdog.model.outcomes import DeliveryOutcome
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import PassReport
-from watchdog.notify.alertmanager import name_of
+from watchdog.notify.alertmanager import HEARTBEAT, name_of
 from watchdog.tell.gauges import Account, ReplicaSnapshot, Snapshot
 from watchdog.tell.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+MONITOR = ROOT / "deploy" / "kubernetes" / "prometheus-operator" / "servicemonitor.yaml"
 RULES_FILE = PROMETHEUS / "certpack-watchdog.rules.yml"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "certpack-watchdog.json").read_text())
@@ -52,7 +53,7 @@ def exported(replica):
     metrics.passed(PassReport(NOW), NOW)
     snapshot = Snapshot(
         inventory=inventory(troubled()),
-        accounts=(Account("main", 1, 0.0),),
+        accounts=(Account("main", 1, 0.0, NOW),),
         firing=AlertLog().firing_counts(),
         destinations=("ops",),
         replica=replica,
@@ -200,6 +201,16 @@ def test_an_alert_is_tested_firing_and_not_firing(name, tests_of_rules):
     assert {bool(case["exp_alerts"]) for case in cases if case["alertname"] == name} == {True, False}
 
 
+def test_no_test_is_about_an_alert_that_there_is_not(tests_of_rules):  # promtool lets it pass
+    assert {case["alertname"] for test in tests_of_rules for case in test["alert_rule_test"]} == ALERTS.keys()
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_a_test_of_rules_names_the_rules_that_are_shipped(path):  # promtool lets a missing file pass
+    [named] = yaml.safe_load(path.read_text())["rule_files"]
+    assert (path.parent / named).resolve() == RULES_FILE
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_tested_with_series_that_vanish(name, tests_of_rules):
     ending = [test for test in tests_of_rules if any("stale" in series["values"] for series in test["input_series"])]
@@ -217,6 +228,16 @@ def test_the_scrape_job_has_the_name_that_the_rules_expect_and_the_port_of_the_d
     }
     assert jobs == {job["job_name"]}
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:9909"]
+
+
+def test_a_target_label_takes_the_place_of_none_of_ours():
+    (job,) = yaml.safe_load((PROMETHEUS / "scrape.yml").read_text())["scrape_configs"]
+    [endpoint] = yaml.safe_load(MONITOR.read_text())["spec"]["endpoints"]
+    assert job["honor_labels"] is endpoint["honorLabels"] is True
+
+
+def test_no_label_of_ours_takes_the_place_of_one_that_tells_targets_apart():
+    assert not {"job", "instance"} & set().union(*EXPORTED.values())
 
 
 # ── runbooks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -452,6 +473,7 @@ def test_the_series_that_a_real_prometheus_stored_have_the_names_and_labels_that
         return names
 
     expected = {name: labels for name, labels in BY_ONE_ALONE.items() if name.startswith("certpack_watchdog_")}
+    del expected["certpack_watchdog_rate_limited_until_timestamp_seconds"]  # there while a 429 stops an account
     assert eventually(lambda: stored().keys() >= expected.keys() and stored()) == expected
 
 
@@ -488,7 +510,8 @@ def test_a_real_prometheus_knows_the_expiries_of_a_daemon_that_was_killed_and_sa
 
 # ── both ways at once ────────────────────────────────────────────────────────────────────────────────────────────────
 
-INHIBIT = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())["inhibit_rules"]
+TELLER = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+INHIBIT = TELLER["inhibit_rules"]
 
 
 def named_in(matchers):
@@ -502,6 +525,19 @@ def named_in(matchers):
 def speaks_of_a_pack(name):
     """Whether it has the label ``pack``, as the series it is made from has."""
     return "pack_" in ALERTS[name]["expr"] or "pack:" in ALERTS[name]["expr"]
+
+
+def seconds(span):
+    return int(span[:-1]) * {"s": 1, "m": 60}[span[-1]]
+
+
+def test_the_heartbeat_goes_to_no_person_and_is_repeated_at_each_interval_but_not_ended():
+    [route] = TELLER["route"]["routes"]
+    [receiver] = [each for each in TELLER["receivers"] if each["name"] == route["receiver"]]
+    assert route["matchers"] == [f'alertname="{HEARTBEAT}"']
+    assert route["receiver"] != TELLER["route"]["receiver"]
+    assert seconds(route["repeat_interval"]) < seconds(route["group_interval"])
+    assert not any(hook["send_resolved"] for hook in receiver["webhook_configs"])
 
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="amtool not installed (Debian: prometheus-alertmanager)")

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.harness.fleet import timed_out
-from tests.harness.simulation.shared_state import Connection, Server, Way
+from tests.harness.simulation.shared_state import Connection, NoLaws, Server, Way
 from tests.harness.time import LoopClock, in_simulated_time
 from tests.harness.values import replace
 from watchdog.handover import Handover
@@ -32,13 +32,6 @@ class Time:
     @property
     def seconds(self):
         return LoopClock().monotonic()
-
-
-class NoLaws:
-    def intended(self, *_):
-        pass
-
-    leased = intended
 
 
 @asynccontextmanager
@@ -154,3 +147,15 @@ async def test_a_batch_with_the_outcome_of_a_restart_writes_nothing_else_of_an_a
         assert two.written() == before
         assert two.outcomes() == [Sent.UNKNOWN]
         assert memory.writer.changes.empty()
+
+
+@in_simulated_time
+async def test_a_look_that_began_under_an_earlier_lease_is_not_remembered_under_the_next(begin):
+    async with begin() as two, looking(two.a, "GET", "certificate_packs") as come:
+        await two.takes_over()
+        await two.b.runtime.keeper.leave()
+        await two.beat(two.a)
+        assert two.a.components.tenure.holds("main")
+        before = two.written()
+        await come()
+        assert two.written() == before

@@ -97,12 +97,7 @@ def test_killed_stopped_and_cut_off_for_two_minutes_three_replicas_keep_every_pr
         pgbouncer(server, pool_size=10) as port,
         Deployment(machine, server, [port, port, server.port], quota=QUOTA) as deployment,
     ):
-        deployment.start(deployment.replicas[0])
-        deployment.up(deployment.replicas[0])
-        deployment.keep()
-        deployment.start()
-        deployment.up()
-        deployment.all_held()
+        deployment.begin()
         storm = Storm(deployment, Random(seed))  # noqa: S311  so that a seed gives the same moments
         storm.blow(STORM)
         try:
@@ -125,12 +120,7 @@ def running(machine, server, ports=None, **settings):
     """Three of them at work."""
     under_load(machine)
     deployment = Deployment(machine, server, ports or [server.port] * 3, **settings)
-    deployment.start(deployment.replicas[0])
-    deployment.up(deployment.replicas[0])
-    deployment.keep()
-    deployment.start()
-    deployment.up()
-    deployment.all_held()
+    deployment.begin()
     until(lambda: len(deployment.patches()) >= 48, "a restart of every pack", 30)
     return deployment
 

@@ -230,7 +230,7 @@ async def test_who_tells_of_the_watchdog_tells_the_end_of_what_no_replica_is_con
         assert title.startswith("[resolved] gave_up: a.example: no longer configured after")
         assert number(found.told_by_b.told()[0]) > number(found.told_by_a.told()[0])
         kept = outbox.load(found.b.store)
-        assert (kept.log.entries, kept.log.groups, kept.messages) == ({}, {}, [])
+        assert (kept.log.states, kept.log.groups, kept.messages) == ({}, {}, [])
 
 
 @in_simulated_time
@@ -244,7 +244,7 @@ async def test_what_somebody_still_holds_or_is_configured_with_is_left_alone(apa
         health = HealthReport(configured=frozenset({"main", "other"}))
         await found.b.household.passes(**OF_B | {"health": health}, count=5)
         assert found.told_by_b.titles() == []
-        assert len(outbox.load(found.b.store).log.entries) == 1
+        assert len(outbox.load(found.b.store).log.states) == 1
 
 
 @in_simulated_time

@@ -17,7 +17,7 @@ ZONES = {"a.example": [timed_out()], "b.example": [timed_out()]}
 
 async def pages(daemon):
     """Every page of the listener."""
-    transport = httpx.ASGITransport(app=application(daemon.answers.sources()))
+    transport = httpx.ASGITransport(app=application(daemon.sources.sources()))
     async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as client:
         return "\n".join([(await client.get(path)).text for path in PATHS])
 

@@ -193,18 +193,22 @@ def test_what_is_stored_follows_a_clock_of_the_server_that_is_set(two, kit):
     assert found.leases["main"].expires - found.at <= TTL
 
 
+def remembered(kit, account, pack_id):
+    return Remembered(
+        account=account,
+        zone=f"{account}.example",
+        pack=kit.pack(pack_id),
+        since=kit.t0,
+        seen_at=kit.t0,
+        decision=Decision(Do.LEAVE, Reason.HEALTHY),
+    )
+
+
 def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
     one, _ = two
     for account in ("gone", "main"):
         fence = take(one, kit, account, account)
-        known = Remembered(
-            account=account,
-            zone=f"{account}.example",
-            pack=kit.pack(f"p-{account}"),
-            since=kit.t0,
-            seen_at=kit.t0,
-            decision=Decision(Do.LEAVE, Reason.HEALTHY),
-        )
+        known = remembered(kit, account, f"p-{account}")
         found = {(known.pack.zone_id, known.pack.id): Diagnosis(kit.t0, ())}
         zone = ZoneMemory(account=account, label=known.zone, id=known.pack.zone_id, tried_at=kit.t0)
         one.save(Changes(zones=[zone], packs=[known], diagnoses=found), kit.now, fence)
@@ -220,14 +224,7 @@ def test_of_an_account_that_nobody_worked_for_long_nothing_is_kept(two, kit):
 def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zones_was_seen_for_long(two, kit, leaving):
     one, _ = two
     fence = take(one, kit, "a")
-    known = Remembered(
-        account="main",
-        zone="main.example",
-        pack=kit.pack("p"),
-        since=kit.t0,
-        seen_at=kit.t0,
-        decision=Decision(Do.LEAVE, Reason.HEALTHY),
-    )
+    known = remembered(kit, "main", "p")
     one.save(Changes(packs=[known]), kit.now, fence)
     with one.writing() as connection:
         connection.execute(sa.update(schema.leases).values(since=1, seen_at=1))
@@ -239,14 +236,7 @@ def test_an_account_is_not_forgotten_as_it_is_handed_back_though_none_of_its_zon
 
 def test_packs_of_an_account_that_no_replica_has_worked_yet_are_kept_though_a_command_made_its_lease(two, kit):
     one, _ = two
-    known = Remembered(
-        account="main",
-        zone="main.example",
-        pack=kit.pack("p"),
-        since=kit.t0,
-        seen_at=kit.t0,
-        decision=Decision(Do.LEAVE, Reason.HEALTHY),
-    )
+    known = remembered(kit, "main", "p")
     one.save(Changes(packs=[known]), kit.now)  # as ``state copy`` does
     Store(one._database).intend(kit.intent(), UNTROUBLED, kit.after(kit.intent()), kit.now)  # noqa: SLF001 - another over the same database
     one.prune(kit.t0, one.roster.time() - timedelta(minutes=1))

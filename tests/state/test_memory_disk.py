@@ -203,6 +203,34 @@ async def test_without_room_for_its_new_id_a_pack_that_was_restarted_keeps_its_a
         assert (tried.attempts, memory.history(again).attempts) == (1, 2)
 
 
+@in_simulated_time
+async def test_an_intent_that_came_while_its_new_id_was_about_to_fail_loses_no_attempts_either(mind, kit):
+    again = replace(STUCK, id="p2")
+    async with mind() as memory:
+        look(memory, STUCK)
+        await restarted(memory)
+        memory.apply(renamed(memory.of(ZONE), ZONE, STUCK, again, T0))
+        tried, turn, fails = memory.history(again), asyncio.Lock(), [True]
+
+        async def first_fails(work):
+            async with turn:
+                if fails.pop() if fails else False:
+                    await asyncio.sleep(1)
+                    with kit.no_room():
+                        return await work()
+                return await work()
+
+        asyncio.get_running_loop().gate = first_fails
+        writing = asyncio.create_task(memory.writer.flush())
+        await asyncio.sleep(0)
+        with pytest.raises(NotIntended, match="what precedes the intent could not be stored") as held:
+            await restarted(memory, T0 + HOUR, again)
+        assert (await writing, held.value.reason) == (False, Reason.STATE_UNWRITABLE)
+        assert memory.history(again) == tried
+        await restarted(memory, T0 + HOUR, again)
+        assert (tried.attempts, memory.history(again).attempts) == (1, 2)
+
+
 # ── other processes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -309,8 +337,8 @@ async def test_what_was_seen_and_what_happened_is_there_after_a_flush(mind):
         (known,) = memory.packs_of(ZONE)
         assert (known.pack, known.decision, known.since) == (STUCK, WAITING, T0)
         assert memory.zone(ZONE).seen_at == T0
-        (entry,) = await memory.journal_of(STUCK, 10)
-        assert (entry.event, entry.detail, entry.account, entry.zone) == ("pack_changed", "number=0", *ZONE.key)
+        (kept,) = await memory.journal_of(STUCK, 10)
+        assert (kept.event, kept.detail, kept.account, kept.zone) == ("pack_changed", "number=0", *ZONE.key)
 
 
 @in_simulated_time

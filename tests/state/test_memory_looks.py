@@ -410,12 +410,12 @@ def test_what_is_said_of_a_zone_is_never_older_than_what_is_known_of_its_packs(k
                 said = memory.packs_in(memory.zone(ZONE))
                 assert memory.packs_in(memory.zone(ZONE)) is said
                 STEPS[step](memory, T0 + number * MINUTE)
-                said, entries = (
+                said, packs = (
                     memory.packs_in(memory.zone(ZONE)),
                     [(known, memory.history(known.pack)) for known in memory.packs_of(ZONE)],
                 )
-                fresh = ZonePacks.of(ZONE.key, memory.zone(ZONE).id, entries)
-                assert list(said.entries) == entries
+                fresh = ZonePacks.of(ZONE.key, memory.zone(ZONE).id, packs)
+                assert list(said.packs) == packs
                 assert (said.zone_id, said.statuses) == (fresh.zone_id, fresh.statuses)
                 assert (list(said.unwell), said.ends) == (fresh.unwell, fresh.ends)
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.harness.postgresql import pgbouncer
 from tests.harness.postgresql import postgresql as a_server
 from watchdog.model.history import UNTROUBLED, ZoneMemory
-from watchdog.state import patient, postgresql, schema
+from watchdog.state import libpq, patient, postgresql, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateTooNew
 from watchdog.state.store import Store
@@ -98,7 +98,7 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch):
     def missing(name, *_):
         raise ImportError(name)
 
-    monkeypatch.setattr(postgresql, "import_module", missing)
+    monkeypatch.setattr(libpq, "import_module", missing)
     assert refusal("postgresql://h/d") == (
         "a state on PostgreSQL needs the extra `postgresql`: pip install certpack-watchdog[postgresql]"
     )

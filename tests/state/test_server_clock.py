@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from tests.harness.simulation.shared_state import Connection, Server, Way
+from tests.harness.simulation.shared_state import Connection, NoLaws, Server, Way
 from watchdog.model.clock import Anchor
 from watchdog.model.history import UNTROUBLED, History, Intent, ZoneMemory
 from watchdog.model.leases import LONGEST_LEASE, Fence, Replica
@@ -31,13 +31,6 @@ class Time:
 
     def monotonic(self):
         return self.seconds
-
-
-class NoLaws:
-    def intended(self, *_):
-        pass
-
-    leased = intended
 
 
 class One:

@@ -49,7 +49,7 @@ histories = st.builds(
     gave_up_at=maybe,
     last_error=texts,
 )
-entries = st.builds(
+lines = st.builds(
     JournalLine,
     at=times,
     event=texts,
@@ -114,14 +114,14 @@ def test_what_is_saved_is_what_another_process_loads(store, other, kit, zones, p
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(entries, max_size=5))
+@given(st.lists(lines, max_size=5))
 def test_the_journal_gives_back_its_lines_newest_first(store, kit, lines):
     assume(not (store.shared and holds_nul(lines)))
     store.save(Changes(journal=lines), kit.now)
     for line in lines:
         found = store.journal_of(line.zone_id, line.pack_id, 1000)
         assert line in found
-        assert found == sorted(found, key=lambda entry: entry.at, reverse=True)
+        assert found == sorted(found, key=lambda line: line.at, reverse=True)
         assert store.journal_of(line.zone_id, line.pack_id, 1) == found[:1]
 
 
@@ -218,7 +218,7 @@ def test_prune_forgets_what_is_older_than_the_given_moments_and_nothing_younger(
     snapshot = store.load()
     assert set(snapshot.histories) == {("z1", "never-listed"), ("z1", "just-troubled")}
     assert {zone.label for zone in snapshot.zones.values()} == {"y", "n"}
-    assert [entry.at for entry in store.journal_of("z1", "p", 10)] == [young]
+    assert [line.at for line in store.journal_of("z1", "p", 10)] == [young]
     assert store.prune(young, young) == 0
 
 
@@ -236,7 +236,7 @@ def test_prune_bounds_the_journal_by_number_too(store, kit, monkeypatch):
     line = JournalLine(at=kit.t0, event="pack_changed", account="main", zone="z", zone_id="z1", pack_id="p")
     store.save(Changes(journal=[replace(line, detail=str(n)) for n in range(10)]), kit.now)
     assert store.prune(kit.t0, kit.t0) == 7
-    assert [entry.detail for entry in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
+    assert [line.detail for line in store.journal_of("z1", "p", 10)] == ["9", "8", "7"]
 
 
 def test_a_batch_of_many_packs_is_written_whole(store, kit):

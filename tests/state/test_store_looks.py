@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.builders import NOW, pack, troubled, zone
 from tests.harness.values import replace, rows_of
-from watchdog import offline
+from watchdog.commands import offline
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
 from watchdog.model.history import UNTROUBLED, JournalLine, JournalQuery
 from watchdog.model.needs import PENDING_FOR

@@ -14,8 +14,8 @@ from watchdog.model.silences import Silence
 from watchdog.state import bookings, rows, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateHeld, StateInUse
+from watchdog.state.opening import move
 from watchdog.state.postgresql import NOW
-from watchdog.state.store import Store
 
 MINUTE = timedelta(minutes=1)
 
@@ -66,20 +66,20 @@ def now(kit):
 
 def test_what_was_known_is_known_at_the_other_place(url, file, kit, now):
     fill(url, kit)
-    moved = Store.move(url, file, now)
+    moved = move(url, file, now)
     assert (moved.zones, moved.packs) == (1, 1)
     assert known(file, kit) == known(url, kit)
 
 
 def test_what_was_known_to_one_daemon_is_known_to_several(url, file, kit, now):
     fill(file, kit)
-    Store.move(file, url, now)
+    move(file, url, now)
     assert known(url, kit) == known(file, kit)
 
 
 def test_a_wait_is_as_long_at_the_other_place_whatever_the_clock_there_says(url, file, kit, now):
     fill(file, kit)
-    Store.move(file, url, now)
+    move(file, url, now)
     with kit.opened(url) as store:
         at = time(store) if store.shared else now.at
         [history] = store.load().histories.values()
@@ -89,7 +89,7 @@ def test_a_wait_is_as_long_at_the_other_place_whatever_the_clock_there_says(url,
 
 def test_a_quota_that_is_spent_is_spent_at_the_other_place(url, file, kit, now):
     fill(file, kit)
-    Store.move(file, url, now)
+    move(file, url, now)
     with kit.opened(url) as store:
         boot, at = (bookings.SHARED, time(store).timestamp()) if store.shared else (now.boot, now.monotonic)
         [(account, until, requests)] = store.booked(boot)
@@ -99,7 +99,7 @@ def test_a_quota_that_is_spent_is_spent_at_the_other_place(url, file, kit, now):
 
 def test_what_comes_later_has_a_number_of_its_own(url, file, kit, now):
     fill(file, kit)
-    Store.move(file, url, now)
+    move(file, url, now)
     with kit.opened(url) as store:
         first = store.add_silence(Silence(**silence(kit)))
         second = store.add_silence(Silence(**silence(kit)))
@@ -127,21 +127,21 @@ def test_a_place_that_holds_a_state_keeps_it(url, file, kit, now):
     fill(url, kit)
     fill(file, kit)
     with pytest.raises(StateError, match="holds a state already: name an empty one"):
-        Store.move(file, url, now)
+        move(file, url, now)
     with kit.opened(url) as store:
         assert len(store.open_intents()) == 1
 
 
 def test_where_there_is_no_state_there_is_nothing_to_copy_and_none_is_begun(url, file, now, tmp_path):
     with pytest.raises(StateError, match="there is no state"):
-        Store.move(url, file, now)
+        move(url, file, now)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_that_a_daemon_holds_is_not_copied(file, kit, now, tmp_path):
     fill(file, kit)
     with kit.opened(file), pytest.raises(StateHeld):
-        Store.move(file, f"sqlite:///{tmp_path / 'third.db'}", now)
+        move(file, f"sqlite:///{tmp_path / 'third.db'}", now)
 
 
 @pytest.mark.real
@@ -152,4 +152,4 @@ def test_a_state_that_replicas_work_on_is_not_copied(server, file, kit, now):
         row = {"instance": "1", "name": "blue", "since": 0, "accounts": "[]", "troubles": "{}"}
         connection.execute(sa.insert(schema.replicas).values(**row, expires=NOW + 60_000_000, version="", config=""))
     with pytest.raises(StateInUse, match="is worked on by blue: stop every replica first"):
-        Store.move(url, file, now)
+        move(url, file, now)

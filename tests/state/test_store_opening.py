@@ -24,6 +24,7 @@ from watchdog.state import migrations, schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateError, StateHeld
 from watchdog.state.deferred import real
+from watchdog.state.glance import Glance, Unusual
 from watchdog.state.migrations.upgrade import HEAD
 from watchdog.state.store import Store
 
@@ -177,8 +178,20 @@ def test_what_is_wrong_with_the_place_is_said(tmp_path, path, url):
     missing = f"the directory {tmp_path / 'no'} does not exist: create it for the user that runs the watchdog"
     assert refusal(f"sqlite:///{tmp_path}/no/state.db") == missing
     assert "is a directory" in refusal(f"sqlite:///{tmp_path}")
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(f"sqlite:///{tmp_path}/pipe").endswith("is a pipe or a device; state.url must name a file")
     path.with_name("state.db.lock").mkdir()
     assert "lock file" in refusal(url)
+
+
+def test_a_relative_place_in_a_folder_that_is_gone_is_a_sentence(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "starts at a working directory that does not exist" in refusal("sqlite:///state.db", exclusive=False)
+    with pytest.raises(Unusual):
+        Glance.open("sqlite:///state.db")
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_an_alert_of_a_state_that_knew_no_phases_goes_on_where_it_was(path, kit,
         database.execute("INSERT INTO alert_log VALUES ('of another version', '{}')")
     database.close()
     with kit.opened(url) as store:
-        [state] = outbox.load(store).log.entries.values()
+        [state] = outbox.load(store).log.states.values()
     times = [at and rfc3339(at) for at in (state.notified_at, state.ceased_at, state.ended_at)]
     assert state.phase is phase
     assert times == [entry["said_at"], entry["missing_since"], entry["over_at"]]

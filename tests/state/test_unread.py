@@ -148,7 +148,7 @@ async def test_a_zone_of_which_a_part_is_unread_is_known_whole(remember, url, ki
         memory.note_error(one.pack, "HTTP 500")
         again = memory.packs_in(memory.zone(ref))
         assert dict(again.unwell) == {one: memory.history(one.pack), other: history}
-        assert list(said.entries) == [(other, history), (one, UNTROUBLED)]
+        assert list(said.packs) == [(other, history), (one, UNTROUBLED)]
         assert list(memory.read()) == memory.packs_of(ref)
 
 

@@ -51,7 +51,7 @@ class Journal:
         self.asked.append(query)
         if self.broken:
             raise Refused("journal_unreadable", "the journal cannot be read now: the disk is gone", 503)
-        known = [entry for entry in enumerate(self.lines, 1) if query.before is None or entry[0] < query.before]
+        known = [line for line in enumerate(self.lines, 1) if query.before is None or line[0] < query.before]
         return known[::-1][: query.most]
 
 

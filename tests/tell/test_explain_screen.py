@@ -97,12 +97,12 @@ def test_times_are_told_by_the_clock_and_how_far_they_are():
 
 
 def test_a_healthy_pack_is_a_screen_of_24_lines_at_most():
-    entries = [{"at": rfc3339(NOW), "event": "pack_changed", "reason": None, "detail": "status=active"}] * 5
-    assert len(said(status="active", reason="healthy", journal=entries).splitlines()) <= 24
+    lines = [{"at": rfc3339(NOW), "event": "pack_changed", "reason": None, "detail": "status=active"}] * 5
+    assert len(said(status="active", reason="healthy", journal=lines).splitlines()) <= 24
 
 
 def test_no_line_is_longer_than_the_terminal():
     detail = "attempt=1 next_restart_at=2026-11-24T17:12:29Z status=initializing outcome=accepted " * 3
-    entries = [{"at": rfc3339(NOW), "event": "restart_sent", "reason": "restarted", "detail": detail}]
-    text = said(findings=[missing(host, record(1)) for host in HOSTS], records=[record(1)], journal=entries)
+    lines = [{"at": rfc3339(NOW), "event": "restart_sent", "reason": "restarted", "detail": detail}]
+    text = said(findings=[missing(host, record(1)) for host in HOSTS], records=[record(1)], journal=lines)
     assert max(map(len, text.splitlines())) <= 80

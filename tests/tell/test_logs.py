@@ -160,6 +160,34 @@ def test_text_from_outside_is_cut(lines):
     assert line["error"].endswith("…")
 
 
+def test_a_list_is_cut_like_any_field_and_says_how_many_are_left_out(lines):
+    sent = [f"{number:04}-{'f' * 35}" for number in range(500)]
+    (line,) = lines(lambda logs: logs.write(EventName.ALERT_SENT, fingerprints=sent))
+    *kept, last = line["fingerprints"]
+    assert kept == sent[: len(kept)]
+    assert last == f"and {500 - len(kept)} more"
+    assert LONGEST - len(sent[0]) - len("and 500 more") < len("".join(line["fingerprints"])) <= LONGEST
+
+
+def test_a_list_that_fits_is_whole(lines):
+    sent = ["f" * (LONGEST // 2)] * 2
+    (line,) = lines(lambda logs: logs.write(EventName.ALERT_SENT, fingerprints=sent))
+    assert line["fingerprints"] == sent
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        (EventName.RESTART_HELD, {"error": "x" * 3_000, "found": "y" * 3_000, "records": "z" * 9_000}),
+        (EventName.ALERT_FAILED, {"zones": ["z" * 60] * 10, "fingerprints": ["f" * 40] * 500, "error": "x" * 3_000}),
+        (EventName.CONFIG_RELOADED, {"changes": ["c" * 100] * 1_000}),
+    ],
+)
+def test_a_line_is_shorter_than_what_readers_of_logs_break_in_two(lines, event, fields):
+    (line,) = lines(lambda logs: logs.write(event, account="main", zone="z" * 253, zone_id=ZONE.id, **fields))
+    assert len(json.dumps(line)) < 8_000
+
+
 def test_no_escape_reaches_a_terminal(shown):
     text = shown(lambda logs: logs.failed("main", "get_pack", "http_502", HOSTILE))
     assert len(text.splitlines()) == 1

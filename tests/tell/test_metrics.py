@@ -46,6 +46,7 @@ PROMISED = {
     "recovery_duration_seconds": ("histogram", set()),
     "last_pass_timestamp_seconds": ("gauge", set()),
     "rate_limit_remaining": ("gauge", {"account"}),
+    "rate_limited_until_timestamp_seconds": ("gauge", {"account"}),
     "rate_limit_wait_seconds_total": ("counter", {"account"}),
     "decisions_total": ("counter", {"decision", "reason"}),
     "alerts_firing": ("gauge", {"reason", "severity"}),
@@ -65,7 +66,7 @@ LIBRARY = {"process_cpu_seconds_total", "process_resident_memory_bytes", "proces
 RULES_FILE = Path(__file__).parents[2] / "deploy" / "prometheus" / "certpack-watchdog.rules.yml"
 RULES = [rule for group in yaml.safe_load(RULES_FILE.read_text())["groups"] for rule in group["rules"]]
 FIRING = AlertLog().firing_counts()
-ACCOUNTS = (Account("main", 1100, 2.5),)
+ACCOUNTS = (Account("main", 1100, 2.5, NOW),)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -237,6 +238,12 @@ def test_waits_for_the_quota_are_counted_per_account(metrics):
 def test_what_is_left_of_the_quota_is_only_shown_once_cloudflare_said_it(metrics):
     accounts = (Account("main", None, 0.0), Account("other", 7, 0.0))
     assert values(metrics, "rate_limit_remaining", "account", accounts=accounts) == {("other",): 7}
+
+
+def test_until_when_cloudflare_makes_an_account_wait_is_only_shown_while_it_does(metrics):
+    accounts = (Account("main", None, 0.0), Account("other", 7, 0.0, NOW))
+    shown = values(metrics, "rate_limited_until_timestamp_seconds", "account", accounts=accounts)
+    assert shown == {("other",): NOW.timestamp()}
 
 
 def test_packs_are_counted_by_status(metrics):

@@ -19,6 +19,7 @@ from watchdog.model.reasons import Reason
 from watchdog.model.silences import Silence
 from watchdog.tell.pages import application
 from watchdog.tell.query import Refused
+from watchdog.tell.sources import AccountSituation
 
 GAVE_UP = Decision(Do.GIVE_UP, Reason.GAVE_UP)
 BLOCKS = {"td", "th", "dd", "dt", "p", "h1", "h2", "h3", "h4", "li", "tr", "div", "a", "br"}
@@ -111,7 +112,7 @@ def test_before_the_first_pass_nothing_is_claimed():
         ),
         ({"refusal": "config.yaml:3: no"}, "config.yaml:3: no."),
         ({"state_error": "disk full"}, "The state cannot be written, so nothing is restarted. disk full."),
-        ({"state_lost": "kept as x"}, "The state was damaged, and a new one was begun. kept as x."),
+        ({"state_lost": "kept as x"}, "The state was lost, and another is used. kept as x."),
         ({"overdue_since": NOW - timedelta(minutes=5)}, "A pass does not end; it was due 5 min ago."),
         (
             {"discovery": {"main": (Reason.NOT_FOUND, "It sees none.")}},
@@ -199,6 +200,13 @@ def test_destinations_say_what_waits_and_why(bad_day):
 
 def test_quota_version_and_age_of_the_configuration_are_there(bad_day):
     assert "Version 0.1.0 Configuration loaded 3 d ago Quota of main 1141 of 1200 requests left" in bad_day.text
+
+
+def test_until_when_cloudflare_makes_an_account_wait_is_there():
+    ends, per = NOW + timedelta(minutes=40), timedelta(minutes=5)
+    account = AccountSituation(name="main", remaining=0, allowed=1200, per=per, blocked_until=ends)
+    said = "Quota of main 0 of 1200 requests left; the wait that Cloudflare asked for ends in 40 min"
+    assert said in page(accounts=(account,)).text
 
 
 def test_a_journal_that_cannot_be_read_hides_nothing_else():

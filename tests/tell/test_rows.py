@@ -37,7 +37,7 @@ words = st.text(max_size=8)
 @st.composite
 def fleets(draw):
     """Packs of which some have nothing to tell, with words that JSON has to escape, and a silence or none."""
-    entries = []
+    packs = []
     for number in range(draw(st.integers(1, 6))):
         known, history = pack(
             f"p{number}{draw(words)}",
@@ -55,7 +55,7 @@ def fleets(draw):
         )
         since = NOW - timedelta(hours=draw(st.integers(0, 50)))
         diagnosis = draw(st.sampled_from([None, None, FOUND]))
-        entries.append((replace(known, pack=of_pack, since=since, diagnosis=diagnosis), history))
+        packs.append((replace(known, pack=of_pack, since=since, diagnosis=diagnosis), history))
     silence = Silence(
         account="main",
         zone="example.com",
@@ -64,7 +64,7 @@ def fleets(draw):
         until=NOW + timedelta(hours=draw(st.sampled_from([-1, 1]))),
         comment="",
     )
-    return Inventory.of(entries, [], NOW, silences=draw(st.sampled_from([(), (silence,)])))
+    return Inventory.of(packs, [], NOW, silences=draw(st.sampled_from([(), (silence,)])))
 
 
 @given(fleets())

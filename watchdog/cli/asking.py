@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from watchdog.cli.exits import NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail, failing
-from watchdog.cli.opening import load_config, looking, now_of, opened_state
+from watchdog.cli.exits import fail, failing
+from watchdog.cli.opening import load_config, looking, now_of, opened_state, pack_failures
 from watchdog.cli.options import (
     DEFAULT_CONFIG,
     ConfigPath,
@@ -20,6 +20,7 @@ from watchdog.cli.options import (
 )
 from watchdog.cli.printing import print_lists, print_report, printing
 from watchdog.cli.process import in_loop
+from watchdog.model.exit_codes import NEEDS_A_PERSON, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def status(
 ) -> None:
     """Show what is not well: what needs you first. From memory; needs no network and no credential."""
     loaded = load_config(config, online=False)
-    from watchdog import offline
+    from watchdog.commands import offline
 
     with looking(loaded) as store:
         now = now_of(store)
@@ -82,7 +83,7 @@ def events(
 ) -> None:
     """Tell what happened, oldest first, alerts too. From memory; needs no network and no credential."""
     loaded = load_config(config, online=False)
-    from watchdog import offline
+    from watchdog.commands import offline
     from watchdog.config.durations import parse_duration
     from watchdog.model.history import JournalQuery
     from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id
@@ -140,18 +141,15 @@ _Rows = tuple[list[dict[str, Any]], "datetime"]
 
 
 def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
-    from watchdog import offline
+    from watchdog.commands.explanation import NotThere, explain_offline
 
-    with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, offline.NotThere):
+    with opened_state(config, exclusive=False) as store, failing(NEEDS_A_PERSON, NotThere):
         now = now_of(store)
-        return offline.explain(config, store, zone, pack, now), now
+        return explain_offline(config, store, zone, pack, now), now
 
 
 def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:
-    from watchdog import commands
+    from watchdog.commands import one_pack
 
-    with opened_state(config, exclusive=True, or_beside=True) as store:
-        try:
-            return in_loop(commands.explain(config, store, zone, pack, terminal.waits)), now_of(store)
-        except commands.CannotBeDone as why:
-            fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with opened_state(config, exclusive=True, or_beside=True) as store, pack_failures():
+        return in_loop(one_pack.explain(config, store, zone, pack, terminal.waits)), now_of(store)

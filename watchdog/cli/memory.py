@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import NEEDS_A_PERSON, USAGE, fail, failing
+from watchdog.cli.exits import fail, failing
 from watchdog.cli.opening import load_config, now_of, opened_state, state_failures
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, Output, OutputOption, a_duration
 from watchdog.cli.printing import print_lists, printing
+from watchdog.model.exit_codes import NEEDS_A_PERSON, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add_silence(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Add a silence. A pack that has expired is told all the same, once."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
     from watchdog.config.durations import parse_duration
     from watchdog.model.clock import rfc3339
 
@@ -48,9 +49,9 @@ def add_silence(
 @silences.command("list")
 def list_silences(config: ConfigPath = DEFAULT_CONFIG, output: OutputOption = Output.TABLE) -> None:
     """List the silences that hold."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
     from watchdog.model.report import silence_row
-    from watchdog.tell.status import silence_lines
+    from watchdog.tell.silences import silence_lines
 
     with _silencing(config) as store:
         now = now_of(store)
@@ -69,7 +70,7 @@ def expire_silence(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """End a silence now."""
-    from watchdog import silencing
+    from watchdog.commands import silencing
 
     with _silencing(config) as store:
         ended = silencing.expire(store, number, now_of(store))
@@ -79,7 +80,7 @@ def expire_silence(
 
 @contextmanager
 def _silencing(config: Path) -> "Iterator[Store]":
-    from watchdog.silencing import CannotSilence
+    from watchdog.commands.silencing import CannotSilence
 
     loaded = load_config(config, online=False)
     with opened_state(loaded, exclusive=False) as store, failing(NEEDS_A_PERSON, CannotSilence):
@@ -101,16 +102,24 @@ def copy_state(
     """
     from watchdog.clock import RealClock
     from watchdog.model.clock import anchor
-    from watchdog.state.store import Store
+    from watchdog.state.database import StateHeld
+    from watchdog.state.opening import move
 
     old, new = _state_url(source, "FROM"), _state_url(target, "TO")
     with state_failures():
-        done = Store.move(old, new, anchor(RealClock()))
+        try:
+            done = move(old, new, anchor(RealClock()))
+        except StateHeld as held:
+            if held.pid != str(os.getpid()):
+                raise
+            fail(USAGE, f"FROM and TO are the same state, {held.path}: name another place as TO")
     with printing():
         print(f"copied: zones: {done.zones:,}, packs: {done.packs:,}, rows in all: {done.rows:,}")
 
 
 def _state_url(text: str, place: str) -> str:
+    from watchdog.config.contents import contents
+    from watchdog.config.document import MAX_BYTES
     from watchdog.config.variables import Expansion, TooLarge
 
     def report(_where: object, problem: str, advice: str) -> None:
@@ -118,7 +127,7 @@ def _state_url(text: str, place: str) -> str:
 
     try:
         filled_in = str(Expansion(os.environ, report).value(text, ()))
-        return filled_in if "://" in filled_in else Path(filled_in).read_text().strip()
+        return filled_in if "://" in filled_in else contents(Path(filled_in), MAX_BYTES)[0].decode().strip()
     except TooLarge as error:
         fail(USAGE, f"{place} {error}")
     except (OSError, UnicodeDecodeError) as error:

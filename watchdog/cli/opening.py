@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, STATE_HELD, fail, failing
+from watchdog.cli.exits import fail, failing
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, STATE_HELD, UNAVAILABLE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,7 +63,7 @@ def opened_state(
     ``mending``, a damaged one is set aside: at the opening for a new one, later for the new one of the next start.
     """
     from watchdog.clock import RealClock
-    from watchdog.state.database import StateDamaged
+    from watchdog.state.database import StateDamaged, StatePutBack
 
     clock, url = RealClock(), config.state.url.get_secret_value()
     with state_failures():
@@ -72,11 +73,13 @@ def opened_state(
             yield store
             if mending and store.damage is not None:
                 raise store.damage
+        except StatePutBack as gone:
+            fail(IO_ERROR, f"{gone}; what it held was put back, and the next start goes on with it")
         except StateDamaged as damage:
             if not mending:
                 raise
             kept = store.set_aside(clock.now())
-            fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start begins a new one")
+            fail(IO_ERROR, f"{damage}; it was set aside as {kept}, and the next start does without it")
         finally:
             store.close()
 
@@ -96,6 +99,17 @@ def state_failures() -> Iterator[None]:
         fail(IO_ERROR, f"{error}; `run` and `once` set it aside and begin a new one")
     except StateError as error:
         fail(IO_ERROR, str(error))
+
+
+@contextmanager
+def pack_failures() -> Iterator[None]:
+    """What cannot be done with a pack ends the command."""
+    from watchdog.commands.one_pack import CannotBeDone
+
+    try:
+        yield
+    except CannotBeDone as why:
+        fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
 
 
 def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at: "datetime | None") -> "Store":
@@ -120,4 +134,4 @@ def now_of(store: "Store | Glance") -> "datetime":
     """The time that the state's times are of: the database's, where several machines share it."""
     from watchdog.clock import RealClock
 
-    return cast("Store", store).roster.time() if getattr(store, "shared", False) else RealClock().now()
+    return store.time() or RealClock().now()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail, failing
+from watchdog.cli.exits import fail, failing
 from watchdog.cli.opening import load_config
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, a_url
 from watchdog.cli.printing import print_checks, printing
 from watchdog.cli.process import in_loop
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE
 
 if TYPE_CHECKING:
     from watchdog.config.permissions import Exposed
@@ -40,8 +41,8 @@ def init(
     base_url: Annotated[str, typer.Option(metavar="URL", help="Another place of Cloudflare's API.")] = "",
 ) -> None:
     """Write a first configuration: look what an API token sees, and ask what is to be watched."""
-    from watchdog.first_run import CannotBegin
-    from watchdog.init import Asked, begin
+    from watchdog.commands.first_run import CannotBegin
+    from watchdog.commands.init import Asked, begin
 
     names = tuple(name for each in (*(zones or ()), *(more or ())) for name in re.split(r"[,\s]+", each) if name)
     if more and not zones:
@@ -99,12 +100,14 @@ def check_config(
 
 
 def _check_online(config: "Config") -> None:
-    from watchdog import checking
+    from watchdog.commands.check_online import check_online
 
-    checks = in_loop(checking.check_online(config))
+    checks = in_loop(check_online(config))
     with printing():
         print_checks((check.what, check.error, check.caution) for check in checks)
-        print("Whether restarts are permitted cannot be seen without one: give the token SSL and Certificates / Edit.")
+        if any(not check.error for check in checks):  # who gave a wrong token has to mend that first
+            print("Whether restarts are permitted cannot be seen without one:")
+            print("give the token SSL and Certificates / Edit.")
     if checks and all(check.unreachable for check in checks):
         sys.exit(UNAVAILABLE)
     if any(check.error for check in checks):
@@ -151,7 +154,7 @@ def files(
     ] = "",
 ) -> None:
     """Lay out the files to install: the unit, an example, rules, a dashboard, manifests, the documentation."""
-    from watchdog.shipped import CannotLayOut, lay_out
+    from watchdog.commands.files import CannotLayOut, lay_out
 
     with failing(IO_ERROR, CannotLayOut):
         count = lay_out(folder, runbooks)

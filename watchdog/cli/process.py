@@ -51,7 +51,7 @@ def _import_libraries() -> None:
     """Those that every command has, without what nobody here uses: 13 ms. By pydantic Typer reads the arguments."""
     from _operator import _compare_digest
 
-    from watchdog.absent import import_without, shapeless
+    from watchdog.lean_imports import import_without, shapeless
 
     instead = {
         "secrets": SimpleNamespace(compare_digest=_compare_digest),  # the rest of it brings OpenSSL

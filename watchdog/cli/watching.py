@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail
-from watchdog.cli.opening import load_config, opened_state
+from watchdog.cli.exits import fail
+from watchdog.cli.opening import load_config, opened_state, pack_failures
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, DryRun, Output, OutputOption
 from watchdog.cli.printing import print_lists, print_report, printing
 from watchdog.cli.process import GARBAGE_AFTER_A_PASS, in_loop
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run(config: ConfigPath = DEFAULT_CONFIG, dry_run: DryRun = False) -> None:
     exposed: list[Exposed] = []
     files = Files()
     loaded = load_config(config, exposed.append, opened=files.opened)
-    from watchdog.run import watch
+    from watchdog.commands.run import watch
     from watchdog.tell.listener import ListenError
 
     with opened_state(loaded, exclusive=True, mending=True) as store:
@@ -55,12 +56,12 @@ def once(
         fail(USAGE, "--alert notes whom it told, and --dry-run writes nothing: give one of them")
     exposed: list[Exposed] = []
     loaded = load_config(config, exposed.append)
-    from watchdog import commands
+    from watchdog.commands.once import one_pass
 
     tell = _teller(loaded, config) if alert else None
     opened = opened_state(loaded, exclusive=not dry_run, copied=dry_run, mending=not dry_run)
     with opened as store, terminal.progress(len(loaded.zones)) as watch:
-        work = commands.once(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell)
+        work = one_pass(loaded, store, exposed, dry_run=dry_run, watch=watch, then=tell)
         result = in_loop(work, GARBAGE_AFTER_A_PASS)
     if output is Output.JSON:
         from watchdog.tell.rows import pack_lines
@@ -81,7 +82,7 @@ def once(
 def _teller(config: "Config", path: Path) -> "Callable[[Runtime], Awaitable[None]]":
     if not config.alerts.destinations and config.alerts.heartbeat_url is None:
         fail(CONFIG_ERROR, f"{path}: alerts.destinations: --alert would tell nobody; add one, or leave --alert out")
-    from watchdog.telling import tell
+    from watchdog.commands.once_alert import tell
 
     return tell
 
@@ -94,12 +95,9 @@ def restart(
 ) -> None:
     """Restart one pack's validation now, through the same checks as the daemon, which may be running."""
     loaded = load_config(config)
-    from watchdog import commands
+    from watchdog.commands import one_pack
 
-    with opened_state(loaded, exclusive=True, or_beside=True) as store:
-        try:
-            done = in_loop(commands.restart(loaded, store, zone, pack, force=force))
-        except commands.CannotBeDone as why:
-            fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with opened_state(loaded, exclusive=True, or_beside=True) as store, pack_failures():
+        done = in_loop(one_pack.restart(loaded, store, zone, pack, force=force))
     with printing():
         print(f"restarted: pack {done.pack_id} of {done.zone} is now {done.status}, attempt {done.attempt}")

@@ -32,10 +32,11 @@ from watchdog.cloudflare.errors import (
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.introspection import Introspection
-from watchdog.cloudflare.rate_limit import Quota, Reservation, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong, Urgency
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
 from watchdog.cloudflare.trust import Trust
+from watchdog.cloudflare.verification import TokenSeen
 from watchdog.model.clock import Clock
 from watchdog.model.names import both, canonical, forms
 from watchdog.model.packs import FULL, NOTHING_KNOWN, Pack, ZoneFacts, ZoneRef
@@ -104,8 +105,14 @@ class Client:
 
     @asynccontextmanager
     async def reserve(self, number: int) -> AsyncIterator[Reservation]:
-        """Reserve so many calls (or a whole window's, if fewer), so that they follow each other without a wait."""
-        reserved = await self.quota.reserve(Urgency.ACT, number, Operation.RESTART_VALIDATION)
+        """Reserve so many calls (or a whole window's, if fewer), so that they follow each other without a wait.
+
+        None where Cloudflare has told this credential to wait for long: then whatever is asked says so.
+        """
+        try:
+            reserved = await self.quota.reserve(Urgency.ACT, number, Operation.RESTART_VALIDATION)
+        except TooLong:
+            reserved = 0
         reservation = Reservation(reserved)
         try:
             yield reservation
@@ -233,8 +240,8 @@ class Client:
 
     # ── the credential ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def verify_token(self) -> str:
-        """What Cloudflare says of the API token: ``active``, ``disabled`` or ``expired``.
+    async def verify_token(self) -> TokenSeen:
+        """What Cloudflare says of the API token.
 
         A token that an account owns is known to that account's address alone, so a zone of it has to be seen first.
         """

@@ -52,6 +52,7 @@ class Doubts:
         self._finding_out: asyncio.Event | None = None
         self._found_out_at = float("-inf")
         self._vouched_for: bool | None = None
+        self._known_as = ""
 
     async def denied(self, denied: AccessDenied, call: Callable[[], Awaitable[Decoded]], of: str) -> Decoded:
         """Find out whose matter it is that a GET was denied: nobody's, the credential's, or that of what was asked for.
@@ -131,7 +132,10 @@ class Doubts:
             self._trust.note(Sign.CLEARED)
         elif self._vouched_for is False or len(self._trust.unsure_of) >= UNSURE_OF:
             self._found_out_at = float("-inf")
-            text = f"{denied}; asked again and elsewhere, Cloudflare does not take this credential"
+            said = "asked again and elsewhere, Cloudflare does not take this credential"
+            if self._known_as:
+                said = f"Cloudflare says that the token is {self._known_as}: make a new one"
+            text = f"{denied}; {said}"
             self._trust.note(Sign.REFUSED, text)
             raise CredentialRefused(denied.operation, denied.code, text)
 
@@ -140,11 +144,13 @@ class Doubts:
 
         A token is verified; else a zone is asked for that was readable lately, ``but`` the one that was denied.
         """
-        unknown = False
+        unknown, self._known_as = False, ""
         if self._introspection.may_verify():
             for last in (False, True):
                 try:
-                    return {"active": True, "disabled": False, "expired": False}.get(await self._introspection.verify())
+                    seen = await self._introspection.verify()
+                    self._known_as = seen.status if seen.refused else ""
+                    return None if seen.refused is None else not seen.refused
                 except AccessDenied:
                     if not last:
                         await self._pause(AGAIN_AFTER[1])

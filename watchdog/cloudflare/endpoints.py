@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchdog.cloudflare import envelope, wire
+from watchdog.cloudflare import envelope, verification, wire
 from watchdog.cloudflare.calls import ApiRequest
 from watchdog.cloudflare.errors import Operation
 from watchdog.cloudflare.paging import PER_PAGE
@@ -122,13 +122,13 @@ def delegation_id(zone_id: str) -> ApiRequest[str]:
     )
 
 
-def verify_token(owner: str) -> ApiRequest[str]:
+def verify_token(owner: str) -> ApiRequest[verification.TokenSeen]:
     """Whether ``owner`` (``/user``, or the path of an account) knows the token."""
     return ApiRequest(
         operation=Operation.VERIFY_TOKEN,
         path=f"{owner}/tokens/verify",
         urgency=Urgency.ACT,
-        decode=wire.token_status,
+        decode=verification.token_seen,
         about_credential=True,
     )
 

@@ -12,7 +12,7 @@ from watchdog.cloudflare.translate import Complaint, Problem
 from watchdog.model.text import clean
 
 MOST_ON_PAGE = 5_000
-"""Entries of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
+"""Items of one page; 50 are asked for. What has more was not made for us, and would hold the loop up."""
 
 MOST_ERRORS = 20
 """Errors kept of one answer, and of one pack's validation: more say nothing new."""
@@ -29,6 +29,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 
     total_pages: int | None = None
     per_page: int | None = None
+    total_count: int | None = None
 
 
 _Decoded = TypeVar("_Decoded")
@@ -58,12 +59,17 @@ def read(body: bytes) -> dict[str, Any]:
 
 
 def list_in(envelope: dict[str, Any]) -> list[Any]:
-    """The list that is the result. Raises ``msgspec.ValidationError`` where there is none, or a far too long one."""
-    result = envelope.get("result")
+    """The list that is the result. Raises ``msgspec.ValidationError`` where there is none, or a far too long one.
+
+    ``null`` is an empty one, as Go writes it, where the answer says that there are no entries.
+    """
+    result, info = envelope.get("result"), envelope.get("result_info")
+    if result is None and envelope.get("success") is True and isinstance(info, dict) and info.get("total_count") == 0:
+        return []
     if not isinstance(result, list) or envelope.get("success") is False:
         raise msgspec.ValidationError("the answer has no list in `result`")
     if len(result) > MOST_ON_PAGE:
-        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} entries on one page")
+        raise msgspec.ValidationError(f"the answer has more than {MOST_ON_PAGE} items on one page")
     return result
 
 
@@ -77,7 +83,7 @@ def page_info(envelope: dict[str, Any]) -> PageInfo:
     info = envelope.get("result_info")
     if not isinstance(info, dict):
         return PageInfo()
-    return PageInfo(_whole(info.get("total_pages")), _whole(info.get("per_page")))
+    return PageInfo(*(_whole(info.get(name)) for name in ("total_pages", "per_page", "total_count")))
 
 
 def _whole(number: object) -> int | None:

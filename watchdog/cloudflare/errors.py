@@ -11,8 +11,9 @@ The tree::
     ├── Ambiguous            several zones have the name that was looked up    (found by the client)
     ├── Refused              this request, for this zone or pack only          (other 4xx)
     │   ├── NotEnabled       the zone has no Advanced Certificate Manager      (1450)
-    │   └── TurnedAway       the edge refused before the API saw the request   (problem details, HTTP 403 without words)
+    │   └── TurnedAway       the edge refused before the API saw the request   (problem details, a page, a bare 403)
     ├── RateLimited          nobody's fault: wait                              (429; 971, 10100, 10500; a sentence)
+    │   └── Blocked          not sent: the wait is longer than anybody here waits
     ├── Unheld               not sent: another replica works this account, or may do so by now
     ├── NotFresh             not sent: what was read before it is too old
     ├── Held                 not sent: the same call was refused a while ago   (``holds``)
@@ -24,8 +25,10 @@ The tree::
 Who catches one decides by its class alone. Which answer is which error is ``translate``'s.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
+from watchdog.model.clock import rfc3339
 from watchdog.model.reasons import Reason
 
 
@@ -64,8 +67,8 @@ KNOWN_CODES = (
 class CloudflareError(Exception):
     """A call that failed. ``code`` is the ``error_code`` label; ``str()`` is one cleaned line.
 
-    ``reason`` is what is said of the zone or pack that was asked for. ``retry_after`` are the seconds that the body
-    asks to wait, if it does. ``sent`` is False when the request certainly never left.
+    ``reason`` is what is said of the zone or pack that was asked for. ``retry_after`` are the seconds that it asks
+    to wait, if it does: in its body, or a fault in its header. ``sent`` is False when the request certainly never left.
     """
 
     reason = Reason.UNSEEN
@@ -148,6 +151,14 @@ class RateLimited(CloudflareError):
     """Wait; nothing was done. ``everything`` of this credential waits, else only this operation of this zone."""
 
     everything = True
+
+
+class Blocked(RateLimited):
+    """Not sent: Cloudflare has told this credential to wait, for longer than anybody here waits."""
+
+    def __init__(self, operation: Operation, until: datetime) -> None:
+        said = f"{operation}: not sent: Cloudflare has told this credential to wait until {rfc3339(until)}"
+        super().__init__(operation, "", said, sent=False)
 
 
 class Held(CloudflareError):

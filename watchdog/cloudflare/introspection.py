@@ -12,6 +12,7 @@ from watchdog.cloudflare.credential import TOKEN_OF_A_USER, TOKEN_OF_AN_ACCOUNT
 from watchdog.cloudflare.errors import CloudflareError, CredentialRefused, Operation, Refused
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
+from watchdog.cloudflare.verification import TokenSeen
 
 MOST_OWNERS = 3
 """Accounts that are asked whether they know a token."""
@@ -40,7 +41,7 @@ class Introspection:
         """Whether a token that is not known there is known nowhere: an unknown account may own an older one."""
         return bool(self._credential.form or self._accounts)
 
-    async def verify(self) -> str:
+    async def verify(self) -> TokenSeen:
         """Ask where the token may be known: with its user, with the accounts whose zones were seen, or with both."""
         form, accounts = self._credential.form, [f"/accounts/{quote(each, safe='')}" for each in self._accounts]
         owners = [] if form == TOKEN_OF_AN_ACCOUNT else ["/user"]

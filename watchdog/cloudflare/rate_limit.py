@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count
 
@@ -34,12 +35,24 @@ class Urgency(IntEnum):
 BLOCKED_WITHOUT_A_WORD = 300.0
 """Seconds to wait after a 429 that says nothing: Cloudflare's block lasts five minutes."""
 
-LONGEST_BLOCK = 86_400.0
+LONGEST_BLOCK = 3_600.0
 """Seconds that a 429 may ask for; a longer ``Retry-After`` is a slip, or no word of Cloudflare's, and must not end all
-work for ever. After it, one refused request tells again, in the log too."""
+work while certificates run out. After it, one refused request tells again, in the log too."""
 
-_Waiter = tuple[Urgency, int, int, str, asyncio.Future[None]]
-"""How urgent, who came first, how many requests, of which operation, and what to say when they may begin."""
+PATIENCE = 600.0
+"""Seconds of a block that are waited out: twice what Cloudflare's lasts. Of a longer one whoever asks is told at once,
+so that a zone is known as not seen, and why, and a single pass has an end."""
+
+_Waiter = tuple[Urgency, int, int, str, asyncio.Future[datetime | None]]
+"""How urgent, who came first, how many requests, of which operation; answered once they may begin, else until when."""
+
+
+class TooLong(Exception):
+    """A block lasts longer than ``PATIENCE``: it is over at ``until``."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__()
+        self.until = until
 
 
 class Reservation:
@@ -78,6 +91,7 @@ class Quota:
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = -math.inf
+        self._block_ends: datetime | None = None
         self._ends_at: float | None = None
         self.waited = 0.0
 
@@ -100,12 +114,20 @@ class Quota:
         """Seconds until the block that a 429 brought is over; 0 when there is none."""
         return max(0.0, self._blocked_until - self._clock.monotonic())
 
+    @property
+    def blocked_until(self) -> datetime | None:
+        """When that block is over, as it was worked out when it came; ``None`` when there is none."""
+        return self._block_ends if self.blocked_for else None
+
     def allow(self, allowance: Allowance) -> None:
         """Another allowance holds from now on; what was counted stays counted."""
         self._policies.allow(allowance)
 
     async def acquire(self, urgency: Urgency, operation: str = "") -> None:
-        """Wait until a request may be sent at once. The most urgent goes first; among equals the first to come."""
+        """Wait until a request may be sent at once. The most urgent goes first; among equals the first to come.
+
+        Raises ``TooLong``.
+        """
         await self.reserve(urgency, operation=operation)
         if not self._bookings.use_one():
             await self.use_a_booking()
@@ -124,28 +146,32 @@ class Quota:
     async def reserve(self, urgency: Urgency, number: int = 1, operation: str = "") -> int:
         """Wait for so many requests at once, or for all of a window that has fewer; gives how many they are.
 
-        Each needs a booking before it is used.
+        Each needs a booking before it is used. Raises ``TooLong``.
         """
+        if self._block_ends is not None and self.blocked_for > PATIENCE:
+            raise TooLong(self._block_ends)
         number = min(number, self._window.limit, self._address.limit)
         at_once = not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0
         if at_once and self._address.take(number):
             self._start(number, operation)
             return number
         began = self._clock.monotonic()
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        granted: asyncio.Future[datetime | None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), number, operation, granted))
         self._pump_if_new()
         self._dismiss()
         try:
-            await granted
+            blocked = await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
+            if granted.done() and not granted.cancelled() and granted.result() is None:
                 for _ in range(number):
                     self._window.end(self._clock.monotonic())
                     self._address.end()
             raise
         finally:
             self.waited += self._clock.monotonic() - began
+        if blocked is not None:
+            raise TooLong(blocked)
         return number
 
     def release(self, headers: Mapping[str, str] | None = None, operation: str = "") -> None:
@@ -169,7 +195,13 @@ class Quota:
             reset = max((t for _, _, t in ratelimit_headers.left(headers)), default=0)
             seconds = float(reset) if reset >= SHORTEST_RESET else BLOCKED_WITHOUT_A_WORD
         seconds = min(seconds, LONGEST_BLOCK)
-        self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
+        until = self._clock.monotonic() + seconds
+        if until > self._blocked_until:
+            self._blocked_until, self._block_ends = until, self._clock.now() + timedelta(seconds=seconds)
+        if self.blocked_for > PATIENCE:
+            for *_, granted in self._waiting:
+                if not granted.done():
+                    granted.set_result(self._block_ends)
         return seconds
 
     def end(self, patience: float) -> None:

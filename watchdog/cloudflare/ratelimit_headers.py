@@ -53,9 +53,12 @@ def names_others_alone(headers: Mapping[str, str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that ``Retry-After`` asks for; ``None`` where it does not, or in another way than in seconds."""
+    """The seconds that ``Retry-After`` asks for; ``None`` where it does not, or in another way than in seconds.
+
+    0 names no time either: who took it at its word would ask at once, again and again.
+    """
     said = headers.get("retry-after", "").strip()
-    return float(said[:9]) if said.isascii() and said.isdigit() else None
+    return float(said[:9]) or None if said.isascii() and said.isdigit() else None
 
 
 @lru_cache(maxsize=64)

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from watchdog.cloudflare import envelope
+from watchdog.cloudflare import envelope, ratelimit_headers
 from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
 from watchdog.cloudflare.errors import (
+    Blocked,
     CloudflareError,
     CloudflareFault,
     CredentialRefused,
@@ -24,7 +25,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Headers, Request, Transport
-from watchdog.cloudflare.rate_limit import Quota, Reservation
+from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong
 from watchdog.cloudflare.throttling import Throttling
 from watchdog.cloudflare.translate import translate
 from watchdog.cloudflare.transport import exchange
@@ -116,7 +117,10 @@ class Sender:
             await self._trust.admit(request.operation)
         ahead = reservation if reservation is not None and reservation.take() else None
         if ahead is None:
-            await self._quota.acquire(request.urgency, request.operation)
+            try:
+                await self._quota.acquire(request.urgency, request.operation)
+            except TooLong as block:
+                raise Blocked(request.operation, block.until) from None
         else:
             await self._quota.use_a_booking()
             if self._quota.blocked_for:  # since they were taken
@@ -162,7 +166,10 @@ class Sender:
         body = hide(body)
         if not 200 <= status < 300:
             ray, to = (hide(headers.get(name, "").encode()).decode() for name in ("cf-ray", "location"))
-            raise _refusal(request.operation, status, ray, _redirect(to) if 300 <= status < 400 and to else body)
+            error = _refusal(request.operation, status, ray, _redirect(to) if 300 <= status < 400 and to else body)
+            if error.retry_after is None and isinstance(error, CloudflareFault):
+                error.retry_after = ratelimit_headers.retry_after(headers)
+            raise error
         prefix = ""
         try:
             return request.decode(body)

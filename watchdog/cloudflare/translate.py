@@ -48,12 +48,13 @@ _INVALID = (
 _LOCKED_OUT = r"max\w* auth\w* failures|too many (?:failed )?(?:auth\w*|login)"
 _FROM_ELSEWHERE = r"from (?:this |that |your )?location|ip (?:address )?(?:is )?(?:not|restrict)"
 _NOT_ALLOWED = r"not (?:be )?(?:allowed|permitted)|permission|unauthori[sz]ed"
+_ABOUT_ACCESS = rf"authenticat|\bauthoriz|access token|{_NOT_ALLOWED}"
 _HEADER_CODES = frozenset({6100, 6101, 6102, 6103, 6111})
 _ABOUT_A_HEADER = r"x-auth-(?:key|email)|authorization"
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """One entry of an envelope's ``errors``: its ``chain``'s codes, and the ``details``, the chain's messages."""
+    """One item of an envelope's ``errors``: its ``chain``'s codes, and the ``details``, the chain's messages."""
 
     code: int
     message: str
@@ -80,7 +81,7 @@ def translate(
 ) -> CloudflareError:
     """The error that an answer with this HTTP status and these complaints means.
 
-    ``prefix`` is the beginning of a body that was no envelope, ``ray`` the ``cf-ray`` header: together they are what
+    ``prefix`` is the beginning of a body without complaints, ``ray`` the ``cf-ray`` header: together they are what
     Cloudflare's support asks for. ``problem`` is what the edge said in place of an envelope.
     """
     first = complaints[0] if complaints else Complaint(0, "")
@@ -103,8 +104,9 @@ def translate(
         return CloudflareFault(operation, label, said)
     if status >= 500 or status == 408:
         return CloudflareFault(operation, label, text, retry_after=hint)
-    if problem is not None or (status == 403 and not complaints):
+    if problem is not None or (not complaints and (status == 403 or _is_foreign(status, prefix))):
         said = f"{text}; this is no answer of Cloudflare's API: its edge, a firewall or a proxy refused the request"
+        said += ", or `api.base_url` leads elsewhere" if status == 404 else ""
         return TurnedAway(operation, label, said, retry_after=hint)
     return _of_the_api(operation, status, codes, label, text, said, understood=bool(complaints))
 
@@ -130,11 +132,17 @@ def _about_the_credential(
         return CredentialRefused(operation, label, f"{text}; {_REMEDIES[why]}", why=why)
     if 10001 in codes and _is_said(_NOT_ALLOWED, said):
         return PermissionMissing(operation, label, f"{text}; {_lacks(operation)}")
-    if codes & {10000, 9109, 6003} or status == 401 or (codes & {1000, 10001} and status == 403):
+    nameless = status == 403 and codes == {0} and _is_said(_ABOUT_ACCESS, said)
+    if codes & {10000, 9109, 6003} or status == 401 or (codes & {1000, 10001} and status == 403) or nameless:
         denied = AccessDenied(operation, label, f"{text}; {_remedy(operation)}")
         denied.lasts = 9109 in codes
         return denied
     return None
+
+
+def _is_foreign(status: int, prefix: str) -> bool:
+    """Whether a refusal is a page or a text: only an envelope says anything of a zone, a pack or a credential."""
+    return 400 <= status < 500 and prefix != "" and prefix[0] not in "{["
 
 
 def _unsaid(status: int) -> str:

@@ -6,6 +6,7 @@ hides its neighbours. Raises ``msgspec.MsgspecError``, and nothing else, for wha
 ``sender`` makes an error of it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import msgspec
 from watchdog.cloudflare import envelope
 from watchdog.cloudflare.validations import common, raw, validation
 from watchdog.model.names import canonical
-from watchdog.model.packs import HEALTHY, Pack
+from watchdog.model.packs import EXPIRED, GOING_AWAY, HEALTHY, Pack
 from watchdog.model.text import clean, plain
 
 MOST_HOSTS = 1_000
@@ -30,6 +31,8 @@ YEARS = range(1970, 9999)
 class _Certificate(msgspec.Struct):
     expires_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     uploaded_on: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    status: str | None = None
+    signature: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -62,7 +65,7 @@ class _OnePack(msgspec.Struct):
 
 
 class ZoneSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``GET /zones``."""
+    """One item of ``GET /zones``."""
 
     id: str
     name: str
@@ -106,7 +109,7 @@ def pack(body: bytes, zone_id: str) -> Pack:
 
 
 def zones(body: bytes) -> tuple[list[ZoneSeen], envelope.PageInfo]:
-    """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an entry names no zone.
+    """The zones of one page of ``GET /zones``. Raises as ``packs``, and where an item names no zone.
 
     A list with gaps is not believed: a zone that is left out of it would no longer be watched.
     """
@@ -144,12 +147,6 @@ def delegation_id(body: bytes) -> str:
     return plain(label, 80) if isinstance(label, str) else ""
 
 
-def token_status(body: bytes) -> str:
-    """``active``, ``disabled`` or ``expired``, as ``GET /user/tokens/verify`` says. Raises as ``packs``."""
-    result = envelope.read(body).get("result")
-    return clean(result.get("status", "unknown"), 40) if isinstance(result, dict) else "unknown"
-
-
 def _packs_with_gaps(whole: dict[str, Any], zone_id: str) -> tuple[list[Pack], envelope.PageInfo]:
     found = []
     for item in envelope.dicts(envelope.list_in(whole)):
@@ -167,8 +164,13 @@ def _packs_with_gaps(whole: dict[str, Any], zone_id: str) -> tuple[list[Pack], e
             hosts=[host for host in hosts if isinstance(host, str)] if isinstance(hosts, list) else None,
             certificate_authority=text("certificate_authority"),
             certificates=[
-                _Certificate(_time(c.get("expires_on")), _time(c.get("uploaded_on")))
-                for c in envelope.dicts(item.get("certificates"))
+                _Certificate(
+                    _time(each.get("expires_on")),
+                    _time(each.get("uploaded_on")),
+                    _text(each.get("status")),
+                    _text(each.get("signature")),
+                )
+                for each in envelope.dicts(item.get("certificates"))
             ],
             validation_errors=[
                 _Message(_text(e.get("message"))) for e in envelope.dicts(item.get("validation_errors"))
@@ -184,7 +186,12 @@ def _packs_with_gaps(whole: dict[str, Any], zone_id: str) -> tuple[list[Pack], e
 
 def _pack(read: _Pack, zone_id: str) -> Pack:
     expires_at = uploaded_at = None
-    for certificate in read.certificates or ():
+    certificates: Sequence[_Certificate] = read.certificates or ()
+    for certificate in certificates:
+        if certificate.status != "active":  # hardly ever
+            certificates = _in_use(certificates)
+            break
+    for certificate in certificates:
         at = certificate.expires_on
         if at is not None and at.year in YEARS and (expires_at is None or at < expires_at):
             expires_at, uploaded_at = at, certificate.uploaded_on
@@ -210,6 +217,19 @@ def _pack(read: _Pack, zone_id: str) -> Pack:
         else validation(read.validation_method, read.validation_records, read.dcv_delegation_records),
         uploaded_at=uploaded_at,
     )
+
+
+def _in_use(certificates: Sequence[_Certificate]) -> list[_Certificate]:
+    """Those whose expiry is the pack's: one that was deleted is nobody's, nor is one that another has replaced.
+
+    What replaces an expired one has its kind of signature: visitors that need RSA are not served by ECDSA alone.
+    """
+    alive = [each.signature for each in certificates if each.status != EXPIRED and each.status not in GOING_AWAY]
+    return [
+        each
+        for each in certificates
+        if not alive or (each.status not in GOING_AWAY and (each.status != EXPIRED or each.signature not in alive))
+    ]
 
 
 def _days(days: int | None) -> int:

@@ -7,7 +7,6 @@ Plain scalars mean what YAML 1.2 says: only ``true`` and ``false`` are booleans 
 null. ``yes``, ``no``, ``on``, ``012:30`` and dates are text. Tags and merge keys (``<<``) are refused.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from watchdog.absent import late_patterns
+from watchdog.config.contents import contents
 from watchdog.config.document import (
     MAX_BYTES,
     MAX_MIB,
@@ -28,6 +27,7 @@ from watchdog.config.document import (
     too_many,
     unnoticed,
 )
+from watchdog.lean_imports import late_patterns
 
 with late_patterns():  # the parser that is written in C asks none of them: 4 ms
     import yaml
@@ -55,9 +55,8 @@ def read_document(path: Path, opened: Opened = unnoticed) -> Document:
     """Read one YAML file whose top level is a mapping; raise ``DocumentError`` if it is anything else."""
     file = str(path)
     try:
-        with path.open("rb") as reading:
-            content = reading.read(MAX_BYTES + 1)
-            opened(path, os.fstat(reading.fileno()), content)
+        content, status = contents(path, MAX_BYTES + 1)
+        opened(path, status, content)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         opened(path, None, b"")
         reason = getattr(error, "strerror", None) or "not a possible file name"
@@ -170,17 +169,17 @@ class _Reading:
         return items
 
     def mapping(self, where: Where, depth: int) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
+        pairs: dict[str, Any] = {}
         while type(event := next(self.events)) is not yaml.MappingEndEvent:
             key, line = self.key(event, where), event.start_mark.line + 1
             at = (*where, key)
-            if key in entries:
+            if key in pairs:
                 self.fault(line, at, f"is given twice, first in line {self.lines[at]}")
                 self.value(next(self.events), (*at, ""), depth + 1)
                 continue
             self.lines[at] = line
-            entries[key] = self.value(next(self.events), at, depth + 1)
-        return entries
+            pairs[key] = self.value(next(self.events), at, depth + 1)
+        return pairs
 
     def key(self, event: Any, where: Where) -> str:
         line = event.start_mark.line + 1

@@ -86,7 +86,7 @@ class Diagnosis(Block):
 
     enabled: Boolean = Field(
         default=True,
-        description="Whether anything is looked up. With false nothing is, and restarts go on without.",
+        description="Whether anything is looked up. With false restarts go by Cloudflare's words alone.",
     )
     resolvers: tuple[Resolver, ...] = Field(
         default=("1.1.1.1", "8.8.8.8"),

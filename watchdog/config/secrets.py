@@ -4,7 +4,6 @@ A setting ``x`` of the type ``Secret`` may be given as ``x`` or as ``x_file``, t
 Which settings those are is read from the models, so nothing here names one.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
+from watchdog.config.contents import contents
 from watchdog.config.document import Opened, Where, unnoticed
 
 _LONGEST = 16 * 1024
@@ -99,9 +99,8 @@ def read_secret(path: Path, opened: Opened = unnoticed) -> str:
     Blocks for as long as the file system takes.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
-            opened(path, os.fstat(file.fileno()), content)
+        content, status = contents(path, _LONGEST + 1)
+        opened(path, status, content)
     except OSError as error:
         opened(path, None, b"")
         raise ValueError(f"cannot be read: {error.strerror}") from None

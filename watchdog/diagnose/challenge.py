@@ -17,7 +17,8 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.challenged import DELEGATED, PREFIX, ChallengedName, challenged
+from watchdog.diagnose.challenged import DELEGATED, PREFIX, PROXIED, ChallengedName, challenged
+from watchdog.diagnose.doubled import with_doubled, within_zone
 from watchdog.diagnose.hosts import PLACED_BY_HAND, absent, base_of, bases, below, disagreement, lives_by_wildcard
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, ResponseStatus
@@ -32,13 +33,11 @@ from watchdog.model.packs import (
 BY_NAME = ("txt", "")
 """Methods of validation that look at the challenged names."""
 
-_PROXIED = ".cdn.cloudflare.net"
-
 
 async def check_challenge(
-    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]] | None
 ) -> list[Finding]:
-    """What is found at the challenged name of a host. ``pages`` is what is found at the pack's token pages."""
+    """What is found at the challenged name of a host. ``pages`` is what is found at token pages, if anybody looks."""
     wanted = challenged(pack, zone, base)
     answers = await lookups.ask(wanted.name, "TXT")
     told = await lookups.proven(answers)
@@ -61,6 +60,8 @@ async def check_challenge(
         return found
     if zone.type in PLACED_BY_HAND and not any(map(absent, answers)):
         wanted = await _with_wildcard(lookups, zone, wanted)
+    if zone.type in PLACED_BY_HAND and _something_missing(wanted, told):
+        wanted = await with_doubled(lookups, zone, wanted, told)
     if wanted.tokens:
         spared = await _by_http_first(lookups, pack, zone, base, pages)
         return found + judged(wanted, zone, told, spared=spared)
@@ -161,15 +162,15 @@ def _tries_http(pack: Pack, zone: ZoneFacts, base: str) -> bool:
 
 
 async def _by_http_first(
-    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]]
+    lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]] | None
 ) -> bool:
     """Whether Cloudflare validates this host by HTTP first, and nothing is seen to be wrong with that."""
     if not _tries_http(pack, zone, base):
         return False
     answers = await lookups.ask(base, "CAA")
-    if not any(target.endswith(_PROXIED) for answer in answers for target in answer.chain):
+    if not any(target.endswith(PROXIED) for answer in answers for target in answer.chain):
         return False
-    return not any(finding.host == base for finding in await shield(pages))
+    return pages is None or not any(finding.host == base for finding in await shield(pages))
 
 
 async def _explicit(lookups: Lookups, wanted: ChallengedName, told: list[Answer]) -> list[Answer]:
@@ -200,6 +201,12 @@ async def _with_wildcard(lookups: Lookups, zone: ZoneFacts, wanted: ChallengedNa
     return replace(wanted, first=first)
 
 
+def _something_missing(wanted: ChallengedName, told: list[Answer]) -> bool:
+    """Whether a token that is waited for is nowhere; or, where none is, whether nothing at all is there."""
+    seen = {value for answer in told for value in answer.values}
+    return any(token.value not in seen for token in wanted.tokens) if wanted.tokens else not seen
+
+
 def _aliased(wanted: ChallengedName, alias: str, told: list[Answer]) -> list[Finding]:
     tokens = {token.value for token in wanted.tokens}
     if tokens and all(tokens <= set(answer.values) for answer in told):
@@ -207,6 +214,10 @@ def _aliased(wanted: ChallengedName, alias: str, told: list[Answer]) -> list[Fin
     if alias.endswith(DELEGATED):
         says = f"{wanted.lies}{wanted.name} is delegated to {alias}, and not to {wanted.target}."
         remedy = "Change the CNAME record: its target is that of another host or zone, or of another account's zone."
+        return [wanted.wants_delegation(FindingName.DELEGATION_WRONG, says, remedy)]
+    if within_zone(alias):
+        says = f"{wanted.lies}{wanted.name} is an alias of {alias}: the zone's name was put behind the target."
+        remedy = "Write the target of the CNAME record with a final dot."
         return [wanted.wants_delegation(FindingName.DELEGATION_WRONG, says, remedy)]
     says = f"{wanted.lies}{wanted.name} is an alias of {alias}, where Cloudflare cannot place its tokens."
     remedy = "Remove the CNAME record, or point it at Cloudflare's delegation."

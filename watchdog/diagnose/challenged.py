@@ -12,12 +12,16 @@ PREFIX = "_acme-challenge."
 DELEGATED = ".dcv.cloudflare.com"
 """What every delegation of Cloudflare's ends in."""
 
+PROXIED = ".cdn.cloudflare.net"
+"""What every name ends in under which Cloudflare stands in for a host whose DNS it does not run."""
+
 
 class ChallengedName(msgspec.Struct, frozen=True, kw_only=True):
     """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.
 
     ``lies`` says in a sentence why it is another name than the host's own; it is empty where it is not. ``first`` says
-    what has to be done before anything is placed there.
+    what has to be done before anything is placed there. ``astray`` says that its record stands under a doubled name,
+    and ``shorter`` what to do about that.
     """
 
     name: str
@@ -26,6 +30,8 @@ class ChallengedName(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[ManualRecord, ...]
     lies: str = ""
     first: str = ""
+    astray: str = ""
+    shorter: str = ""
 
     @property
     def delegation(self) -> ManualRecord | None:

@@ -8,7 +8,6 @@ is incomplete, so that a restart goes on as it would without one.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -92,12 +91,12 @@ class PackDiagnoser:
         if self._lookups is None:
             self._lookups = Lookups(self._resolvers, self._timeout, self._before)
         lookups = self._lookups
-        sides = await self._in_time(self._parts(lookups, pack, facts))
+        sides = await self._sides(lookups, pack, facts)
         ask = delegation if facts.type == FULL and not facts.delegation else None
         if ask is not None and await challenge.may_be_delegated(lookups, pack, sides):
             # Asked for at no expense of the deadline, as it may have to wait; what DNS says is known by now.
             whole = replace(facts, delegation=await ask())
-            sides = await self._in_time(self._parts(lookups, pack, whole))
+            sides = await self._sides(lookups, pack, whole)
         found += sides
         silent = lookups.silent()
         if len(silent) == len(self._resolvers):  # then no time-out says anything about the domain
@@ -108,59 +107,21 @@ class PackDiagnoser:
             first.setdefault((one.name, one.host, one.record), one)
         return tuple(sorted(first.values(), key=lambda one: _ORDER[one.certainty]))[:MOST_FINDINGS]
 
-    def _parts(self, lookups: Lookups, pack: Pack, facts: ZoneFacts) -> list[asyncio.Task[list[Finding]]]:
-        """All sides. CAA is asked for first: what is learnt of other types may hide that it fails (``lookup``)."""
-        bases, method, now = hosts.bases(pack.hosts), pack.validation.method, self._now()
-        climbs = {base: asyncio.create_task(caa.check_caa(lookups, pack, facts, base, now)) for base in bases}
-        parts = [*climbs.values(), *(_task(hosts.check_existence(lookups, pack, facts, base)) for base in bases)]
-        asked = {base: self._asked(climb) for base, climb in climbs.items()}
-        renewed = facts.type == "partial" and pack.expires_at is not None  # then HTTP comes first (``challenge``)
+    async def _sides(self, lookups: Lookups, pack: Pack, facts: ZoneFacts) -> list[Finding]:
+        """What all sides found, in their order, or those that were done in time.
 
-        def pages() -> _Part:
-            return http_tokens.check_pages(lookups, pack, self._timeout, self._reach)
-
-        look: asyncio.Future[list[Finding]]
-        if method == "http" or renewed:
-            parts.append(look := _task(self._after(asked.values(), pages)))
-        else:
-            look = asyncio.get_running_loop().create_future()
-            look.set_result([])
-        for base in bases if method == "http" else ():
-            side = partial(http_tokens.check_addresses, lookups, base)
-            parts.append(_task(self._after([asked[base]], side)))
-        for base in bases if method in challenge.BY_NAME else ():
-            side = partial(challenge.check_challenge, lookups, pack, facts, base, look)
-            parts.append(_task(self._after([asked[base]], side)))
-        if pack.status == PENDING_VALIDATION:
-            parts.append(_task(self._after(asked.values(), lambda: tokens.all_placed(lookups, pack))))
-        return parts
-
-    def _asked(self, climb: asyncio.Task[list[Finding]]) -> asyncio.Future[None]:
-        """Done once CAA was asked for, or has had the time of one question."""
-        loop = asyncio.get_running_loop()
-        over: asyncio.Future[None] = loop.create_future()
-
-        def end(*_: object) -> None:
-            timer.cancel()
-            if not over.done():
-                over.set_result(None)
-
-        timer = loop.call_later(self._timeout.total_seconds(), end)
-        climb.add_done_callback(end)
-        return over
-
-    async def _after(self, first: Iterable[asyncio.Future[None]], side: Callable[[], _Part]) -> list[Finding]:
-        """One side, once others are as far."""
-        for each in first:
-            await each
-        return await side()
-
-    async def _in_time(self, tasks: list[asyncio.Task[list[Finding]]]) -> list[Finding]:
-        """What all parts found, in their order, or those that were done in time."""
+        CAA is asked for first: what is learnt of other types may hide that it fails (``lookup``). The others wait for
+        that, but for no longer than one question may take.
+        """
+        now, until = asyncio.get_running_loop().time, asyncio.get_running_loop().time() + self.deadline.total_seconds()
+        bases = hosts.bases(pack.hosts)
+        tasks = [_task(self._existence(lookups, pack, facts, base)) for base in bases]
         if not tasks:  # it has no hosts
             return []
         try:
-            await asyncio.wait(tasks, timeout=self.deadline.total_seconds())
+            await _wait(tasks, self._timeout.total_seconds())
+            tasks += self._others(lookups, pack, facts, bases)
+            await _wait(tasks, until - now())
         finally:
             if late := [task for task in tasks if not task.done()]:
                 for task in late:
@@ -172,6 +133,32 @@ class PackDiagnoser:
         if late:
             found.append(_incomplete(f"it was not done within {self.deadline.total_seconds():g} s"))
         return found
+
+    async def _existence(self, lookups: Lookups, pack: Pack, facts: ZoneFacts, base: str) -> list[Finding]:
+        """What CAA says of a name, and whether there is one: for both, the same is asked first."""
+        missing = await hosts.check_existence(lookups, pack, facts, base)
+        return await caa.check_caa(lookups, pack, facts, base, self._now()) + missing
+
+    def _others(
+        self, lookups: Lookups, pack: Pack, facts: ZoneFacts, bases: Iterable[str]
+    ) -> list[asyncio.Task[list[Finding]]]:
+        method = pack.validation.method
+        renewed = facts.type == "partial" and pack.expires_at is not None  # then HTTP comes first (``challenge``)
+        parts, look = list[asyncio.Task[list[Finding]]](), None
+        if method == "http" or renewed:
+            parts.append(look := _task(http_tokens.check_pages(lookups, pack, self._timeout, self._reach)))
+        if method == "http":
+            parts += [_task(http_tokens.check_addresses(lookups, base)) for base in bases]
+        if method in challenge.BY_NAME:
+            parts += [_task(challenge.check_challenge(lookups, pack, facts, base, look)) for base in bases]
+        if pack.status == PENDING_VALIDATION:
+            parts.append(_task(tokens.all_placed(lookups, pack)))
+        return parts
+
+
+async def _wait(tasks: list[asyncio.Task[list[Finding]]], seconds: float) -> None:
+    if waited := [task for task in tasks if not task.done()]:
+        await asyncio.wait(waited, timeout=max(0.0, seconds))
 
 
 def _task(part: _Part) -> asyncio.Task[list[Finding]]:

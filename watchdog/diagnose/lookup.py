@@ -28,9 +28,9 @@ import dns.exception
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.diagnose.resolvers import Hearing, shown
+from watchdog.diagnose.resolvers import Hearing
 from watchdog.diagnose.responses import BROKEN, MOST_LINKS, TOLD, UNTOLD, Answer, ResponseStatus
-from watchdog.diagnose.transport import exchange, question
+from watchdog.diagnose.transport import Way, question
 from watchdog.model.text import clean
 
 AT_ONCE = 64
@@ -116,7 +116,7 @@ class Lookups:
         self._before = before
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[tuple[str, str], _Asked] = {}
-        self._hearing = [Hearing() for _ in self.resolvers]
+        self._ways = [(Way(one), Hearing()) for one in self.resolvers]
         self._greetings: asyncio.Future[list[None]] | None = None
         self._closed = False
         self._names_zones: set[str] = set()
@@ -129,9 +129,9 @@ class Lookups:
         A caller that is cancelled leaves the question to the others who wait for it. Once closed, nobody says anything.
         """
         if self._closed:
-            return tuple(Answer(resolver=shown(one), status=ResponseStatus.SILENT) for one in self.resolvers)
+            return tuple(Answer(resolver=way.by, status=ResponseStatus.SILENT) for way, _ in self._ways)
         if self._greetings is None:
-            greetings = (self._greet(one, known) for one, known in zip(self.resolvers, self._hearing, strict=True))
+            greetings = (self._greet(way, known) for way, known in self._ways)
             self._greetings = asyncio.ensure_future(asyncio.gather(*greetings))
         key = (name.rstrip(".").lower(), kind)
         asked = self._asked.get(key)
@@ -157,7 +157,7 @@ class Lookups:
 
     def silent(self) -> tuple[str, ...]:
         """The resolvers that do not answer anything."""
-        return tuple(shown(one) for one, known in zip(self.resolvers, self._hearing, strict=True) if known.silent)
+        return tuple(way.by for way, known in self._ways if known.silent)
 
     def busy(self) -> bool:
         """Whether something is still being asked."""
@@ -174,38 +174,37 @@ class Lookups:
         greetings = [] if self._greetings is None else [self._greetings]
         return [*greetings, *(asked.task for asked in self._asked.values())]
 
-    async def _greet(self, resolver: tuple[str, int], known: Hearing) -> None:
-        hello = await self._one(resolver, ".", "NS")
+    async def _greet(self, way: Way, known: Hearing) -> None:
+        hello = await self._one(way, ".", "NS")
         known.greeted(answered=hello.status not in UNTOLD)
 
     async def _said(self, name: str, kind: str) -> tuple[Answer, ...]:
-        pairs = zip(self.resolvers, self._hearing, strict=True)
-        said = [self._heard(one, known, name, kind) for one, known in pairs]
+        said = [self._heard(way, known, name, kind) for way, known in self._ways]
         return (await said[0],) if len(said) == 1 else tuple(await asyncio.gather(*said))
 
-    async def _heard(self, resolver: tuple[str, int], known: Hearing, name: str, kind: str) -> Answer:
+    async def _heard(self, way: Way, known: Hearing, name: str, kind: str) -> Answer:
         if not await known.may_ask(name):
-            return Answer(resolver=shown(resolver), status=ResponseStatus.SILENT)
-        answer = await self._asked_of(resolver, name, kind)
+            return Answer(resolver=way.by, status=ResponseStatus.SILENT)
+        answer = await self._asked_of(way, name, kind)
         known.asked(name, answered=answer.status not in UNTOLD)
         if answer.status in (ResponseStatus.SERVFAIL, ResponseStatus.BOGUS):
             with suppress(TimeoutError, dns.exception.DNSException, OSError):
                 async with self._slots, asyncio.timeout(self._timeout):
-                    answer = await self._looked_into(resolver, name, kind, answer)
+                    answer = await self._looked_into(way, name, kind, answer)
         if answer.enclosing:
             self._names_zones.add(answer.resolver)
         return self._before.weighed(name, answer) if kind == "CAA" else answer
 
-    async def _asked_of(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:
+    async def _asked_of(self, way: Way, name: str, kind: str) -> Answer:
         """The answer of a resolver, asked again where its failure says nothing of the question.
 
         Knot waits four seconds for a name server that drops one question, and then fails all others to it for a second.
         """
-        now, by = asyncio.get_running_loop().time, shown(resolver)
+        now, by = asyncio.get_running_loop().time, way.by
         began, under_way = now(), self._under_way[by]
         under_way.append(began)
         try:
-            answer = await self._one(resolver, name, kind)
+            answer = await self._one(way, name, kind)
         finally:
             under_way.remove(began)
         if answer.status in (ResponseStatus.SERVFAIL, ResponseStatus.TIMEOUT) and now() - began >= SLOW:
@@ -214,44 +213,43 @@ class Lookups:
             began - self._gave_up[by] < RESTS or any(began - other >= SLOW for other in under_way)
         ):
             await asyncio.sleep(RESTED)  # noqa: TID251  the loop's time, as the deadlines here are
-            answer = await self._one(resolver, name, kind)
+            answer = await self._one(way, name, kind)
         return answer
 
-    async def _one(self, resolver: tuple[str, int], name: str, kind: str) -> Answer:
-        by = shown(resolver)
+    async def _one(self, way: Way, name: str, kind: str) -> Answer:
         async with self._slots:
             try:
-                return await self._in_time(resolver, name, kind)
+                return await self._in_time(way, name, kind)
             except TimeoutError:
-                return Answer(resolver=by, status=ResponseStatus.TIMEOUT)
+                return Answer(resolver=way.by, status=ResponseStatus.TIMEOUT)
             except OSError as fault:
-                return Answer(resolver=by, status=ResponseStatus.SILENT, note=clean(fault.strerror or fault))
+                return Answer(resolver=way.by, status=ResponseStatus.SILENT, note=clean(fault.strerror or fault))
             except Exception as fault:  # noqa: BLE001  a stranger's bytes may break any parser; that is an answer too
                 note = clean(f"{type(fault).__name__}: {fault}")
-                return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
+                return Answer(resolver=way.by, status=ResponseStatus.MALFORMED, note=note)
 
-    async def _looked_into(self, resolver: tuple[str, int], name: str, kind: str, answer: Answer) -> Answer:
+    async def _looked_into(self, way: Way, name: str, kind: str, answer: Answer) -> Answer:
         """A failure, with what else can be found out of it."""
         vague = answer.status is ResponseStatus.SERVFAIL and not answer.explained
         if vague or answer.status is ResponseStatus.BOGUS:
-            unchecked = await self._in_time(resolver, name, kind, checking=False)
+            unchecked = await self._in_time(way, name, kind, checking=False)
             found = unchecked.status is ResponseStatus.FOUND
             if unchecked.status in TOLD:
                 # Nothing there? That may be a cached proof: then other questions about the name go well.
-                again = await self._in_time(resolver, name, kind if found else "SOA") if vague else answer
+                again = await self._in_time(way, name, kind if found else "SOA") if vague else answer
                 if again.status not in TOLD:
                     note = answer.note or "no cause is given, but with DNSSEC checking disabled it answers"
                     chain = answer.chain or unchecked.chain
                     return replace(answer, status=ResponseStatus.BOGUS, note=note, chain=chain, confirmed=True)
                 if found:
                     return again
-        return answer if answer.status is ResponseStatus.BOGUS else await self._walked(resolver, name, answer)
+        return answer if answer.status is ResponseStatus.BOGUS else await self._walked(way, name, answer)
 
-    async def _walked(self, resolver: tuple[str, int], name: str, answer: Answer) -> Answer:
+    async def _walked(self, way: Way, name: str, answer: Answer) -> Answer:
         """A failure with the aliases that lead to what fails, each asked for by itself."""
         chain: list[str] = []
         while len(chain) < MOST_LINKS:
-            link = await self._in_time(resolver, chain[-1] if chain else name, "CNAME")
+            link = await self._in_time(way, chain[-1] if chain else name, "CNAME")
             if link.status is not ResponseStatus.FOUND:
                 return replace(answer, chain=tuple(chain)) if chain else answer
             chain.append(link.values[0])
@@ -259,17 +257,14 @@ class Lookups:
                 break
         return replace(answer, status=ResponseStatus.LOOP, chain=tuple(chain))
 
-    async def _in_time(self, resolver: tuple[str, int], name: str, kind: str, *, checking: bool = True) -> Answer:
+    async def _in_time(self, way: Way, name: str, kind: str, *, checking: bool = True) -> Answer:
         """The answer, within the deadline, or a time-out is raised."""
-        by = shown(resolver)
         try:
             asked = question(name, kind, checking=checking)
         except (dns.exception.DNSException, ValueError) as fault:
             note = f"no name that DNS could hold: {clean(fault)}"
-            return Answer(resolver=by, status=ResponseStatus.MALFORMED, note=note)
+            return Answer(resolver=way.by, status=ResponseStatus.MALFORMED, note=note)
         try:
-            async with asyncio.timeout(self._timeout / 2):
-                return await exchange(resolver, asked, by)
+            return await way.ask(asked, self._timeout / 2)
         except TimeoutError:
-            async with asyncio.timeout(self._timeout / 2):
-                return await exchange(resolver, asked, by)
+            return await way.ask(asked, self._timeout / 2, alone=True)

@@ -50,7 +50,7 @@ def judged(wanted: ChallengedName, zone: ZoneFacts, told: list[Answer], *, spare
         if seen == len(told):
             continue
         name, sure = FindingName.TOKEN_MISSING, Certainty.LIKELY if by_hand else Certainty.HINT
-        says, remedy = f"The token is not at {token.name}.", "Add this TXT record."
+        says, remedy = f"The token is not at {token.name}.{wanted.astray}", f"Add this TXT record.{wanted.shorter}"
         if seen:
             sure = Certainty.HINT
             says = f"The token is at {token.name}, but only {seen} of {len(told)} resolvers see it."
@@ -60,7 +60,8 @@ def judged(wanted: ChallengedName, zone: ZoneFacts, told: list[Answer], *, spare
             name, remedy = FindingName.TOKEN_STALE, "Take the quotation marks off the value."
         elif others:
             says = f"Other TXT records are at {token.name}, perhaps of an earlier validation, and the token is not."
-            name, remedy = FindingName.TOKEN_STALE, "Add this TXT record; the old ones may go."
+            says += wanted.astray
+            name, remedy = FindingName.TOKEN_STALE, f"Add this TXT record; the old ones may go.{wanted.shorter}"
         if not by_hand and not seen:
             remedy = "Cloudflare places it by itself where it runs the zone's DNS; else add this TXT record."
         show = by_hand or not zone.type  # where nobody knows who places it, the person is told what it would be
@@ -91,8 +92,9 @@ def nothing_pending(wanted: ChallengedName, zone: ZoneFacts, told: list[Answer])
         name, says = FindingName.TXT_SHADOWS_DELEGATION, f"A TXT record of an earlier validation is at {wanted.name}."
         remedy = "Remove it: it does not count any more, and no delegation CNAME can stand beside it."
     else:
-        name, says = FindingName.DELEGATION_MISSING, f"Neither a token nor a delegation is at {wanted.name}."
-        remedy = "Each new validation brings new tokens to be placed by hand."
+        name = FindingName.DELEGATION_MISSING
+        says = f"Neither a token nor a delegation is at {wanted.name}.{wanted.astray}"
+        remedy = f"Each new validation brings new tokens to be placed by hand.{wanted.shorter}"
     if wanted.delegation:
         remedy += f" Add this CNAME record once, and validations need no hand any more.{wanted.first}"
     return [wanted.wants_delegation(name, wanted.lies + says, remedy)]

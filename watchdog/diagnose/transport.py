@@ -1,13 +1,14 @@
 """One question to one resolver: a packet by UDP, and by TCP where the answer does not fit in one.
 
 The packets of questions and the sockets are ours; ``message`` and ``responses`` read what comes. dnspython writes the
-names that are no plain ones. The caller sets the deadline.
+names that are no plain ones. How often a question is asked, and for how long, is the caller's matter.
 """
 
 import asyncio
 import secrets
 import socket
 import struct
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -17,10 +18,14 @@ import dns.rdataclass
 import dns.rdatatype
 
 from watchdog.diagnose.message import HEADER, LONGEST_NAME, PLAIN, parse
+from watchdog.diagnose.resolvers import shown
 from watchdog.diagnose.responses import Answer, read
 
 PAYLOAD = 1232
 """Bytes that pass everywhere in one UDP packet; a longer answer is fetched by TCP, and parsed in another thread."""
+
+TOGETHER = 0.01
+"""Seconds within which questions to a resolver share a socket."""
 
 _LARGEST = 65_535
 
@@ -38,6 +43,11 @@ class Question(NamedTuple):
 
     kind: dns.rdatatype.RdataType
     packet: bytes
+
+    @property
+    def number(self) -> bytes:
+        """What tells it from others."""
+        return self.packet[:2]
 
     @property
     def asked(self) -> bytes:
@@ -70,35 +80,118 @@ def _wire(name: str) -> bytes:
     return b"".join(bytes((len(label),)) + label for label in plain.split(b".")) + b"\x00"
 
 
-async def exchange(resolver: tuple[str, int], asked: Question, by: str) -> Answer:
-    """The answer to what is ``asked``. Raises ``OSError``, or whatever a stranger's bytes do to a parser.
+class Way:
+    """The way to one resolver: by UDP, and by TCP where the answer does not fit into a packet.
 
-    ``by`` is the resolver as it is shown.
+    Questions that are asked within ``TOGETHER`` share a socket: one for each is a twentieth of a pass over a large
+    fleet. Its port is as hard to guess, and is gone with their deadline.
     """
-    return await _by_udp(resolver, asked, by) or await _by_tcp(resolver, asked, by)
+
+    def __init__(self, resolver: tuple[str, int]) -> None:
+        self.resolver = resolver
+        self.by = shown(resolver)
+        self._last: _Socket | None = None
+
+    async def ask(self, asked: Question, seconds: float, *, alone: bool = False) -> Answer:
+        """The answer, or a ``TimeoutError`` after so many ``seconds``.
+
+        Raises ``OSError``, or whatever a stranger's bytes do to a parser. One that goes ``alone`` shares no socket:
+        there are routers that let only one answer through to a port.
+        """
+        until = asyncio.get_running_loop().time() + seconds
+        ours = self._last
+        if alone or ours is None or not ours.takes(asked):
+            ours = _Socket(self.resolver, until)
+            if not alone:
+                self._last = ours
+        if (answer := await ours.ask(asked, self.by)) is not None:
+            return answer
+        async with asyncio.timeout_at(until):
+            return await _by_tcp(self.resolver, asked, self.by)
 
 
-async def _by_udp(resolver: tuple[str, int], asked: Question, by: str) -> Answer | None:
-    """The answer; ``None`` if it does not fit into a packet.
+class _Socket:
+    """A socket, for some questions that are asked at the same time: they are late together, ``until`` then.
 
-    The kernel lets only the resolver's own packets through. What does not belong to the question, or is broken, is
-    passed over: whoever forges packets must not end the wait.
+    The kernel lets only the resolver's own packets through. What belongs to no question, or is broken, is passed over:
+    whoever forges packets must not end the wait.
     """
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET6 if ":" in resolver[0] else socket.AF_INET, socket.SOCK_DGRAM) as ours:
-        ours.setblocking(False)  # noqa: FBT003  its signature
-        ours.connect(resolver)  # no packet leaves, so there is nothing to wait for: the loop would take a tenth longer
-        await loop.sock_sendall(ours, asked.packet)
-        while True:
-            heard = await loop.sock_recv(ours, _LARGEST)
-            if _answers(asked, heard):
-                if HEADER.unpack_from(heard)[1] & _TRUNCATED:
+
+    def __init__(self, resolver: tuple[str, int], until: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[bytes, tuple[Question, asyncio.Future[bytes]]] = {}  # by their numbers
+        self._ours = socket.socket(socket.AF_INET6 if ":" in resolver[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        self._ours.setblocking(False)  # noqa: FBT003  its signature
+        try:
+            self._ours.connect(resolver)  # no packet leaves, so there is nothing to wait for
+        except OSError:
+            self._ours.close()
+            raise
+        self._until = self._loop.time() + TOGETHER
+        self._over: Exception | None = None
+        self._timer = self._loop.call_at(until, self._end, TimeoutError())
+        self._loop.add_reader(self._ours.fileno(), self._look)
+
+    def takes(self, asked: Question) -> bool:
+        """Whether this question may share it."""
+        return self._over is None and asked.number not in self._waiting and self._loop.time() < self._until
+
+    async def ask(self, asked: Question, by: str) -> Answer | None:
+        """The answer; ``None`` if it does not fit into a packet."""
+        try:
+            heard = self._expected(asked)
+            try:
+                await self._loop.sock_sendall(self._ours, asked.packet)
+            except OSError as fault:  # which may be what came of an earlier packet, and told only once
+                self._end(fault)
+            while True:
+                said = await heard
+                if HEADER.unpack_from(said)[1] & _TRUNCATED:
                     return None
-                try:
-                    return await _read(heard, asked, by)
-                except Exception:  # noqa: BLE001, S110  a stranger's bytes may break any parser; the true may come
-                    pass
-            await asyncio.sleep(0)  # noqa: TID251  no wait: whoever floods us must not keep the deadline from coming
+                with suppress(Exception):  # a stranger's bytes may break any parser; the true may come
+                    return await _read(said, asked, by)
+                heard = self._expected(asked)
+        finally:
+            del self._waiting[asked.number]
+            if not self._waiting:
+                self._close()
+
+    def _expected(self, asked: Question) -> "asyncio.Future[bytes]":
+        """What comes for a question."""
+        heard: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiting[asked.number] = asked, heard
+        if self._over is not None:
+            raise self._over
+        return heard
+
+    def _look(self) -> None:
+        """Take what has come: no more than is waited for, or whoever floods us would keep the deadline from coming."""
+        for _ in range(len(self._waiting)):
+            try:
+                said = self._ours.recv(_LARGEST)
+            except BlockingIOError:
+                return
+            except OSError as fault:
+                self._end(fault)
+                return
+            if (waited := self._waiting.get(said[:2])) is None:
+                continue
+            asked, heard = waited
+            if not heard.done() and _answers(asked, said):
+                heard.set_result(said)
+
+    def _end(self, why: Exception) -> None:
+        """Nothing more is waited for."""
+        self._over = why
+        for _, heard in self._waiting.values():
+            if not heard.done():
+                heard.set_exception(why)
+
+    def _close(self) -> None:
+        self._over = self._over or ConnectionAbortedError()
+        self._timer.cancel()
+        self._loop.remove_reader(self._ours.fileno())
+        self._ours.close()
 
 
 async def _by_tcp(resolver: tuple[str, int], asked: Question, by: str) -> Answer:

@@ -20,7 +20,9 @@ from watchdog.model.text import clean
 
 # Patterns, which ``re`` compiles at their first use: a start over a fleet that is well needs none of them.
 _PAUSED = r"\bpaused\b|temporarily prevented"
-_TOO_MANY = r"rate.?limit|too many (certificates|requests|failed|(new )?orders|pending)|retry.after.{0,3}\d"
+_TOO_MANY = (
+    r"rate.?limit|too many (certificates|requests|failed|(new )?orders|(currently )?pending)|retry.after.{0,3}\d"
+)
 _NOT_PLACED = r"nxdomain looking up txt"  # Let's Encrypt's words for a challenged name without a record
 _LOOKED_UP = r"dns ?(look.?up|query|resolution|problem|error)|servfail|dnssec|\bbogus\b|nxdomain|looking up"
 _FORBIDDEN = (
@@ -31,7 +33,7 @@ _FORBIDDEN = (
 )
 _UNREAD = r"\bcaa\b.*\b(fail\w*|time.?out|timed out|unreachable|could not|unable)\b"
 _PASSING = (
-    r"internal (server )?error|serverinternal|temporar|unavailable|(try|check|again) (again )?later"
+    r"internal (server )?error|serverinternal|service is down|temporar|unavailable|(try|check|again) (again )?later"
     r"|validation rpc|communicate with va\b|sct embedding"
 )
 _REFUSED = (

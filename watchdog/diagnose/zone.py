@@ -69,26 +69,26 @@ def _never_issued(pack: Pack) -> list[Finding]:
     sure = Certainty.CERTAIN if pack.expires_at is None else Certainty.LIKELY
     found = []
     for host in pack.hosts:
-        labels = canonical(host).removeprefix("*.").split(".")
+        name = canonical(host).removeprefix("*.")
         remedy = "Order the pack from another certificate authority, or without this host."
         certainty = sure
-        if says := _never_by_anybody(labels):
+        if says := _never_by_anybody(name):
             certainty, remedy = Certainty.LIKELY, "Rename the host, or order the pack without it."
-        elif pack.certificate_authority == "google" and any(label.startswith(PREFIX) for label in labels):
+        elif pack.certificate_authority == "google" and f".{PREFIX}" in f".{name}":
             says = (
                 "Google Trust Services issues for no names in Punycode (xn--), which stand for other letters than a-z."
             )
-        elif pack.certificate_authority == "lets_encrypt" and len(labels) > MOST_LABELS:
-            says = f"Let's Encrypt issues for no names of more than {MOST_LABELS} labels; this one has {len(labels)}."
+        elif pack.certificate_authority == "lets_encrypt" and (labels := name.count(".") + 1) > MOST_LABELS:
+            says = f"Let's Encrypt issues for no names of more than {MOST_LABELS} labels; this one has {labels}."
         else:
             continue
         found.append(Finding(name=FindingName.CA_REFUSES, certainty=certainty, host=host, says=says, remedy=remedy))
     return found
 
 
-def _never_by_anybody(labels: list[str]) -> str:
-    if any("_" in label for label in labels):
+def _never_by_anybody(name: str) -> str:
+    if "_" in name:
         return "No public authority issues for a name with an underscore."
-    if any(label[2:4] == "--" and not label.startswith(PREFIX) for label in labels):
+    if "--" in name and any(label[2:4] == "--" and not label.startswith(PREFIX) for label in name.split(".")):
         return "No public authority issues for a name with two hyphens at places 3 and 4 that is no Punycode (xn--)."
     return ""

@@ -142,7 +142,7 @@ class GroupHistory(msgspec.Struct, frozen=True):
 class AlertLog(msgspec.Struct, frozen=True):
     """Every alert that is not inactive, by fingerprint, and the groups people were told of lately, by name."""
 
-    entries: Mapping[str, AlertState] = msgspec.field(default_factory=dict)
+    states: Mapping[str, AlertState] = msgspec.field(default_factory=dict)
     groups: Mapping[str, GroupHistory] = msgspec.field(default_factory=dict)
 
     def split(self, accounts: Collection[str]) -> "tuple[AlertLog, AlertLog]":
@@ -150,7 +150,7 @@ class AlertLog(msgspec.Struct, frozen=True):
 
         def part(*, theirs: bool) -> AlertLog:
             return AlertLog(
-                {name: each for name, each in self.entries.items() if (each.alert.account in accounts) is theirs},
+                {name: each for name, each in self.states.items() if (each.alert.account in accounts) is theirs},
                 {name: each for name, each in self.groups.items() if (account_of_group(name) in accounts) is theirs},
             )
 
@@ -158,16 +158,16 @@ class AlertLog(msgspec.Struct, frozen=True):
 
     def joined(self, other: "AlertLog") -> "AlertLog":
         """Both: they have nothing in common."""
-        return AlertLog({**self.entries, **other.entries}, {**self.groups, **other.groups})
+        return AlertLog({**self.states, **other.states}, {**self.groups, **other.groups})
 
     def firing(self) -> frozenset[tuple[str, Severity]]:
         """The fingerprints of what fires, each with its severity."""
-        return frozenset((name, each.alert.severity) for name, each in self.entries.items() if each.phase.fires)
+        return frozenset((name, each.alert.severity) for name, each in self.states.items() if each.phase.fires)
 
     def firing_counts(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity; those that could fire and do not are 0."""
         counts = Counter({(str(reason), str(each)): 0 for reason, severities in ALERTS.items() for each in severities})
-        firing = (each.alert for each in self.entries.values() if each.phase.fires)
+        firing = (each.alert for each in self.states.values() if each.phase.fires)
         counts.update((str(alert.reason), str(alert.severity)) for alert in firing)
         return counts
 

@@ -95,7 +95,7 @@ EVENTS: dict[EventName, EventKind] = {
     EventName.ZONE_CHOSEN: EventKind(INFO, (*_ZONE, "choice")),
     EventName.DISCOVERED: EventKind(INFO, ("account", "zones", "new", "gone", "new_zones", "gone_zones")),
     EventName.API_ERROR: EventKind(WARNING, ("account", "operation", "error_code", "error", "repeated")),
-    EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds")),
+    EventName.RATE_LIMITED: EventKind(WARNING, ("account", "wait_seconds", "until")),
     EventName.CREDENTIAL_DOUBTED: EventKind(INFO, ("account", "error")),
     EventName.CREDENTIAL_STOPPED: EventKind(ERROR, ("account", "error")),
     EventName.CREDENTIAL_RESUMED: EventKind(INFO, ("account", "error")),

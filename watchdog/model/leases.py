@@ -1,8 +1,8 @@
 """Who works which account, where several replicas share a state: leases, replicas, and what one process holds.
 
-``state.leases`` keeps them in the database, ``schedule.spread`` says which account is for whom, ``keeper`` takes and
-gives them. Everyone else asks a ``Tenure``; where one process has the state for itself that is ``ALONE``. Every time is
-the database's own.
+``state.leases`` keeps them in the database, ``replicas.spread`` says which account is for whom, ``replicas.keeper``
+takes and gives them. Everyone else asks a ``Tenure``; where one process has the state for itself that is ``ALONE``.
+Every time is the database's own.
 """
 
 from collections.abc import Collection, Mapping
@@ -121,6 +121,9 @@ class Tenure(Protocol):
     def may_send(self, account: str) -> bool:
         """Whether a request of it may leave at this moment; also while it is being handed over."""
 
+    def term(self, account: str) -> int:
+        """A number that is another one once the account was lost and taken again."""
+
     def fence(self) -> Fence | None:
         """What has to hold when something is written; ``None`` where nobody else writes."""
 
@@ -136,6 +139,10 @@ class Alone:
         return True
 
     holds = may_send = keeps
+
+    def term(self, account: str) -> int:  # noqa: ARG002  whichever it is
+        """It is never lost."""
+        return 0
 
     def fence(self) -> Fence | None:
         """There is none."""

@@ -254,8 +254,16 @@ ALERTS: Mapping[Reason, tuple[Severity, ...]] = {
 """Every reason there can be an alert for, with the severities it can have: those of ``REASONS``."""
 
 
-NO_ZONE_REMEDY = "give its credential access to the zones that are meant, or mend `discover` in the configuration."
-"""What a person does about an account that has no zone to watch."""
+_NO_ZONE_REMEDY = "give its credential access to the zones that are meant, or mend `discover` in the configuration."
+_UNLISTED_REMEDY = (
+    f"{_CHECK} whether that lasts; if so, see whether the network, the proxy and `api.base_url` lead to Cloudflare."
+)
+
+
+def listing_remedy(reason: str) -> str:
+    """What a person does about an account whose zones could not be listed, or (``not_found``) that has none."""
+    of_its_own = {Reason.NOT_FOUND: _NO_ZONE_REMEDY, Reason.UNSEEN: _UNLISTED_REMEDY}
+    return of_its_own.get(Reason(reason)) or meaning(reason).zone_remedy
 
 
 def meaning(word: str) -> Meaning:

@@ -148,8 +148,9 @@ NO_VALIDATION = Validation()
 class Pack(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One certificate pack at one look.
 
-    ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates, ``None`` before the first is
-    issued; ``uploaded_at`` is when that certificate came to Cloudflare, ``None`` where it does not say.
+    ``hosts`` are sorted. ``expires_at`` is the earliest expiry among its certificates (of those that were deleted or
+    replaced only where there is no other), ``None`` before the first is issued; ``uploaded_at`` is when that one came
+    to Cloudflare, ``None`` where it does not say.
     ``validation_errors`` are Cloudflare's own words, cleaned of control characters and cut. ``validity_days`` is what
     was ordered, 0 where it is not known: a certificate's life may be shorter (``renewal``). ``validation`` is what a
     look brings and nothing that is remembered, so two packs that differ in nothing else are equal.

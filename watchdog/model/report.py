@@ -20,7 +20,7 @@ from watchdog.model.renewal import LONGEST_WINDOW, renewal
 from watchdog.model.silences import Silence, Silences
 from watchdog.model.text import sentence
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks, grouped
+from watchdog.model.zone_packs import Tracked, ZonePacks, grouped
 
 
 class PassReport(msgspec.Struct):
@@ -184,14 +184,14 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
         return f"Inventory(at={self.at!r})"
 
     @classmethod
-    def of(cls, packs: Iterable[Entry], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":
+    def of(cls, packs: Iterable[Tracked], zones: Sequence[ZoneMemory], at: datetime, **more: Any) -> "Inventory":
         """One that is made of single packs."""
         return cls(grouped(packs), zones, at, **more)
 
     @cached_property
-    def packs(self) -> list[Entry]:
+    def packs(self) -> list[Tracked]:
         """Every pack. Slow for large fleets."""
-        return [entry for each in self.by_zone for entry in each.entries]
+        return [tracked for each in self.by_zone for tracked in each.packs]
 
     @property
     def count(self) -> int:
@@ -199,10 +199,10 @@ class Inventory(msgspec.Struct, frozen=True, dict=True):  # ``dict`` for what is
         return sum(each.count for each in self.by_zone)
 
     @cached_property
-    def restless(self) -> list[Entry]:
+    def restless(self) -> list[Tracked]:
         """The packs that are not well, or whose certificate ends before long: of the others nothing is told."""
         soon = self.at + LONGEST_WINDOW
-        return [entry for each in self.by_zone for entry in each.restless(soon)]
+        return [tracked for each in self.by_zone for tracked in each.restless(soon)]
 
     @cached_property
     def silenced(self) -> Silences:

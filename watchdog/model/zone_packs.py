@@ -12,8 +12,8 @@ from watchdog.model.history import UNTROUBLED, History, Remembered
 from watchdog.model.packs import HEALTHY, Pack
 from watchdog.model.reasons import Reason
 
-Entry = tuple[Remembered, History]
-"""One pack, and what was tried for it."""
+Tracked = tuple[Remembered, History]
+"""One pack as it is remembered, and what was tried for it."""
 
 
 class ZonePacks:
@@ -28,9 +28,9 @@ class ZonePacks:
         key: tuple[str, str],
         zone_id: str,
         statuses: Mapping[str, int],
-        unwell: Sequence[Entry],
+        unwell: Sequence[Tracked],
         ends: datetime | None,
-        take: Callable[[], Sequence[Entry]],
+        take: Callable[[], Sequence[Tracked]],
     ) -> None:
         """``key`` is account and label; ``take`` gives all packs, when somebody asks for them."""
         self.key = key
@@ -41,23 +41,23 @@ class ZonePacks:
         self._take = take
 
     @classmethod
-    def of(cls, key: tuple[str, str], zone_id: str, entries: Sequence[Entry]) -> "ZonePacks":
+    def of(cls, key: tuple[str, str], zone_id: str, packs: Sequence[Tracked]) -> "ZonePacks":
         """What there is to say of these packs."""
         statuses: dict[str, int] = {}
-        unwell: list[Entry] = []
+        unwell: list[Tracked] = []
         ends: datetime | None = None
-        for entry in entries:
-            known, history = entry
+        for tracked in packs:
+            known, history = tracked
             status, expires_at = known.pack.status, known.pack.expires_at
             statuses[status] = statuses.get(status, 0) + 1
             if status not in HEALTHY or known.decision.reason is not Reason.HEALTHY or history != UNTROUBLED:
-                unwell.append(entry)
+                unwell.append(tracked)
             elif expires_at is not None and (ends is None or expires_at < ends):
                 ends = expires_at
-        return cls(key, zone_id, statuses, unwell, ends, lambda: entries)
+        return cls(key, zone_id, statuses, unwell, ends, lambda: packs)
 
     @cached_property
-    def entries(self) -> Sequence[Entry]:
+    def packs(self) -> Sequence[Tracked]:
         """The packs, in no order; in any thread."""
         return self._take()
 
@@ -66,25 +66,25 @@ class ZonePacks:
         """How many they are."""
         return sum(self.statuses.values())
 
-    def restless(self, until: datetime) -> Sequence[Entry]:
+    def restless(self, until: datetime) -> Sequence[Tracked]:
         """The packs that are not well, or whose certificate ends by then: of others there is nothing to tell."""
         if self.ends is None or self.ends > until:
             return self.unwell
         unwell = {known.pack.id for known, _ in self.unwell}
         ending = (
-            entry
-            for entry in self.entries
-            if (ends := entry[0].pack.expires_at) is not None and ends <= until and entry[0].pack.id not in unwell
+            tracked
+            for tracked in self.packs
+            if (ends := tracked[0].pack.expires_at) is not None and ends <= until and tracked[0].pack.id not in unwell
         )
         return [*self.unwell, *ending]
 
 
-def grouped(packs: Iterable[Entry]) -> list[ZonePacks]:
+def grouped(packs: Iterable[Tracked]) -> list[ZonePacks]:
     """Packs by their zones."""
-    found: dict[tuple[str, str], list[Entry]] = {}
-    for entry in packs:
-        found.setdefault((entry[0].account, entry[0].zone), []).append(entry)
-    return [ZonePacks.of(key, entries[0][0].pack.zone_id, entries) for key, entries in found.items()]
+    found: dict[tuple[str, str], list[Tracked]] = {}
+    for tracked in packs:
+        found.setdefault((tracked[0].account, tracked[0].zone), []).append(tracked)
+    return [ZonePacks.of(key, packs[0][0].pack.zone_id, packs) for key, packs in found.items()]
 
 
 def side_by_side(zones: Iterable[ZonePacks]) -> Callable[[str], Iterable[Pack]]:
@@ -92,4 +92,4 @@ def side_by_side(zones: Iterable[ZonePacks]) -> Callable[[str], Iterable[Pack]]:
     found: dict[str, list[ZonePacks]] = {}
     for each in zones:
         found.setdefault(each.zone_id, []).append(each)
-    return lambda zone_id: (known.pack for each in found.get(zone_id, ()) for known, _ in each.entries)
+    return lambda zone_id: (known.pack for each in found.get(zone_id, ()) for known, _ in each.packs)

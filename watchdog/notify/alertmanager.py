@@ -59,8 +59,8 @@ class Alertmanager:
 
         Gives a title for the log where other alerts fire than the time before.
         """
-        wanted = AlertLog({name: each for name, each in log.entries.items() if self._route.wants(each.alert)})
-        alerts = list(self._alerts(wanted.entries.values(), now))
+        wanted = AlertLog({name: each for name, each in log.states.items() if self._route.wants(each.alert)})
+        alerts = list(self._alerts(wanted.states.values(), now))
         for start in range(0, max(len(alerts), 1), AT_ONCE):
             await self._send(alerts[start : start + AT_ONCE])
         before, self._firing = self._firing, wanted.firing()
@@ -68,17 +68,17 @@ class Alertmanager:
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
         body = msgspec.json.encode(alerts)
-        await self._http.send("POST", self._url, body, {"content-type": "application/json"})
+        await self._http.send("POST", self._url, body, {"content-type": "application/json"}, doubt=_is_a_page)
 
     def _alerts(self, log: Iterable[AlertState], now: datetime) -> Iterator[dict[str, Any]]:
         if self._heartbeat:
             labels = {"alertname": HEARTBEAT, "severity": "none"}
             yield _posted(labels, {"summary": "certpack-watchdog is alive"}, now, now + VALID_FOR)
-        for entry in log:
-            if entry.phase.fires:
-                yield _alert(entry.alert, entry.first_at, now + VALID_FOR)
-            elif entry.ended_at is not None and now - entry.ended_at <= TOLD_AGAIN:
-                yield _alert(entry.alert, entry.first_at, entry.ended_at)
+        for state in log:
+            if state.phase.fires:
+                yield _alert(state.alert, state.first_at, now + VALID_FOR)
+            elif state.ended_at is not None and now - state.ended_at <= TOLD_AGAIN:
+                yield _alert(state.alert, state.first_at, state.ended_at)
 
 
 def name_of(reason: str) -> str:
@@ -108,3 +108,8 @@ def _posted(labels: dict[str, str], notes: dict[str, str], starts: datetime, end
         "startsAt": rfc3339(min(starts, ends)),
         "endsAt": rfc3339(ends),
     }
+
+
+def _is_a_page(body: bytes) -> str:
+    """Why a success is none: a login page in front of an Alertmanager says 200 as well."""
+    return "it was answered by a page, as no Alertmanager does" if body.lstrip()[:1] == b"<" else ""

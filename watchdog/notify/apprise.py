@@ -6,22 +6,25 @@ beside it. Apprise and the libraries under it put URLs into what they log; here 
 
 Each message goes by a plug-in object of its own (objects keep counters by which a server may take the next message for
 the last one), in one request, as plain text within what the service takes. It counts as delivered only where the
-plug-in says so and, if it speaks HTTP, an answer was heard: some plug-ins call it a success when they send nothing.
+plug-in says so and, if it speaks HTTP, an answer was heard that refuses nothing: some plug-ins call it a success when
+they send nothing, some when they are refused.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from watchdog.model.alerts import Message, MessageStatus
 from watchdog.model.reasons import Severity
 from watchdog.notify.channel import Undelivered
+from watchdog.notify.hearing import Answer, heard
 from watchdog.notify.http import refused
-from watchdog.notify.services import dress, faultless, room_of, speaks_http, text_for
+from watchdog.notify.services import dress, faultless, room_of, speaks_http, text_for, without_mentions
 from watchdog.notify.shorten import shortened
 
 T = TypeVar("T")
@@ -33,11 +36,8 @@ MAIL_DEADLINE = timedelta(seconds=90)
 """For one mail: a handful of answers, each of which a server may think about for a while."""
 
 _SILENT = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
-_ANSWERS = "urllib3.connectionpool"
-"""Where urllib3 notes each answer it gets, with the status as the last argument but one of eight."""
-_NOTED = 8
 
-_SUCCESSES = range(200, 300)
+_NO_ANSWER = "the service was not reached, or did not accept it"
 
 _TYPES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
@@ -83,17 +83,28 @@ class Service:
     def _deliver(self, message: Message) -> None:
         service, plugin = self._made()
         dress(plugin, message, self._url)
-        title, body = text_for(plugin, *shortened(message, room_of(plugin)))
+        quiet = replace(message, title=without_mentions(message.title), body=without_mentions(message.body))
+        title, body = text_for(plugin, *shortened(quiet, room_of(plugin)))
         kind = "success" if message.status is MessageStatus.RESOLVED else _TYPES[message.severity]
-        with _listening() as statuses:
+        with heard() as answers:
             accepted = bool(service.notify(body, title=title, notify_type=kind, body_format="text"))
-        if accepted and (statuses or not speaks_http(plugin)):
-            return
-        if accepted:
+        if accepted and not answers and speaks_http(plugin):
             raise Undelivered("its Apprise plug-in sent nothing", hopeless=True)
-        if refusals := [status for status in statuses if status not in _SUCCESSES]:
-            raise refused(refusals[-1], "the service did not accept it: ")
-        raise Undelivered(f"the service {'answered, but' if statuses else 'was not reached, or'} did not accept it")
+        refusals = [answer for answer in answers if answer.refuses]
+        if not accepted:
+            raise self._refused((refusals or answers)[-1]) if answers else Undelivered(_NO_ANSWER)
+        if refusals and refusals[-1] is answers[-1] and refusals[-1].succeeded:
+            raise self._refused(refusals[-1])
+
+    def _refused(self, answer: Answer) -> Undelivered:
+        why = answer.words_without(self._url)
+        if answer.of_mail and not answer.refuses:
+            return Undelivered(f"the mail server answered no more after: {answer.status} {why}".rstrip())
+        if answer.of_mail:
+            return Undelivered(f"the mail server did not accept it: {answer.status} {why}".rstrip())
+        if answer.succeeded:
+            return Undelivered(f"the service answered, but did not accept it{f': {why}' if why else ''}")
+        return refused(answer.status, "the service did not accept it: ", why=why, retry_after=answer.retry_after)
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do blocking work in a thread that nobody waits for at the end of the process."""
@@ -133,33 +144,6 @@ def _told(work: Callable[[], T], loop: asyncio.AbstractEventLoop, result: "async
         loop.call_soon_threadsafe(bring)
 
 
-_heard = threading.local()
-
-
-@contextmanager
-def _listening() -> Iterator[list[int]]:
-    """The HTTP statuses of all answers that this thread gets meanwhile."""
-    statuses: list[int] = []
-    _heard.statuses = statuses
-    try:
-        yield statuses
-    finally:
-        _heard.statuses = None
-
-
-class _Answers(logging.Filter):
-    """Hears of answers. Of a record only the status is taken, and nobody else gets it: the rest holds the URL."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        statuses, noted = getattr(_heard, "statuses", None), record.args
-        if statuses is not None and isinstance(noted, tuple) and len(noted) == _NOTED and isinstance(noted[-2], int):
-            statuses.append(noted[-2])
-        return False
-
-
-_HEARS = _Answers()
-
-
 def _installed() -> Any:
     for name in _SILENT:
         logger = logging.getLogger(name)
@@ -168,7 +152,4 @@ def _installed() -> Any:
         logger.addHandler(logging.NullHandler())
     import apprise  # noqa: PLC0415  once its logs are shut
 
-    answers = logging.getLogger(_ANSWERS)
-    answers.setLevel(logging.DEBUG)
-    answers.addFilter(_HEARS)
     return apprise

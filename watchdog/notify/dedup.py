@@ -68,6 +68,7 @@ def deduplicate(
     silenced: Collection[str] = (),
     retired: AbstractSet[str] = frozenset(),
     listening: bool = True,
+    kept: bool = True,
     heard: Callable[[Notice], bool] = lambda notice: not notice.instead,
 ) -> Deduplicated:
     """One step.
@@ -75,15 +76,16 @@ def deduplicate(
     ``active`` alerts hold now, by fingerprint. ``unwell`` are the subjects that are not well whatever holds, with their
     restarts. ``gone`` are the fingerprints of which nothing can be known any more. ``retired`` are those whose account
     is configured no more: these end at once, and wait for nobody. Unless somebody is ``listening``, nothing counts as
-    told, so whoever is the first to listen is told all of it. ``heard`` is whether anybody is told of a notice though
-    others are told of another in its place.
+    told, so whoever is the first to listen is told all of it. While the log cannot be ``kept`` no end is told: the next
+    process would not know of it, and say nothing should that alert hold then. ``heard`` is whether anybody is told of a
+    notice though others are told of another in its place.
     """
     subjects = {alert.subject for alert in active.values()}
-    owed = story.owed(log.entries.values())
-    lasting = {each.alert.subject for each in log.entries.values() if each.phase is not Phase.CLOSED}
+    owed = story.owed(log.states.values())
+    lasting = {each.alert.subject for each in log.states.values() if each.phase is not Phase.CLOSED}
     after: dict[str, AlertState] = {}
-    for fingerprint in dict.fromkeys((*log.entries, *active)):
-        before = log.entries.get(fingerprint)
+    for fingerprint in dict.fromkeys((*log.states, *active)):
+        before = log.states.get(fingerprint)
         subject = before.alert.subject if before is not None else ""
         state = lifecycle.advance(
             before,
@@ -99,13 +101,15 @@ def deduplicate(
             state = before  # who was told of it waits for the end of what came in its place
         if state is not None:
             after[fingerprint] = state
-    over = {log.entries[fingerprint].alert.group for fingerprint in retired}
+    over = {log.states[fingerprint].alert.group for fingerprint in retired}
     groups = {
         name: group
         for name, group in log.groups.items()
         if timedelta(0) <= now - group.notified_at <= IN_A_ROW and name not in over
     }
-    notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard) if listening else ()
+    notices: tuple[Notice, ...] = ()
+    if listening:
+        notices = _notify(after, groups, now, repeat_every, critical_within, silenced, heard, ends=kept)
     notices = tuple(
         replace(notice, retired=True) if notice.alert.fingerprint in retired else notice for notice in notices
     )
@@ -118,7 +122,7 @@ def unsilenced(log: AlertLog, silenced: Collection[str]) -> AlertLog:
         return log
     kept = {
         name: each
-        for name, each in log.entries.items()
+        for name, each in log.states.items()
         if name not in silenced or each.phase.ended or each.alert.reason is Reason.EXPIRED
     }
     return AlertLog(kept, log.groups)
@@ -129,9 +133,9 @@ def replaced(before: AlertLog, decided: Deduplicated) -> tuple[Notice, ...]:
     told = {notice.alert.fingerprint for notice in decided.notices}
     return tuple(
         _end(state, Kind.OVER)
-        for fingerprint, state in decided.log.entries.items()
+        for fingerprint, state in decided.log.states.items()
         if state.phase is Phase.CLOSED and state.notified_at is not None and fingerprint not in told
-        if (was := before.entries.get(fingerprint)) is not None and not was.phase.ended
+        if (was := before.states.get(fingerprint)) is not None and not was.phase.ended
     )
 
 
@@ -143,6 +147,8 @@ def _notify(
     critical_within: timedelta,
     silenced: Collection[str],
     heard: Callable[[Notice], bool],
+    *,
+    ends: bool,
 ) -> tuple[Notice, ...]:
     """What to notify people of; notes it in ``states`` and ``groups``."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -157,7 +163,7 @@ def _notify(
     found: list[tuple[str, Notice]] = []
     speaking: dict[str, GroupHistory] = {}
     for name, fingerprints in members.items():
-        told = [each for each in fingerprints if _is_told(each, states[each], silenced)]
+        told = [each for each in fingerprints if _is_told(each, states[each], silenced, ends=ends)]
         group = groups.get(name)
         early_until = group.early_until if group is not None else None
         if group is not None and now - group.notified_at < GAPS[min(group.in_a_row, len(GAPS)) - 1]:
@@ -245,10 +251,12 @@ def _is_new_critical(state: AlertState) -> bool:
     return critical and not state.flaps and state.notified[0] < Severity.CRITICAL.rank
 
 
-def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str]) -> bool:
-    """Whether people may be told of it, though it may be silenced."""
+def _is_told(fingerprint: str, state: AlertState, silenced: Collection[str], *, ends: bool) -> bool:
+    """Whether people may be told of it, though it may be silenced; of an end, where ``ends`` are told."""
+    if state.phase in _ENDS:
+        return ends
     breaks_through = state.alert.reason is Reason.EXPIRED and state.notified_at is None
-    return fingerprint not in silenced or state.phase in _ENDS or breaks_through
+    return fingerprint not in silenced or breaks_through
 
 
 def _is_due(state: AlertState, now: datetime, repeat_every: timedelta) -> bool:

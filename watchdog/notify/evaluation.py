@@ -16,7 +16,7 @@ from watchdog.model.report import Inventory
 from watchdog.notify.dedup import Deduplicated, deduplicate, replaced
 from watchdog.notify.messages import is_heard, messages
 from watchdog.notify.retirement import forsaken, retired
-from watchdog.notify.rules import HealthReport, active_alerts, unwatched
+from watchdog.notify.rules import HealthReport, active_alerts, unknown, unwatched
 
 
 class Evaluated(msgspec.Struct, frozen=True):
@@ -38,12 +38,14 @@ def evaluate(
     now: datetime,
     mine: Collection[str] | None,
     all_known: bool,
+    kept: bool,
 ) -> Evaluated:
     """One step on from ``log``. ``routes`` are the destinations' own, ``started_at`` as for ``active_alerts``.
 
     Of several replicas each tells of the accounts that are ``mine`` alone; ``None`` where there is one. ``all_known``
     where the zones of all accounts are known: only then is it certain that an account that is not configured is gone,
-    and did not just get another name. Takes a tenth of a second for ten thousand packs.
+    and did not just get another name. ``kept`` where the last log could be written. Takes a tenth of a second for ten
+    thousand packs.
     """
     settings = config.alerts
     found = active_alerts(
@@ -57,14 +59,14 @@ def evaluate(
     )
     if mine is not None:
         found = replace(found, alerts={name: alert for name, alert in found.alerts.items() if alert.account in mine})
-    missing = [entry.alert for name, entry in log.entries.items() if name not in found.alerts]
+    missing = [state.alert for name, state in log.states.items() if name not in found.alerts]
     over = retired(missing, config.accounts, config, inventory) if all_known else frozenset()
-    known = {name: entry.alert for name, entry in log.entries.items()} | found.alerts
+    known = {name: state.alert for name, state in log.states.items()} | found.alerts
     silenced = inventory.silenced.of(known)
     decided = deduplicate(
         log,
         found.alerts,
-        found.unwell,
+        found.unwell | unknown(missing, inventory, health),
         unwatched(missing, inventory) if missing else frozenset(),
         now,
         settings.repeat_every,
@@ -72,6 +74,7 @@ def evaluate(
         silenced=silenced,
         retired=over | forsaken(missing, health.configured),
         listening=bool(routes),
+        kept=kept,
         heard=lambda notice: is_heard(notice, routes.values()),
     )
     return Evaluated(addressed(log, decided, routes, now), decided.log, silenced)

@@ -1,7 +1,8 @@
 """The dead man's switch: a URL that is asked for after every completed pass, its ``/fail`` variant when one failed.
 
 Whoever is at that URL calls a person when nothing comes any more. One ping at a time; a newer one replaces one that
-still waits. A ping that is lost is tried twice more, then left to the next pass.
+still waits. A ping that is lost is tried twice more, then left to the next pass. healthchecks.io answers 200 to a check
+that it does not know (any more); nobody would be called then, so that is a ping that is lost.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ WAITS = (timedelta(seconds=5), timedelta(seconds=20))
 """Before the second and the third try: well before the next pass of a usual configuration."""
 
 DEADLINE = timedelta(seconds=10)
+
+_SENTENCE = 100
+"""Bytes of an answer that is a sentence and no page."""
 
 
 class Heartbeat(Delivery):
@@ -46,7 +50,7 @@ class Heartbeat(Delivery):
             for wait in (*WAITS, None):
                 url = self._wanted or self._url
                 try:
-                    await self._http.send("GET", url, deadline=DEADLINE)
+                    await self._http.send("GET", url, deadline=DEADLINE, doubt=unknown)
                     break
                 except Undelivered as why:
                     if wait is None:
@@ -55,6 +59,18 @@ class Heartbeat(Delivery):
                         await self._clock.sleep(wait)
             if not self._wake.is_set():
                 self.settled.set()
+
+
+def unknown(body: bytes) -> str:
+    """Why a ping that was answered with a success went to nobody; empty where it did not.
+
+    >>> unknown(b"OK (not found)")
+    'it was answered, but there is no such check: nobody would be called'
+    >>> unknown(b"OK (rate limited)")
+    ''
+    """
+    gone = len(body) <= _SENTENCE and b"not found" in body.lower()
+    return "it was answered, but there is no such check: nobody would be called" if gone else ""
 
 
 def failing(url: str) -> str:

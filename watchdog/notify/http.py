@@ -11,13 +11,16 @@ These are a handful of requests a minute to whatever address, so each goes the w
 """
 
 import asyncio
+import math
 import os
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from watchdog.model.text import defect_alone
 from watchdog.notify.channel import Undelivered
 from watchdog.proxy import proxy_of
 
@@ -79,14 +82,17 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         deadline: timedelta = DEADLINE,
         reason: Callable[[bytes], str] | None = None,
+        doubt: Callable[[bytes], str] | None = None,
     ) -> None:
         """Send it, and return once the other side has accepted it (2xx). Raises ``Undelivered``.
 
-        ``reason`` reads from the body of a refusal why it was one, in words that hold no secret.
+        What has a status of success was accepted, whatever becomes of the rest of its answer: sent again, it would
+        reach people again. ``reason`` reads from the body of a refusal why it was one, ``doubt`` from that of a success
+        why it is none, in words that hold no secret.
         """
         import httpx  # noqa: PLC0415  as above
 
-        why = ""
+        why, doubts, answer = "", "", None
         try:
             request = httpx.Request(method, url, headers={**self._headers, **(headers or {})}, content=content)
             async with asyncio.timeout(deadline.total_seconds()):
@@ -95,14 +101,19 @@ class HttpSender:
                     if answer.is_success or reason is not None:
                         body = await _start_of(answer)
                         why = "" if reason is None or answer.is_success else reason(body)
+                    doubts = "" if doubt is None or not answer.is_success else doubt(body)
                 finally:
                     await answer.aclose()
         except TimeoutError:
-            raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
+            if answer is None or not answer.is_success:
+                raise Undelivered(f"no answer within {deadline.total_seconds():g} s") from None
         except Exception as fault:  # noqa: BLE001  whatever it is, its text may hold the URL
-            raise Undelivered(_what(fault)) from None
+            if answer is None or not answer.is_success:
+                raise Undelivered(_what(fault)) from None
         if not answer.is_success:
-            raise refused(answer.status_code, why=why, retry_after=answer.headers.get("retry-after", ""))
+            raise refused(answer.status_code, why=why, retry_after=retry_after(answer.headers))
+        if doubts:
+            raise Undelivered(doubts)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -118,8 +129,21 @@ async def _start_of(answer: "httpx.Response") -> bytes:
     return body
 
 
+def retry_after(headers: Mapping[str, str]) -> str:
+    """The seconds that ``Retry-After`` asks for. Of a moment they are counted from the ``Date`` beside it.
+
+    So no clock of ours is asked. Headers are found in any case.
+    """
+    said = headers.get("retry-after", "").strip()
+    try:
+        wait = parsedate_to_datetime(said) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # a number, or one of them with a zone and the other without
+        return said
+    return str(max(0, math.ceil(wait.total_seconds())))
+
+
 def refused(status: int, prefix: str = "", *, why: str = "", retry_after: str = "") -> Undelivered:
-    """What an HTTP status other than success says of a message, with the header ``Retry-After`` where there was one."""
+    """What an HTTP status other than success says of a message, and for how many seconds it asks to be left alone."""
     text = f"{prefix}HTTP {status} {_PHRASES.get(status, '')}".rstrip()
     if status in _REDIRECTS:
         text += ", and redirects are not followed"
@@ -152,4 +176,4 @@ def _what(fault: Exception) -> str:
         return "the URL is none that could be asked"
     if isinstance(fault, httpx.HTTPError | OSError):
         return "the connection broke"
-    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"
+    return defect_alone(fault)

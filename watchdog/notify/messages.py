@@ -109,8 +109,8 @@ def firing_json(log: Iterable[AlertState], silenced: Mapping[str, datetime] | No
     """What ``/api/v1/alerts`` answers: what fires, the gravest first, and until when nobody is told of it."""
     silences = silenced or {}
     firing = sorted(
-        (entry for entry in log if entry.phase.fires),
-        key=lambda entry: (-entry.alert.severity.rank, entry.alert.reason, entry.alert.account, entry.alert.zone),
+        (state for state in log if state.phase.fires),
+        key=lambda state: (-state.alert.severity.rank, state.alert.reason, state.alert.account, state.alert.zone),
     )
     return {
         "alerts": [

@@ -180,6 +180,7 @@ class Pipeline:
         routes = dict(self.destinations.routes())
         # While zones cannot be listed, nobody knows whether an account only got another name.
         all_known = self._alone and not health.discovery and all(map(self._worked, config.accounts))
+        kept = not health.state_error and self._writer.keeps
 
         def step() -> tuple[Evaluated, Unwritten]:
             found = evaluate(
@@ -192,6 +193,7 @@ class Pipeline:
                 now=now,
                 mine=mine,
                 all_known=all_known,
+                kept=kept,
             )
             return found, outbox.difference(before, found.log)
 
@@ -228,7 +230,7 @@ class Pipeline:
         try:
             found = await self._ask(partial(outbox.accounts, self._store)) - known
             log = (await self._ask(partial(outbox.load, self._store, found))).log if found else AlertLog()
-            certain = retired((each.alert for each in log.entries.values()), known, config, inventory)
+            certain = retired((each.alert for each in log.states.values()), known, config, inventory)
             certain = certain if not health.discovery else frozenset()  # as above
             for account in self._strangers.due(log, found, certain, health.worked, now):
                 await self._retire_account(account, log.split([account])[0], now)
@@ -261,7 +263,7 @@ class Pipeline:
 
     def rows(self) -> dict[str, Any]:
         """What fires, as JSON; in any thread."""
-        return firing_json(self._log.entries.values(), self._silenced)
+        return firing_json(self._log.states.values(), self._silenced)
 
     def firing(self) -> Mapping[tuple[str, str], int]:
         """How many alerts fire, by reason and severity."""

@@ -44,7 +44,7 @@ def forsaken(alerts: Iterable[Alert], configured: Collection[str]) -> frozenset[
 
 def ended(log: AlertLog, now: datetime, repeat_every: timedelta, *, listening: bool) -> Deduplicated:
     """All that an account's log holds is over now."""
-    return deduplicate(log, {}, {}, frozenset(), now, repeat_every, retired=log.entries.keys(), listening=listening)
+    return deduplicate(log, {}, {}, frozenset(), now, repeat_every, retired=log.states.keys(), listening=listening)
 
 
 class Strangers:
@@ -69,7 +69,7 @@ class Strangers:
         ``worked`` is when an account was last worked, where that is known.
         """
         self._since = {account: self._since.get(account, now) for account in sorted(accounts)}
-        renamed = {each.alert.account for name, each in log.entries.items() if name not in certain}
+        renamed = {each.alert.account for name, each in log.states.items() if name not in certain}
         if self._once:
             waiting = {each for each in renamed if each in worked and now - worked[each] < GONE_FOR}
             return [account for account in self._since if account not in waiting]

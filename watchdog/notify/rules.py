@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from watchdog.model.alerts import RUNBOOKS, Alert
 from watchdog.model.clock import rfc3339
 from watchdog.model.history import ZoneMemory
-from watchdog.model.meanings import NO_ZONE_REMEDY, REASONS, meaning
+from watchdog.model.meanings import REASONS, listing_remedy, meaning
 from watchdog.model.needs import Needs, worth_a_look
 from watchdog.model.packs import GOING_AWAY
 from watchdog.model.reasons import Reason
@@ -83,7 +83,7 @@ def active_alerts(
     for alert in chain(_own(health, now) if own else (), of_zones):
         _keep(found, alert)
     needs, soon = Needs(inventory.by_zone, now, inventory.pending_for), now + LONGEST_WINDOW
-    for known, history in (entry for each in inventory.by_zone for entry in each.restless(soon)):
+    for known, history in (tracked for each in inventory.by_zone for tracked in each.restless(soon)):
         for need in needs.all_of(known, history):
             _keep(found, pack_alert(known, history, need, now))
         if history.trouble_since is not None and worth_a_look(known):
@@ -105,7 +105,7 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
         known.pack.lasting_name
         for each in inventory.by_zone
         if each.key in of_these
-        for known, _ in each.entries
+        for known, _ in each.packs
         if known.pack.status not in GOING_AWAY
     }
 
@@ -114,6 +114,22 @@ def unwatched(alerts: Iterable[Alert], inventory: Inventory) -> frozenset[str]:
         return (alert.account, alert.zone) in zones and (not alert.pack_id or name in packs)
 
     return frozenset(alert.fingerprint for alert in asked if alert.zone and not watched(alert))
+
+
+def unknown(alerts: Iterable[Alert], inventory: Inventory, health: HealthReport) -> dict[str, int]:
+    """The subjects of which nobody knows anything, with their restarts: their zones are yet to be listed anew.
+
+    After a start the zones of an account are not known before discovery has succeeded once.
+    """
+    unlisted = {account for account, (reason, _) in health.discovery.items() if reason is not Reason.NOT_FOUND}
+    if not unlisted:
+        return {}
+    zones = {zone.key for zone in inventory.zones}
+    return {
+        alert.subject: alert.restarts
+        for alert in alerts
+        if alert.zone and alert.account in unlisted and (alert.account, alert.zone) not in zones
+    }
 
 
 def _keep(found: dict[str, Alert], alert: Alert) -> None:
@@ -133,7 +149,7 @@ def _own(health: HealthReport, now: datetime) -> Iterator[Alert]:
         body = f"{health.state_error}.\nYou: {remedy}. It goes on by itself then."
         yield _own_alert(Reason.STATE_UNWRITABLE, text, body, now)
     if health.state_lost:
-        text = "the state was damaged and a new one was begun, so nothing is restarted for a while"
+        text = "the state was lost, so nothing is restarted for a while"
         body = f"{health.state_lost}\nYou: find out what damaged it (the disk, a copy made while it was written)."
         yield _own_alert(Reason.STATE_LOST, text, body, now)
     if health.config_error:
@@ -166,17 +182,15 @@ def _of_discovery(health: HealthReport, now: datetime) -> Iterator[Alert]:
     for account, (reason, error) in health.discovery.items():
         found, goes_on = REASONS[reason], "The zones found last are still watched; new ones are not.\n"
         what, patience = found.zone or "its zones cannot be listed", timedelta(0) if found.zone else UNSEEN_FOR
-        remedy = found.zone_remedy
         if reason is Reason.NOT_FOUND:  # it was listed, and nothing is there
             what, patience, goes_on = "it has no zone to watch", UNSEEN_FOR, ""
-            remedy = NO_ZONE_REMEDY
         yield Alert(
             reason=reason,
             severity=found.severities[0],
             subject=f"discovery/{account}",
             summary=f"account {account}: {what}",
             since=now,
-            body=f"{error}.\n{goes_on}You: {remedy}",
+            body=f"{error}.\n{goes_on}You: {listing_remedy(reason)}",
             account=account,
             patience=patience,
         )

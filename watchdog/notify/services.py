@@ -5,6 +5,7 @@ message. docs/alerts.md has the same facts as a table, and tests/notify/test_ser
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,6 +43,9 @@ _NTFY_JSON = 7500
 
 _BLANK_LINES = frozenset({"NotifyWorkflows"})
 """Plug-ins for which one line break is none: a text block of an Adaptive Card takes two."""
+
+_MENTION = re.compile(r"(?<![\w.])@(?=(?:everyone|here|channel|all|room)\b)|<(?=[@!#]|users/)", re.IGNORECASE)
+"""Where a chat would call all who are there (Discord, Mattermost, Rocket.Chat, Matrix, Google Chat), or somebody."""
 
 _SMS = 160
 """Characters of one text message, in an alphabet that has neither … nor →."""
@@ -82,6 +86,14 @@ def dress(plugin: Any, message: Message, url: str) -> None:
     plugin.socket_read_timeout = plugin.socket_read_timeout if "rto" in chosen else wait
     if kind == "NotifyEmail":
         plugin.headers = {**_mail_headers(message), **plugin.headers}
+
+
+def without_mentions(text: str) -> str:
+    """The same to read, but nobody is called by it: what others wrote may hold ``@everyone``, which wakes a whole room.
+
+    Such as Cloudflare's words and TXT records. A space without width comes behind the sign.
+    """
+    return _MENTION.sub("\\g<0>\u200b", text)
 
 
 def text_for(plugin: Any, title: str, body: str) -> tuple[str, str]:

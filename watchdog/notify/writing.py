@@ -41,7 +41,7 @@ class Ask(Protocol):
 
 
 class AlertWriter:
-    """Writes what ``note`` and ``forget`` gather."""
+    """Writes what ``note`` and ``forget`` gather. ``keeps`` is whether the disk took the last of it, and in time."""
 
     def __init__(self, store: Store, ask: Ask, logs: Logs, tenure: Tenure) -> None:
         """``ask`` runs what it is given in the thread that ``store`` belongs to."""
@@ -50,7 +50,8 @@ class AlertWriter:
         self._logs = logs
         self._tenure = tenure
         self._unwritten = Unwritten()
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[bool] | None = None
+        self.keeps = True
         self._last_id = self._ids_until = 0
 
     # ── what was written before ──────────────────────────────────────────────────────────────────────────────────
@@ -108,14 +109,14 @@ class AlertWriter:
         """Write what has gathered, and be back after ``PATIENCE_WITH_DISK`` at the latest."""
         if self._writing is None or self._writing.done():
             if self._unwritten.empty():  # as after most passes
+                self.keeps = True
                 return
             self._writing = asyncio.create_task(self._write())
         await asyncio.wait([self._writing], timeout=PATIENCE_WITH_DISK.total_seconds())
-        if self._writing.done():
-            self._writing.result()
+        self.keeps = self._writing.done() and self._writing.result()
 
-    async def _write(self) -> None:
-        """Write until nothing is left."""
+    async def _write(self) -> bool:
+        """Write until nothing is left; False where the disk does not take it."""
         while not self._unwritten.empty():
             changes, self._unwritten = self._unwritten, Unwritten()
             fence = self._tenure.fence()
@@ -132,4 +133,5 @@ class AlertWriter:
             except StateError:  # the state says so itself, and it is an alert
                 changes.merge(self._unwritten)
                 self._unwritten = changes
-                return
+                return False
+        return True

@@ -128,9 +128,9 @@ class WatchedZones:
 
         Another account's may be others too: where both find zones of one name, one stands back (``zones``). A failure
         is kept, with its reason, in ``failures``, as it is that an account has no zone at all to watch: who thinks that
-        all is watched has to know. It is tried again when the next discovery is due. Of zones of one
-        name the one that is meant is found; where that cannot be told, the name without an id, which a look then tells
-        as ambiguous.
+        all is watched has to know. It is tried again when the next discovery is due; where none has succeeded yet, and
+        Cloudflare could not be asked, at the next pass. Of zones of one name the one that is meant is found; where that
+        cannot be told, the name without an id, which a look then tells as ambiguous.
         """
         if not self.is_due(account, now):
             return frozenset()
@@ -143,6 +143,8 @@ class WatchedZones:
             return frozenset()
         except CloudflareError as error:
             self.failures[account] = (error.reason, str(error))
+            if account not in self.found and error.reason is Reason.UNSEEN:  # till then nothing of it is watched
+                self._due.pop(account)
             return frozenset()
         self.failures.pop(account, None)
         by_name: dict[str, list[ZoneSeen]] = {}

@@ -10,7 +10,7 @@ from datetime import UTC, timedelta
 from types import SimpleNamespace
 from typing import Protocol
 
-from watchdog.absent import import_without
+from watchdog.lean_imports import import_without
 
 _INSTEAD = {  # it looks for plugins in what every installed package says, and has pools of processes: 25 ms
     "concurrent.futures.process": SimpleNamespace(BrokenProcessPool=None),

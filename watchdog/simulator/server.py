@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from watchdog.serving import Config, Server, listen
+from watchdog.http_server import Config, Server, listen
 from watchdog.simulator.app import PREFIX, ConnectionCut, create_app
 from watchdog.simulator.world import World
 

@@ -15,7 +15,7 @@ from watchdog.state import driver
 
 
 class Aside:
-    """Answers one at a time."""
+    """A connection that only reads, one question at a time."""
 
     def __init__(self, path: Path, patience: float, errors: Callable[[], AbstractContextManager[None]]) -> None:
         """``errors`` makes sentences of what goes wrong; ``patience`` is how many seconds to wait for a lock."""
@@ -34,5 +34,5 @@ class Aside:
             return driver.execute(self._raw, said, given).fetchall()
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the connection."""
         self._raw.close()

@@ -54,7 +54,7 @@ def align(connection: sa.Connection, now: Anchor) -> None:
 
 
 def shift(connection: sa.Connection, step: timedelta) -> None:
-    """The times of histories and intents are by a clock now that is ahead by ``step``."""
+    """Move the times of histories and intents by ``step``, by which the clock was set."""
     _execute(connection, _SHIFTED, {"step": step // timedelta(microseconds=1)})
 
 

@@ -20,7 +20,7 @@ _LAST_MESSAGE = sa.select(schema.meta.c.last_message)
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """How much it was."""
+    """How many zones and packs were copied, and how many rows in all."""
 
     zones: int
     packs: int
@@ -28,7 +28,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 def copy_rows(source: Database, target: Database) -> None:
-    """As of one moment, in place of whatever ``target`` has, which gets all of it or nothing."""
+    """Copy everything, as of one moment, in place of whatever ``target`` has: all of it or nothing."""
     tables = list(schema.metadata.sorted_tables)
     with source.reading() as connection:
         found = {table.name: connection.execute(sa.select(table)).mappings().all() for table in tables}
@@ -41,7 +41,7 @@ def copy_rows(source: Database, target: Database) -> None:
 
 
 def move_rows(source: Database, target: Database, now: Anchor) -> Moved:
-    """A state that nobody works on goes on in an empty one, of whatever kind, which gets all of it or nothing.
+    """Copy a state that nobody works on into an empty one, of whatever kind: all of it or nothing.
 
     ``now`` is what the clocks of this machine say. Raises ``StateInUse`` and ``StateError``.
     """

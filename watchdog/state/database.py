@@ -28,6 +28,10 @@ class StateDamaged(StateError):
     """What is stored cannot be read any more, and no waiting will mend it."""
 
 
+class StatePutBack(StateDamaged):
+    """What is stored was taken away under us, and lies in its place again: the next start goes on with it."""
+
+
 class StateTooNew(StateError):
     """A newer version of this program wrote the state, and this one would not understand it."""
 
@@ -81,22 +85,22 @@ class Database(Protocol):
         """The rows that a text, with parameters by name, gives on a connection of this database."""
 
     def row_as_text(self, columns: Sequence[str]) -> str:
-        """What makes of a row a text of JSON: an array."""
+        """The SQL that gives these columns of a row as a JSON array."""
 
     def rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        """What makes of the rows of a group for which a condition holds one text of JSON: an array of arrays.
+        """The SQL that gives the rows of a group for which ``where`` holds as one JSON array of arrays.
 
-        Of no rows it may make none.
+        Where there are none it may give NULL.
         """
 
     def aside(self) -> Callable[..., Iterable[Sequence[Any]]] | None:
-        """What is asked in any thread, whatever else is done; ``None`` where others write, or it cannot be had."""
+        """Asks the database in any thread, beside any transaction; ``None`` where others write, or it cannot be had."""
 
     def senseless(self, error: Exception) -> StateError:
-        """What to say of a value that was read and turns out to make no sense."""
+        """The error for a value that was read and turns out to make no sense."""
 
     def count_on(self, connection: sa.Connection) -> None:
-        """Rows with numbers of their own were written: those to come are numbered from there."""
+        """Rows were written with their numbers: the next rows are to be numbered from there."""
 
     def changed_elsewhere(self) -> bool:
         """Whether another process has written since this was last asked, or since the opening."""
@@ -105,7 +109,7 @@ class Database(Protocol):
         """Move a damaged state away, so that the next opening begins a new one, and close; gives its new name."""
 
     def close(self) -> None:
-        """Let it go; a second call does nothing."""
+        """Close the database; a second call does nothing."""
 
 
 def execute_each(

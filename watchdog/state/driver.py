@@ -94,7 +94,7 @@ class Scalars:
         return (row[0] for row in self._cursor)
 
     def all(self) -> list[Any]:
-        """All of them."""
+        """Every first value."""
         return list(self)
 
 

@@ -20,8 +20,7 @@ from watchdog.state import survey
 from watchdog.state.looking import Looking
 from watchdog.state.migrations import HEAD
 from watchdog.state.quarantine import last_loss
-from watchdog.state.rows import row_as_text, rows_as_text
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask, row_as_text, rows_as_text
 
 _BUSY = 5.0
 _FEW = 5_000
@@ -35,7 +34,7 @@ _PREFIX = "sqlite:///"
 
 
 class Unusual(Exception):
-    """A case for ``store``."""
+    """The state is not a file of SQLite in good order: ``store`` finds out what is the matter."""
 
 
 class Glance(Looking):
@@ -43,13 +42,13 @@ class Glance(Looking):
 
     def __init__(self, path: Path) -> None:
         self.lost = last_loss(path)
-        name = f"file:{quote(str(path))}?{urlencode(access(path))}"
-        self._connection = sqlite3.connect(name, timeout=_BUSY, uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(uri(path, access(path)), timeout=_BUSY, uri=True, isolation_level=None)
 
     @classmethod
     def open(cls, url: str) -> Self:
         """The state at ``url``. Raises ``Unusual``."""
-        path = Path(os.path.realpath(url.removeprefix(_PREFIX)))
+        with _usual():
+            path = Path(os.path.realpath(url.removeprefix(_PREFIX)))
         if not url.startswith(_PREFIX) or "?" in url or "%" in url or not path.is_file():
             raise Unusual
         with _usual():
@@ -62,16 +61,16 @@ class Glance(Looking):
         return glance
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the file."""
         self._connection.close()
 
     def pack_ids(self) -> list[str]:
-        """As one text: half the time."""
+        """The id of every pack, asked for as one text: that takes half the time."""
         with _usual():
             return survey.ids(self._ask, column="group_concat(pack_id, char(10))")
 
     def alike(self, keys: Collection[PackKey], length: int) -> list[PackKey]:
-        """For few packs hardly any but those, in a fifth of the time."""
+        """As ``Looking`` has it; for few packs the database compares the ids, in a fifth of the time."""
         with _usual():
             if len(keys) > _FEW:
                 return survey.beside(self._ask, keys)
@@ -108,8 +107,13 @@ def _usual() -> Iterator[None]:
         raise Unusual from error
 
 
+def uri(path: Path, options: Mapping[str, str]) -> str:
+    """How ``sqlite3`` is told of a file, with ``options`` of SQLite's own URIs."""
+    return f"file:{quote(str(path))}?{urlencode(options)}"
+
+
 def access(path: Path) -> Mapping[str, str]:
-    """The options with which a user who may only read the state can open it beside a daemon, or after it."""
+    """The options with which this user can open the file beside a daemon or after it, also to read it only."""
     return {} if os.access(path, os.W_OK) else without_a_trace(path)
 
 

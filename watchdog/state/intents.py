@@ -7,13 +7,14 @@ thread; an intent that a dead process left open is settled at the next start by 
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from watchdog.model.clock import NO_STEP, Anchor
 from watchdog.model.history import History, Intent, NotIntended, Remembered, Sent
-from watchdog.model.leases import ALONE, Fence, Tenure
+from watchdog.model.leases import ALONE, Tenure
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.reasons import Reason
 from watchdog.state.changes import Settled
@@ -64,13 +65,14 @@ class Intents:
         """
         key, moment = (intent.zone_id, intent.pack_id), self._writer.moment
         if self._writer.afresh and not await self._writer.flush():  # else what is stored makes the intent look stale
-            reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
-            why = self._writer.error or "a lease was lost"
-            raise NotIntended(reason, f"what precedes the intent could not be stored: {why}")
-        unwritten = self._writer.changes.histories.pop(key, None)  # ``after`` says all of it
+            raise self._follows_what_is_unwritten()
+        unwritten = self._writer.changes.histories.pop(key, None) is not None  # ``after`` says all of it
         try:
             intent_id = await self._stored(Wanted(intent, before, after, seen), moment)
         except Stale as stale:
+            if self._writer.afresh:  # what was on its way to the disk has failed meanwhile
+                self._put_back(intent, unwritten)
+                raise self._follows_what_is_unwritten() from stale
             self._recalled(intent, stale.history, moment)
             raise NotIntended(Reason.BACKING_OFF, "another process has just restarted this pack") from stale
         except LeaseLost as lost:
@@ -78,12 +80,21 @@ class Intents:
             raise NotIntended(Reason.ACCOUNT_UNHELD, f"the intent was not stored: {lost}") from lost
         except StateError as error:
             self._writer.error = str(error)
-            if unwritten is not None and self._tenure.keeps(intent.account):
-                step = self._writer.moment.step_since(moment)
-                self._writer.changes.histories.setdefault(key, unwritten.shifted(step))
+            self._put_back(intent, unwritten)
             raise NotIntended(Reason.STATE_UNWRITABLE, f"the intent could not be stored: {error}") from error
         self._recalled(intent, after, moment)
         return Stored(intent_id, intent, before, moment)
+
+    def _follows_what_is_unwritten(self) -> NotIntended:
+        reason = Reason.STATE_UNWRITABLE if self._writer.error else Reason.ACCOUNT_UNHELD
+        return NotIntended(
+            reason, f"what precedes the intent could not be stored: {self._writer.error or 'a lease was lost'}"
+        )
+
+    def _put_back(self, intent: Intent, unwritten: bool) -> None:
+        """The history as it is known is to be written still, where it was."""
+        if unwritten and self._tenure.keeps(intent.account):
+            self._memory.write_history((intent.zone_id, intent.pack_id))
 
     async def _stored(self, wanted: Wanted, moment: Anchor) -> int:
         """The intent's id, once it is on the disk. One of which nobody waits any more is not written."""
@@ -101,16 +112,23 @@ class Intents:
                 batch = [each for each in left if each.moment.step_since(moment) == NO_STEP]
                 batch = batch[:1] if self._store.shared else batch  # there each is a transaction of its own
                 self._waiting = [each for each in left if each not in batch]
-                fences = [self._writer.fence(each.wanted.intent.account) for each in batch]
-                await self._store_batch(batch, moment, fences)
+                await self._store_batch(batch, moment)
         finally:
             self._storing = None
 
-    async def _store_batch(self, batch: list[_Waiting], moment: Anchor, fences: list[Fence | None]) -> None:
-        wanted = [each.wanted for each in batch]
-        results: list[int | Exception]
+    async def _store_batch(self, batch: list[_Waiting], moment: Anchor) -> None:
+        store, wanted = self._store, [each.wanted for each in batch]
+        first, fence = wanted[0], self._writer.fence(wanted[0].intent.account)
+        results: Sequence[int | Exception]
         try:
-            results = await self._writer.ask(lambda: self._store.intend_each(wanted, moment, fences))
+            if store.shared:
+                results = [
+                    await self._writer.ask(
+                        lambda: store.intend(first.intent, first.expected, first.after, moment, fence, first.seen)
+                    )
+                ]
+            else:
+                results = await self._writer.ask(lambda: store.intend_each(wanted, moment))
         except Exception as error:  # noqa: BLE001  whatever it is, it is told to everybody who waits
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):

@@ -17,7 +17,7 @@ from watchdog.model.observation import Known
 from watchdog.model.pack_ids import PackKey, canonical_id
 from watchdog.model.packs import HELD_BY_PEOPLE, Identity, Pack, ZoneRef
 from watchdog.model.reasons import Reason
-from watchdog.model.zone_packs import Entry, ZonePacks
+from watchdog.model.zone_packs import Tracked, ZonePacks
 from watchdog.state.changes import Snapshot
 from watchdog.state.database import StateError
 from watchdog.state.unread import SENSELESS, Unread
@@ -41,7 +41,7 @@ class Knowledge(ABC):
         return self._histories.get(pack.key, UNTROUBLED) if self._histories else UNTROUBLED
 
     def of(self, zone: ZoneRef) -> Known:
-        """All that a look at this zone is held against."""
+        """All that a look at this zone is compared with."""
         before = self.zones.get(zone.key) or ZoneMemory(account=zone.account, label=zone.label)
         return Known(before, self._of(zone.id), self._histories)
 
@@ -60,7 +60,7 @@ class Knowledge(ABC):
         return (known for each in packs for known in each.values())
 
     def packs_of(self, zone: ZoneRef | ZoneMemory) -> list[Remembered]:
-        """The packs remembered of one zone; in any thread."""
+        """The packs remembered of one zone. May be called in any thread."""
         known, (account, label) = self.zones.get(zone.key), zone.key
         if not known or not known.id:
             return []
@@ -70,14 +70,14 @@ class Knowledge(ABC):
         return [pack for pack in list(packs.values()) if pack.account == account and pack.zone == label]
 
     def packs_in(self, zone: ZoneMemory) -> ZonePacks:
-        """The same with their histories: the very same value until something else is known of them; in any thread."""
+        """The same with their histories: one value until something else is known. May be called in any thread."""
         revision = self._revisions.get(zone.id, 0)  # before what is known: what changes meanwhile makes it another
         summed, unread = self._summed.get(zone.key), self._unread.get(zone.id)
         if summed is not None and summed[:2] == (zone.id, revision):
             return summed[2]
         if unread is not None and (unread.account, unread.zone) == zone.key:
             unwell = [(known, self.history(known.pack)) for known in unread.unwell.values()]
-            take = partial(self._entries, unread, unwell)
+            take = partial(self._tracked, unread, unwell)
             packs = ZonePacks(zone.key, zone.id, unread.statuses, unwell, unread.ends, take)
         else:
             packs = ZonePacks.of(
@@ -91,9 +91,9 @@ class Knowledge(ABC):
         return self._of(pack.zone_id).get(pack.id)
 
     def read_ahead(self) -> None:
-        """Read what was left on the disk, so that a disk that fails or hangs later is no matter; in any thread.
+        """Read the packs that were left on the disk: a disk may fail or hang later. May be called in any thread.
 
-        Of a zone that cannot be read the look tells.
+        A zone that cannot be read is left: its next look fails and says why.
         """
         for unread in list(self._unread.values()):
             with suppress(StateError):
@@ -106,7 +106,7 @@ class Knowledge(ABC):
         named = ((canonical_id(known.pack.id), known.pack) for known in self.packs_of(zone))
         return {key: pack.identity for key, pack in named if key in zone.packs and pack.hosts}
 
-    def unwell(self, zone: ZoneRef) -> Sequence[Entry]:
+    def unwell(self, zone: ZoneRef) -> Sequence[Tracked]:
         """The packs of a zone that are not well or were tried, with what was tried for them."""
         known = self.zones.get(zone.key)
         if known is None or not known.id:
@@ -118,7 +118,7 @@ class Knowledge(ABC):
         """Whether a pack of the zone is in trouble, was just restarted, or is being worked on."""
         return any(_wants_attention(known) for known, _ in self.unwell(zone))
 
-    def _entries(self, unread: Unread, unwell: list[Entry]) -> list[Entry]:
+    def _tracked(self, unread: Unread, unwell: list[Tracked]) -> list[Tracked]:
         well = (known for pack_id, known in self._values(unread).items() if pack_id not in unread.unwell)
         return [*unwell, *((known, UNTROUBLED) for known in well)]
 

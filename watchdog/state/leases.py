@@ -36,7 +36,7 @@ class LeaseLost(StateError):
 
 
 def micros(span: timedelta) -> int:
-    """A span as it is added to stored times."""
+    """A span in microseconds, as it is added to stored times."""
     return span // timedelta(microseconds=1)
 
 

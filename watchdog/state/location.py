@@ -14,7 +14,10 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def path_of(url: str) -> Path:
-    """The file a URL names, in one spelling, so that one state has one lock. Its directory exists."""
+    """The file a URL names, in one spelling, so that one state has one lock.
+
+    Raises ``StateError``, also where its directory is missing.
+    """
     path = named(url)
     if not stat.S_ISDIR(mode(path.parent)):
         raise StateError(f"the directory {path.parent} does not exist: create it for the user that runs the watchdog")
@@ -22,18 +25,24 @@ def path_of(url: str) -> Path:
 
 
 def named(url: str) -> Path:
-    """The file a URL names, whether or not anything is there."""
+    """The file a URL names, whether or not anything is there. Raises ``StateError``."""
     named = url.removeprefix("sqlite:///")
     if named in {url, "", ":memory:"} or "\0" in named or "?" in named:
         raise StateError("state.url must be sqlite:///PATH, with four slashes for an absolute path")
-    path = Path(os.path.realpath(named))
-    if stat.S_ISDIR(mode(path)):
+    try:
+        path = Path(os.path.realpath(named))
+    except OSError:
+        raise StateError(f"state.url: {named} starts at a working directory that does not exist any more") from None
+    found = mode(path)
+    if stat.S_ISDIR(found):
         raise StateError(f"the state {path} is a directory; state.url must name a file in it")
+    if found and not stat.S_ISREG(found):  # opening a pipe would wait for whoever writes
+        raise StateError(f"the state {path} is a pipe or a device; state.url must name a file")
     return path
 
 
 def mode(path: Path) -> int:
-    """Of the file, 0 where there is none; where this user may not look, that is what is said."""
+    """The mode of the file, 0 where there is none. Raises ``StateError`` where this user may not look."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -62,9 +71,9 @@ def create(path: Path) -> None:
         raise StateError(f"the state {path} cannot be created: {error.strerror}") from error
 
 
-def room_for_copy(path: Path, revision: str) -> Path:
-    """An empty file beside the state for a copy of it as it is in ``revision``, in place of an earlier one."""
-    copy = path.with_name(f"{path.name}.revision-{revision}")
+def room_for_copy(path: Path, name: str) -> Path:
+    """An empty file beside the state for a copy of it with this ``name``, in place of an earlier one."""
+    copy = path.with_name(f"{path.name}.{name}")
     try:
         copy.unlink(missing_ok=True)
     except OSError as error:

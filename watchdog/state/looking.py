@@ -13,7 +13,7 @@ from watchdog.model.pack_ids import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask
 
 
 class Looking(ABC):
@@ -21,15 +21,19 @@ class Looking(ABC):
 
     @abstractmethod
     def _asking(self) -> AbstractContextManager[Ask]:
-        """A transaction that is asked by texts."""
+        """A transaction that is asked statements as texts."""
 
     @abstractmethod
     def _row_as_text(self, columns: Sequence[str]) -> str:
-        """What gives a row as a text of JSON; see ``rows.row_as_text``."""
+        """The SQL that gives a row as JSON; see ``rows.row_as_text``."""
 
     @abstractmethod
     def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        """What gives rows as one text of JSON; see ``rows.rows_as_text``."""
+        """The SQL that gives rows as one text of JSON; see ``rows.rows_as_text``."""
+
+    def time(self) -> datetime | None:
+        """What the clock says that the state's times are of, where that is the database's; else ``None``."""
+        return None
 
     def survey(self, ending_by: datetime) -> Survey:
         """What is not well, or has a certificate that ends by then, and how much there is in all."""

@@ -119,6 +119,10 @@ class Noting(Knowledge):
             self._histories[key] = history
         self._changed(key)
 
+    def write_history(self, key: PackKey) -> None:
+        """The history of a pack, as it is known, is to be written."""
+        self.writer.changes.histories[key] = self._histories.get(key, UNTROUBLED)
+
     def journal(self, events: Iterable[Event]) -> None:
         """Keep what happened, for looking back."""
         for event in events:

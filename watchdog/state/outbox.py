@@ -20,7 +20,7 @@ from watchdog.state.rows import Row, from_micros, maybe_from_micros, maybe_to_mi
 from watchdog.state.store import Store
 
 _l, _g = schema.alert_log.c, schema.alert_groups.c
-_ENTRIES = sa.select(_l.fingerprint, _l.entry)
+_STATES = sa.select(_l.fingerprint, _l.entry)
 _GROUPS = sa.select(_g.name, _g.said_at, _g.in_a_row, _g.early_until)
 _o, _last = schema.outbox.c, schema.meta.c.last_message
 _given = sa.bindparam("given", type_=_last.type)
@@ -44,7 +44,7 @@ class Kept(msgspec.Struct, frozen=True):
 class Unwritten(msgspec.Struct):
     """What is to be written. ``None`` in place of a value deletes it."""
 
-    entries: dict[str, AlertState | None] = msgspec.field(default_factory=dict)
+    states: dict[str, AlertState | None] = msgspec.field(default_factory=dict)
     groups: dict[str, GroupHistory | None] = msgspec.field(default_factory=dict)
     messages: dict[int, Message | None] = msgspec.field(default_factory=dict)
     accounts: dict[str | int, str] = msgspec.field(default_factory=dict)
@@ -53,18 +53,18 @@ class Unwritten(msgspec.Struct):
     def drop(self, account: str) -> None:
         """Forget what is of one account: somebody else writes it now."""
         owner = self.accounts.get
-        self.entries = {name: each for name, each in self.entries.items() if owner(name) != account}
+        self.states = {name: each for name, each in self.states.items() if owner(name) != account}
         self.messages = {number: each for number, each in self.messages.items() if owner(number) != account}
         self.groups = {name: each for name, each in self.groups.items() if account_of_group(name) != account}
         self.accounts = {key: each for key, each in self.accounts.items() if each != account}
 
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.entries or self.groups or self.messages)
+        return not (self.states or self.groups or self.messages)
 
     def merge(self, newer: "Unwritten") -> None:
         """Add what changed later; of what changed twice the later stands."""
-        self.entries.update(newer.entries)
+        self.states.update(newer.states)
         self.groups.update(newer.groups)
         self.messages.update(newer.messages)
         self.accounts.update(newer.accounts)
@@ -72,10 +72,10 @@ class Unwritten(msgspec.Struct):
 
 def difference(before: AlertLog, after: AlertLog) -> Unwritten:
     """What has to be written to get from one log to the next."""
-    entries = _changed(before.entries, after.entries)
-    both = {**before.entries, **after.entries}
-    owners: dict[str | int, str] = {name: both[name].alert.account for name in entries}
-    return Unwritten(entries, _changed(before.groups, after.groups), accounts=owners)
+    states = _changed(before.states, after.states)
+    both = {**before.states, **after.states}
+    owners: dict[str | int, str] = {name: both[name].alert.account for name in states}
+    return Unwritten(states, _changed(before.groups, after.groups), accounts=owners)
 
 
 def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[str, _Value | None]:
@@ -84,18 +84,18 @@ def _changed(before: Mapping[str, _Value], after: Mapping[str, _Value]) -> dict[
 
 
 def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
-    """Everything, or what is of some ``accounts``, as of one moment."""
+    """Everything, or what belongs to some ``accounts``, as of one moment."""
 
     def theirs(account: "sa.Column[str]") -> sa.ColumnElement[bool]:
         return sa.true() if accounts is None else account.in_(accounts)
 
     with store.reading() as connection:
-        entries = connection.execute(_ENTRIES.where(theirs(_l.account))).all()
+        states = connection.execute(_STATES.where(theirs(_l.account))).all()
         messages = _messages(connection.execute(_MESSAGES.where(theirs(_o.account))))
         groups = connection.execute(_GROUPS.where(theirs(_g.account))).all()
         last_id = connection.execute(_LAST).scalar_one()
     log = AlertLog(
-        {fingerprint: entry for fingerprint, text in entries if (entry := _read(text, AlertState)) is not None},
+        {fingerprint: state for fingerprint, text in states if (state := _read(text, AlertState)) is not None},
         {
             name: GroupHistory(from_micros(at), in_a_row, maybe_from_micros(early_until))
             for name, at, in_a_row, early_until in groups
@@ -105,7 +105,7 @@ def load(store: Store, accounts: Collection[str] | None = None) -> Kept:
 
 
 def accounts(store: Store) -> set[str]:
-    """Those of which anything is stored."""
+    """The accounts of which anything is stored."""
     with store.reading() as connection:
         return set(connection.execute(_ACCOUNTS).scalars())
 
@@ -130,7 +130,7 @@ def retire(store: Store, account: str, ends: Iterable[Message], fence: Fence | N
 
 
 def number(store: Store, messages: int) -> int:
-    """Set numbers aside for so many messages, higher than any before; gives the one before the first of them."""
+    """Reserve ids for so many ``messages``, higher than any before; gives the last id before the first of them."""
     with store.writing() as connection:
         connection.execute(_SET_ASIDE, {"more": messages})
         return int(connection.execute(_LAST).scalar_one()) - messages
@@ -138,18 +138,18 @@ def number(store: Store, messages: int) -> int:
 
 def save(store: Store, changes: Unwritten, fence: Fence | None = None) -> None:
     """All of it or, with a ``StateError``, nothing. ``LeaseLost`` where the ``fence`` does not hold."""
-    entries, groups, messages = changes.entries.items(), changes.groups.items(), changes.messages.items()
+    states, groups, messages = changes.states.items(), changes.groups.items(), changes.messages.items()
     with store.writing(fence) as connection:
         upsert_each(
             connection,
             schema.alert_log,
             [
-                {"fingerprint": key, "entry": _written(entry), "account": entry.alert.account}
-                for key, entry in entries
-                if entry is not None
+                {"fingerprint": key, "entry": _written(state), "account": state.alert.account}
+                for key, state in states
+                if state is not None
             ],
         )
-        delete_each(connection, schema.alert_log, [(key,) for key, entry in entries if entry is None])
+        delete_each(connection, schema.alert_log, [(key,) for key, state in states if state is None])
         upsert_each(
             connection,
             schema.alert_groups,

@@ -20,12 +20,12 @@ from watchdog.state.deferred import sa
 from watchdog.state.rows import (
     Row,
     diagnosis_from,
-    maybe_from_micros,
     maybe_to_micros,
     packs_from,
     row_of,
     texts_to,
     to_micros,
+    zone_from,
 )
 
 _ZONES = sa.select(schema.zones)
@@ -39,18 +39,7 @@ def load_zones(
 ) -> dict[tuple[str, str], ZoneMemory]:
     """Every zone, or ``only`` those."""
     wanted = _ZONES if only is None else _ZONES.where(only)
-    zones: dict[tuple[str, str], ZoneMemory] = {}
-    for account, label, zone_id, seen_at, tried_at, reason, error in connection.execute(wanted):
-        zones[account, label] = ZoneMemory(
-            account=account,
-            label=label,
-            id=zone_id,
-            seen_at=maybe_from_micros(seen_at),
-            tried_at=maybe_from_micros(tried_at),
-            reason=reason,
-            error=error,
-        )
-    return zones
+    return {zone.key: zone for zone in map(zone_from, connection.execute(wanted))}
 
 
 def load_packs(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, Remembered]:

@@ -1,7 +1,7 @@
 """psycopg's connection, but for how long an answer is waited for: a pooler whose server is away gives none for minutes.
 
-What libpq is asked for in ``postgresql.CONNECTION`` notices a connection that is cut; this one is well, and silent.
-Made by ``postgresql`` alone, which imports it together with psycopg.
+What libpq is asked for in ``libpq.CONNECTION`` notices a connection that is cut; this one is well, and silent.
+Imported by ``libpq`` alone, together with psycopg.
 """
 
 from collections.abc import Generator
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 
 ANSWERS_WITHIN = 12.0
-"""Seconds for which nothing may come of an answer: the server ends a statement after 10 (``postgresql._SILENT``)."""
+"""Seconds for which nothing may come of an answer: the server ends a statement after ``SILENT``, which is 10."""
 
 _ASKED_EVERY = 0.1
 """Seconds, as psycopg has it."""

@@ -36,21 +36,26 @@ def caution(loss: Quarantined | None, initial: timedelta, now: datetime) -> str:
     """
     if loss is None or now >= (until := cautious_until(loss.at, initial)):
         return ""
-    kept = f"The damaged one is kept as {loss.kept}."
+    kept = f"The one before is kept as {loss.kept}."
     return f"{kept} No pack is restarted before {rfc3339(until)}; then all goes on by itself."
 
 
 def set_aside(path: Path, at: datetime) -> Path:
     """Move the database at ``path`` away, with what belongs to it; gives its new name. Raises ``OSError``."""
+    kept = new_name(path, at)
+    for part in _PARTS:
+        with suppress(FileNotFoundError):
+            Path(f"{path}{part}").rename(f"{kept}{part}")
+    return kept
+
+
+def new_name(path: Path, at: datetime) -> Path:
+    """A name beside ``path`` for a state that is lost ``at`` this time; no file has that name yet."""
     whole = at.replace(microsecond=0)
     whole += timedelta(seconds=whole < at)  # not before anything that happened
     stem = f"{path}.damaged-{whole.astimezone(UTC):{_FORM}}"
     names = (stem if number == 1 else f"{stem}.{number}" for number in count(1))
-    kept = next(name for name in names if not any(os.path.lexists(f"{name}{part}") for part in _PARTS))
-    for part in _PARTS:
-        with suppress(FileNotFoundError):
-            Path(f"{path}{part}").rename(f"{kept}{part}")
-    return Path(kept)
+    return Path(next(name for name in names if not any(os.path.lexists(f"{name}{part}") for part in _PARTS)))
 
 
 def last_loss(path: Path) -> Quarantined | None:

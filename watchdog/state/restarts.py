@@ -15,7 +15,7 @@ from watchdog.state import schema
 from watchdog.state.changes import Changes
 from watchdog.state.database import delete_each, execute_each, upsert_each
 from watchdog.state.deferred import real, sa
-from watchdog.state.rows import Row, from_micros, row_of, to_micros, value_of
+from watchdog.state.rows import Row, from_micros, history_from, row_of, to_micros, value_of
 
 SAME = timedelta(seconds=1)
 """Two notes of one restart may differ by this much where the clock was set between them."""
@@ -80,14 +80,13 @@ def of_accounts(accounts: Collection[str]) -> sa.ColumnElement[bool]:
 
 def load_histories(connection: sa.Connection, only: sa.ColumnElement[bool] | None = None) -> dict[PackKey, History]:
     """Every history, or ``only`` those. Packs without one are ``UNTROUBLED``."""
-    rows = connection.execute(_HISTORIES if only is None else _HISTORIES.where(only)).mappings()
-    return {(row["zone_id"], row["pack_id"]): value_of(History, row) for row in rows}
+    return dict(map(history_from, connection.execute(_HISTORIES if only is None else _HISTORIES.where(only))))
 
 
 def history_of(connection: sa.Connection, key: PackKey) -> History:
     """One pack's history as it is stored now."""
-    row = connection.execute(_HISTORY, {"zone": key[0], "pack": key[1]}).mappings().first()
-    return UNTROUBLED if row is None else value_of(History, row)
+    row = connection.execute(_HISTORY, {"zone": key[0], "pack": key[1]}).first()
+    return UNTROUBLED if row is None else history_from(row)[1]
 
 
 def save(connection: sa.Connection, changes: Changes) -> None:

@@ -1,7 +1,7 @@
 """The door to the leases: who is alive, who works which account. Each method is one transaction.
 
-Called by ``keeper``, and by the commands that say who works what; ``store`` has it. What the rows mean stands beside
-their statements, in ``leases``, and what is done about a clock that was set in ``server_clock``.
+Called by ``replicas.keeper``, and by the commands that say who works what; ``store`` has it. What the rows mean stands
+beside their statements, in ``leases``, and what is done about a clock that was set in ``server_clock``.
 """
 
 from collections.abc import Callable, Collection, Iterable

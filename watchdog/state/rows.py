@@ -14,7 +14,7 @@ import msgspec
 
 from watchdog.model.decisions import Decision, Do
 from watchdog.model.findings import Certainty, Diagnosis, Finding, FindingName
-from watchdog.model.history import Remembered
+from watchdog.model.history import History, Remembered, ZoneMemory
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.packs import ManualRecord, Pack
 from watchdog.model.reasons import Reason
@@ -22,6 +22,11 @@ from watchdog.model.reasons import Reason
 Row = Mapping[str, Any]
 """The values of one row, by the names of its columns."""
 
+Ask = Callable[..., Iterable[Sequence[Any]]]
+"""Asks a statement, which is a text, with parameters by name; gives the rows."""
+
+AsText = Callable[[Sequence[str], str], str]
+"""What gives these columns of the rows that fit a condition as one text of JSON, which ``packs_of`` takes."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -54,7 +59,7 @@ def texts_to(texts: tuple[str, ...]) -> str:
 
 
 def to_micros(at: datetime) -> int:
-    """An aware time as it is stored; a naive one is a TypeError."""
+    """An aware time as it is stored. Raises ``TypeError`` for a naive one."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -64,17 +69,17 @@ def from_micros(micros: int) -> datetime:
 
 
 def maybe_to_micros(at: datetime | None) -> int | None:
-    """As ``to_micros``, and nothing of nothing."""
+    """As ``to_micros``; ``None`` stays ``None``."""
     return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
 def maybe_from_micros(micros: int | None) -> datetime | None:
-    """As ``from_micros``, and nothing of nothing."""
+    """As ``from_micros``; ``None`` stays ``None``."""
     return None if micros is None else _EPOCH + micros * _MICROSECOND
 
 
 def row_of(value: msgspec.Struct) -> dict[str, Any]:
-    """A value whose fields bear the names of the columns."""
+    """The row of a value whose fields bear the names of the columns."""
     row = zip(value.__struct_fields__, msgspec.structs.astuple(value), strict=True)
     return {name: to_micros(each) if isinstance(each, datetime) else each for name, each in row}
 
@@ -127,18 +132,45 @@ def packs_from(rows: Iterable[Sequence[Any]], found: Mapping[PackKey, Diagnosis]
 
 
 def packs_of(text: str | None, found: Mapping[PackKey, Diagnosis]) -> dict[PackKey, Remembered]:
-    """Packs from whole rows as one text of JSON; none from nothing."""
+    """Packs from whole rows as one text of JSON; no packs from no text. Raises ``msgspec.MsgspecError``."""
     return packs_from(_rows(text), found) if text else {}
 
 
 def row_as_text(columns: Sequence[str]) -> str:
-    """What gives a row as a text of JSON, as SQLite writes it."""
+    """The SQL, as SQLite has it, that gives these columns of a row as a JSON array."""
     return f"json_array({', '.join(columns)})"
 
 
 def rows_as_text(columns: Sequence[str], where: str) -> str:
-    """What gives one such text of the rows that fit: nothing where none fits."""
+    """The SQL that gives all rows that fit as one JSON array of arrays; NULL where there are none in the group."""
     return f"'[' || group_concat(CASE WHEN {where} THEN {row_as_text(columns)} END) || ']'"
+
+
+def zone_from(row: Sequence[Any]) -> ZoneMemory:
+    """A zone from its whole row."""
+    account, label, zone_id, seen_at, tried_at, reason, error = row
+    return ZoneMemory(
+        account=account,
+        label=label,
+        id=zone_id,
+        seen_at=maybe_from_micros(seen_at),
+        tried_at=maybe_from_micros(tried_at),
+        reason=reason,
+        error=error,
+    )
+
+
+def history_from(row: Sequence[Any]) -> tuple[PackKey, History]:
+    """A pack's history from its whole row."""
+    zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error = row
+    return (zone_id, pack_id), History(
+        attempts=attempts,
+        trouble_since=maybe_from_micros(trouble_since),
+        last_restart_at=maybe_from_micros(last_restart_at),
+        next_restart_at=maybe_from_micros(next_restart_at),
+        gave_up_at=maybe_from_micros(gave_up_at),
+        last_error=last_error,
+    )
 
 
 def diagnosis_from(row: Sequence[Any]) -> tuple[PackKey, Diagnosis]:

@@ -24,7 +24,7 @@ def load(connection: sa.Connection) -> tuple[Silence, ...]:
 
 
 def add(connection: sa.Connection, silence: Silence) -> Silence:
-    """Keep one; gives it with its id, which no other ever has."""
+    """Store a silence; gives it with its id, which no other ever has."""
     row = {name: value for name, value in row_of(silence).items() if name != "id"}
     key = connection.execute(_ADD, row).inserted_primary_key
     return replace(silence, id=int(key[0])) if key is not None else silence

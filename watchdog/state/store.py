@@ -3,11 +3,12 @@
 Each method is one transaction. A restart's intent is durable before ``intend`` returns, so the attempt is counted and
 the backoff stands whatever happens next. Synchronous: the caller owns the one thread it runs in. It reads no clock
 (times are handed in), writes no log and decides nothing. Every failure is one sentence in a ``StateError``. ``cli``
-opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``.
+opens it; ``memory``, ``outbox`` and the commands call it. It knows no kind of database: that is behind ``Database``,
+which ``opening`` makes.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -19,27 +20,14 @@ from watchdog.model.events import Event
 from watchdog.model.history import History, Intent, JournalLine, Remembered
 from watchdog.model.leases import Fence
 from watchdog.model.silences import Silence
-from watchdog.state import (
-    bookings,
-    clocks,
-    journal,
-    leases,
-    packs,
-    restarts,
-    schema,
-    silences,
-    sqlite,
-    unread,
-)
+from watchdog.state import bookings, clocks, journal, leases, opening, packs, restarts, schema, silences, survey, unread
 from watchdog.state.changes import Changes, Snapshot
-from watchdog.state.copying import Moved, copy_rows, move_rows
 from watchdog.state.database import Database, StateDamaged, StateError
 from watchdog.state.deferred import sa
 from watchdog.state.looking import Looking
-from watchdog.state.quarantine import Quarantined
 from watchdog.state.restarts import Wanted
 from watchdog.state.roster import Roster
-from watchdog.state.survey import Ask
+from watchdog.state.rows import Ask
 
 _PROBE = sa.update(schema.meta).values(probes=schema.meta.c.probes + 1)
 
@@ -50,61 +38,36 @@ class Store(Looking):
     def __init__(self, database: Database) -> None:
         self._database = database
         self.roster = Roster(database)
+        self.shared = database.now is not None
+        """Whether several processes on several machines may act on it, each on the accounts whose leases it holds."""
+        self.exclusive = database.exclusive
+        """Whether this process alone may act on the state."""
+        self.lost = database.lost
+        """The last state that was set aside here, if any was."""
 
     @classmethod
     def open(cls, url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Self:
-        """Open the state at ``url``; see ``sqlite`` and ``postgresql`` for what the others mean and raise."""
-        return cls(_opened(url, exclusive=exclusive, mend_at=mend_at))
+        """Open the state at ``url``; see ``opening.open_database`` for what the others mean and what it raises."""
+        return cls(opening.open_database(url, exclusive=exclusive, mend_at=mend_at))
 
     @classmethod
     def open_copy(cls, url: str) -> Self:
-        """What the state at ``url`` holds, in memory, to be written to without a trace; see ``sqlite.open_copy``."""
-        if not url.startswith("postgres"):
-            return cls(sqlite.open_copy(url))
-        from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-        copy = sqlite.in_memory(Path("memory"), copied=False)
-        if (there := postgresql.open_if_there(url)) is not None:
-            copy_rows(there, copy)
-            there.close()
-        return cls(copy)
+        """What the state at ``url`` holds, in memory, to be written to without a trace. Raises as ``open``."""
+        return cls(opening.open_copy(url))
 
     @classmethod
     def in_memory(cls) -> Self:
         """An empty state that is gone with this process."""
-        return cls(sqlite.in_memory(Path("memory"), copied=False))
-
-    @classmethod
-    def move(cls, source: str, target: str, now: Anchor) -> Moved:
-        """What the state at one URL holds, into the one at another, which must be empty; see ``copying``.
-
-        The first stays as it is. Raises ``StateHeld``, ``StateInUse``, ``StateTooNew`` and ``StateError``.
-        """
-        with closing(_existing(source)) as old:
-            if old.now is None:
-                cls(old).align(now)
-            with closing(_opened(target, exclusive=True)) as new:
-                return move_rows(old, new, now)
-
-    @property
-    def shared(self) -> bool:
-        """Whether several processes on several machines may act on it, each on the accounts whose leases it holds."""
-        return self._database.now is not None
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether this process alone may act on the state."""
-        return self._database.exclusive
-
-    @property
-    def lost(self) -> Quarantined | None:
-        """The last state that was set aside here, if any was."""
-        return self._database.lost
+        return cls(opening.in_memory())
 
     @property
     def damage(self) -> StateDamaged | None:
         """What was found to be unreadable since the opening; whoever may is to ``set_aside`` this state then."""
         return self._database.damage
+
+    def time(self) -> datetime | None:
+        """As all of several machines know it, where they share the state."""
+        return self.roster.time() if self.shared else None
 
     def close(self) -> None:
         """Close the database, then let another instance in; a second call does nothing."""
@@ -133,13 +96,8 @@ class Store(Looking):
         """Everything, as of one moment; of packs only those of one zone, where one is named."""
         of_packs = schema.packs.c.zone_id == zone_id if zone_id else None
         with self.reading() as connection:
-            return Snapshot(
-                anchor=clocks.anchor(connection),
-                zones=packs.load_zones(connection),
-                packs=packs.load_packs(connection, of_packs),
-                histories=restarts.load_histories(connection),
-                silences=silences.load(connection),
-            )
+            tried, zones = self._tried(connection, None), packs.load_zones(connection)
+            return replace(tried, zones=zones, packs=packs.load_packs(connection, of_packs))
 
     def recall(self, accounts: Collection[str] | None = None, *, whole: bool = True) -> Snapshot:
         """Everything, as of one moment; packs of zones in which all are well are left unread.
@@ -153,7 +111,12 @@ class Store(Looking):
             tried = self._tried(connection, accounts)
             found = packs.load_diagnoses(connection)
             known, well = unread.load(
-                self._ask(connection), self._database.rows_as_text, accounts, found, tried.histories, aside
+                self._ask(connection),
+                self._database.rows_as_text,
+                survey.of_accounts(accounts),
+                found,
+                tried.histories,
+                aside,
             )
             return replace(tried, zones=packs.load_zones(connection, of_zones), packs=known, unread=well)
 
@@ -204,46 +167,36 @@ class Store(Looking):
         ``Stale`` where the stored history counts other restarts than ``expected``, ``LeaseLost`` where the account is
         not held by the ``fence``: then nothing was written, and nothing may be sent.
         """
-        clock, mine = self._database.now, None
         with self._aligned(now) as connection:
-            if clock is not None and fence is not None:
-                mine = leases.held(clock, fence, intent.account)
-            elif clock is not None:
-                leases.lock(connection, intent.account)
-            try:
-                intent_id = restarts.intend(connection, intent, expected, after, mine)
-            except restarts.NotHeld as lost:
-                raise leases.LeaseLost(fence.of([intent.account]).epochs if fence else {}) from lost
-            if seen is not None:  # the lease is locked by now, as before any other write
-                packs.keep(connection, seen)
-            return intent_id
+            return self._intend(connection, Wanted(intent, expected, after, seen), fence)
 
-    def intend_each(
-        self, wanted: Sequence[Wanted], now: Anchor, fences: Sequence[Fence | None]
-    ) -> list[int | Exception]:
-        """As ``intend`` for each, in its own ``fence``: gives its id, or what ``intend`` raises for it alone.
+    def intend_each(self, wanted: Sequence[Wanted], now: Anchor) -> list[int | restarts.Stale]:
+        """As ``intend`` for each, all in one transaction: gives its id, or why it alone was not stored.
 
-        Where no machine shares the state, all of them are one transaction, and what it raises concerns all.
+        Only for a state that is not ``shared``: there what is written before it proves stale must go with it.
         """
-        if self.shared:
-            return [self._intended(each, now, fence) for each, fence in zip(wanted, fences, strict=True)]
-        stored: list[int | Exception] = []
+        stored: list[int | restarts.Stale] = []
         with self._aligned(now) as connection:
             for each in wanted:
                 try:
-                    stored.append(restarts.intend(connection, each.intent, each.expected, each.after))
+                    stored.append(self._intend(connection, each, None))
                 except restarts.Stale as stale:
                     stored.append(stale)
-                    continue
-                if each.seen is not None:
-                    packs.keep(connection, each.seen)
         return stored
 
-    def _intended(self, wanted: Wanted, now: Anchor, fence: Fence | None) -> int | Exception:
+    def _intend(self, connection: sa.Connection, wanted: Wanted, fence: Fence | None) -> int:
+        clock, mine, intent = self._database.now, None, wanted.intent
+        if clock is not None and fence is not None:
+            mine = leases.held(clock, fence, intent.account)
+        elif clock is not None:
+            leases.lock(connection, intent.account)
         try:
-            return self.intend(wanted.intent, wanted.expected, wanted.after, now, fence, wanted.seen)
-        except (restarts.Stale, leases.LeaseLost, StateError) as held:
-            return held
+            intent_id = restarts.intend(connection, intent, wanted.expected, wanted.after, mine)
+        except restarts.NotHeld as lost:
+            raise leases.LeaseLost(fence.of([intent.account]).epochs if fence else {}) from lost
+        if wanted.seen is not None:  # the lease is locked by now, as before any other write
+            packs.keep(connection, wanted.seen)
+        return intent_id
 
     def withdraw(self, intent_id: int, history: History, now: Anchor, fence: Fence | None = None) -> None:
         """Nothing was sent, for certain: the intent goes and ``history`` is put back, unless a later intent stands."""
@@ -266,13 +219,7 @@ class Store(Looking):
             return restarts.history_of(connection, (zone_id, pack_id))
 
     def book(
-        self,
-        account: str,
-        boot: str,
-        until: float,
-        requests: int,
-        forget_before: float,
-        fence: Fence | None = None,
+        self, account: str, boot: str, until: float, requests: int, forget_before: float, fence: Fence | None = None
     ) -> None:
         """Note durably that an account may send so many ``requests`` until then; see ``bookings``."""
         with self.writing(fence) as connection:
@@ -352,22 +299,3 @@ class Store(Looking):
             if not self.shared:  # else times are by the database's clock, and no machine's
                 clocks.align(connection, now)
             yield connection
-
-
-def _opened(url: str, *, exclusive: bool, mend_at: datetime | None = None) -> Database:
-    if not url.startswith("postgres"):
-        return sqlite.open_database(url, exclusive=exclusive, mend_at=mend_at)
-    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-    return postgresql.open_database(url, exclusive=exclusive)
-
-
-def _existing(url: str) -> Database:
-    """The state at ``url``, for nobody else to use meanwhile; a ``StateError`` where there is none."""
-    if not url.startswith("postgres"):
-        return sqlite.open_existing(url)
-    from watchdog.state import postgresql  # noqa: PLC0415 - most never need it
-
-    if (there := postgresql.open_if_there(url)) is None:
-        raise StateError("there is no state yet in the schema that the URL names")
-    return there

@@ -10,30 +10,28 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from watchdog.model.history import History, JournalLine, JournalQuery, ZoneMemory
+from watchdog.model.history import JournalLine, JournalQuery, ZoneMemory
 from watchdog.model.names import forms
 from watchdog.model.pack_ids import PackKey, canonical_id
 from watchdog.model.silences import Silence
 from watchdog.state.changes import Plain, Snapshot, Survey
 from watchdog.state.rows import (
     COLUMNS,
+    Ask,
+    AsText,
     diagnosis_from,
     from_micros,
+    history_from,
     maybe_from_micros,
     packs_from,
     packs_of,
     to_micros,
     value_of,
+    zone_from,
 )
-
-Ask = Callable[..., Iterable[Sequence[Any]]]
-"""Asks a statement with parameters by name; gives the rows."""
 
 AT_ONCE = 500
 """Values named in one statement: some databases take no more than 1,000 parameters."""
-
-AsText = Callable[[Sequence[str], str], str]
-"""What gives these columns of the rows that fit a condition as one text, as ``rows.packs_of`` takes it."""
 
 _PACK = ", ".join(COLUMNS)
 _ZONES = "SELECT account, label, id, seen_at, tried_at, reason, error FROM zones"
@@ -64,16 +62,16 @@ def survey(ask: Ask, rows_as_text: AsText, ending_by: datetime) -> Survey:
         last_look=maybe_from_micros(last_look),
         unwell=Snapshot(
             anchor=None,
-            zones={zone.key: zone for zone in _zones(ask(f"{_ZONES} WHERE error <> ''"))},
+            zones={zone.key: zone for zone in map(zone_from, ask(f"{_ZONES} WHERE error <> ''"))},
             packs=packs_of(unwell, found),
-            histories=dict(map(_history, ask(_HISTORIES))),
+            histories=dict(map(history_from, ask(_HISTORIES))),
             silences=silences(ask),
         ),
     )
 
 
 def with_zones(ask: Ask, found: Snapshot, zone_ids: Iterable[str]) -> Snapshot:
-    """What was found, with all packs of these zones besides."""
+    """What was found, and all packs of these zones."""
     packs = dict(found.packs)
     diagnoses = {key: known.diagnosis for key, known in packs.items() if known.diagnosis is not None}
     for where, places in _in(zone_ids):
@@ -90,7 +88,7 @@ def plain(ask: Ask, row_as_text: Callable[[Sequence[str]], str], ending_by: date
 
 def zones(ask: Ask) -> list[ZoneMemory]:
     """Every zone."""
-    return list(_zones(ask(_ZONES)))
+    return list(map(zone_from, ask(_ZONES)))
 
 
 def zone_keys(ask: Ask) -> list[tuple[str, str]]:
@@ -110,7 +108,7 @@ def ids(ask: Ask, *, column: str = "pack_id") -> list[str]:
 
 
 def beside(ask: Ask, keys: Collection[PackKey]) -> list[PackKey]:
-    """All packs of the zones of these."""
+    """The keys of all packs of the zones in which these are."""
     chosen = _in({zone_id for zone_id, _ in keys})
     rows = (row for where, places in chosen for row in ask(f"SELECT zone_id, pack_id FROM packs{where}", **places))
     return [(zone_id, pack_id) for zone_id, pack_id in rows]
@@ -124,7 +122,7 @@ def listed(ask: Ask) -> Iterator[tuple[str, str, str, str, str, datetime | None]
 
 
 def silences(ask: Ask) -> tuple[Silence, ...]:
-    """All of them, also those whose time is over, in the order they were added."""
+    """Every silence, also those whose time is over, in the order they were added."""
     rows = ask(f"SELECT {', '.join(_SILENCES)} FROM silences ORDER BY id")
     return tuple(value_of(Silence, dict(zip(_SILENCES, row, strict=True))) for row in rows)
 
@@ -154,9 +152,9 @@ def journal(ask: Ask, query: JournalQuery) -> list[tuple[int, JournalLine]]:
     return [(row[0], _line(*row[1:])) for row in rows]
 
 
-def of_accounts(accounts: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Conditions that choose what is of these accounts, with what they name."""
-    return _in(accounts, "account")
+def of_accounts(accounts: Iterable[str] | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """Conditions that choose what is of these accounts, each with what it names; ``None`` chooses everything."""
+    return iter([(" WHERE TRUE", {})]) if accounts is None else _in(accounts, "account")
 
 
 def _in(values: Iterable[str], column: str = "zone_id") -> Iterator[tuple[str, dict[str, str]]]:
@@ -186,29 +184,4 @@ def _line(  # as _LINE
         pack_id=pack_id,
         reason=reason,
         detail=detail,
-    )
-
-
-def _zones(rows: Iterable[Sequence[Any]]) -> Iterator[ZoneMemory]:
-    for account, label, zone_id, seen_at, tried_at, reason, error in rows:
-        yield ZoneMemory(
-            account=account,
-            label=label,
-            id=zone_id,
-            seen_at=maybe_from_micros(seen_at),
-            tried_at=maybe_from_micros(tried_at),
-            reason=reason,
-            error=error,
-        )
-
-
-def _history(row: Sequence[Any]) -> tuple[PackKey, History]:
-    zone_id, pack_id, attempts, trouble_since, last_restart_at, next_restart_at, gave_up_at, last_error = row
-    return (zone_id, pack_id), History(
-        attempts=attempts,
-        trouble_since=maybe_from_micros(trouble_since),
-        last_restart_at=maybe_from_micros(last_restart_at),
-        next_restart_at=maybe_from_micros(next_restart_at),
-        gave_up_at=maybe_from_micros(gave_up_at),
-        last_error=last_error,
     )

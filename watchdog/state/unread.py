@@ -6,7 +6,7 @@ each zone as one text, or counts them and keeps them, with what has to be known 
 but for how rows become a text, which ``database`` says.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import chain
@@ -19,8 +19,7 @@ from watchdog.model.history import Remembered
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.packs import HEALTHY
 from watchdog.model.reasons import Reason
-from watchdog.state.rows import COLUMNS, maybe_from_micros, packs_from, packs_of
-from watchdog.state.survey import Ask, AsText, of_accounts
+from watchdog.state.rows import COLUMNS, Ask, AsText, maybe_from_micros, packs_from, packs_of
 
 SENSELESS = (ValueError, TypeError, OverflowError, msgspec.MsgspecError)
 """What is raised where a text makes no sense."""
@@ -77,12 +76,14 @@ class Unread:
 def load(
     ask: Ask,
     rows_as_text: AsText,
-    accounts: Collection[str] | None,
+    of_accounts: Iterable[tuple[str, Mapping[str, str]]],
     found: Mapping[PackKey, Diagnosis],
     tried: Collection[PackKey],
     aside: Ask | None = None,
 ) -> tuple[dict[PackKey, Remembered], dict[str, Unread]]:
-    """All packs, or those of some ``accounts``: of each zone those that are well unread, or all read.
+    """The packs of some accounts: of each zone those that are well unread, or all read.
+
+    ``of_accounts`` are the conditions that choose them, each with what it names, as ``survey.of_accounts`` gives them.
 
     Where there is an ``aside``, those that are well stay on the disk, and it is asked for them in any thread: as they
     are by then. Nobody but this process writes to them, and it reads them first.
@@ -97,7 +98,7 @@ def load(
     of_zone = f"{of_packs} WHERE zone_id = :zone_id"
     unread: dict[str, Unread] = {}
     packs: dict[PackKey, Remembered] = {}
-    for where, places in [(" WHERE TRUE", {})] if accounts is None else of_accounts(accounts):
+    for where, places in of_accounts:
         ((text,),) = ask(f"{of_packs}{where} AND NOT ({_IS_WELL})", **places)
         unwell: dict[str, dict[str, Remembered]] = {}
         for (zone_id, pack_id), known in packs_of(text, found).items():

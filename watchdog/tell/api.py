@@ -19,7 +19,7 @@ from watchdog.model.pack_ids import SHORTEST_PREFIX
 from watchdog.model.packs import KNOWN_STATUSES
 from watchdog.model.reasons import Reason
 from watchdog.model.report import event_row, silence_row, zone_row
-from watchdog.model.zone_packs import Entry
+from watchdog.model.zone_packs import Tracked
 from watchdog.tell.fleet import Fleet, key_of
 from watchdog.tell.query import (
     ACCOUNT,
@@ -87,7 +87,7 @@ def packs(fleet: Fleet, asked: Mapping[str, Any]) -> dict[str, Any]:
     shown = found[:limit]
     names = {(known.account, known.zone) for known, _ in shown}
     return {
-        "packs": [fleet.inventory.row(*entry) for entry in shown],
+        "packs": [fleet.inventory.row(*tracked) for tracked in shown],
         "zones": [
             zone_row(found_zone[0], fleet.packs_of_zone(name))
             for name in sorted(names)
@@ -120,7 +120,7 @@ def silences(fleet: Fleet) -> dict[str, Any]:
     return {"silences": list(map(silence_row, fleet.inventory.silenced.all))}
 
 
-def the_pack(fleet: Fleet, zone_id: str, pack_id: str) -> Entry:
+def the_pack(fleet: Fleet, zone_id: str, pack_id: str) -> Tracked:
     """The pack that is named by its id, or by how that begins. Raises ``Refused``."""
     if not re.fullmatch(r"[0-9A-Za-z_-]{4,64}", pack_id):
         raise Refused("bad_value", f"pack_id: at least {SHORTEST_PREFIX} characters of the pack's id are needed")
@@ -133,11 +133,11 @@ def the_pack(fleet: Fleet, zone_id: str, pack_id: str) -> Entry:
     return found[0]
 
 
-async def pack(sources: Sources, fleet: Fleet, entry: Entry) -> dict[str, Any]:
+async def pack(sources: Sources, fleet: Fleet, tracked: Tracked) -> dict[str, Any]:
     """What ``/api/v1/packs/{zone_id}/{pack_id}`` answers: a row, and what happened, newest first."""
-    query = JournalQuery(zone_id=entry[0].pack.zone_id, pack=entry[0].pack.id, most=EVENTS_OF_A_PACK)
+    query = JournalQuery(zone_id=tracked[0].pack.zone_id, pack=tracked[0].pack.id, most=EVENTS_OF_A_PACK)
     lines = await sources.events(query)
-    return {**fleet.inventory.row(*entry), "events": [event_row(line) for _, line in lines]}
+    return {**fleet.inventory.row(*tracked), "events": [event_row(line) for _, line in lines]}
 
 
 async def events(sources: Sources, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,13 +153,13 @@ async def events(sources: Sources, asked: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _wanted(fleet: Fleet, asked: Mapping[str, Any]) -> Callable[[Entry], bool]:
+def _wanted(fleet: Fleet, asked: Mapping[str, Any]) -> Callable[[Tracked], bool]:
     account, status, decision, reason = (asked.get(name) for name in ("account", "status", "decision", "reason"))
     needs_person = asked.get("needs_person")
     fits = matches(asked["zone"]) if "zone" in asked else None
 
-    def wanted(entry: Entry) -> bool:
-        known = entry[0]
+    def wanted(tracked: Tracked) -> bool:
+        known = tracked[0]
         return (
             (account is None or known.account == account)
             and (status is None or known.pack.status == status)

@@ -1,6 +1,6 @@
 """One screen about one pack, to act on at 3 a.m.: what is wrong, since when, what was tried and found, what to do.
 
-It is made of the row of ``offline.explanation``, and as wide as the terminal. What is to be copied (the names and
+It is made of the row of ``commands.explanation``, and as wide as the terminal. What is to be copied (the names and
 values of records) stands on a line of its own and is never broken.
 """
 
@@ -16,7 +16,7 @@ from watchdog.tell.wrapping import wrapped
 _LONGEST = 1000
 _LABEL = 14
 _HOSTS_NAMED = 3
-_ENTRIES_SHOWN = 8
+_LINES_SHOWN = 8
 """Of the journal: the last two restarts, so that all of it is one screen."""
 _ANY = "HOST"
 """Stands for each of several hosts in a finding that is the same for all of them."""
@@ -46,7 +46,7 @@ class _Screen:
         yield from self._section("Found", (self._finding(finding, hosts) for finding, hosts in self._findings))
         numbered = enumerate(self._records, 1)
         yield from self._section("To be placed", (self._record(number, record) for number, record in numbered))
-        yield from self._section("What happened, newest first", self._entries())
+        yield from self._section("What happened, newest first", self._journal())
 
     def _items(self) -> Iterator[tuple[str, str]]:
         row = self._row
@@ -69,10 +69,10 @@ class _Screen:
         if lines:
             yield from ("", heading, *lines)
 
-    def _entries(self) -> Iterator[Iterable[str]]:
-        entries = self._row["journal"]
-        yield from map(self._entry, entries[:_ENTRIES_SHOWN])
-        if len(entries) > _ENTRIES_SHOWN:
+    def _journal(self) -> Iterator[Iterable[str]]:
+        lines = self._row["journal"]
+        yield from map(self._happened, lines[:_LINES_SHOWN])
+        if len(lines) > _LINES_SHOWN:
             yield self._text(f"`certpack-watchdog events --zone {self._row['zone']}` has more.", "  ", "  ")
 
     def _finding(self, finding: Mapping[str, Any], hosts: list[str]) -> Iterator[str]:
@@ -93,12 +93,12 @@ class _Screen:
     def _number(self, record: Mapping[str, str] | None) -> int | None:
         return self._records.index(record) + 1 if record in self._records else None
 
-    def _entry(self, entry: Mapping[str, Any]) -> Iterator[str]:
-        at, reason = parsed(entry["at"]), f" ({entry['reason']})" if entry["reason"] else ""
-        brief = (entry["detail"] or "").partition("found=")[0]  # what was found stands above
+    def _happened(self, line: Mapping[str, Any]) -> Iterator[str]:
+        at, reason = parsed(line["at"]), f" ({line['reason']})" if line["reason"] else ""
+        brief = (line["detail"] or "").partition("found=")[0]  # what was found stands above
         detail = f": {brief}" if brief else ""
         when = f"{clock(at, self._now)}, {ago(at, self._now)}"
-        yield from self._text(f"{when}: {entry['event']}{reason}{detail}", "  ", "      ")
+        yield from self._text(f"{when}: {line['event']}{reason}{detail}", "  ", "      ")
 
     def _tried(self) -> str:
         if not self._row["attempts"]:

@@ -20,7 +20,7 @@ from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
 from watchdog.model.trouble import Need
-from watchdog.model.zone_packs import Entry, ZonePacks
+from watchdog.model.zone_packs import Tracked, ZonePacks
 
 EXPIRING_SHOWN = 10
 """Certificates on the page that end next."""
@@ -47,9 +47,9 @@ class Needy(msgspec.Struct, frozen=True):
     silenced_until: datetime | None = None
 
 
-def key_of(entry: Entry) -> Key:
+def key_of(tracked: Tracked) -> Key:
     """Where a pack stands in the order."""
-    known = entry[0]
+    known = tracked[0]
     return (known.account, known.zone, known.pack.id)
 
 
@@ -74,18 +74,18 @@ class Fleet:
                 self.statuses[status] = self.statuses.get(status, 0) + count
                 self.count += count
         needy: list[Needy] = []
-        working: list[Entry] = []
-        left_alone: list[Entry] = []
+        working: list[Tracked] = []
+        left_alone: list[Tracked] = []
         needs = inventory.needs
-        for entry in sorted(inventory.restless, key=key_of):
-            known, history = entry
+        for tracked in sorted(inventory.restless, key=key_of):
+            known, history = tracked
             pack, status = known.pack, known.pack.status
             if need := needs.of(known, history):
                 silenced_until = inventory.silenced.until(known.account, known.zone, pack)
                 needy.append(Needy(known, history, need, silenced_until))
             if (need is None or not need.of_a_person) and status not in HEALTHY and status not in GOING_AWAY:
                 at_work = known.decision.do is not Do.LEAVE or known.decision.reason is Reason.IN_PROGRESS
-                (working if at_work else left_alone).append(entry)
+                (working if at_work else left_alone).append(tracked)
         # What is silenced comes last; else what is graver first, and of that what lasts longest.
         needy.sort(
             key=lambda each: (
@@ -96,49 +96,49 @@ class Fleet:
         )
         self.needy = needy
         self.need_a_person = {each.known.pack.key: each for each in needy if each.need.of_a_person}
-        working.sort(key=lambda entry: (not entry[1].attempts, next_restart_at(*entry) or inventory.at))
+        working.sort(key=lambda tracked: (not tracked[1].attempts, next_restart_at(*tracked) or inventory.at))
         self.working, self.left_alone = working, left_alone
         soonest = _soonest(inventory.by_zone, self.at, 5 * EXPIRING_SHOWN)
         self.expiring = [known for known in soonest if needs.serves(known.pack)][:EXPIRING_SHOWN]
 
-    def of_zone(self, account: str, zone: str) -> tuple[ZoneMemory, list[Entry]] | None:
+    def of_zone(self, account: str, zone: str) -> tuple[ZoneMemory, list[Tracked]] | None:
         """A zone and its packs; ``None`` where it is not watched."""
         start = bisect_right(self.zones, (account, zone), key=lambda each: each.key) - 1
         if start < 0 or self.zones[start].key != (account, zone):
             return None
         return self.zones[start], self.packs_in(account, zone)
 
-    def packs_in(self, account: str, zone: str) -> list[Entry]:
+    def packs_in(self, account: str, zone: str) -> list[Tracked]:
         """The packs of one zone."""
         found = self._by_zone.get((account, zone))
-        return sorted(found.entries, key=key_of) if found is not None else []
+        return sorted(found.packs, key=key_of) if found is not None else []
 
     def packs_of_zone(self, key: tuple[str, str]) -> int:
         """How many they are."""
         found = self._by_zone.get(key)
         return found.count if found is not None else 0
 
-    def after(self, place: Key | None) -> Iterator[Entry]:
+    def after(self, place: Key | None) -> Iterator[Tracked]:
         """The packs that come after a place in the order; all where there is none."""
         start = bisect_left(self._keys, place[:2]) if place is not None else 0
         for number in range(start, len(self._keys)):
-            for entry in self.packs_in(*self._keys[number]):
-                if place is None or key_of(entry) > place:
-                    yield entry
+            for tracked in self.packs_in(*self._keys[number]):
+                if place is None or key_of(tracked) > place:
+                    yield tracked
 
-    def needing(self, place: Key | None) -> Iterator[Entry]:
+    def needing(self, place: Key | None) -> Iterator[Tracked]:
         """Of those the ones that need a person."""
-        entries = sorted(((each.known, each.history) for each in self.need_a_person.values()), key=key_of)
-        return (entry for entry in entries if place is None or key_of(entry) > place)
+        packs = sorted(((each.known, each.history) for each in self.need_a_person.values()), key=key_of)
+        return (tracked for tracked in packs if place is None or key_of(tracked) > place)
 
-    def find(self, zone_id: str, prefix: str) -> list[Entry]:
+    def find(self, zone_id: str, prefix: str) -> list[Tracked]:
         """The packs of a zone whose ids begin so, written with or without dashes."""
         zone = next((zone for zone in self.zones if zone.id == zone_id), None)
         if zone is None:
             return []
         found = self.packs_in(*zone.key)
         ids = meant([known.pack.id for known, _ in found], prefix)
-        return [entry for entry in found if entry[0].pack.id in ids]
+        return [tracked for tracked in found if tracked[0].pack.id in ids]
 
 
 def _soonest(zones: Iterable[ZonePacks], now: datetime, most: int) -> list[Remembered]:
@@ -147,10 +147,10 @@ def _soonest(zones: Iterable[ZonePacks], now: datetime, most: int) -> list[Remem
     # Of the zones with the first ends so many have as many packs, and no other has an earlier one.
     first = heapq.nsmallest(most, dated, key=lambda found: found[0])
     packs = (
-        (ends, key_of(entry), entry[0])
+        (ends, key_of(tracked), tracked[0])
         for _, each in first
-        for entry in each.entries
-        if (ends := entry[0].pack.expires_at) is not None and ends > now
+        for tracked in each.packs
+        if (ends := tracked[0].pack.expires_at) is not None and ends > now
     )
     return [known for _, _, known in heapq.nsmallest(most, packs, key=lambda found: found[:2])]
 
@@ -158,7 +158,7 @@ def _soonest(zones: Iterable[ZonePacks], now: datetime, most: int) -> list[Remem
 def _next_end(zone: ZonePacks, now: datetime) -> datetime | None:
     """The first end of a certificate that is to come."""
     well = zone.ends is None or zone.ends > now
-    asked = (known.pack.expires_at for known, _ in (zone.unwell if well else zone.entries))
+    asked = (known.pack.expires_at for known, _ in (zone.unwell if well else zone.packs))
     ends = [each for each in (*asked, zone.ends) if each is not None and each > now]
     return min(ends, default=None)
 

@@ -6,6 +6,7 @@ What is counted as it happens is in ``metrics``, the series of zones and packs a
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -21,6 +22,7 @@ class Account(msgspec.Struct, frozen=True):
     name: str
     remaining: int | None
     waited: float
+    blocked_until: datetime | None = None
 
 
 class ReplicaSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +69,11 @@ def gauges(snapshot: Snapshot, last_pass: float, reload: Reload, version: str) -
         if account.remaining is not None:
             remaining.add_metric([account.name], account.remaining)
     yield remaining
+    blocked = _gauge("rate_limited_until_timestamp_seconds", "Until when a 429 stops all requests.", "account")
+    for account in snapshot.accounts:
+        if account.blocked_until is not None:
+            blocked.add_metric([account.name], account.blocked_until.timestamp())
+    yield blocked
     firing = _gauge("alerts_firing", "Alerts that hold now.", "reason", "severity")
     for reason_and_severity, count in snapshot.firing.items():
         firing.add_metric(reason_and_severity, count)

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from watchdog.serving import Config, H11Protocol, Server, listen
+from watchdog.http_server import Config, H11Protocol, Server, listen
 from watchdog.tell.pages import only_for_this_machine
 
 MOST_CONNECTIONS = 64

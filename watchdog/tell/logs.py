@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from importlib import import_module
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any, TextIO
 
-from watchdog.absent import absent, import_without
+from watchdog.lean_imports import absent, import_without
 
 import_without(
     "structlog",
@@ -38,7 +39,8 @@ from watchdog.model.text import clean
 from watchdog.tell import terminal
 
 LONGEST = 2_000
-"""Characters of one field: every fault of a small configuration, or one error with its remedy."""
+"""Characters of one field, of all items of a list together: every fault of a small configuration, or one error with its
+remedy. So a line stays under the 8 KiB at which Podman breaks one in two and rsyslog cuts it (docs/logs.md)."""
 
 _MOST_FRAMES = 30
 
@@ -168,8 +170,17 @@ def _cleaned(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
         if isinstance(value, str):
             event[name] = clean(value, LONGEST)
         elif isinstance(value, list):
-            event[name] = [clean(item, LONGEST) for item in value]
+            event[name] = _fitting([clean(item, LONGEST) for item in value])
     return event
+
+
+def _fitting(items: list[str]) -> list[str]:
+    """As many of them as one field takes; the last then says how many are left out."""
+    if sum(map(len, items)) <= LONGEST:
+        return items
+    room = LONGEST - len(f"and {len(items)} more")
+    kept = sum(1 for length in accumulate(map(len, items)) if length <= room)
+    return [*items[:kept], f"and {len(items) - kept} more"]
 
 
 def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

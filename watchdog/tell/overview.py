@@ -1,6 +1,6 @@
 """Everything that is remembered, as far as somebody may want to see it on a terminal: what ``status`` makes lines of.
 
-``offline`` makes one of the state, ``of`` one of what a pass has found. No words here.
+``commands.offline`` makes one of the state, ``of`` one of what a pass has found. No words here.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from watchdog.model.history import Remembered
+from watchdog.model.history import DISCOVERY, Remembered
 from watchdog.model.pack_ids import PackKey
 from watchdog.model.report import Inventory
 
@@ -27,9 +27,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, as far as somebody may want to see it.
 
-    ``inventory`` has every pack that is not simply healthy, those it stands in for, and the zones whose last look
-    failed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and ``alike`` of the packs in the zones of
-    some at least the others whose ids begin as one of theirs, for so many characters, when somebody asks.
+    ``inventory`` has every pack that is not simply healthy, those it stands in for, the zones whose last look failed,
+    and the accounts whose zones could not be listed. ``packs`` and ``zones`` count all. ``listed`` gives all packs, and
+    ``alike`` of the packs in the zones of some at least the others whose ids begin as one of theirs, for so many
+    characters, when somebody asks.
     """
 
     inventory: Inventory
@@ -46,7 +47,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             inventory=inventory,
             packs=inventory.count,
-            zones=len(inventory.zones),
+            zones=sum(zone.label != DISCOVERY for zone in inventory.zones),
             last_look=max(looks, default=None),
             listed=lambda: sorted((_listed(known) for known, _ in inventory.packs), key=lambda each: each.zone),
             alike=lambda _keys, _length: [known.pack.key for known, _ in inventory.packs],

@@ -100,8 +100,8 @@ class _Pages:
 
     async def pack(self, request: Request, _: dict[str, Any]) -> Callable[[], Any]:
         fleet = await self._sources.fleet()
-        entry = api.the_pack(fleet, request.path_params["zone_id"], request.path_params["pack_id"])
-        row = await api.pack(self._sources, fleet, entry)
+        tracked = api.the_pack(fleet, request.path_params["zone_id"], request.path_params["pack_id"])
+        row = await api.pack(self._sources, fleet, tracked)
         return lambda: row
 
     async def zones(self, _: Request, asked: dict[str, Any]) -> Callable[[], Any]:

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from watchdog.absent import import_without
+from watchdog.lean_imports import import_without
 
 import_without(
     "prometheus_client",

@@ -1,7 +1,7 @@
 """Packs as lines of JSON: what ``model.report`` says of each, put together where there is nothing to tell of it.
 
 A fleet is mostly packs that are well and will be for weeks: their rows differ in a few words, so that making a value of
-each row and JSON of that costs six times as much. ``once`` has packs, ``offline`` has rows of the state.
+each row and JSON of that costs six times as much. ``once`` has packs, ``commands.offline`` has rows of the state.
 """
 
 import re
@@ -55,7 +55,7 @@ def pack_lines(found: Inventory) -> Iterator[str]:
         restless = {known.pack.id for known, _ in each.restless(soon)}
         before: tuple[str, ...] = ()
         first = second = third = ""
-        for known, history in each.entries:
+        for known, history in each.packs:
             pack, ends = known.pack, known.pack.expires_at
             told = pack.id in restless or pack.validation_errors or known.diagnosis is not None
             if told or ends is None or each.key in silenced:

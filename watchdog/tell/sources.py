@@ -13,12 +13,16 @@ from watchdog.tell.fleet import Fleet
 
 
 class AccountSituation(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's quota. ``remaining`` requests are left of ``allowed`` in each ``per``; ``None``: not known."""
+    """One account's quota. ``remaining`` requests are left of ``allowed`` in each ``per``; ``None``: not known.
+
+    ``blocked_until`` is when the wait that a 429 asked for is over; ``None`` where there is none.
+    """
 
     name: str
     remaining: int | None
     allowed: int
     per: timedelta
+    blocked_until: datetime | None = None
 
 
 class HolderSituation(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,13 +13,12 @@ import msgspec
 
 from watchdog.model.clock import span
 from watchdog.model.history import DISCOVERY, History, Remembered, ZoneMemory, as_it_is_since, next_restart_at
-from watchdog.model.meanings import NO_ZONE_REMEDY, meaning
+from watchdog.model.meanings import listing_remedy, meaning
 from watchdog.model.names import matcher
 from watchdog.model.pack_ids import PackKey, short_length, short_length_in_zones, shortened
 from watchdog.model.packs import GOING_AWAY, HEALTHY
 from watchdog.model.reasons import Reason, Severity
 from watchdog.model.report import next_step
-from watchdog.model.silences import Silence
 from watchdog.model.text import clean, counted, sentence
 from watchdog.model.trouble import TROUBLE, Need
 from watchdog.tell.overview import Listed, Overview
@@ -48,7 +47,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     colours: bool = False
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _Row(msgspec.Struct, frozen=True):
     known: Remembered
     history: History
     need: Need | None
@@ -75,13 +74,13 @@ class _Report:
         self._overview, self._view, self._now = overview, view, overview.inventory.at
         wanted = matcher(view.zone) if view.zone else None
         inventory = overview.inventory
-        entries = [_Entry(*each) for each in inventory.asked]
-        self._needing = sum(entry.of_a_person for entry in entries)
+        rows = [_Row(*each) for each in inventory.asked]
+        self._needing = sum(row.of_a_person for row in rows)
         self._unseen = inventory.unseen()
-        shown = [entry for entry in entries if self._wants(entry) and (wanted is None or wanted(entry.known.zone))]
-        needy = [entry for entry in shown if entry.of_a_person]
+        shown = [row for row in rows if self._wants(row) and (wanted is None or wanted(row.known.zone))]
+        needy = [row for row in shown if row.of_a_person]
         self._needy = sorted(needy, key=lambda each: (-each.need.severity.rank if each.need else 0, each.since))
-        held = [entry for entry in shown if not entry.of_a_person and not _is_well(entry)]
+        held = [row for row in shown if not row.of_a_person and not _is_well(row)]
         self._held = sorted(held, key=lambda each: (not each.history.attempts, self._next(each), each.known.zone))
         unseen = self._unseen if view.reason == "" else [zone for zone in self._unseen if zone.reason == view.reason]
         self._shown_unseen = [zone for zone in unseen if wanted is None or wanted(zone.label)]
@@ -95,18 +94,18 @@ class _Report:
         groups = self._unseen_groups()
         if self._needy or groups:
             yield from ("", "Needs you")
-        ranked = [(-entry.need.severity.rank if entry.need else 0, self._needed(entry)) for entry in self._needy]
+        ranked = [(-row.need.severity.rank if row.need else 0, self._needed(row)) for row in self._needy]
         ranked += [(-severity.rank, self._not_seen(severity, zones)) for severity, zones in groups]
         for _, said in sorted(ranked, key=lambda each: each[0]):
             yield from said
         if self._held:
             yield from ("", "Under way, or held")
-            for entry in self._held:
-                yield from self._held_entry(entry)
+            for row in self._held:
+                yield from self._held_lines(row)
         if self._well:
             yield from ("", "Well")
             for pack in self._well:
-                yield from self._wrapped(self._well_entry(pack), "  ", "    ")
+                yield from self._wrapped(self._well_line(pack), "  ", "    ")
         if not (groups or self._needy or self._held or self._well) and (self._view.zone or self._view.reason):
             yield from ("", "Nothing else is remembered that fits.")
 
@@ -132,9 +131,9 @@ class _Report:
         alike = list(self._overview.alike(shown, length)) if shown else []
         return max(length, short_length_in_zones([*shown, *alike])) if alike else length
 
-    def _wants(self, entry: _Entry) -> bool:
+    def _wants(self, row: _Row) -> bool:
         reason = self._view.reason
-        return not reason or reason in (entry.known.decision.reason, entry.need.reason if entry.need else "")
+        return not reason or reason in (row.known.decision.reason, row.need.reason if row.need else "")
 
     def _wellness(self, wanted: Callable[[str], bool] | None) -> list[Listed]:
         """The packs that are listed, and not told of above."""
@@ -150,8 +149,8 @@ class _Report:
             if (wanted is None or wanted(each.zone)) and (each.account, each.zone, each.pack_id) not in told
         ]
 
-    def _next(self, entry: _Entry) -> datetime:
-        return next_restart_at(entry.known, entry.history) or self._now
+    def _next(self, row: _Row) -> datetime:
+        return next_restart_at(row.known, row.history) or self._now
 
     def _unseen_groups(self) -> list[tuple[Severity, list[ZoneMemory]]]:
         """The zones not seen, those of one account and one error together."""
@@ -163,31 +162,33 @@ class _Report:
     # ── in words ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _sum(self) -> str:
+        blind = [zone for zone in self._unseen if zone.label == DISCOVERY]
         if not self._overview.zones and not self._overview.packs:  # nobody may say that none needs you
-            return _NOTHING_YET
+            return f"No zone was seen: {_unlisted(blind)}" if blind else _NOTHING_YET
         text = f"{counted(self._overview.packs, 'pack')} in {counted(self._overview.zones, 'zone')}"
         if self._needing:
             text += f"; {self._needing} {'needs' if self._needing == 1 else 'need'} you"
         elif not self._unseen:
             text += "; none needs you"
-        if self._unseen:
-            text += f"; {counted(len(self._unseen), 'zone')} not seen"
+        if unseen := len(self._unseen) - len(blind):
+            text += f"; {counted(unseen, 'zone')} not seen"
+        text += f"; {_unlisted(blind)}" if blind else ""
         if self._overview.last_look is not None:
             text += f"; last look {ago(self._overview.last_look, self._now)}"
         return text
 
-    def _needed(self, entry: _Entry) -> Iterator[str]:
-        need = entry.need
+    def _needed(self, row: _Row) -> Iterator[str]:
+        need = row.need
         if need is None:
             return
         what = need.what
-        if need.family == TROUBLE and entry.history.trouble_since is not None:
-            what += f"; in trouble for {span(self._now - entry.since)}"
-        what += self._silenced(entry)
-        pack_id, remedy = entry.known.pack.id, sentence(need.remedy)
+        if need.family == TROUBLE and row.history.trouble_since is not None:
+            what += f"; in trouble for {span(self._now - row.since)}"
+        what += self._silenced(row)
+        pack_id, remedy = row.known.pack.id, sentence(need.remedy)
         if pack_id:
             remedy = remedy.replace(pack_id, shortened(pack_id, self._short))
-        yield from self._graded(need.severity, f"{self._name(entry)}: {what}.", remedy)
+        yield from self._graded(need.severity, f"{self._name(row)}: {what}.", remedy)
 
     def _not_seen(self, severity: Severity, zones: Sequence[ZoneMemory]) -> Iterator[str]:
         first = zones[0]
@@ -198,8 +199,7 @@ class _Report:
         said = f"{names} not seen ({_words(first.reason)}, account {first.account}; {last}): {first.error}"
         if [zone.label for zone in zones] == [DISCOVERY]:
             said = f"discovery of account {first.account} failed ({_words(first.reason)}): {first.error}"
-            remedy = NO_ZONE_REMEDY if first.reason == Reason.NOT_FOUND else found.zone_remedy
-            yield from self._graded(severity, said, sentence(remedy))
+            yield from self._graded(severity, said, sentence(listing_remedy(first.reason)))
             return
         if len(zones) > 1:
             said = f"{said.rstrip('.')}. The zones: {', '.join(zone.label for zone in zones)}"
@@ -213,12 +213,12 @@ class _Report:
         if remedy:
             yield from self._wrapped(remedy, " " * 10 + "→ ", " " * 12)
 
-    def _held_entry(self, entry: _Entry) -> Iterator[str]:
-        known, history = entry.known, entry.history
+    def _held_lines(self, row: _Row) -> Iterator[str]:
+        known, history = row.known, row.history
         status = known.pack.status or "no status"
         tried = f"; {counted(history.attempts, 'restart')} so far" if history.attempts else ""
         yield from self._wrapped(
-            f"{self._name(entry)}: {status} for {span(self._now - known.since)}{tried}{self._silenced(entry)}.",
+            f"{self._name(row)}: {status} for {span(self._now - known.since)}{tried}{self._silenced(row)}.",
             "  ",
             "    ",
         )
@@ -226,27 +226,27 @@ class _Report:
         why = step if reason in _SAID_BY_NEXT_STEP else f"{sentence(_words(reason))}. {step}"
         yield from self._wrapped(why, "    ", "    ")
 
-    def _silenced(self, entry: _Entry) -> str:
-        known = entry.known
+    def _silenced(self, row: _Row) -> str:
+        known = row.known
         until = self._overview.inventory.silenced.until(known.account, known.zone, known.pack)
         return f"; silenced until {moment(until, self._now)}" if until is not None else ""
 
-    def _well_entry(self, pack: Listed) -> str:
+    def _well_line(self, pack: Listed) -> str:
         ends = f", expires {moment(pack.expires_at, self._now)}" if pack.expires_at is not None else ""
         return f"{pack.zone} {shortened(pack.pack_id, self._short)}: {pack.status or 'no status'}{ends}"
 
-    def _name(self, entry: _Entry) -> str:
-        return f"{entry.known.zone} {shortened(entry.known.pack.id, self._short)}"
+    def _name(self, row: _Row) -> str:
+        return f"{row.known.zone} {shortened(row.known.pack.id, self._short)}"
 
     def _wrapped(self, text: str, first: str, others: str) -> list[str]:
         return wrapped(localised(clean(text, _LONGEST), self._now), self._view.width, first, others)
 
     # ── in columns ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _columns(self, entry: _Entry) -> Sequence[str]:
-        known, pack, need = entry.known, entry.known.pack, entry.need
-        due = next_restart_at(known, entry.history)
-        why = need.what if need is not None else next_step(known, entry.history, self._now)
+    def _columns(self, row: _Row) -> Sequence[str]:
+        known, pack, need = row.known, row.known.pack, row.need
+        due = next_restart_at(known, row.history)
+        why = need.what if need is not None else next_step(known, row.history, self._now)
         return self._cells(
             need.severity if need is not None else "",
             known.zone,
@@ -254,7 +254,7 @@ class _Report:
             pack.status,
             span(self._now - known.since),
             need.reason if need is not None else known.decision.reason,
-            str(entry.history.attempts),
+            str(row.history.attempts),
             ago(due, self._now) if due is not None else "",
             ago(pack.expires_at, self._now) if pack.expires_at is not None else "",
             why,
@@ -272,14 +272,17 @@ class _Report:
         return tuple(localised(clean(text, _LONGEST), self._now) or "-" for text in texts)
 
 
-def silence_lines(silences: Sequence[Silence], now: datetime, width: int) -> Iterator[str]:
-    """The silences that hold."""
-    for each in silences:
-        about = f"{each.zone} {each.pack_id}" if each.pack_id else f"{each.zone}, all packs"
-        said = f"{each.id}  {about}: nobody is told until {moment(each.until, now)}. {each.comment}"
-        yield from wrapped(clean(said, _LONGEST), width, "", " " * 4)
-    if not silences:
-        yield "no silence holds"
+def _unlisted(accounts: Sequence[ZoneMemory]) -> str:
+    """Of which accounts the zones could not be listed, and which have none."""
+    empty = [account for account in accounts if account.reason == Reason.NOT_FOUND]
+    failed = [account for account in accounts if account.reason != Reason.NOT_FOUND]
+    said = [f"the zones of {_accounts(failed)} could not be listed"] if failed else []
+    said += [f"{_accounts(empty)} {'has' if len(empty) == 1 else 'have'} no zone to watch"] if empty else []
+    return "; ".join(said)
+
+
+def _accounts(found: Sequence[ZoneMemory]) -> str:
+    return f"account {found[0].account}" if len(found) == 1 else f"{len(found)} accounts"
 
 
 def _severity(zone: ZoneMemory) -> Severity:
@@ -290,7 +293,5 @@ def _words(reason: str) -> str:
     return reason.replace("_", " ")
 
 
-def _is_well(entry: _Entry) -> bool:
-    return entry.need is None and (
-        entry.known.decision.reason is Reason.HEALTHY or entry.known.pack.status in GOING_AWAY
-    )
+def _is_well(row: _Row) -> bool:
+    return row.need is None and (row.known.decision.reason is Reason.HEALTHY or row.known.pack.status in GOING_AWAY)

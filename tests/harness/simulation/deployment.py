@@ -110,7 +110,7 @@ class Replicas(Surroundings):
         self.later(0.0, self._look)
         try:
             # Most of a history's cost are beats.
-            with patch("watchdog.keeper.LONGEST_POLL", timedelta.max), redirect_stderr(io.StringIO()):
+            with patch("watchdog.replicas.keeper.LONGEST_POLL", timedelta.max), redirect_stderr(io.StringIO()):
                 self.turns.go_on(self.fate.end)
             EndOfSeveral(self).check()
         finally:
@@ -359,7 +359,7 @@ class Process:
 
     def shows(self):
         """The same, as its metrics have it."""
-        text = b"".join(self.daemon.answers.metrics("")[0]).decode()
+        text = b"".join(self.daemon.sources.metrics("")[0]).decode()
         return _VERSION.search(text)[1], _CONFIG.search(text)[1]
 
     def gave_up(self, event):

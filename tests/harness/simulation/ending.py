@@ -47,15 +47,15 @@ class Ending:
         if kept.messages:
             raise Broken(f"{len(kept.messages)} letters were not delivered")
         told = self._stories()
-        for fingerprint, entry in kept.log.entries.items():
-            alert = entry.alert
+        for fingerprint, state in kept.log.states.items():
+            alert = state.alert
             story = told[_story(alert.zone_id, alert.hosts, alert.body, fingerprint)]
             alone = alert.severity is Severity.CRITICAL
             known = [severity for name, (severity, _) in story.items() if name == fingerprint or not alone]
-            if entry.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
-                raise Broken(f"nobody was told of {alert.summary!r}: {story}, {entry}")
+            if state.phase.fires and not any(severity.rank >= alert.severity.rank for severity in known):
+                raise Broken(f"nobody was told of {alert.summary!r}: {story}, {state}")
         given_up = {(row["zone"], tuple(row["hosts"])) for row in rows if row["reason"] == Reason.GAVE_UP}
-        logged = [entry.alert for entry in kept.log.entries.values() if not entry.phase.ended]
+        logged = [state.alert for state in kept.log.states.values() if not state.phase.ended]
         known = {(alert.zone, alert.hosts) for alert in logged if alert.reason is Reason.GAVE_UP}
         if given_up - known:
             raise Broken(f"given up and not in the alert log: {given_up - known}")

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from tests.harness.simulation import plan
 from tests.harness.simulation.invariants import JUST_BEFORE, Laws
 from watchdog.cloudflare.sender import FRESH
-from watchdog.keeper import HEARD, POLLS
 from watchdog.model.leases import LONGEST_LEASE
+from watchdog.replicas.keeper import HEARD, POLLS
 
 SLACK = 5.0
 """Seconds that are not looked at so closely: what is asked of a database, and a turn, take some."""

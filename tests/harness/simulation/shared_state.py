@@ -24,6 +24,15 @@ CUT_FOR = 5.0
 """Seconds until a connection that is cut is noticed, as ``tcp_user_timeout`` and the keepalives have it."""
 
 
+class NoLaws:
+    """For who looks at the state itself."""
+
+    def intended(self, *_):
+        pass
+
+    leased = intended
+
+
 class Server:
     """The database server. ``wrong`` is how far its clock is off; ``trouble`` is why it takes no statement, or empty.
 

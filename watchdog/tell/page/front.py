@@ -16,7 +16,7 @@ from watchdog.model.packs import DASHBOARD, hosts_beside
 from watchdog.model.reasons import Reason
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
-from watchdog.model.zone_packs import Entry
+from watchdog.model.zone_packs import Tracked
 from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.lists import part
 from watchdog.tell.page.words import hosts_listed, moment, path_of
@@ -66,8 +66,8 @@ def front_page(
             "needs", need, NEEDS_SHOWN, asked, lambda each: needy_shown(each, situation, now, several=several)
         ),
         "unseen": part("unseen", fleet.unseen, UNSEEN_SHOWN, asked, lambda zone: zone_shown(zone, fleet, now)),
-        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
-        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda entry: _working_shown(entry, now)),
+        "working": part("working", fleet.working, WORKING_SHOWN, asked, lambda tracked: _working_shown(tracked, now)),
+        "left": part("left", fleet.left_alone, WORKING_SHOWN, asked, lambda tracked: _working_shown(tracked, now)),
         "expiring": [_expiring_shown(known, now) for known in fleet.expiring],
         "find": find,
         "zones": part(
@@ -82,7 +82,15 @@ def front_page(
         "lines": [] if isinstance(events, str) else [event_shown(line, now) for _, line in events],
         "version": situation.version,
         "loaded": moment(situation.loaded_at, now),
-        "accounts": situation.accounts,
+        "accounts": [
+            {
+                "name": each.name,
+                "remaining": each.remaining,
+                "allowed": each.allowed,
+                "blocked_until": each.blocked_until and moment(each.blocked_until, now),
+            }
+            for each in situation.accounts
+        ],
         "holders": [
             {"account": each.account, "holder": each.holder, "since": moment(each.since, now), "here": each.here}
             for each in situation.holders
@@ -116,7 +124,7 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
         late = moment(situation.overdue_since, now).words
         yield Banner("critical", f"A pass does not end; it was due {late}.", "What stands here may be old.")
     if situation.state_lost:
-        yield Banner("warning", "The state was damaged, and a new one was begun.", _why(situation.state_lost))
+        yield Banner("warning", "The state was lost, and another is used.", _why(situation.state_lost))
     if situation.refusal:
         yield Banner(
             "warning",
@@ -187,8 +195,8 @@ def event_shown(line: JournalLine, now: datetime) -> dict[str, Any]:
     }
 
 
-def _working_shown(entry: Entry, now: datetime) -> dict[str, Any]:
-    known, history = entry
+def _working_shown(tracked: Tracked, now: datetime) -> dict[str, Any]:
+    known, history = tracked
     due = next_restart_at(known, history) if known.decision.do is not Do.LEAVE else None
     return {
         "zone": known.zone,

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """The way to the other parts; empty where there are none. ``left`` entries come after these."""
+    """The way to the other parts; empty where there are none. ``left`` items come after these."""
 
     name: str
     before: str
@@ -28,18 +28,18 @@ class Part(msgspec.Struct, Generic[T], frozen=True):
 
 def part(
     name: str,
-    entries: Sequence[T],
+    items: Sequence[T],
     size: int,
     asked: Mapping[str, str],
     shown: Callable[[T], Any],
     keep: Mapping[str, str] | None = None,
 ) -> Part[Any]:
-    """The part of ``entries`` that is asked for by its number under ``name``; ``keep`` goes into the links.
+    """The part of ``items`` that is asked for by its number under ``name``; ``keep`` goes into the links.
 
     A number that makes no sense is the first; one behind the end is the last.
     """
     text = asked.get(name, "")
-    last = max(0, (len(entries) - 1) // size)
+    last = max(0, (len(items) - 1) // size)
     number = int(text) - 1 if re.fullmatch(r"[0-9]{1,7}", text) else 0
     number = max(0, min(number, last))
     start = number * size
@@ -47,11 +47,11 @@ def part(
     def link(there: int) -> str:
         return f"?{urlencode({**(keep or {}), name: there + 1})}#{name}"
 
-    left = len(entries) - start - size
+    left = len(items) - start - size
     turn = Turn(
         name=name,
         before=link(number - 1) if number else "",
         after=link(number + 1) if left > 0 else "",
         left=max(left, 0),
     )
-    return Part([shown(entry) for entry in entries[start : start + size]], turn)
+    return Part([shown(item) for item in items[start : start + size]], turn)

@@ -12,7 +12,7 @@ from watchdog.model.packs import DASHBOARD
 from watchdog.model.renewal import RenewalWindow, renewal
 from watchdog.model.report import next_step, record_row
 from watchdog.model.text import clean, counted, sentence
-from watchdog.model.zone_packs import Entry
+from watchdog.model.zone_packs import Tracked
 from watchdog.tell.fleet import Fleet, Needy
 from watchdog.tell.page.front import event_shown, needy_shown, zone_shown
 from watchdog.tell.page.lists import part
@@ -28,7 +28,7 @@ MOST_EVENTS = 2000
 
 def zone_page(
     fleet: Fleet,
-    found: tuple[ZoneMemory, Sequence[Entry]],
+    found: tuple[ZoneMemory, Sequence[Tracked]],
     situation: Situation,
     events: Sequence[tuple[int, JournalLine]] | str,
     asked: Mapping[str, str],
@@ -39,8 +39,8 @@ def zone_page(
     lines = [] if isinstance(events, str) else events
     told = by_pack(lines)
     # Who needs a person first, then who is in trouble.
-    ranked = sorted(packs, key=lambda entry: (entry[0].pack.key not in fleet.need_a_person, not entry[1].trouble_since))
-    shown = part("packs", ranked, PACKS_SHOWN, asked, lambda entry: _pack(entry, fleet, situation, told, now))
+    ranked = sorted(packs, key=lambda each: (each[0].pack.key not in fleet.need_a_person, not each[1].trouble_since))
+    shown = part("packs", ranked, PACKS_SHOWN, asked, lambda tracked: _pack(tracked, fleet, situation, told, now))
     row = zone_shown(zone, fleet, now)
     seen = f"last seen {row['seen'].words}" if row["seen"] is not None else "never seen"
     return {
@@ -62,9 +62,9 @@ def zone_page(
 
 
 def _pack(
-    entry: Entry, fleet: Fleet, situation: Situation, told: Mapping[str, list[JournalLine]], now: datetime
+    tracked: Tracked, fleet: Fleet, situation: Situation, told: Mapping[str, list[JournalLine]], now: datetime
 ) -> dict[str, Any]:
-    known, history = entry
+    known, history = tracked
     pack, need = known.pack, fleet.inventory.needs.of(known, history)
     past = story(known, told.get(pack.id, ()), now)
     due = next_restart_at(known, history)
