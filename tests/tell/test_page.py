@@ -202,6 +202,11 @@ def test_quota_version_and_age_of_the_configuration_are_there(bad_day):
     assert "Version 0.1.0 Configuration loaded 3 d ago Quota of main 1141 of 1200 requests left" in bad_day.text
 
 
+def test_of_zones_that_cannot_be_listed_it_says_what_to_look_at():
+    text = page(discovery={"main": (Reason.UNSEEN, "HTTP 502")}).text
+    assert "says whether that lasts; if so, see whether the network, the proxy and api.base_url lead to" in text
+
+
 def test_until_when_cloudflare_makes_an_account_wait_is_there():
     ends, per = NOW + timedelta(minutes=40), timedelta(minutes=5)
     account = AccountSituation(name="main", remaining=0, allowed=1200, per=per, blocked_until=ends)

@@ -10,7 +10,7 @@ import msgspec
 from watchdog.model.decisions import Do
 from watchdog.model.ending import EXPIRY
 from watchdog.model.history import JournalLine, Remembered, ZoneMemory, as_it_is_since, next_restart_at
-from watchdog.model.meanings import meaning
+from watchdog.model.meanings import listing_remedy, meaning
 from watchdog.model.pack_ids import shortened
 from watchdog.model.packs import DASHBOARD, hosts_beside
 from watchdog.model.reasons import Reason
@@ -136,7 +136,7 @@ def banners(situation: Situation, now: datetime) -> Iterator[Banner]:
         if reason is Reason.NOT_FOUND:
             yield Banner("warning", f"Account {account} has no zone to watch.", _why(error))
             continue
-        remedy = sentence(meaning(reason).zone_remedy)
+        remedy = sentence(listing_remedy(reason))
         yield Banner("warning", f"The zones of account {account} cannot be listed.", f"{_why(error)} {remedy}")
     if situation.dry_run:
         yield Banner("info", "Dry run: nothing is changed at Cloudflare.")
