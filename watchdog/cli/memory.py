@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import NEEDS_A_PERSON, USAGE, fail, failing
+from watchdog.cli.exits import fail, failing
 from watchdog.cli.opening import load_config, now_of, opened_state, state_failures
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, Output, OutputOption, a_duration
 from watchdog.cli.printing import print_lists, printing
+from watchdog.model.exit_codes import NEEDS_A_PERSON, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
