@@ -32,7 +32,8 @@ import urllib.request
 
 [box] = sys.argv[1:]
 MINUTE = 60
-BEGIN = (int(time.time()) // MINUTE - 300) * MINUTE  # five hours ago: the scrapes of an hour, two hours of none, an hour
+BEGIN = (int(time.time()) // MINUTE - 300) * MINUTE  # five hours ago
+# The scrapes of an hour, two hours without any, and an hour of them again.
 SCRAPES = [*range(60), *range(180, 240)]
 SERIES = {"seven": 7, "seventy": 70, "started_at": 1_700_000_000}  # none of them ever changes
 with socket.create_server(("127.0.0.1", 0)) as free:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.alerting import Receiver
-from watchdog.cli.exits import CONFIG_ERROR, NEEDS_A_PERSON, USAGE
+from watchdog.model.exit_codes import CONFIG_ERROR, NEEDS_A_PERSON, USAGE
 
 NOWHERE = "http://127.0.0.1:1/client/v4"
 

@@ -68,6 +68,7 @@ class Server:
         self.respond = respond
         self.connections = 0
         self.heard = []
+        self.asked = asyncio.Event()
         self.over = asyncio.Event()
         self.tasks = set()
 
@@ -80,6 +81,7 @@ class Server:
                 sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 await reader.readexactly(int(sizes[0].partition(b":")[2]) if sizes else 0)
                 self.heard.append(head)
+                self.asked.set()
                 if await self.respond(self, writer) is False:
                     break
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -285,9 +287,13 @@ async def drop_by_drop(server, writer):
 
 @pytest.mark.parametrize("respond", [never, only_the_head, drop_by_drop])
 @in_real_time
-async def test_an_answer_that_does_not_end_in_time_is_a_time_out(respond):
-    async with serving(respond) as server, calling(server.base, timeout=0.1) as client:
-        failed = await raised_by(client.restart_validation(ZONE, PACK), NetworkFault)
+async def test_an_answer_that_does_not_end_in_time_is_a_time_out(respond, monkeypatch):
+    async with serving(respond) as server, calling(server.base, timeout=5) as client:
+        asking = asyncio.create_task(client.restart_validation(ZONE, PACK))
+        await server.asked.wait()
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "time", functools.partial(lambda time: time() + 5, loop.time))
+        failed = await raised_by(asking, NetworkFault)
         assert (failed.code, failed.sent, str(failed)) == ("timeout", True, "restart_validation: no answer in time")
         assert server.methods == ["PATCH"]
 

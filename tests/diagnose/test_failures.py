@@ -55,6 +55,11 @@ def test_what_a_third_resolver_finds_good_is_not_certain(resolver):
     assert "Another resolver finds the signatures good" in found[0].says
 
 
+def test_the_remedy_of_broken_signatures_says_which_resolver_sees_the_cure_late(resolver):
+    [found] = diagnose(pack(HOST), copy(resolver, **{"example.com": "bogus-ede"}), facts=FULL)
+    assert "PowerDNS Recursor keeps broken keys for up to an hour" in found.remedy
+
+
 def test_a_resolver_that_calls_signatures_broken_and_does_not_answer_without_them_either_is_no_witness(resolver):
     broken = [copy(resolver, **{"example.com": "bogus-lame"}) for _ in range(2)]
     assert names(diagnose(pack(HOST), *broken, facts=PARTIAL)) == {("dnssec_bogus", "likely", HOST)}

@@ -78,7 +78,11 @@ class Between:
         ready.set()
         await asyncio.wrap_future(ended)
         server.close()
-        self._reset()
+        self._refusing = True
+        self._going.set()
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:  # what was accepted just now has a socket too
+            self._reset()
+            await asyncio.wait(left, timeout=0.1)
 
 
 @contextmanager

@@ -257,11 +257,11 @@ class Deployment:
 
     def check_intents(self):
         """Every PATCH was counted before it left, and waited as long as it had to. Gives the number of intents."""
+        seen = self.patches()  # before the intents, for they work on
         rows = self.server.execute("SELECT pack_id, at, next_restart_at FROM certpack_watchdog.intents ORDER BY id")
         intents = defaultdict(list)
         for pack, at, due in rows:
             intents[pack].append((at, due))
-        seen = self.patches()
         assert seen.keys() <= intents.keys()
         for pack, arrived in seen.items():
             assert len(arrived) <= len(intents[pack]), f"{pack} has PATCHes that nobody counted"

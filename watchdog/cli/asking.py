@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from watchdog.cli.exits import NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail, failing
-from watchdog.cli.opening import load_config, looking, now_of, opened_state
+from watchdog.cli.exits import fail, failing
+from watchdog.cli.opening import load_config, looking, now_of, opened_state, pack_failures
 from watchdog.cli.options import (
     DEFAULT_CONFIG,
     ConfigPath,
@@ -20,6 +20,7 @@ from watchdog.cli.options import (
 )
 from watchdog.cli.printing import print_lists, print_report, printing
 from watchdog.cli.process import in_loop
+from watchdog.model.exit_codes import NEEDS_A_PERSON, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -150,8 +151,5 @@ def _rows_offline(config: "Config", zone: str, pack: str) -> _Rows:
 def _rows_online(config: "Config", zone: str, pack: str) -> _Rows:
     from watchdog.commands import one_pack
 
-    with opened_state(config, exclusive=True, or_beside=True) as store:
-        try:
-            return in_loop(one_pack.explain(config, store, zone, pack, terminal.waits)), now_of(store)
-        except one_pack.CannotBeDone as why:
-            fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with opened_state(config, exclusive=True, or_beside=True) as store, pack_failures():
+        return in_loop(one_pack.explain(config, store, zone, pack, terminal.waits)), now_of(store)

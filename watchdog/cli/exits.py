@@ -1,9 +1,7 @@
 """How a command ends: its exit code, which a program reads, and one sentence on stderr for people; never a traceback.
 
-0 fine, 1 something needs a person, 2 wrong usage, 69 Cloudflare cannot be reached or refuses the credentials, 74 the
-machine refuses: the state (or the report) cannot be opened or written, the address is taken, no file descriptor is
-left; 75 another instance holds the state, 78 the configuration is wrong, or a newer version wrote the state. A failure
-gets its code where what raises it is called, so nothing is imported only to tell errors apart.
+A failure gets its code (``model.exit_codes``) where what raises it is called: nothing is imported only to tell errors
+apart.
 """
 
 import sys
@@ -12,8 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from watchdog.tell import terminal
-
-NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, STATE_HELD, CONFIG_ERROR = 1, 2, 69, 74, 75, 78
 
 
 def fail(code: int, sentence: str) -> NoReturn:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import NEEDS_A_PERSON, USAGE, fail, failing
+from watchdog.cli.exits import fail, failing
 from watchdog.cli.opening import load_config, now_of, opened_state, state_failures
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, Output, OutputOption, a_duration
 from watchdog.cli.printing import print_lists, printing
+from watchdog.model.exit_codes import NEEDS_A_PERSON, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -131,4 +132,4 @@ def _state_url(text: str, place: str) -> str:
         fail(USAGE, f"{place} {error}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
+        fail(USAGE, f"{text} is no URL of a state (sqlite:///PATH is one), nor a file that holds one: {why}")

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, STATE_HELD, fail, failing
+from watchdog.cli.exits import fail, failing
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, STATE_HELD, UNAVAILABLE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -100,6 +101,17 @@ def state_failures() -> Iterator[None]:
         fail(IO_ERROR, str(error))
 
 
+@contextmanager
+def pack_failures() -> Iterator[None]:
+    """What cannot be done with a pack ends the command."""
+    from watchdog.commands.one_pack import CannotBeDone
+
+    try:
+        yield
+    except CannotBeDone as why:
+        fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+
+
 def _opened(url: str, *, exclusive: bool, or_beside: bool, copied: bool, mend_at: "datetime | None") -> "Store":
     from watchdog.state.database import StateHeld
     from watchdog.state.store import Store
@@ -122,4 +134,4 @@ def now_of(store: "Store | Glance") -> "datetime":
     """The time that the state's times are of: the database's, where several machines share it."""
     from watchdog.clock import RealClock
 
-    return cast("Store", store).roster.time() if getattr(store, "shared", False) else RealClock().now()
+    return store.time() or RealClock().now()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail, failing
+from watchdog.cli.exits import fail, failing
 from watchdog.cli.opening import load_config
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, a_url
 from watchdog.cli.printing import print_checks, printing
 from watchdog.cli.process import in_loop
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE
 
 if TYPE_CHECKING:
     from watchdog.config.permissions import Exposed

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from watchdog.cli.exits import IO_ERROR, failing
+from watchdog.cli.exits import failing
+from watchdog.model.exit_codes import IO_ERROR
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, failing
+from watchdog.cli.exits import failing
 from watchdog.cli.options import a_duration
 from watchdog.cli.process import in_loop
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR
 
 
 def demo(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchdog.cli.exits import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE, fail
-from watchdog.cli.opening import load_config, opened_state
+from watchdog.cli.exits import fail
+from watchdog.cli.opening import load_config, opened_state, pack_failures
 from watchdog.cli.options import DEFAULT_CONFIG, ConfigPath, DryRun, Output, OutputOption
 from watchdog.cli.printing import print_lists, print_report, printing
 from watchdog.cli.process import GARBAGE_AFTER_A_PASS, in_loop
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE
 from watchdog.tell import terminal
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def restart(
     loaded = load_config(config)
     from watchdog.commands import one_pack
 
-    with opened_state(loaded, exclusive=True, or_beside=True) as store:
-        try:
-            done = in_loop(one_pack.restart(loaded, store, zone, pack, force=force))
-        except one_pack.CannotBeDone as why:
-            fail(UNAVAILABLE if why.unreachable else NEEDS_A_PERSON, str(why))
+    with opened_state(loaded, exclusive=True, or_beside=True) as store, pack_failures():
+        done = in_loop(one_pack.restart(loaded, store, zone, pack, force=force))
     with printing():
         print(f"restarted: pack {done.pack_id} of {done.zone} is now {done.status}, attempt {done.attempt}")

@@ -24,6 +24,7 @@ from watchdog.config.load import ConfigError, load
 from watchdog.config.reading import plain
 from watchdog.config.schema import Config, Log
 from watchdog.config.secrets import header_safe
+from watchdog.model.exit_codes import CONFIG_ERROR, IO_ERROR, NEEDS_A_PERSON, UNAVAILABLE, USAGE
 from watchdog.model.history import ZoneMemory
 from watchdog.model.meanings import meaning
 from watchdog.model.report import Inventory
@@ -34,9 +35,6 @@ from watchdog.telemetry import Waits
 USUAL_API = "https://api.cloudflare.com/client/v4"
 INSTALLED = Path("/etc/certpack-watchdog")
 """Where an installation has its configuration. The unit shows ``token`` there to the daemon, by ``LoadCredential``."""
-
-NEEDS_A_PERSON, USAGE, UNAVAILABLE, IO_ERROR, CONFIG_ERROR = 1, 2, 69, 74, 78
-"""Exit codes, as in ``cli``."""
 
 _USUAL_STATE = Path("/var/lib/certpack-watchdog")
 _BARE = re.compile(r"[A-Za-z0-9/_.][A-Za-z0-9/_.:-]*")

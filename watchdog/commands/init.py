@@ -19,6 +19,7 @@ from watchdog.commands import first_run
 from watchdog.commands.first_run import USUAL_API, CannotBegin, Found, Wanted
 from watchdog.config.secrets import read_secret
 from watchdog.config.types import BaseUrl, is_domain
+from watchdog.model.exit_codes import IO_ERROR, USAGE
 from watchdog.model.history import ZoneMemory
 from watchdog.model.names import canonical
 from watchdog.model.text import counted
@@ -68,14 +69,14 @@ def _check(asked: Asked, *, keyboard: bool) -> str:
     """The address of the API, once what the command line says makes sense."""
     for name in asked.names:
         if not is_domain(name):
-            raise CannotBegin(f"--zones: {name} is no domain name", first_run.USAGE)
+            raise CannotBegin(f"--zones: {name} is no domain name", USAGE)
     if not (keyboard or asked.yes or asked.discover or asked.names):
         text = "nobody can be asked which zones to watch: give --discover for all of them, or --zones NAME"
-        raise CannotBegin(text, first_run.USAGE)
+        raise CannotBegin(text, USAGE)
     try:
         return TypeAdapter(BaseUrl).validate_python(asked.base_url or USUAL_API)
     except ValidationError as error:
-        raise CannotBegin(f"--base-url: {error.errors()[0]['ctx']['error']}", first_run.USAGE) from None
+        raise CannotBegin(f"--base-url: {error.errors()[0]['ctx']['error']}", USAGE) from None
 
 
 def _may_write(asked: Asked, *, keyboard: bool) -> bool:
@@ -84,13 +85,13 @@ def _may_write(asked: Asked, *, keyboard: bool) -> bool:
         folder = next(parent for parent in file.absolute().parents if parent.exists())
         if not os.access(folder, os.W_OK) and not (file is asked.token_file and os.path.lexists(file)):
             hint = "run it with sudo, or name another place with --output"
-            raise CannotBegin(f"{folder} cannot be written by this user: {hint}", first_run.IO_ERROR)
+            raise CannotBegin(f"{folder} cannot be written by this user: {hint}", IO_ERROR)
     if not os.path.lexists(asked.output):
         return False
     if asked.yes or (keyboard and typer.confirm(f"{asked.output} is there already. Replace it?")):
         return True
     hint = "name another with --output, or give --yes to replace it"
-    raise CannotBegin(f"{asked.output} is there already: {hint}", first_run.IO_ERROR)
+    raise CannotBegin(f"{asked.output} is there already: {hint}", IO_ERROR)
 
 
 def _token(asked: Asked) -> tuple[str, bool]:
@@ -99,7 +100,7 @@ def _token(asked: Asked) -> tuple[str, bool]:
         try:
             token = read_secret(asked.token_file)
         except ValueError as error:
-            raise CannotBegin(f"{asked.token_file} {error}", first_run.IO_ERROR) from None
+            raise CannotBegin(f"{asked.token_file} {error}", IO_ERROR) from None
         return first_run.checked(token), False
     if sys.stdin.isatty():
         print(f"There is no {asked.token_file} yet, so it is made.")

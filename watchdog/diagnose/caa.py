@@ -14,6 +14,7 @@ import msgspec
 
 from watchdog.diagnose import failures
 from watchdog.diagnose.caa_records import ISSUERS, Verdict, judge_records
+from watchdog.diagnose.challenged import PROXIED
 from watchdog.diagnose.hosts import base_of, below, disagreement, via
 from watchdog.diagnose.lookup import Lookups
 from watchdog.diagnose.responses import TOLD, UNTOLD, Answer, CaaRecord, ResponseStatus
@@ -22,8 +23,6 @@ from watchdog.model.packs import ManualRecord, Pack, ZoneFacts
 
 PARAMETERS_BIND_ALL = datetime(2027, 3, 15, tzinfo=UTC)
 """From then on every authority heeds the parameters of RFC 8657; before, of Cloudflare's, Let's Encrypt does."""
-
-_AT_CLOUDFLARE = ".cdn.cloudflare.net"
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -134,7 +133,7 @@ async def _remedy(
     value = f'0 {"issuewild" if wild else "issue"} "{issuer}"'
     record, apex = ManualRecord("CAA", end.owner, value), zone.name.rstrip(".").lower()
     if end.owner != end.at:
-        if end.owner.endswith(_AT_CLOUDFLARE):
+        if end.owner.endswith(PROXIED):
             return None, "They are Cloudflare's: turn Universal SSL on, so that Cloudflare allows its own authorities."
         instead = f"no CAA record can stand beside the alias at {end.at}"
         if below(end.owner, apex):

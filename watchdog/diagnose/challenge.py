@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from watchdog.diagnose import failures
-from watchdog.diagnose.challenged import DELEGATED, PREFIX, ChallengedName, challenged
+from watchdog.diagnose.challenged import DELEGATED, PREFIX, PROXIED, ChallengedName, challenged
 from watchdog.diagnose.doubled import with_doubled, within_zone
 from watchdog.diagnose.hosts import PLACED_BY_HAND, absent, base_of, bases, below, disagreement, lives_by_wildcard
 from watchdog.diagnose.lookup import Lookups
@@ -32,8 +32,6 @@ from watchdog.model.packs import (
 
 BY_NAME = ("txt", "")
 """Methods of validation that look at the challenged names."""
-
-_PROXIED = ".cdn.cloudflare.net"
 
 
 async def check_challenge(
@@ -170,7 +168,7 @@ async def _by_http_first(
     if not _tries_http(pack, zone, base):
         return False
     answers = await lookups.ask(base, "CAA")
-    if not any(target.endswith(_PROXIED) for answer in answers for target in answer.chain):
+    if not any(target.endswith(PROXIED) for answer in answers for target in answer.chain):
         return False
     return pages is None or not any(finding.host == base for finding in await shield(pages))
 

@@ -12,6 +12,9 @@ PREFIX = "_acme-challenge."
 DELEGATED = ".dcv.cloudflare.com"
 """What every delegation of Cloudflare's ends in."""
 
+PROXIED = ".cdn.cloudflare.net"
+"""What every name ends in under which Cloudflare stands in for a host whose DNS it does not run."""
+
 
 class ChallengedName(msgspec.Struct, frozen=True, kw_only=True):
     """One challenged name: what is wanted there. ``target`` is empty where no delegation is possible, or none known.

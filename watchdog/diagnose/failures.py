@@ -36,6 +36,10 @@ def bogus(host: str, name: str, answers: Sequence[Answer]) -> Finding | None:
     elif doubted:
         says += " Another resolver finds the signatures good."
     remedy = "Mend the signatures, or take the DS record off the parent zone (at the registrar) until they are."
+    remedy += (  # findings/powerdns-keeps-a-broken-signature-for-an-hour.sh
+        " Resolvers see that once the DS record's time is over; PowerDNS Recursor keeps broken keys for up to an hour"
+        " (rec_control wipe-cache makes it forget)."
+    )
     return Finding(name=FindingName.DNSSEC_BOGUS, certainty=sure, host=host, says=says, remedy=remedy)
 
 

@@ -46,6 +46,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def defect_alone(fault: Exception) -> str:
+    """As ``defect``, of a fault whose own words may hold a secret."""
+    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"
+
+
 def defect(fault: Exception) -> str:
     """What is said of a fault of our own."""
     return f"this is a defect of certpack-watchdog, please report it: {clean(f'{type(fault).__name__}: {fault}')}"

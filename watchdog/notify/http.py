@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from watchdog.model.text import defect_alone
 from watchdog.notify.channel import Undelivered
 from watchdog.proxy import proxy_of
 
@@ -175,4 +176,4 @@ def _what(fault: Exception) -> str:
         return "the URL is none that could be asked"
     if isinstance(fault, httpx.HTTPError | OSError):
         return "the connection broke"
-    return f"this is a defect of certpack-watchdog: {type(fault).__name__}"
+    return defect_alone(fault)

@@ -20,6 +20,7 @@ import msgspec
 from watchdog.model.alerts import Message
 from watchdog.model.clock import Clock
 from watchdog.model.outcomes import DeliveryOutcome
+from watchdog.model.text import defect_alone
 from watchdog.notify.channel import Channel, Delivery, Undelivered
 
 FIRST_WAIT = timedelta(seconds=5)
@@ -190,7 +191,7 @@ class MessageQueue(Delivery):
         except Undelivered as why:
             return why
         except Exception as surprise:  # noqa: BLE001  a defect of one channel must not end its queue; its text may be secret
-            return Undelivered(_defect(surprise), hopeless=True)
+            return Undelivered(defect_alone(surprise), hopeless=True)
         finally:
             self.sending = False
         return None
@@ -258,7 +259,7 @@ class Refresh(Delivery):
             except Undelivered as why:
                 error = str(why)
             except Exception as surprise:  # noqa: BLE001  a defect must not end what keeps alerts from resolving
-                error = _defect(surprise)
+                error = defect_alone(surprise)
             outcome = DeliveryOutcome.FAILED if error else DeliveryOutcome.ACCEPTED
             self._report(DeliveryAttempt(destination=self._name, outcome=outcome, title=title, error=error))
             if not self._wake.is_set():
@@ -266,10 +267,6 @@ class Refresh(Delivery):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._wake.wait()
-
-
-def _defect(surprise: Exception) -> str:
-    return f"this is a defect of certpack-watchdog: {type(surprise).__name__}"
 
 
 def wait_after(tries: int) -> timedelta:

@@ -31,6 +31,10 @@ class Looking(ABC):
     def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
         """The SQL that gives rows as one text of JSON; see ``rows.rows_as_text``."""
 
+    def time(self) -> datetime | None:
+        """What the clock says that the state's times are of, where that is the database's; else ``None``."""
+        return None
+
     def survey(self, ending_by: datetime) -> Survey:
         """What is not well, or has a certificate that ends by then, and how much there is in all."""
         with self._asking() as ask:

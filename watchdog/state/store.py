@@ -65,6 +65,10 @@ class Store(Looking):
         """What was found to be unreadable since the opening; whoever may is to ``set_aside`` this state then."""
         return self._database.damage
 
+    def time(self) -> datetime | None:
+        """As all of several machines know it, where they share the state."""
+        return self.roster.time() if self.shared else None
+
     def close(self) -> None:
         """Close the database, then let another instance in; a second call does nothing."""
         self._database.close()
