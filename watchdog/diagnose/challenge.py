@@ -116,8 +116,8 @@ async def _text_alone(lookups: Lookups, name: str, answers: Sequence[Answer], fo
     if not all(one.status is ResponseStatus.EMPTY for one in others):
         return found
     why = (
-        " They answer other questions for this name. So there may be more TXT records than a UDP packet holds, about twenty"
-        " tokens, and port 53 closed for TCP. Open it, or take old records off."
+        " They answer other questions for this name. So there may be more TXT records than a UDP packet holds, about"
+        " twenty tokens, and port 53 closed for TCP. Open it, or take old records off."
     )
     return [msgspec.structs.replace(one, remedy=one.remedy + why) for one in found]
 
