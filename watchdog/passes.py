@@ -141,8 +141,11 @@ class Passes:
         return task
 
     async def _account(self, account: str, horizon: datetime) -> None:
-        """One account's part of a pass: watch its zones, and meanwhile look whether there are more of them."""
-        await asyncio.wait([self._start(self._turns(account, horizon)), self._start(self._discover(account, horizon))])
+        """One account's part of a pass: watch its zones, and meanwhile look whether there are more, if that is due."""
+        if self.components.watched.is_due(account, self._steady()):
+            await asyncio.wait([self._start(each(account, horizon)) for each in (self._turns, self._discover)])
+        else:
+            await self._turns(account, horizon)
         if self.components.tenure.holds(account):  # else what was done is of a tenure that is over
             self.worked.add(account)
 

@@ -150,7 +150,7 @@ def test_74_the_daemon_cannot_listen_where_it_should(command, configure):
 @pytest.mark.parametrize(
     ("scenario", "why"),
     [
-        ("zones:\n  - {name: a.example, colour: red}\n", ":2: zones[0].colour: Extra inputs are not permitted"),
+        ("zones:\n  - {name: a.example, colour: red}\n", ":2: zones[0].colour: unknown key; docs/simulator.md has"),
         ("speed: 0\n", ":1: speed: Input should be greater than 0"),
         ("- a list\n", ":1: "),
         (None, ": cannot be read: No such file or directory"),

@@ -157,7 +157,7 @@ def test_nothing_but_a_timed_out_pack_is_restarted_however_much_it_is_wanted(com
     command("once", "--dry-run", "-c", config)
     for zone, status in (("well.example", "active"), ("stuck.example", "deployment_timed_out")):
         sentence = command("restart", zone, pack_id(zone, 0), *force, "-c", config).failed(1)
-        assert sentence.endswith("only an advanced pack in validation_timed_out can be restarted")
+        assert "only an advanced pack in validation_timed_out can be restarted: `explain " in sentence
         assert status in sentence
     assert patches(world) == []
 

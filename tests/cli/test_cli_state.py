@@ -50,7 +50,7 @@ def test_a_url_or_a_part_of_it_is_taken_from_the_environment(command, here, tmp_
             "FROM: a `$` stands alone: write ${NAME} for a variable of the environment, $$ for a dollar",
         ),
         ("sqlite:////nowhere/state.db", 74, "the directory /nowhere does not exist"),
-        ("nowhere", 2, "nowhere is no URL of a state, nor a file that holds one: No such file or directory"),
+        ("nowhere", 2, "nowhere is no URL of a state (sqlite:///PATH is one), nor a file that holds one: No such file"),
         ("mysql://x/y", 74, "state.url must be sqlite:///PATH"),
     ],
 )

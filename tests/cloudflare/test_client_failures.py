@@ -749,6 +749,24 @@ async def test_an_edges_error_with_a_hint_is_not_asked_again_before_that():
 
 
 @in_simulated_time
+async def test_a_fault_with_a_retry_after_is_not_asked_again_before_that():
+    client = by_hand(httpx.Response(503, headers={"retry-after": "60"}, content=b"<html>"), answer([]))
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), CloudflareFault)
+    await asyncio.sleep(59)
+    await raised_by(client.list_packs(ZONE, Urgency.CALM), Held)
+    await asyncio.sleep(1)
+    await client.list_packs(ZONE, Urgency.CALM)
+
+
+@in_simulated_time
+async def test_a_fault_with_a_short_retry_after_is_bridged_by_waiting_that_long():
+    client = by_hand(httpx.Response(503, headers={"retry-after": "4"}, content=b"<html>"), answer([]))
+    began = asyncio.get_running_loop().time()
+    assert await client.list_packs(ZONE, Urgency.CALM) == []
+    assert 4 <= asyncio.get_running_loop().time() - began <= 12
+
+
+@in_simulated_time
 async def test_a_call_that_is_cancelled_gives_its_turn_back():
     sky = Sky(timed_out(faults=[{"kind": "slow", "delay": "20s", "times": 1}]), requests=1)
     call = asyncio.create_task(sky.client.get_pack(ZONE, PACK))

@@ -311,6 +311,26 @@ def test_below_a_dname_the_delegation_is_asked_for_at_its_target_and_seen_there(
     assert (found.name, found.record) == ("delegated_elsewhere", ManualRecord("CNAME", THERE, target))
 
 
+# ── more tokens than one packet holds ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("how", "name"), [("servfail", "dns_failure"), ("drop", "dns_timeout")])
+def test_where_nothing_but_txt_fails_at_the_name_old_records_and_tcp_are_named(resolver, how, name):
+    resolver.records |= {HOST: ["A 192.0.2.1"], NAME: ["TXT old"]}
+    resolver.odd[f"{NAME} TXT"] = how
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert found.name == name
+    assert "take old records off" in found.remedy
+
+
+def test_where_all_fails_at_the_name_tcp_is_not_to_blame(resolver):
+    resolver.records |= {HOST: ["A 192.0.2.1"], NAME: ["TXT old"]}
+    resolver.odd[NAME] = "servfail"
+    [found] = diagnose(waiting(TOKEN), resolver, facts=PARTIAL)
+    assert found.name == "dns_failure"
+    assert "TCP" not in found.remedy
+
+
 # ── a doubled name ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 DOUBLED = f"{NAME}.example.com"

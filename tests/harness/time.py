@@ -117,14 +117,16 @@ class SealedLoop(SimulatedLoop):
         while timers and timers[0]._cancelled:  # noqa: SLF001  all of this is what the parent has for itself
             self._timer_cancelled_count -= 1
             heapq.heappop(timers)._scheduled = False  # noqa: SLF001  as above
-        idle = not ready and not self._stopping
-        until = max(0.0, timers[0]._when - self.time()) if timers else None  # noqa: SLF001  as above
-        self.look(until if idle else 0, None)
-        end = self.time() + self._clock_resolution
-        while timers and timers[0]._when < end:  # noqa: SLF001  as above
-            timer = heapq.heappop(timers)
-            timer._scheduled = False  # noqa: SLF001  as above
-            ready.append(timer)
+        if ready or self._stopping:
+            self.look(0, None)
+        else:
+            self.look(max(0.0, timers[0]._when - self.time()) if timers else None, None)  # noqa: SLF001  as above
+        if timers:
+            end = self.time() + self._clock_resolution
+            while timers and timers[0]._when < end:  # noqa: SLF001  as above
+                timer = heapq.heappop(timers)
+                timer._scheduled = False  # noqa: SLF001  as above
+                ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:  # noqa: SLF001  as above

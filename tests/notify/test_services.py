@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import threading
 from datetime import timedelta
 from urllib.parse import parse_qs
 
@@ -417,6 +419,22 @@ def test_what_a_mail_server_says_of_a_refusal_is_told_without_the_password(repli
     with MailServer(**replies) as server:
         refusal = why(f"mailto://127.0.0.1:{server.port}?from=d@x.example&to=ops@x.example&pass=s3cr3t", message(PLAIN))
     assert (str(refusal), server.mails) == (f"the mail server did not accept it: {words}", [])
+
+
+def test_a_mail_server_that_breaks_off_is_told_with_what_it_said_last_and_not_as_a_refusal():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 mail.example at your service\r\n")
+                connection.recv(1024)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        refusal = why(f"mailto://127.0.0.1:{server.getsockname()[1]}?from=d@x.example&to=o@x.example", message(PLAIN))
+        thread.join(10)
+    assert str(refusal) == "the mail server answered no more after: 220 mail.example at your service"
 
 
 def test_a_mail_server_that_is_not_there_was_not_reached():

@@ -86,7 +86,7 @@ def test_nothing_is_written_where_one_of_the_files_is_there_already(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CannotLayOut, match=r"config\.example\.yaml cannot be written: File exists$"):
+    with pytest.raises(CannotLayOut, match=r"/file is a file: name a folder, which need not be there yet$"):
         lay_out(tmp_path / "file")
 
 

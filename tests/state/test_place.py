@@ -7,6 +7,7 @@ import pytest
 from watchdog.model.history import History
 from watchdog.state.changes import Changes
 from watchdog.state.database import StateDamaged, StateError, StatePutBack
+from watchdog.state.place import Place
 from watchdog.state.store import Store
 
 HISTORIES = {("z1", f"p{n}"): History(attempts=n) for n in range(1, 400)}
@@ -40,6 +41,10 @@ def test_what_is_removed_while_it_is_open_is_put_back_whole_and_the_process_is_t
         assert again.load().histories == HISTORIES
         assert again.lost is None
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_removed_while_it_was_opened_is_lost_as_well(path):
+    assert Place(path).lost
 
 
 def test_an_intent_is_not_stored_where_nobody_would_find_it(store, path, kit):

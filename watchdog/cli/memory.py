@@ -132,4 +132,4 @@ def _state_url(text: str, place: str) -> str:
         fail(USAGE, f"{place} {error}")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        fail(USAGE, f"{text} is no URL of a state, nor a file that holds one: {why}")
+        fail(USAGE, f"{text} is no URL of a state (sqlite:///PATH is one), nor a file that holds one: {why}")

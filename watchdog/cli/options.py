@@ -65,7 +65,8 @@ def a_reason(text: str) -> str:
 
     if text and text not in {*Reason}:
         meant = get_close_matches(text[:60], [*Reason], 1)
-        raise typer.BadParameter("there is no such reason" + (f"; did you mean {meant[0]}?" if meant else ""))
+        hint = f"did you mean {meant[0]}?" if meant else "docs/reasons.md has all of them"
+        raise typer.BadParameter(f"there is no such reason; {hint}")
     return text
 
 

@@ -67,8 +67,8 @@ KNOWN_CODES = (
 class CloudflareError(Exception):
     """A call that failed. ``code`` is the ``error_code`` label; ``str()`` is one cleaned line.
 
-    ``reason`` is what is said of the zone or pack that was asked for. ``retry_after`` are the seconds that the body
-    asks to wait, if it does. ``sent`` is False when the request certainly never left.
+    ``reason`` is what is said of the zone or pack that was asked for. ``retry_after`` are the seconds that it asks
+    to wait, if it does: in its body, or a fault in its header. ``sent`` is False when the request certainly never left.
     """
 
     reason = Reason.UNSEEN

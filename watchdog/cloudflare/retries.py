@@ -17,6 +17,9 @@ from watchdog.model.clock import Clock
 GET_TRIES = 3
 """Tries of a GET whose answer was lost or a 5xx: a hiccup is bridged, an outage is left to the next pass."""
 
+WAITED_OUT = 5.0
+"""Seconds that a fault may ask to be left alone for within one look; for longer, the next look asks again."""
+
 WAITS_FOR_429 = 3
 """How often one GET waits a 429 out. The wait itself is as long as Cloudflare says."""
 
@@ -57,14 +60,14 @@ class Retries:
                 lost += 1
                 if self._held_by_a_hint(fault, request.of) or lost >= GET_TRIES:
                     raise
-                await self.pause(float(lost))
+                await self.pause(max(float(lost), 2 * (fault.retry_after or 0.0)))  # at least as long as it says
 
     async def pause(self, seconds: float) -> None:
         """Wait for about so long, so that those who failed together do not try together."""
         await self._clock.sleep(timedelta(seconds=self._dice.uniform(0.5, 1.5) * seconds))
 
     def _held_by_a_hint(self, fault: Unsettled, of: str) -> bool:
-        if fault.retry_after is None:
+        if fault.retry_after is None or fault.retry_after <= WAITED_OUT:
             return False
         seconds = min(fault.retry_after, LONGEST_HINT)
         self._holds.hold(fault.operation, of, fault, seconds, seconds)

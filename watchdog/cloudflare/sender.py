@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from watchdog.cloudflare import envelope
+from watchdog.cloudflare import envelope, ratelimit_headers
 from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
 from watchdog.cloudflare.errors import (
     Blocked,
@@ -166,7 +166,10 @@ class Sender:
         body = hide(body)
         if not 200 <= status < 300:
             ray, to = (hide(headers.get(name, "").encode()).decode() for name in ("cf-ray", "location"))
-            raise _refusal(request.operation, status, ray, _redirect(to) if 300 <= status < 400 and to else body)
+            error = _refusal(request.operation, status, ray, _redirect(to) if 300 <= status < 400 and to else body)
+            if error.retry_after is None and isinstance(error, CloudflareFault):
+                error.retry_after = ratelimit_headers.retry_after(headers)
+            raise error
         prefix = ""
         try:
             return request.decode(body)

@@ -24,8 +24,9 @@ MOST_HOSTS = 1_000
 MOST_DAYS = 3660
 """Of a validity; what is longer is no validity, and no number for the store."""
 
-YEARS = range(1970, 9999)
-"""Of an expiry. What lies outside is no date of a certificate, and arithmetic on it may leave the calendar."""
+YEARS = range(2000, 9999)
+"""Of an expiry. What lies outside is no date of a certificate (an empty time is in the year 1 in Go, in 1970 in Unix),
+and arithmetic on it may leave the calendar."""
 
 
 class _Certificate(msgspec.Struct):

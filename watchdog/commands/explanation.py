@@ -4,7 +4,7 @@
 makes the same of what it finds. Values only: ``cli`` prints them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from watchdog.commands.offline import inventory_of
 from watchdog.model.clock import maybe_rfc3339, rfc3339
 from watchdog.model.history import JournalLine, Remembered
 from watchdog.model.names import canonical
-from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant
+from watchdog.model.pack_ids import SHORTEST_PREFIX, canonical_id, meant, short_length, shortened
 from watchdog.model.packs import Pack
 from watchdog.model.renewal import renewal
 from watchdog.model.report import Inventory, event_row, next_step
@@ -71,6 +71,12 @@ def explanation(inventory: Inventory, known: Remembered, lines: Iterable[Journal
     }
 
 
+def listed(packs: Sequence[Pack]) -> str:
+    """The packs of one zone as they are told apart, with their statuses."""
+    length = short_length(pack.id for pack in packs)
+    return ", ".join(f"{shortened(pack.id, length)} ({pack.status or 'no status'})" for pack in packs)
+
+
 def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
     """The one pack that is meant by the beginning of its id, or all where none is named. Raises ``NotThere``."""
     if not pack_id:
@@ -78,8 +84,8 @@ def chosen(packs: list[Pack], zone: str, pack_id: str) -> list[Pack]:
     found = set(meant([pack.id for pack in packs], pack_id))
     if not found:
         few = len(canonical_id(pack_id)) < SHORTEST_PREFIX
-        hint = f": give at least {SHORTEST_PREFIX} characters of its id" if few else ""
-        raise NotThere(f"zone {zone} has no watched pack {pack_id}{hint}")
+        hint = f"give at least {SHORTEST_PREFIX} characters of its id" if few else f"it has {listed(packs) or 'none'}"
+        raise NotThere(f"zone {zone} has no watched pack {pack_id}: {hint}")
     if len(found) > 1:
         raise NotThere(f"zone {zone} has {len(found)} packs whose ids begin so: {', '.join(sorted(found))}")
     return [pack for pack in packs if pack.id in found]

@@ -30,6 +30,8 @@ def lay_out(folder: Path, runbooks: str = "") -> int:
         target = folder / path.relative_to(root)
         if target.exists() or target.is_symlink():
             raise CannotLayOut(f"{target} is there already: name another folder, as nothing is overwritten")
+    if folder.exists() and not folder.is_dir():
+        raise CannotLayOut(f"{folder} is a file: name a folder, which need not be there yet")
     for path in files:
         place = path.relative_to(root)
         text = path.read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from watchdog.commands.explanation import MOST_LINES, NotThere, chosen, explanation
+from watchdog.commands.explanation import MOST_LINES, NotThere, chosen, explanation, listed
 from watchdog.config.schema import Config
 from watchdog.cycle import Cycle
 from watchdog.deciding import decided
@@ -19,7 +19,7 @@ from watchdog.model.findings import Diagnosis, darkness, obstacle
 from watchdog.model.meanings import REASONS
 from watchdog.model.names import canonical
 from watchdog.model.observation import Seen
-from watchdog.model.pack_ids import meant, short_length, shortened
+from watchdog.model.pack_ids import meant
 from watchdog.model.packs import GOING_AWAY, HEALTHY, Pack, ZoneRef
 from watchdog.model.reasons import Reason
 from watchdog.model.report import Inventory
@@ -117,9 +117,7 @@ def _the_one(packs: Iterable[Pack], zone: str, pack_id: str) -> Pack:
     if not found:
         raise CannotBeDone(f"zone {zone} has no watched packs")
     if len(found) > 1:
-        length = short_length(pack.id for pack in found)
-        named = ", ".join(f"{shortened(pack.id, length)} ({pack.status or 'no status'})" for pack in found)
-        raise CannotBeDone(f"zone {zone} has {len(found)} packs, so say which: {named}")
+        raise CannotBeDone(f"zone {zone} has {len(found)} packs, so say which: {listed(found)}")
     return found[0]
 
 
@@ -173,7 +171,7 @@ def _check(cycle: Cycle, zone: ZoneRef, pack: Pack, diagnosis: Diagnosis | None,
     if not pack.restartable:
         raise CannotBeDone(
             f"pack {pack.id} is {pack.type or 'of no type'} and {pack.status or 'of no status'}; "
-            "only an advanced pack in validation_timed_out can be restarted"
+            f"only an advanced pack in validation_timed_out can be restarted: `explain {zone.label}` says what helps"
         )
     decision = decided(cycle.components, zone, pack, diagnosis, cycle.ledger.now())
     if decision.do is not Do.RESTART and not force:

@@ -17,6 +17,9 @@ from watchdog.simulator.scenario import Scenario
 from watchdog.simulator.server import serve
 from watchdog.simulator.world import World
 
+_WRONG = {"extra_forbidden": "unknown key; docs/simulator.md has those of a scenario"}
+"""What is wrong, where pydantic says it in words of its own."""
+
 
 class CannotSimulate(Exception):
     """The simulator cannot begin; ``str()`` says why, one line a fault."""
@@ -56,5 +59,6 @@ def _read(path: Path) -> Scenario:
     except DocumentError as error:
         raise CannotSimulate(str(error)) from error
     except ValidationError as error:
-        faults = [document.problem(detail["loc"], detail["msg"]) for detail in error.errors()]
+        said = [(fault["loc"], _WRONG.get(fault["type"], fault["msg"])) for fault in error.errors()]
+        faults = [document.problem(where, what) for where, what in said]
         raise CannotSimulate("\n".join(map(str, faults))) from error

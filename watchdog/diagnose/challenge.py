@@ -33,6 +33,8 @@ from watchdog.model.packs import (
 BY_NAME = ("txt", "")
 """Methods of validation that look at the challenged names."""
 
+_MAY_BE_TOO_LONG = frozenset({ResponseStatus.SERVFAIL, ResponseStatus.TIMEOUT})
+
 
 async def check_challenge(
     lookups: Lookups, pack: Pack, zone: ZoneFacts, base: str, pages: Awaitable[list[Finding]] | None
@@ -42,7 +44,7 @@ async def check_challenge(
     answers = await lookups.ask(wanted.name, "TXT")
     told = await lookups.proven(answers)
     dark = failures.everywhere(answers) and not _tries_http(pack, zone, base) and await lookups.work(base)
-    found = _failures(base, wanted.name, answers, dark=dark)
+    found = await _text_alone(lookups, wanted.name, answers, _failures(base, wanted.name, answers, dark=dark))
     if not told:
         told = await _alias_alone(lookups, wanted)
     if len({(answer.chain[:1], frozenset(answer.values)) for answer in told}) > 1:
@@ -98,6 +100,26 @@ def _failures(base: str, name: str, answers: Sequence[Answer], *, dark: bool) ->
         remedy = "See that the name servers that are responsible for this name answer, and quickly."
         return [Finding(name=FindingName.DNS_TIMEOUT, certainty=Certainty.HINT, host=base, says=says, remedy=remedy)]
     return []
+
+
+async def _text_alone(lookups: Lookups, name: str, answers: Sequence[Answer], found: list[Finding]) -> list[Finding]:
+    """What is found, with what is likely where nothing but TXT fails at a name: more tokens than one packet holds.
+
+    Resolvers then need TCP, and where that is blocked they fail, or wait in vain
+    (findings/one-token-too-many-needs-tcp.sh).
+    """
+    failed = {one.resolver for one in answers if one.status in _MAY_BE_TOO_LONG and not one.chain}
+    known = any(one.name not in (FindingName.DNS_FAILURE, FindingName.DNS_TIMEOUT) for one in found)
+    if not failed or known or any(one.status in TOLD for one in answers):
+        return found
+    others = [one for one in await lookups.ask(name, "CNAME") if one.resolver in failed]
+    if not all(one.status is ResponseStatus.EMPTY for one in others):
+        return found
+    why = (
+        " They answer other questions for this name. So there may be more TXT records than fit into a UDP packet, about"
+        " twenty tokens, and port 53 may be closed for TCP: take old records off, or open it."
+    )
+    return [msgspec.structs.replace(one, remedy=one.remedy + why) for one in found]
 
 
 def _below_dname(wanted: ChallengedName, told: list[Answer]) -> tuple[ChallengedName, list[Answer]]:

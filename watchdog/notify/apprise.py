@@ -98,6 +98,8 @@ class Service:
 
     def _refused(self, answer: Answer) -> Undelivered:
         why = answer.words_without(self._url)
+        if answer.of_mail and not answer.refuses:
+            return Undelivered(f"the mail server answered no more after: {answer.status} {why}".rstrip())
         if answer.of_mail:
             return Undelivered(f"the mail server did not accept it: {answer.status} {why}".rstrip())
         if answer.succeeded:

@@ -108,6 +108,9 @@ class AlertWriter:
     async def write_soon(self) -> None:
         """Write what has gathered, and be back after ``PATIENCE_WITH_DISK`` at the latest."""
         if self._writing is None or self._writing.done():
+            if self._unwritten.empty():  # as after most passes
+                self.keeps = True
+                return
             self._writing = asyncio.create_task(self._write())
         await asyncio.wait([self._writing], timeout=PATIENCE_WITH_DISK.total_seconds())
         self.keeps = self._writing.done() and self._writing.result()

@@ -119,6 +119,10 @@ class WatchedZones:
         self._inactive = {account: ids for account, ids in others.items() if account in self.found}
         self._findings += 1
 
+    def is_due(self, account: str, now: datetime) -> bool:
+        """Whether the zones of this account are to be discovered now."""
+        return account in self._searches and now >= self._due.get(account, now)
+
     async def refresh(self, account: str, client: Client, now: datetime) -> frozenset[str]:
         """Discover the zones of one account if that is due; gives whose zones may be others since, none if it was not.
 
@@ -128,9 +132,9 @@ class WatchedZones:
         Cloudflare could not be asked, at the next pass. Of zones of one name the one that is meant is found; where that
         cannot be told, the name without an id, which a look then tells as ambiguous.
         """
-        search = self._searches.get(account)
-        if search is None or now < self._due.get(account, now):
+        if not self.is_due(account, now):
             return frozenset()
+        search = self._searches[account]
         self._due[account] = now + self._every
         try:
             seen = await client.list_zones()

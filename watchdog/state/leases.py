@@ -15,7 +15,7 @@ from watchdog.model.leases import LONGEST_LEASE, WATCHDOG, Fence, Lease, Replica
 from watchdog.state import schema
 from watchdog.state.database import StateError, execute_each, insert_missing
 from watchdog.state.deferred import real, sa
-from watchdog.state.rows import from_micros, texts_from, texts_to, to_micros, value_of
+from watchdog.state.rows import from_micros, maybe_from_micros, texts_from, texts_to, to_micros
 
 FORGET_REPLICAS = timedelta(days=1)
 """How long a replica that is not heard of any more is kept."""
@@ -74,8 +74,8 @@ def _statements(now: Now) -> _Statements:
             .values(expires=now + ttl, seen_at=sa.case((seen, now), else_=_l.seen_at))
             .returning(_l.account, _l.clock_set)
         ),
-        leases=real(sa.select(schema.leases)),
-        replicas=real(sa.select(schema.replicas)),
+        leases=real(sa.select(*(_l[name] for name in Lease.__struct_fields__))),
+        replicas=real(sa.select(*(_r[name] for name in Replica.__struct_fields__))),
         check=real(sa.select(_l.account).where(mine, _l.expires > now).with_for_update(read=True, key_share=True)),
     )
 
@@ -187,25 +187,35 @@ def forget(connection: sa.Connection, before: datetime) -> list[str]:
 def roll(connection: sa.Connection, now: Now) -> Roll:
     """All leases, and all replicas that live."""
     at, said = from_micros(time(connection, now)), _statements(now)
-    leases = (value_of(Lease, row) for row in connection.execute(said.leases).mappings())
-    replicas = (
-        Replica(
-            instance=row["instance"],
-            name=row["name"],
-            expires=from_micros(row["expires"]),
-            since=from_micros(row["since"]),
-            accounts=texts_from(row["accounts"]),
-            troubles=_troubles_from(row["troubles"]),
-            version=row["version"],
-            config=row["config"],
+    leases = {
+        account: Lease(
+            account=account,
+            holder=holder,
+            instance=instance,
+            epoch=epoch,
+            expires=from_micros(expires),
+            since=from_micros(since),
+            seen_at=maybe_from_micros(seen),
+            version=version,
+            config=config,
         )
-        for row in connection.execute(said.replicas).mappings()
-    )
-    return Roll(
-        at,
-        {lease.account: lease for lease in leases},
-        {replica.instance: replica for replica in replicas if lasts(replica.expires, at)},
-    )
+        for account, holder, instance, epoch, expires, since, seen, version, config in connection.execute(said.leases)
+    }
+    replicas = {
+        instance: Replica(
+            instance=instance,
+            name=name,
+            expires=from_micros(expires),
+            since=from_micros(since),
+            accounts=texts_from(accounts),
+            troubles=_troubles_from(troubles),
+            version=version,
+            config=config,
+        )
+        for instance, name, expires, since, accounts, troubles, version, config in connection.execute(said.replicas)
+        if lasts(from_micros(expires), at)
+    }
+    return Roll(at, leases, replicas)
 
 
 def check(connection: sa.Connection, now: Now, fence: Fence) -> None:

@@ -21,7 +21,8 @@ class Place:
     def lost(self) -> bool:
         """Whether one of them is not there any more, or is another."""
         try:
-            return (_file(self._path), _file(self._wal)) != self._was
+            found = (_file(self._path), _file(self._wal))
+            return found[0] is None or found != self._was
         except OSError:  # what cannot be looked at, a write will tell of
             return False
 

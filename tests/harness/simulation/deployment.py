@@ -6,10 +6,11 @@ the people, who are told.
 """
 
 import asyncio
+import io
 import json
 import math
 import re
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from datetime import timedelta
 from random import Random
 from unittest.mock import patch
@@ -108,7 +109,8 @@ class Replicas(Surroundings):
             self.later(number * self.dice.uniform(0, 20), self._start, machine)
         self.later(0.0, self._look)
         try:
-            with patch("watchdog.replicas.keeper.LONGEST_POLL", timedelta.max):  # most of a history's cost are beats
+            # Most of a history's cost are beats.
+            with patch("watchdog.replicas.keeper.LONGEST_POLL", timedelta.max), redirect_stderr(io.StringIO()):
                 self.turns.go_on(self.fate.end)
             EndOfSeveral(self).check()
         finally:
@@ -372,6 +374,8 @@ class Process:
         self._awaited.append([turns, do, args])
 
     def _may_turn(self):
+        if not self._awaited:
+            return True
         for each in list(self._awaited):
             each[0] -= 1
             if each[0] < 0:

@@ -43,12 +43,13 @@ class Server:
         self._time, self._laws = time, laws
         self._written = []  # what the transaction under way has written, as calls of the laws
         self.wrong = timedelta(0)
-        self._micros = None, 0
+        self._moment = 0
         self.trouble = ""
         self.full = False
         self._driver = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
         self._connection = Prepared(self._driver)
-        self._driver.create_function("clock_micros", 0, self.micros)
+        # Within a transaction no time goes by, so it is asked once a statement and not once a row.
+        self._driver.create_function("clock_micros", 0, lambda: self._moment, deterministic=True)
         self._driver.create_function("law_intent", 5, self._intended)
         self._driver.create_function("law_lease", 8, self._leased)
         for statement in (*texts.stored().tables, *_TRIGGERS):
@@ -61,10 +62,7 @@ class Server:
 
     def micros(self):
         """The same as it is stored."""
-        moment = self._time.seconds, self.wrong
-        if self._micros[0] != moment:  # it is asked many times at a moment
-            self._micros = moment, (self.now() - _EPOCH) // _MICROSECOND
-        return self._micros[1]
+        return (self.now() - _EPOCH) // _MICROSECOND
 
     @contextmanager
     def transaction(self, life):
@@ -72,6 +70,7 @@ class Server:
         if self.trouble:
             raise StateError(f"the simulated database {self.trouble}")
         self._written.clear()
+        self._moment = self.micros()
         try:
             self._driver.execute("BEGIN")
             try:
@@ -83,7 +82,7 @@ class Server:
         except sqlite3.Error as error:
             raise StateError(f"the simulated database: {error}") from error
         for tell, *what in self._written:
-            tell(life, *what, self.micros())
+            tell(life, *what, self._moment)
 
     def leases(self):
         """Each lease, looked at from outside of everything; every few seconds, so the driver itself is asked."""

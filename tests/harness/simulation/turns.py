@@ -6,9 +6,7 @@ and a machine that is suspended do. Everything is decided by the dice: the same 
 
 import asyncio
 import heapq
-import io
 import math
-import sys
 import threading
 from collections import deque
 from itertools import count
@@ -26,7 +24,6 @@ class ReplicaLoop(SealedLoop, DnsLoop):
     def __init__(self, time, machine):
         self._world, self._machine = time, machine
         self.resolver = None
-        self.said = io.StringIO()
         self._threads = {}
         super().__init__()
         self.set_exception_handler(self._failed)
@@ -37,6 +34,11 @@ class ReplicaLoop(SealedLoop, DnsLoop):
     def look(self, *_):
         """Nothing comes on sockets: all networks are simulated. Time is moved on by ``Turns`` alone."""
         return ()
+
+    @property
+    def ready(self):
+        """Whether it has something to do at this moment."""
+        return bool(self._ready)
 
     def due(self):
         """When it has something to do, in the world's seconds; never is infinity."""
@@ -49,7 +51,6 @@ class ReplicaLoop(SealedLoop, DnsLoop):
 
     def turn(self):
         """One turn, in which nobody else does anything."""
-        before, sys.stderr = sys.stderr, self.said
         asyncio._set_running_loop(self)  # noqa: SLF001  as ``run_forever`` does
         self._thread_id = threading.get_ident()
         try:
@@ -57,7 +58,6 @@ class ReplicaLoop(SealedLoop, DnsLoop):
         finally:
             self._thread_id = None
             asyncio._set_running_loop(None)  # noqa: SLF001  as `run_forever` ends
-            sys.stderr = before
 
     def run_in_executor(self, executor, func, *args):
         if executor is None:
@@ -165,7 +165,21 @@ class Turns:
             time.seconds = max(time.seconds, next_at)
             now = time.seconds + RESOLUTION
             able = [loop for loop, at in due if at <= now]
-            loop = able[0] if len(able) == 1 else self._dice.choice(able)
-            if self.loops[loop]():
-                self.made += 1
-                loop.turn()
+            if len(able) == 1:
+                self._alone(able[0])
+            else:
+                self._turn(self._dice.choice(able))
+
+    def _alone(self, loop):
+        """Until it has no more to do now: what others have to do comes with time, or stands on the agenda."""
+        time, loops, agenda = self._time, self.loops, self._agenda
+        self._turn(loop)
+        while loop.ready and loop in loops and loop not in self.stopped and time.broken is None:
+            if agenda and agenda[0][0] <= time.seconds:
+                return
+            self._turn(loop)
+
+    def _turn(self, loop):
+        if self.loops[loop]():
+            self.made += 1
+            loop.turn()
