@@ -40,8 +40,7 @@ def open_database(url: str, *, exclusive: bool, mend_at: datetime | None = None)
     path = path_of(url)
     if not exclusive and not mode(path):
         raise StateError(f"there is no state at {path} yet: nothing has run with this configuration")
-    if exclusive:
-        _refuse_strange(path)
+    _refuse_strange(path)
     lock = InstanceLock.take(path) if exclusive else None
     try:
         try:
