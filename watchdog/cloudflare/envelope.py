@@ -61,7 +61,7 @@ def read(body: bytes) -> dict[str, Any]:
 def list_in(envelope: dict[str, Any]) -> list[Any]:
     """The list that is the result. Raises ``msgspec.ValidationError`` where there is none, or a far too long one.
 
-    ``null`` is an empty one, as Go writes it, where the answer says that there are no entries.
+    ``null`` is an empty one, as Go writes it, where the answer says that there are no items.
     """
     result, info = envelope.get("result"), envelope.get("result_info")
     if result is None and envelope.get("success") is True and isinstance(info, dict) and info.get("total_count") == 0:

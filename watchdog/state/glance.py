@@ -7,7 +7,7 @@ says what is the matter. Called by the commands that only read.
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +39,9 @@ class Unusual(Exception):
 
 class Glance(Looking):
     """An open state, which gives what ``Store`` gives under the same names. Made by ``open``; to be closed."""
+
+    _row_as_text = staticmethod(row_as_text)
+    _rows_as_text = staticmethod(rows_as_text)
 
     def __init__(self, path: Path) -> None:
         self.lost = last_loss(path)
@@ -87,12 +90,6 @@ class Glance(Looking):
     def _asking(self) -> Iterator[Ask]:
         with _usual():
             yield self._ask
-
-    def _row_as_text(self, columns: Sequence[str]) -> str:
-        return row_as_text(columns)
-
-    def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        return rows_as_text(columns, where)
 
     def _ask(self, said: str, **given: Any) -> Iterable[tuple[Any, ...]]:
         values: Mapping[str, Any] = given

@@ -4,7 +4,7 @@ Each answer is one transaction, or a part of the one that its owner has begun. W
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -13,23 +13,19 @@ from watchdog.model.pack_ids import PackKey
 from watchdog.model.silences import Silence
 from watchdog.state import survey
 from watchdog.state.changes import Plain, Snapshot, Survey
-from watchdog.state.rows import Ask
+from watchdog.state.rows import Ask, AsText
 
 
 class Looking(ABC):
     """An open state, as far as it is only read."""
 
+    _row_as_text: Callable[[Sequence[str]], str]
+    """Gives the SQL for a row as JSON; see ``rows.row_as_text``."""
+    _rows_as_text: AsText
+
     @abstractmethod
     def _asking(self) -> AbstractContextManager[Ask]:
         """A transaction that is asked statements as texts."""
-
-    @abstractmethod
-    def _row_as_text(self, columns: Sequence[str]) -> str:
-        """The SQL that gives a row as JSON; see ``rows.row_as_text``."""
-
-    @abstractmethod
-    def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        """The SQL that gives rows as one text of JSON; see ``rows.rows_as_text``."""
 
     def time(self) -> datetime | None:
         """What the clock says that the state's times are of, where that is the database's; else ``None``."""

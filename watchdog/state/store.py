@@ -37,6 +37,7 @@ class Store(Looking):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._row_as_text, self._rows_as_text = database.row_as_text, database.rows_as_text
         self.roster = Roster(database)
         self.shared = database.now is not None
         """Whether several processes on several machines may act on it, each on the accounts whose leases it holds."""
@@ -112,7 +113,7 @@ class Store(Looking):
             found = packs.load_diagnoses(connection)
             known, well = unread.load(
                 self._ask(connection),
-                self._database.rows_as_text,
+                self._rows_as_text,
                 survey.of_accounts(accounts),
                 found,
                 tried.histories,
@@ -283,12 +284,6 @@ class Store(Looking):
         """A transaction that is asked by texts."""
         with self.reading() as connection:
             yield self._ask(connection)
-
-    def _row_as_text(self, columns: Sequence[str]) -> str:
-        return self._database.row_as_text(columns)
-
-    def _rows_as_text(self, columns: Sequence[str], where: str) -> str:
-        return self._database.rows_as_text(columns, where)
 
     def _ask(self, connection: sa.Connection) -> Ask:
         return lambda said, **given: self._database.ask(connection, said, given)
