@@ -73,11 +73,6 @@ def seconds(text):
     return float(text.removesuffix("s"))
 
 
-def level(seed):
-    """What the log of a history holds: no law reads it, so the lines of every pass are written in every fourth."""
-    return "info" if seed % 4 == 1 else "warning"
-
-
 def draw(seed):
     """The fate of a seed."""
     dice = Random(seed)  # noqa: S311 - a history must be repeatable
@@ -92,7 +87,6 @@ def draw(seed):
     scenario = scenario_of(dice, length)
     config = config_of(dice, scenario, interval, attention, minutely=kind == "a day")
     config["config"] = {"auto_reload": kind == "a day" and seed % 8 == 0}
-    config["log"]["level"] = level(seed)
     happenings = _happenings(dice, scenario, config, length)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
     edits = [each.with_["restart"] for each in happenings if each.what == "edited file"]
@@ -231,7 +225,7 @@ def config_of(dice, scenario, interval, attention, *, minutely):
         "alerts": alerts,
         "web": {"listen": ""},
         "config": {"auto_reload": False},  # two looks a minute at the files would be most of what a history costs
-        "log": {"level": "warning", "format": "json"},
+        "log": {"level": "info", "format": "json"},
         "api": {"base_url": "http://127.0.0.1:9/client/v4"},
     }
 

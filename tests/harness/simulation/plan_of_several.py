@@ -37,7 +37,6 @@ def draw(seed, replicas):
     interval = attention * dice.uniform(1, 4)
     scenario = _scenario(dice, length, stormy=stormy)
     config = _config(dice, scenario, interval, attention, lease)
-    config["log"]["level"] = plan.level(seed)
     happenings = sorted(_happenings(dice, scenario, config, length, replicas, stormy=stormy), key=lambda each: each.at)
     packs = sum(len(zone["packs"]) for zone in scenario["zones"])
     edits = [each.with_["restart"] for each in happenings if "restart" in each.with_]
