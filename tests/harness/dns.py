@@ -115,6 +115,10 @@ class DnsLoop(SimulatedLoop):
         """What the resolver at ``address`` answers, if it does."""
         return self.responders[address].answer(question, BY_UDP)
 
+    def takes(self, address: Any) -> float:
+        """After how many seconds it answers."""
+        return self.responders[address].takes
+
     async def sock_sendall(self, sock: Any, data: Any) -> None:
         """A packet to a resolver is answered in no time of this machine's, and never leaves it."""
         number = sock.fileno()
@@ -128,7 +132,7 @@ class DnsLoop(SimulatedLoop):
         address, theirs = self._theirs[number]
         reply = self.ask(address, data)
         if reply is not None:
-            self.call_later(self.responders[address].takes, self._reply, number, theirs, reply)
+            self.call_later(self.takes(address), self._reply, number, theirs, reply)
 
     def _reply(self, number: int, theirs: socket.socket, reply: bytes) -> None:
         if self._theirs.get(number, (None, None))[1] is theirs:  # else nobody listens any more

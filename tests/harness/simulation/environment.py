@@ -107,6 +107,17 @@ class MortalLoop(SealedLoop, DnsLoop):
     def ask(self, _, question):
         return self.resolver.reply(question)
 
+    def takes(self, _):
+        return 0.0
+
+    async def sock_sendall(self, sock, data):
+        """A defect of ours must not pass for the answer of a broken resolver."""
+        try:
+            await super().sock_sendall(sock, data)
+        except Exception as defect:
+            self._seconds.broken = self._seconds.broken or defect
+            raise
+
 
 class Resolver:
     """DNS: every name is there, and no token ever is. Something may be wrong with it for a while."""

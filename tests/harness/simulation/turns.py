@@ -74,6 +74,17 @@ class ReplicaLoop(SealedLoop, DnsLoop):
     def ask(self, _, question):
         return self.resolver.reply(question)
 
+    def takes(self, _):
+        return 0.0
+
+    async def sock_sendall(self, sock, data):
+        """A defect of ours must not pass for the answer of a broken resolver."""
+        try:
+            await super().sock_sendall(sock, data)
+        except Exception as defect:
+            self._world.broken = self._world.broken or defect
+            raise
+
     def _failed(self, _, context):
         """What nobody waits for must not fail unseen."""
         if self._world.broken is None:
