@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.simulation import plan
+from tests.harness.simulation.environment import MortalLoop
 from tests.harness.simulation.invariants import Broken
 from tests.harness.simulation.run import History, play
 from watchdog.decide import checks, policy
@@ -44,8 +45,8 @@ def test_nor_does_it_depend_on_the_process(tmp_path):
     assert len(digests) == 1
 
 
-def broken_by(folder, **happenings):
-    """What is broken in a small world whose pack always times out."""
+def small(folder, **happenings):
+    """A history of a small world whose pack always times out."""
     fate = plan.draw(0)
     zones = [{"name": "z.example", "packs": [plan.restless("h.z.example")]}]
     scenario = {**fate.scenario, "zones": zones, "unknowns": {}, "rate_limit": {"requests": 1200, "per": "5m"}}
@@ -56,10 +57,15 @@ def broken_by(folder, **happenings):
         "max_per_hour": 60,
         **happenings.pop("restart", {}),
     }
-    config["diagnosis"] = {"enabled": False}
+    config["diagnosis"] = happenings.pop("diagnosis", {"enabled": False})
     fate = plan.Fate(0, scenario, config, tuple(happenings.pop("happen", ())), 6 * plan.HOUR, 12 * plan.HOUR)
+    return History(fate, folder)
+
+
+def broken_by(folder, **happenings):
+    """What is broken in it."""
     try:
-        History(fate, folder).live()
+        small(folder, **happenings).live()
     except Broken as broken:
         return str(broken)
     return ""
@@ -67,6 +73,24 @@ def broken_by(folder, **happenings):
 
 def test_the_laws_are_kept_where_nothing_is_wrong(tmp_path):
     assert broken_by(tmp_path) == ""
+
+
+ASKING = {"enabled": True, "resolvers": ["127.0.0.53"], "timeout": "2s"}
+
+
+def test_what_resolvers_say_is_heard_in_a_history(tmp_path):
+    forbidden = [plan.Happening(0.0, "dns", {"odd": "caa", "lasts": 5 * plan.HOUR})]
+    history = small(tmp_path, happen=forbidden, diagnosis=ASKING)
+    history.live()
+    restarts = [each.at for patches in history.laws.patches.values() for each in patches]
+    assert restarts
+    assert min(restarts) >= 5 * plan.HOUR
+
+
+def test_a_defect_of_the_simulated_resolvers_does_not_pass_for_an_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(MortalLoop, "takes", lambda *_: {}["nothing"])
+    with pytest.raises(KeyError, match="nothing"):
+        small(tmp_path, diagnosis=ASKING).live()
 
 
 def without(monkeypatch, check):
