@@ -1,5 +1,9 @@
 """What only a state on PostgreSQL has: its schema, one migration at a time, and what is said when it cannot be used."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -111,6 +115,34 @@ def test_a_process_that_is_stopped_in_a_transaction_keeps_nobody_waiting_for_lon
         assert two.writable()  # it waits for the lock, until the server ends the other's transaction
         with pytest.raises(StateError):
             held.close()
+
+
+WRITING = """
+import sys
+import sqlalchemy as sa
+from watchdog.state import postgresql, schema
+from watchdog.state.database import execute_each
+from watchdog.state.store import Store
+postgresql._STOPPED = "100ms"
+with Store.open(sys.argv[1], exclusive=False).writing() as connection:
+    touch = sa.update(schema.meta).values(outside_writes=sa.bindparam("writes"))
+    execute_each(connection, touch, [{"writes": 0}] * 2)
+    print(flush=True)
+    while True:
+        execute_each(connection, touch, [{"writes": 0}] * 1000)
+"""
+
+
+def test_nor_does_one_that_is_stopped_while_it_writes_many_rows(server, kit):
+    with kit.opened(server.url("writing")) as other:
+        command = [sys.executable, "-c", WRITING, server.url("writing")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."}) as process:
+            try:
+                assert process.stdout.readline() == b"\n"
+                process.send_signal(signal.SIGSTOP)
+                assert other.writable()
+            finally:
+                process.kill()
 
 
 def test_after_the_server_was_restarted_the_next_transaction_works(server, kit):

@@ -63,7 +63,7 @@ def move_rows(source: Database, target: Database, now: Anchor) -> Moved:
             if row["boot"] == there.boot
         ]
         for table in moved:
-            execute_each(connection, sa.insert(table), found[table.name])
+            execute_each(connection, sa.insert(table), found[table.name], awaited=False)
         clocks.shift(connection, here.at - there.at)
         connection.execute(sa.update(schema.meta).values(last_message=last_message))
         target.count_on(connection)
