@@ -58,6 +58,10 @@ def test_the_oracle_wastes_no_restart(lived):
     assert lived["oracle"].counts["restarts that failed"] == 0
 
 
+def test_the_daemon_hears_its_resolvers_so_it_asks_for_rechecks(lived):
+    assert lived["daemon"].counts["rechecks"] > 0
+
+
 def test_a_daemon_without_diagnosis_wastes_more(lived):
     blind = recovery.Tally()
     for account in range(HASTY.accounts):
