@@ -227,11 +227,12 @@ async def test_what_is_about_the_same_thing_never_overtakes():
     assert channel.arrived.index(2) < channel.arrived.index(4)
 
 
+@pytest.mark.parametrize("account", ["main", "another"])
 @in_simulated_time
-async def test_a_new_trouble_of_a_pack_never_overtakes_the_end_of_its_last_one():
+async def test_a_new_trouble_of_a_pack_never_overtakes_the_end_of_its_last_one(account):
     pack = {"hosts": ("a.example",)}
     end = message(1, "ops", notice(Kind.OVER, **pack), now=LoopClock().now())
-    trouble = replace(message(2, "ops", notice(Kind.STARTED, **pack), now=end.at), reason="ca_refuses")
+    trouble = replace(message(2, "ops", notice(Kind.STARTED, **pack, account=account), now=end.at), reason="ca_refuses")
     other = replace(message(3, "ops", notice(Kind.STARTED, "p2", hosts=("b.example",)), now=end.at), reason="unseen")
     async with Run(channel := Channel(*[Undelivered("HTTP 500")] * 3), end, trouble, other):
         await asyncio.sleep(600)

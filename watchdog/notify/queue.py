@@ -135,17 +135,18 @@ class MessageQueue(Delivery):
         """Which message is tried: the first or, each second time once that was refused often enough, one behind it.
 
         Where that one is accepted, the destination works, and it is the first that it will not take. It is one of
-        another group and about other packs than all before it. So no end of an alert ever overtakes its start, and no
-        new trouble of a pack overtakes the end of its last one, which would be the last word.
+        another group and about other packs than all before it, whichever account they were watched by. So no end of an
+        alert ever overtakes its start, and no new trouble of a pack overtakes the end of its last one, which would be
+        the last word.
         """
         if self._first_is_next or self._tries < HOPELESS_TRIES:
             return 0
         groups: set[tuple[str, str]] = set()
-        packs: set[tuple[str, str, tuple[str, ...]]] = set()
+        packs: set[tuple[str, tuple[str, ...]]] = set()
         for number, message in enumerate(self._messages):
             group = (message.reason, message.account)
             alerts = [notice.alert for notice in message.notices]
-            about = {(alert.account, alert.zone, alert.hosts) for alert in alerts if alert.hosts}
+            about = {(alert.zone_id, alert.hosts) for alert in alerts if alert.hosts}
             if number and group not in groups and not about & packs:
                 return number
             groups.add(group)
