@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.simulation import plan
 from tests.harness.simulation.environment import MortalLoop
-from tests.harness.simulation.invariants import Broken
+from tests.harness.simulation.invariants import Broken, Laws
 from tests.harness.simulation.run import History, play
 from watchdog.decide import checks, policy
 from watchdog.model.history import History as Tried
@@ -91,6 +91,12 @@ def test_a_defect_of_the_simulated_resolvers_does_not_pass_for_an_answer(tmp_pat
     monkeypatch.setattr(MortalLoop, "takes", lambda *_: {}["nothing"])
     with pytest.raises(KeyError, match="nothing"):
         small(tmp_path, diagnosis=ASKING).live()
+
+
+def test_a_defect_of_a_law_does_not_pass_for_a_fault_of_the_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(Laws, "_waited", lambda *_: {}["nothing"])
+    with pytest.raises(KeyError, match="nothing"):
+        small(tmp_path).live()
 
 
 def without(monkeypatch, check):

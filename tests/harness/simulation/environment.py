@@ -6,6 +6,7 @@ live on one number of seconds that no process owns, so they go on while none run
 
 import asyncio
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -63,6 +64,16 @@ class Killed(BaseException):
     """SIGKILL."""
 
 
+@contextmanager
+def no_fault_of(world):
+    """A defect of the simulation, or of a law, must not pass for a fault of the ``world``."""
+    try:
+        yield
+    except Exception as defect:
+        world.broken = world.broken or defect
+        raise
+
+
 class MortalLoop(SealedLoop, DnsLoop):
     """Ends in the middle of everything once ``doom`` more turns have been made."""
 
@@ -111,12 +122,8 @@ class MortalLoop(SealedLoop, DnsLoop):
         return 0.0
 
     async def sock_sendall(self, sock, data):
-        """A defect of ours must not pass for the answer of a broken resolver."""
-        try:
+        with no_fault_of(self._seconds):
             await super().sock_sendall(sock, data)
-        except Exception as defect:
-            self._seconds.broken = self._seconds.broken or defect
-            raise
 
 
 class Resolver:
@@ -203,13 +210,15 @@ class Wire(InProcess):
     async def answer(self, asked):
         if self.dead or self.unreachable:
             raise NotSent("nobody is there") from ConnectionRefusedError("connection refused")
-        noted = self._laws.asked(self._life, asked)
+        with no_fault_of(self._laws.time):
+            noted = self._laws.asked(self._life, asked)
         try:
             said = await super().answer(asked)
         except BaseException:
             self._laws.answered(noted, 0, b"")
             raise
-        self._laws.answered(noted, said.status, said.body)
+        with no_fault_of(self._laws.time):
+            self._laws.answered(noted, said.status, said.body)
         return said
 
 

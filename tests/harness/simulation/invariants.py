@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tests.harness.simulation import plan
 from watchdog.decide.backoff import Backoff
@@ -80,6 +81,11 @@ class Laws:
         self._lost_at = self._edited_at = -1.0
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def time(self):
+        """Which a law that is broken ends."""
+        return self._time
 
     def asked(self, life, request):
         """A request is about to arrive."""
@@ -190,9 +196,10 @@ class Laws:
         return False
 
     def _last_chance(self, life, patch):
-        """Whether a restart comes too late for the renewal soon."""
+        """Whether a restart comes too late for the renewal soon; also by a clock that was set ahead: who knows?"""
         ends = [each.expires_at for each in life.certificates] if life is not None else []
-        return any(end - CLOSES_BEFORE - VALIDATION_TAKES - LAST_CHANCE <= self._at(patch.at) for end in ends)
+        now = self._at(patch.at) + max(self._time.wrong, timedelta(0))
+        return any(end - CLOSES_BEFORE - VALIDATION_TAKES - LAST_CHANCE <= now for end in ends)
 
     def _attempts(self, pack, earlier):
         """How many of these were made since the pack was last well, at least."""

@@ -12,6 +12,7 @@ from collections import deque
 from itertools import count
 
 from tests.harness.dns import DnsLoop
+from tests.harness.simulation.environment import no_fault_of
 from tests.harness.time import SealedLoop
 
 RESOLUTION = 1e-6
@@ -78,12 +79,8 @@ class ReplicaLoop(SealedLoop, DnsLoop):
         return 0.0
 
     async def sock_sendall(self, sock, data):
-        """A defect of ours must not pass for the answer of a broken resolver."""
-        try:
+        with no_fault_of(self._world):
             await super().sock_sendall(sock, data)
-        except Exception as defect:
-            self._world.broken = self._world.broken or defect
-            raise
 
     def _failed(self, _, context):
         """What nobody waits for must not fail unseen."""
