@@ -19,6 +19,7 @@ import msgspec
 
 from watchdog.cloudflare import wire
 from watchdog.cloudflare.address import PER_ADDRESS, Address
+from watchdog.cloudflare.block import LONGEST_BLOCK
 from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.client import Client
 from watchdog.cloudflare.credential import Change, Credential
@@ -26,7 +27,7 @@ from watchdog.cloudflare.envelope import complaints, problem, success
 from watchdog.cloudflare.errors import KNOWN_CODES, CloudflareError, Operation
 from watchdog.cloudflare.http import Request, Response, read_headers
 from watchdog.cloudflare.policies import LONGEST_WINDOW
-from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, Quota, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Urgency
 from watchdog.cloudflare.sliding_window import Allowance
 from watchdog.cloudflare.translate import translate
 from watchdog.cloudflare.verification import token_seen

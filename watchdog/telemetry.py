@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from watchdog.cloudflare.block import PATIENCE
 from watchdog.cloudflare.calls import ApiCall
 from watchdog.cloudflare.credential import Change
-from watchdog.cloudflare.rate_limit import PATIENCE
 from watchdog.config.permissions import Exposed
 from watchdog.model.clock import Clock
 from watchdog.model.event_names import EventName

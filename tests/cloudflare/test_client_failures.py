@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.harness.cloudflare_client import ZONE, Sky, answer, by_hand, make_client, timed_out
 from tests.harness.time import LoopClock, in_simulated_time
+from watchdog.cloudflare.block import PATIENCE
 from watchdog.cloudflare.credential import PROBE_EVERY, Credential, Sign
 from watchdog.cloudflare.errors import (
     AccessDenied,
@@ -26,7 +27,7 @@ from watchdog.cloudflare.errors import (
     Refused,
     Unsettled,
 )
-from watchdog.cloudflare.rate_limit import PATIENCE, Urgency
+from watchdog.cloudflare.rate_limit import Urgency
 from watchdog.cloudflare.retries import GET_TRIES, WAITS_FOR_429
 from watchdog.cloudflare.transport import MOST_BYTES
 from watchdog.cloudflare.trust import REREAD_EVERY

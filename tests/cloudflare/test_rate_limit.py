@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tests.harness.time import LoopClock, simulated
 from watchdog.cloudflare.address import PER_ADDRESS, Address
+from watchdog.cloudflare.block import LONGEST_BLOCK, PATIENCE, TooLong
 from watchdog.cloudflare.bookings import PARTS
 from watchdog.cloudflare.policies import LONGEST_WINDOW
-from watchdog.cloudflare.rate_limit import LONGEST_BLOCK, PATIENCE, Quota, TooLong, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Urgency
 from watchdog.cloudflare.sliding_window import Allowance
 
 PLENTY = 10_000_000

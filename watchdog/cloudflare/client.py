@@ -16,6 +16,7 @@ from types import MappingProxyType
 import msgspec
 
 from watchdog.cloudflare import endpoints, envelope, paging, wire, zones
+from watchdog.cloudflare.block import TooLong
 from watchdog.cloudflare.calls import ApiRequest, Decoded, Observer
 from watchdog.cloudflare.credential import Credential
 from watchdog.cloudflare.doubts import Doubts
@@ -32,7 +33,7 @@ from watchdog.cloudflare.errors import (
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Transport
 from watchdog.cloudflare.introspection import Introspection
-from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong, Urgency
+from watchdog.cloudflare.rate_limit import Quota, Reservation, Urgency
 from watchdog.cloudflare.retries import Retries
 from watchdog.cloudflare.sender import Sender
 from watchdog.cloudflare.trust import Trust

@@ -3,23 +3,24 @@
 The limit that must not be passed is Cloudflare's: 1,200 requests in 5 minutes for one user or token, after which
 *everything* of that user is blocked for 5 minutes (Cloudflare's documentation, "Rate limits"). The promise is exact: in
 no window of ``per`` are more than ``share x requests`` of ours (``sliding_window``), also over a process that is killed
-(``bookings``). What the answers say can only make it stricter: a policy (``policies``), a 429. All credentials together
-keep to the limit of one address, and take turns there (``address``). It uses the monotonic clock only. ``sender`` calls
-this for each request, ``client`` to reserve several.
+(``bookings``). What the answers say can only make it stricter: a policy (``policies``), a 429 (``block``). All
+credentials together keep to the limit of one address, and take turns there (``address``). It uses the monotonic clock
+only. ``sender`` calls this for each request, ``client`` to reserve several.
 """
 
 import asyncio
 import heapq
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from itertools import count
 
 from watchdog.cloudflare import ratelimit_headers
 from watchdog.cloudflare.address import LONGEST_NAP, SHORTEST_NAP, Address
+from watchdog.cloudflare.block import Block, TooLong
 from watchdog.cloudflare.bookings import Book, Bookings
-from watchdog.cloudflare.policies import SHORTEST_RESET, Policies
+from watchdog.cloudflare.policies import Policies
 from watchdog.cloudflare.sliding_window import Allowance, SlidingWindow
 from watchdog.model.clock import Clock
 
@@ -32,27 +33,8 @@ class Urgency(IntEnum):
     CALM = 2
 
 
-BLOCKED_WITHOUT_A_WORD = 300.0
-"""Seconds to wait after a 429 that says nothing: Cloudflare's block lasts five minutes."""
-
-LONGEST_BLOCK = 3_600.0
-"""Seconds that a 429 may ask for; a longer ``Retry-After`` is a slip, or no word of Cloudflare's, and must not end all
-work while certificates run out. After it, one refused request tells again, in the log too."""
-
-PATIENCE = 600.0
-"""Seconds of a block that are waited out: twice what Cloudflare's lasts. Of a longer one whoever asks is told at once,
-so that a zone is known as not seen, and why, and a single pass has an end."""
-
 _Waiter = tuple[Urgency, int, int, str, asyncio.Future[datetime | None]]
 """How urgent, who came first, how many requests, of which operation; answered once they may begin, else until when."""
-
-
-class TooLong(Exception):
-    """A block lasts longer than ``PATIENCE``: it is over at ``until``."""
-
-    def __init__(self, until: datetime) -> None:
-        super().__init__()
-        self.until = until
 
 
 class Reservation:
@@ -90,8 +72,7 @@ class Quota:
         self._in_line = {True: False, False: False}  # of the address: for an act, for a look
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
-        self._blocked_until = -math.inf
-        self._block_ends: datetime | None = None
+        self._block = Block(clock)
         self._ends_at: float | None = None
         self.waited = 0.0
 
@@ -112,12 +93,12 @@ class Quota:
     @property
     def blocked_for(self) -> float:
         """Seconds until the block that a 429 brought is over; 0 when there is none."""
-        return max(0.0, self._blocked_until - self._clock.monotonic())
+        return self._block.left
 
     @property
     def blocked_until(self) -> datetime | None:
         """When that block is over, as it was worked out when it came; ``None`` when there is none."""
-        return self._block_ends if self.blocked_for else None
+        return self._block.until
 
     def allow(self, allowance: Allowance) -> None:
         """Another allowance holds from now on; what was counted stays counted."""
@@ -148,8 +129,8 @@ class Quota:
 
         Each needs a booking before it is used. Raises ``TooLong``.
         """
-        if self._block_ends is not None and self.blocked_for > PATIENCE:
-            raise TooLong(self._block_ends)
+        if (until := self._block.too_long_until) is not None:
+            raise TooLong(until)
         number = min(number, self._window.limit, self._address.limit)
         at_once = not self._waiting and self._wait(urgency, number, operation, self._clock.monotonic()) <= 0
         if at_once and self._address.take(number):
@@ -185,23 +166,12 @@ class Quota:
             self._pump_if_new()
 
     def block(self, headers: Mapping[str, str], hint: float | None = None) -> float:
-        """A 429 came: nothing more is sent for ``Retry-After``, else ``hint``, else ``t``, else 300 seconds.
-
-        ``hint`` is what the body asks for. Returns the seconds, at most ``LONGEST_BLOCK``.
-        """
-        seconds = ratelimit_headers.retry_after(headers)
-        seconds = hint if seconds is None else seconds
-        if seconds is None:
-            reset = max((t for _, _, t in ratelimit_headers.left(headers)), default=0)
-            seconds = float(reset) if reset >= SHORTEST_RESET else BLOCKED_WITHOUT_A_WORD
-        seconds = min(seconds, LONGEST_BLOCK)
-        until = self._clock.monotonic() + seconds
-        if until > self._blocked_until:
-            self._blocked_until, self._block_ends = until, self._clock.now() + timedelta(seconds=seconds)
-        if self.blocked_for > PATIENCE:
+        """A 429 came: nothing more is sent for as long as ``Block.begin`` says. Returns the seconds."""
+        seconds = self._block.begin(headers, hint)
+        if (until := self._block.too_long_until) is not None:
             for *_, granted in self._waiting:
                 if not granted.done():
-                    granted.set_result(self._block_ends)
+                    granted.set_result(until)
         return seconds
 
     def end(self, patience: float) -> None:
@@ -228,7 +198,7 @@ class Quota:
         number = min(number, self._window.limit)
         more = number - 1
         return max(
-            self._blocked_until - now,
+            self._block.over_at - now,
             self._window.wait(now, self._headroom(urgency) + more),
             self._policies.wait(operation, number, now, acts=urgency is Urgency.ACT),
         )

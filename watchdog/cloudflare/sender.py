@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from watchdog.cloudflare import envelope, ratelimit_headers
+from watchdog.cloudflare.block import TooLong
 from watchdog.cloudflare.calls import ApiCall, ApiRequest, Decoded, Observer
 from watchdog.cloudflare.errors import (
     Blocked,
@@ -25,7 +26,7 @@ from watchdog.cloudflare.errors import (
 )
 from watchdog.cloudflare.holds import Holds
 from watchdog.cloudflare.http import Headers, Request, Transport
-from watchdog.cloudflare.rate_limit import Quota, Reservation, TooLong
+from watchdog.cloudflare.rate_limit import Quota, Reservation
 from watchdog.cloudflare.throttling import Throttling
 from watchdog.cloudflare.translate import translate
 from watchdog.cloudflare.transport import exchange

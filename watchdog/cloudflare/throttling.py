@@ -7,10 +7,11 @@ only that call of that zone is held; when several zones are slowed down and none
 
 from collections.abc import Mapping
 
+from watchdog.cloudflare.block import BLOCKED_WITHOUT_A_WORD, LONGEST_BLOCK
 from watchdog.cloudflare.calls import Observer
 from watchdog.cloudflare.errors import RateLimited
 from watchdog.cloudflare.holds import Holds
-from watchdog.cloudflare.rate_limit import BLOCKED_WITHOUT_A_WORD, LONGEST_BLOCK, Quota
+from watchdog.cloudflare.rate_limit import Quota
 from watchdog.cloudflare.ratelimit_headers import names_others_alone, retry_after
 
 SLOWED_DOWN_EVERYWHERE = 3
